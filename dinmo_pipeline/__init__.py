@@ -1,0 +1,1 @@
+"""Tables in, files out, that other systems can rely on."""

@@ -1,0 +1,84 @@
+"""Every error that this package raises on purpose.
+
+DinmoError
+├── DefinitionErrors        the YAML or SQL is wrong: all findings at once, each with file and line
+├── CallError               the command or the run was asked for something that cannot be done
+├── DataError               the data forbids a delivery (null or duplicate key, missing column, a name clash)
+├── SyncRefused             the state of the activation forbids this sync (superseded, delivered, base moved)
+│   └── SyncBlocked         a guard stopped it; `dinmo approve` lets it pass
+├── StateError              the ledger or a snapshot is not what was recorded
+├── StorageError            a storage said no
+│   ├── TransientStorageError   worth another try: the same bytes, after a pause
+│   └── PermanentStorageError   trying again changes nothing: says what to ask for
+└── BusyError               somebody else held a lock for longer than we wait
+
+A message says what was being done, to what, what was found and what to do next. Whether to retry is the
+type of the error, never a flag or a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class DinmoError(Exception):
+    """Base of all errors raised on purpose; its text is fit to be shown to a user."""
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One finding about the definitions: where it stands and what is wrong, in words for its author."""
+
+    file: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}"
+
+
+class DefinitionErrors(DinmoError):
+    """The project's definitions are wrong; `problems` holds every finding, in file order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(sorted(problems))
+        count = len(self.problems)
+        noun = "error" if count == 1 else "errors"
+        super().__init__(f"{count} {noun} in the definitions:\n" + "\n".join(map(str, self.problems)))
+
+
+class CallError(DinmoError):
+    """What was asked for cannot be done as asked; nothing was begun."""
+
+
+class DataError(DinmoError):
+    """The data forbids the delivery; nothing was delivered."""
+
+
+class SyncRefused(DinmoError):
+    """The activation's state forbids this sync; nothing was delivered by it."""
+
+
+class SyncBlocked(SyncRefused):
+    """A guard stopped the sync before anything was delivered; it waits for `dinmo approve`."""
+
+
+class StateError(DinmoError):
+    """The ledger or a snapshot is not what was recorded, so no delta can be trusted."""
+
+
+class StorageError(DinmoError):
+    """A storage did not do what it was asked for."""
+
+
+class TransientStorageError(StorageError):
+    """A fault that may pass by itself; the publisher tries again with the same bytes."""
+
+
+class PermanentStorageError(StorageError):
+    """A fault that another try does not cure: a missing right, a missing folder, a full disk."""
+
+
+class BusyError(DinmoError):
+    """Another process held the lock for longer than this one waits; nothing was begun."""

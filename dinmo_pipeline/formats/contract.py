@@ -1,0 +1,68 @@
+"""What a file format is: options that validate themselves and one way to write rows to a local file.
+
+Each format is one module with one frozen pydantic model; `formats.FORMATS` lists them. A format knows
+nothing of syncs, storages or Dagster.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+from pydantic import BaseModel, ConfigDict
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a delivered file: its name there and the DuckDB type of its values (`DECIMAL(12,2)`)."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows to be written: a query whose columns are `v0`, `v1`, … in the order of `columns`.
+
+    `query` gives its rows in a fixed order, so that a window of it can be written again. Timestamps with a zone are written in `timezone`
+    (an IANA name).
+    """
+
+    query: str
+    columns: tuple[Column, ...]
+    timezone: str
+
+    def window(self, first: int, count: int) -> Rows:
+        """The `count` rows that start at row number `first` (from 0)."""
+        return replace(self, query=f"SELECT * FROM ({self.query}) LIMIT {count} OFFSET {first}")
+
+
+class Format(BaseModel, ABC):
+    """One file format with its options, as the user wrote them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    type: str
+
+    @property
+    @abstractmethod
+    def extension(self) -> str:
+        """What the file name ends in, without the first dot, compression included: `csv.gz`."""
+
+    @abstractmethod
+    def write(self, connection: duckdb.DuckDBPyConnection, rows: Rows, local_path: Path) -> None:
+        """Write `rows` to `local_path`, a new file; a file of no rows is whole too (header, `[]`, empty root).
+
+        Raises DataError where a value or name cannot be written in this format.
+        """
+
+    @abstractmethod
+    def uncompressed(self) -> Format:
+        """The same format without compression around the file: what `max_bytes` measures."""
+
+    def name_problems(self, names: Sequence[str]) -> list[str]:
+        """Why these column names cannot stand together in a file of this format; empty when they can."""
+        return []

@@ -1,0 +1,120 @@
+"""What the user wrote, checked and resolved: frozen values that every other room works from.
+
+Nothing here does I/O. `project.load` makes these from YAML and SQL; components, sync and CLI read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from dinmo_pipeline.formats.contract import Format
+from dinmo_pipeline.storages.contract import StorageSpec
+
+
+class RunType(StrEnum):
+    """Whether a sync may be a delta at all."""
+
+    FULL_ONLY = "full_only"
+    FULL_THEN_DELTA = "full_then_delta"
+
+
+class SyncMode(StrEnum):
+    """Which rows a delta holds, and in which files."""
+
+    SNAPSHOT = "snapshot"
+    UPSERT = "upsert"
+    INSERT = "insert"
+    DIFFERENCE = "difference"
+
+
+@dataclass(frozen=True, order=True)
+class TableRef:
+    """A table in the warehouse: `models.customers`, `segments.lapsed`."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}.{self.name}"
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A model or segment: a table in the warehouse that a query makes.
+
+    `depends_on` are the warehouse tables that `sql` reads, found by parsing it; `external_deps` are keys of
+    other Dagster assets (`deps:`), as slash-separated text.
+    """
+
+    ref: TableRef
+    primary_key: tuple[str, ...]
+    sql: str
+    depends_on: tuple[TableRef, ...]
+    external_deps: tuple[str, ...] = ()
+    description: str | None = None
+    owners: tuple[str, ...] = ()
+    tags: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class MappedColumn:
+    """One column of the delivered file: the source's attribute and its name in the file."""
+
+    attribute: str
+    name: str
+
+
+@dataclass(frozen=True)
+class ActivationSpec:
+    """One delivery, repeated. `mapping` is None for `"*"`: all of the source's columns of the day."""
+
+    name: str
+    source: TableRef
+    primary_key: tuple[str, ...]
+    destination: str
+    folder: str
+    file_name: str
+    format: Format
+    run_type: RunType
+    sync_mode: SyncMode
+    mapping: tuple[MappedColumn, ...] | None
+    timezone: str
+    extension: str | None = None
+    schedules: tuple[str, ...] = ()
+    on_existing: str = "overwrite"
+    if_missing: str = "delta"
+    empty_files: str = "write"
+    removed_columns: str = "all"
+    max_rows: int | None = None
+    max_bytes: int | None = None
+    renamed_from: str | None = None
+    description: str | None = None
+    owners: tuple[str, ...] = ()
+    tags: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Project:
+    """All definitions of a project, valid and resolved.
+
+    `root` is the project's folder, `home` is `DINMO_HOME` (warehouse, state, Dagster's storage);
+    `timezone` is what every query runs in. Tables are in dependency order.
+    """
+
+    root: Path
+    home: Path
+    timezone: str
+    tables: Mapping[TableRef, TableSpec]
+    storages: Mapping[str, StorageSpec]
+    activations: Mapping[str, ActivationSpec]
+
+    def tables_for(self, source: TableRef) -> tuple[TableSpec, ...]:
+        """The tables that a refresh of `source` needs, itself included, in dependency order."""
+        wanted = {source}
+        for spec in reversed(self.tables.values()):
+            if spec.ref in wanted:
+                wanted.update(spec.depends_on)
+        return tuple(spec for spec in self.tables.values() if spec.ref in wanted)
