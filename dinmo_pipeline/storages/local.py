@@ -1,0 +1,156 @@
+"""A folder on this machine (or mounted on it): the embedded default destination."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import posixpath
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from pydantic import Field
+
+from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.storages.contract import RemoteFile, Storage, StorageSpec
+
+_TRANSIENT = {errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.EIO, errno.ENETDOWN, errno.EHOSTDOWN}
+_WHAT_TO_DO = {
+    errno.EACCES: "the user {user} lacks the right to write there: grant it on the folder, or deliver elsewhere",
+    errno.EPERM: "the user {user} lacks the right to write there: grant it on the folder, or deliver elsewhere",
+    errno.EROFS: "the file system is mounted read-only: mount it writable, or deliver elsewhere",
+    errno.ENOSPC: "the disk is full: free some room and start the sync again; nothing was shown to the reader",
+    errno.EDQUOT: "the quota of the user {user} is used up: free some room or raise it, then start the sync again",
+    errno.ENOENT: "the folder is missing: make it, or correct the path",
+    errno.ENOTDIR: "a file stands where a folder is needed: move it away, or correct the path",
+    errno.EISDIR: "a folder stands where the file belongs: move it away, or choose another file_name",
+    errno.ENAMETOOLONG: "the name is longer than the file system takes: choose a shorter file_name",
+}
+
+
+class LocalFolderSpec(StorageSpec):
+    """A folder on this machine; a relative `path` starts at the project's folder."""
+
+    path: str = Field(min_length=1, description="The folder; a relative one starts at the project's folder.")
+
+    @property
+    def address(self) -> str:
+        # The path as written: a project that moves with its relative folder still has the same consumer.
+        return f"local:{posixpath.normpath(self.path)}"
+
+    def folder_problem(self, folder: str) -> str | None:
+        if folder.startswith("/"):
+            return f"folder {folder!r} is absolute; in a LocalFolder it starts at the storage's path"
+        if posixpath.normpath(folder).split("/")[0] == "..":
+            return f"folder {folder!r} leaves the storage's path"
+        return None
+
+    def connect(self, project_root: Path) -> LocalFolder:
+        return LocalFolder(name=self.name, root=project_root / Path(self.path).expanduser())
+
+
+class LocalFolder(Storage):
+    """The open folder; moves are `rename(2)`, so a reader sees the old file or the new one and nothing between."""
+
+    moves: Literal[True] = True
+
+    def __init__(self, *, name: str, root: Path) -> None:
+        self._name = name
+        self._root = root
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None
+
+    def make_folder(self, remote_folder: str) -> None:
+        with self._translating("make the folder", remote_folder):
+            self._local(remote_folder).mkdir(parents=True, exist_ok=True)
+
+    def put(self, local_path: Path, remote_path: str) -> None:
+        target = self._local(remote_path)
+        with self._translating("write the file", remote_path):
+            target.unlink(missing_ok=True)
+            try:
+                # The staged file stays for another try; a link costs no second copy on the same file system.
+                os.link(local_path, target)
+            except OSError as error:
+                if error.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}:
+                    raise
+                shutil.copyfile(local_path, target)
+            # Staged files are private; a delivered one has the rights that any new file of this user has.
+            target.chmod(0o666 & ~_umask())
+            _sync_to_disk(target)
+
+    def size(self, remote_path: str) -> int | None:
+        with self._translating("look at the file", remote_path):
+            try:
+                return self._local(remote_path).stat().st_size
+            except FileNotFoundError:
+                return None
+
+    def matches(self, remote_path: str, size: int, sha256: str) -> bool:
+        if self.size(remote_path) != size:
+            return False
+        with self._translating("read the file", remote_path), self._local(remote_path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+
+    def move(self, remote_path: str, target_path: str) -> None:
+        source, target = self._local(remote_path), self._local(target_path)
+        with self._translating("move the file into place", target_path):
+            if source.exists() and target.exists() and source.samefile(target):
+                # rename(2) does nothing between two names of one file, and would leave the first.
+                source.unlink()
+            else:
+                source.replace(target)
+            _sync_to_disk(target.parent)
+
+    def delete(self, remote_path: str) -> None:
+        with self._translating("delete the file", remote_path):
+            self._local(remote_path).unlink(missing_ok=True)
+
+    def list(self, remote_folder: str) -> Sequence[RemoteFile]:
+        with self._translating("list the folder", remote_folder):
+            try:
+                with os.scandir(self._local(remote_folder)) as entries:
+                    return [RemoteFile(name=entry.name, size=entry.stat().st_size) for entry in entries if entry.is_file()]
+            except FileNotFoundError:
+                return []
+
+    def _local(self, remote_path: str) -> Path:
+        return self._root / remote_path
+
+    @contextmanager
+    def _translating(self, action: str, remote_path: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise _translated(error, f"could not {action} {self._local(remote_path)} (storage {self._name})") from error
+
+
+def _translated(error: OSError, what: str) -> StorageError:
+    if error.errno in _TRANSIENT:
+        return TransientStorageError(f"{what}: {error.strerror}")
+    advice = _WHAT_TO_DO.get(error.errno or 0, "see the cause, mend it, and start the sync again").format(user=_user())
+    return PermanentStorageError(f"{what}: {error.strerror}; {advice}")
+
+
+def _user() -> str:
+    return os.environ.get("USER") or f"with uid {os.getuid()}"
+
+
+def _umask() -> int:
+    # The only portable way to read it is to set it; both calls are immediate.
+    current = os.umask(0o022)
+    os.umask(current)
+    return current
+
+
+def _sync_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
