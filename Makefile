@@ -1,0 +1,47 @@
+# Every target does its own set-up; the first one takes half a minute. Needs Python 3.11 or newer and make.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+# Without bytecode every process would compile what it imports: 11 s instead of 3 s for Dagster.
+unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONPATH VIRTUAL_ENV
+
+BIN := .venv/bin
+# The development environment holds all that the demo needs: where it exists, it serves both.
+ENVIRONMENT := $(if $(wildcard .venv/dev.stamp),dev,demo)
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --excludes requirements/excludes.txt
+
+.PHONY: help demo dev test check format lock clean
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/$(ENVIRONMENT).stamp ## Run three days of a grocer's deliveries and show what was sent and why
+	@$(BIN)/python -m demo
+
+dev: .venv/$(ENVIRONMENT).stamp ## Open the example shop in the Dagster UI
+	@$(BIN)/dinmo dev
+
+test: .venv/dev.stamp ## Run all tests
+	@scripts/ensure-browser
+	@$(BIN)/python -m pytest -n 2
+
+check: .venv/dev.stamp ## Lint, check the format and the types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: .venv/dev.stamp ## Fix what the linter can fix, and format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: .venv/$(ENVIRONMENT).stamp ## Pin the newest allowed versions in requirements/
+	$(COMPILE) --group installer --output-file requirements/installer.txt
+	$(COMPILE) pyproject.toml --extra demo --group build --output-file requirements/demo.txt
+	$(COMPILE) pyproject.toml --extra demo --group build --group dev --constraints requirements/demo.txt --output-file requirements/dev.txt
+
+clean: ## Remove the environment, the caches and all that the example shop made
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis dist .dinmo data deliveries
+
+.venv/%.stamp: requirements/%.txt requirements/installer.txt pyproject.toml scripts/set-up
+	@scripts/set-up $*
