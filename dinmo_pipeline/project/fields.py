@@ -1,0 +1,216 @@
+"""What YAML may say of a model, a segment and an activation: every option, its values and its default.
+
+These models check one definition by itself; what it refers to is checked in `tables` and `activations`. Their
+descriptions serve as documentation and as the JSON schema that editors complete from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
+
+from dinmo_pipeline.project.cron import cron_problem
+from dinmo_pipeline.project.settings import timezone_problem
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+# The forms that Dagster takes; it would stop at others with one error at a time and no line.
+_OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Z|a-z]{2,7}")
+_TAG_KEY = re.compile(r"([A-Za-z0-9_.-]{1,63}/)?[A-Za-z0-9_.-]{1,63}")
+_TAG_VALUE = re.compile(r"[A-Za-z0-9_.-]{0,63}")
+
+
+def _check(text: str, good: bool, message: str) -> str:
+    if not good:
+        raise PydanticCustomError("dinmo", "{message}", {"message": message})
+    return text
+
+
+def name_problem(name: str) -> str | None:
+    """Why `name` cannot be the name of a definition, or None."""
+    if _NAME.fullmatch(name):
+        return None
+    return f"{name!r} is no name; write small letters, digits and _, a letter first"
+
+
+def _name(text: str) -> str:
+    return _check(text, (problem := name_problem(text)) is None, problem or "")
+
+
+def _cron(text: str) -> str:
+    return _check(text, (problem := cron_problem(text)) is None, problem or "")
+
+
+def _timezone(text: str) -> str:
+    return _check(text, (problem := timezone_problem(text)) is None, problem or "")
+
+
+def _owner(text: str) -> str:
+    return _check(text, bool(_OWNER.fullmatch(text)), f"{text!r} is no owner; write an e-mail address or team:name")
+
+
+def _asset_key(text: str) -> str:
+    return _check(text, all(text.split("/")), f"{text!r} is no asset key; write its parts with one / between them")
+
+
+def _tags(tags: dict[str, str]) -> dict[str, str]:
+    for key, value in tags.items():
+        good = bool(_TAG_KEY.fullmatch(key) and _TAG_VALUE.fullmatch(value))
+        _check(key, good, f"{key!r}: {value!r} is no tag; keys and values take letters, digits, _ - . and at most 63 of them")
+    return tags
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _typed(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else value
+
+
+def _mapping_shape(value: Any) -> str | None:
+    if isinstance(value, Mapping):
+        return "renamed"
+    return "kept" if isinstance(value, list) else "all" if value == "*" else None
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Text = Annotated[str, Field(min_length=1)]
+TextOrList = BeforeValidator(_listed, json_schema_input_type=str | list[str])
+Owners = Annotated[
+    Annotated[list[Annotated[str, AfterValidator(_owner)]], TextOrList],
+    Field(default_factory=list, description="Who answers for it: e-mail addresses or team:name; none by default."),
+]
+Tags = Annotated[
+    Annotated[dict[str, str], AfterValidator(_tags)], Field(default_factory=dict, description="Labels for Dagster's UI; none by default.")
+]
+Description = Annotated[str | None, Field(default=None, description="What it is for, in words; Markdown shows in Dagster's UI.")]
+ColumnMapping = Annotated[
+    Annotated[dict[Text, Text], Field(min_length=1), Tag("renamed")]
+    | Annotated[list[Text], Field(min_length=1), Tag("kept")]
+    | Annotated[Literal["*"], Tag("all")],
+    Discriminator(
+        _mapping_shape,
+        custom_error_type="dinmo",
+        custom_error_message='expected {attribute: name in the file}, a list of attributes, or "*" for all of them',
+    ),
+]
+
+
+class Fields(BaseModel):
+    """The attributes of one definition, as the user wrote them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ModelFields(Fields):
+    """A table made by a query."""
+
+    name: Annotated[Name, Field(description="Small letters, digits and _; unique among models. Queries name it `models.<name>`.")]
+    primary_key: Annotated[
+        Annotated[list[Text], TextOrList, Field(min_length=1)],
+        Field(description="The columns that tell one row from another, at least one; never null, never twice the same."),
+    ]
+    sql: Annotated[Text | None, Field(default=None, description="The query itself; this or `sql_file`.")]
+    sql_file: Annotated[Text | None, Field(default=None, description="The file that holds the query, relative to this file; this or `sql`.")]
+    deps: Annotated[
+        Annotated[list[Annotated[str, AfterValidator(_asset_key)]], TextOrList],
+        Field(default_factory=list, description="Keys of other Dagster assets that the query reads (`dbt/orders`); none by default."),
+    ]
+    description: Description
+    owners: Owners
+    tags: Tags
+
+
+class SegmentFields(Fields):
+    """Some rows of a model; it has the model's primary key."""
+
+    name: Annotated[Name, Field(description="Small letters, digits and _; unique among segments. Queries name it `segments.<name>`.")]
+    model: Annotated[str, Field(description="The model whose rows these are.")]
+    where: Annotated[Text | None, Field(default=None, description="The condition on the model's rows; this or `sql`.")]
+    sql: Annotated[
+        Text | None, Field(default=None, description="A whole query that gives the model's key and any columns; this or `where`.")
+    ]
+    description: Description
+    owners: Owners
+    tags: Tags
+
+
+class ActivationFields(Fields):
+    """One delivery, repeated."""
+
+    name: Annotated[Name, Field(description="Small letters, digits and _; unique among activations.")]
+    model: Annotated[str | None, Field(default=None, description="The model to deliver; this or `segment`.")]
+    segment: Annotated[str | None, Field(default=None, description="The segment to deliver; this or `model`.")]
+    destination: Annotated[str, Field(description="The name of the storage to deliver to.")]
+    file_name: Annotated[
+        str,
+        Field(description="The file's name, with {YYYY} {YY} {MM} {DD} {HH} {mm} {ss} {ms} {X} {x}; {{ and }} stand for one brace each."),
+    ]
+    format: Annotated[
+        Annotated[dict[str, Any], BeforeValidator(_typed, json_schema_input_type=str | dict[str, Any])],
+        Field(description="csv, json, ndjson, xml or parquet, or {type: csv, …} with the format's options."),
+    ]
+    run_type: Annotated[
+        Literal["full_only", "full_then_delta"],
+        Field(description="full_only: every sync sends all rows. full_then_delta: the first does, later ones send what changed."),
+    ]
+    sync_mode: Annotated[
+        Literal["snapshot", "upsert", "insert", "difference"],
+        Field(
+            description="snapshot: all rows (full_only). upsert: added and updated rows. insert: added rows, each key once, ever. "
+            "difference: three files, of added, updated and removed rows (full_then_delta)."
+        ),
+    ]
+    mapping: Annotated[
+        ColumnMapping,
+        Field(description='{attribute: name in the file}, in the file\'s order; a list keeps the names; "*" takes all of the day\'s columns.'),
+    ]
+    folder: Annotated[str, Field(default=".", description="The folder at the destination, with the variables of `file_name`; `.` is its start.")]
+    extension: Annotated[
+        Text | None,
+        Field(default=None, description="What the name ends in instead of the format's own extension (`txt`); `none` adds nothing."),
+    ]
+    schedule: Annotated[
+        Annotated[list[Annotated[str, AfterValidator(_cron)]], TextOrList],
+        Field(default_factory=list, description='When it runs: a cron expression ("0 7 * * *") or several; none by default.'),
+    ]
+    timezone: Annotated[
+        Annotated[str, AfterValidator(_timezone)] | None,
+        Field(default=None, description="The time zone of its schedule, file names and timestamps; the project's by default."),
+    ]
+    on_existing: Annotated[
+        Literal["overwrite", "refuse"] | None,
+        Field(
+            default=None,
+            description="What to do when an earlier delivered sync used the name: overwrite (default for fixed names) or refuse "
+            "(default for deltas with a dated name).",
+        ),
+    ]
+    if_missing: Annotated[
+        Literal["delta", "full"],
+        Field(default="delta", description="What to send when a file of the fixed name is no longer there: the delta, or in full."),
+    ]
+    empty_files: Annotated[
+        Literal["write", "skip"], Field(default="write", description="Whether a file of no rows is written (header, `[]`) or left out.")
+    ]
+    max_rows: Annotated[
+        Annotated[int, Field(ge=1)] | None, Field(default=None, description="The most rows of one file, 1 or more; parts are numbered from _1.")
+    ]
+    max_bytes: Annotated[
+        Annotated[int, Field(ge=1)] | None,
+        Field(default=None, description="The most bytes of one file before compression, 1 or more; parts are numbered from _1."),
+    ]
+    removed_columns: Annotated[
+        Literal["all", "key"],
+        Field(default="all", description="What `_removed` carries: all mapped columns as last delivered, or the key alone."),
+    ]
+    renamed_from: Annotated[
+        Name | None, Field(default=None, description="The name it had before, so that it keeps what that one had delivered.")
+    ]
+    description: Description
+    owners: Owners
+    tags: Tags

@@ -1,0 +1,95 @@
+"""Secrets: where one is to be found, never what it is.
+
+A definition holds `{env: NAME}` or `{file: PATH}`; the text itself is read when a connection is made, handed on and
+forgotten. So no secret can show in a log, an error, a UI, a `repr` or the state.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic_core import PydanticCustomError
+
+from dinmo_pipeline.errors import PermanentStorageError
+
+_ONE_REFERENCE = "expected {env: NAME} or {file: PATH}"
+
+
+class Secret(BaseModel):
+    """Where a secret text is: in the environment variable `env`, or in the file `file` (a relative one starts at the project's folder)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    env: str | None = None
+    file: str | None = None
+
+    def __str__(self) -> str:
+        return f"{{env: {self.env}}}" if self.env is not None else f"{{file: {self.file}}}"
+
+    def resolve(self, project_root: Path, *, what: str) -> str:
+        """The secret, read now; of a file without the line end that editors add.
+
+        Raises PermanentStorageError, which names `what` (`the password of storage partner`) and where it was looked for.
+        """
+        return self._from_environment(what) if self.env is not None else self._from_file(project_root, what)
+
+    def _from_environment(self, what: str) -> str:
+        value = os.environ.get(self.env or "", "")
+        if not value:
+            raise PermanentStorageError(
+                f"could not find {what}: the environment variable {self.env} is not set, or empty; set it where the sync runs"
+            )
+        return value
+
+    def _from_file(self, project_root: Path, what: str) -> str:
+        local_path = project_root / Path(self.file or "").expanduser()
+        try:
+            value = local_path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise PermanentStorageError(f"could not find {what}: the file {local_path} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError:
+            # The decoding error holds the file's bytes: it must not be chained to what a user sees.
+            raise PermanentStorageError(f"could not read {what}: the file {local_path} is not text in UTF-8") from None
+        if not value.strip():
+            raise PermanentStorageError(f"could not find {what}: the file {local_path} is empty")
+        return value.removesuffix("\n").removesuffix("\r")
+
+
+def _read_secret(value: Any) -> Secret:
+    # The value stays out of the message: it may be the secret itself.
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, Mapping):
+        raise PydanticCustomError("secret", f"{_ONE_REFERENCE}, because secrets are never written in YAML")
+    return _read_reference(value)
+
+
+def _read_setting(value: Any) -> str | Secret:
+    if isinstance(value, str | Secret):
+        return value
+    if not isinstance(value, Mapping):
+        raise PydanticCustomError("secret", f"expected text, or {_ONE_REFERENCE.removeprefix('expected ')}")
+    return _read_reference(value)
+
+
+def _read_reference(value: Mapping[Any, Any]) -> Secret:
+    places = [place for place in ("env", "file") if isinstance(value.get(place), str) and value[place]]
+    if len(value) != 1 or len(places) != 1:
+        raise PydanticCustomError("secret", f"{_ONE_REFERENCE}, one of the two, with a name")
+    return Secret(**{places[0]: value[places[0]]})
+
+
+SecretField = Annotated[Secret, BeforeValidator(_read_secret, json_schema_input_type=Secret)]
+"""A field that only takes `{env: NAME}` or `{file: PATH}`."""
+
+Setting = Annotated[str | Secret, BeforeValidator(_read_setting, json_schema_input_type=str | Secret)]
+"""A connection field that takes a plain text, `{env: NAME}` or `{file: PATH}`."""
+
+
+def resolve_setting(setting: str | Secret, project_root: Path, *, what: str) -> str:
+    """The text of a connection field, wherever it is; raises as `Secret.resolve` does."""
+    return setting if isinstance(setting, str) else setting.resolve(project_root, what=what)

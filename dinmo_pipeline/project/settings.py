@@ -1,0 +1,119 @@
+"""Where a project is and what its `pyproject.toml` says: the folders and the time zone, before any definition is read."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from dinmo_pipeline.errors import CallError, Problem
+from dinmo_pipeline.project.nearest import nearest_hint
+
+PYPROJECT = "pyproject.toml"
+DEFAULT_TIMEZONE = "UTC"
+_OPTIONS = ("timezone",)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A project's folders and time zone; `problems` are the faults of its `pyproject.toml`."""
+
+    root: Path
+    home: Path
+    defs_folder: Path
+    timezone: str
+    problems: tuple[Problem, ...] = ()
+
+
+def find_project_root(start: Path) -> Path:
+    """The nearest folder, from `start` upwards, whose `pyproject.toml` has a `[tool.dinmo]` or `[tool.dg]` table.
+
+    Raises CallError when there is none.
+    """
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / PYPROJECT).is_file() and _is_project((folder / PYPROJECT).read_text(encoding="utf-8", errors="replace")):
+            return folder
+    raise CallError(
+        f"no project in {start} or above it: no {PYPROJECT} there has a [tool.dinmo] or [tool.dg] table; "
+        "name the project's folder with --project DIR, or make a project with `dinmo init DIR`"
+    )
+
+
+def read_settings(root: Path) -> Settings:
+    """The settings of the project in `root`; reads `pyproject.toml` and `DINMO_HOME`, changes nothing."""
+    text = _read_pyproject(root)
+    problems: list[Problem] = []
+    try:
+        tool = tomllib.loads(text).get("tool", {})
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        problems.append(Problem(PYPROJECT, int(line[1]) if line else max(1, text.count("\n")), f"this is not TOML: {error}"))
+        tool = {}
+    dinmo = tool.get("dinmo", {})
+    for option in dinmo:
+        if option not in _OPTIONS:
+            hint = nearest_hint(option, _OPTIONS)
+            problems.append(Problem(PYPROJECT, _line_of(text, option), f"[tool.dinmo] has an unknown option {option!r}{hint}"))
+    timezone = dinmo.get("timezone", DEFAULT_TIMEZONE)
+    if (problem := timezone_problem(timezone)) is not None:
+        problems.append(Problem(PYPROJECT, _line_of(text, "timezone"), f"[tool.dinmo] timezone: {problem}"))
+        timezone = DEFAULT_TIMEZONE
+    return Settings(
+        root=root,
+        home=root / os.environ.get("DINMO_HOME", ".dinmo"),
+        defs_folder=_defs_folder(root, tool.get("dg", {}).get("project", {})),
+        timezone=timezone,
+        problems=tuple(problems),
+    )
+
+
+@lru_cache(maxsize=1024)
+def timezone_problem(name: object) -> str | None:
+    """Why `name` is no IANA time zone, with the nearest one, or None."""
+    if not isinstance(name, str):
+        return f"expected the name of a time zone such as Europe/Paris, found {name!r}"
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        return f"unknown time zone {name!r}{nearest_hint(name, available_timezones())}"
+    return None
+
+
+def _read_pyproject(root: Path) -> str:
+    try:
+        return (root / PYPROJECT).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _is_project(text: str) -> bool:
+    try:
+        tool = tomllib.loads(text).get("tool", {})
+    except tomllib.TOMLDecodeError:
+        # A broken file is reported with its line when the project is read, rather than passed over in silence here.
+        return re.search(r"^\s*\[tool\.(dinmo|dg)\b", text, re.MULTILINE) is not None
+    return "dinmo" in tool or "dg" in tool
+
+
+def _defs_folder(root: Path, dg_project: Mapping[str, Any]) -> Path:
+    root_module = dg_project.get("root_module")
+    if not isinstance(root_module, str):
+        return root / "defs"
+    defs_module = dg_project.get("defs_module") or f"{root_module}.defs"
+    parts = str(defs_module).split(".")
+    # As dg does: with a `src` folder the modules are in it.
+    in_src = root.joinpath("src", *parts)
+    return in_src if in_src.is_dir() else root.joinpath(*parts)
+
+
+def _line_of(text: str, option: str) -> int:
+    table = re.search(r"^\s*\[tool\.dinmo\]", text, re.MULTILINE)
+    key = re.compile(rf"^\s*\"?{re.escape(option)}\"?\s*=", re.MULTILINE).search(text, table.end() if table else 0)
+    return text.count("\n", 0, key.end()) + 1 if key else 1
