@@ -20,11 +20,12 @@ demo: .venv/$(ENVIRONMENT).stamp ## Run three days of a grocer's deliveries and 
 	@$(BIN)/python -m demo
 
 dev: .venv/$(ENVIRONMENT).stamp ## Open the example shop in the Dagster UI
+	@$(BIN)/python -m demo --data-only
 	@$(BIN)/dinmo dev
 
 test: .venv/dev.stamp ## Run all tests
 	@scripts/ensure-browser
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: .venv/dev.stamp ## Lint, check the format and the types
 	$(BIN)/ruff check

