@@ -81,7 +81,7 @@ def recompute_lapsed(receipts: pa.Table) -> dict[str, Row]:
         if row["department"] is not None:
             spent[household][row["department"]] = row["cents_sum"]
     today = max(last.values())
-    rows = {}
+    rows: dict[str, Row] = {}
     for household, at in last.items():
         age = today - at
         if age <= timedelta(days=30):
