@@ -26,22 +26,22 @@ def main() -> None:
         if not (shop.root / "data" / "receipts").exists():
             shop.receive_receipts(MORNINGS[0])
         return
-    run(shop, Console())
+    console = Console(highlight=False)
+    # A pipe has no width; eighty columns would cut the tables.
+    run(shop, console if console.is_terminal else Console(highlight=False, width=140))
 
 
 def run(shop: Shop, console: Console) -> None:
     """Start anew, then receive, deliver and explain each day."""
     began = time.monotonic()
     activations = read_activations(shop)
-    console.print(
-        f"Starting anew in {shop.root}: {', '.join(f'{name}/' for name in MADE_BY_THE_DEMO)} are made by the demo.", highlight=False
-    )
+    console.print(f"Starting anew in {shop.root}: {', '.join(f'{name}/' for name in MADE_BY_THE_DEMO)} of an earlier demo are removed.")
     shop.start_anew()
     for morning in MORNINGS:
         console.rule(f"[bold]{morning:%A} {morning.day} {morning:%B %Y}", align="left")
         receipts = shop.receive_receipts(morning)
-        console.print(f"received {receipts.relative_to(shop.root)}", highlight=False)
-        console.print(f"$ {' '.join(shop.sync_all(morning))}\n", style="bold cyan", highlight=False)
+        console.print(f"received {receipts.relative_to(shop.root)}")
+        console.print(f"$ {' '.join(shop.sync_all(morning))}\n", style="bold cyan")
         rows = [(name, format_name, mode, shop.history(name)[-1]) for name, (format_name, mode) in activations.items()]
         console.print(deliveries_table(rows), "")
     console.rule("[bold]Where the files are", align="left")

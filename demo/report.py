@@ -16,14 +16,14 @@ def explain(sync: Mapping[str, Any], mode: str) -> str:
     """Why this sync sent what it sent, in a few words."""
     base = sync["base"]
     if mode == "snapshot":
-        return "a snapshot: all rows, every time"
+        return "all rows, every time"
     if base is None:
-        return "the first sync: nothing to compare with, so all rows"
+        return "the first sync, so all rows"
     if mode == "insert":
         return f"new since sync {base}; nobody a second time"
     if mode == "upsert":
         return f"added or changed since sync {base}"
-    return f"what the partner adds, changes, removes since sync {base}"
+    return f"what changed since sync {base}"
 
 
 def deliveries_table(rows: Iterable[tuple[str, str, str, Mapping[str, Any]]]) -> Table:
