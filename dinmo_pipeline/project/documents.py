@@ -43,11 +43,11 @@ class Spot:
 class Document:
     """One document of a definition file: its content as Python values and a spot for each path in it.
 
-    `file` is relative to the project's folder, for people; `folder` is where relative paths in the document start.
+    `file` is `path` relative to the project's folder, for people.
     """
 
     file: str
-    folder: Path
+    path: Path
     line: int
     content: dict[str, Any]
     spots: dict[KeyPath, Spot] = field(repr=False)
@@ -65,13 +65,31 @@ class Document:
         return self.line
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reading:
-    """What was read: the documents, what is wrong with the text, and every path whose change would change the result."""
+    """What was read: the documents, and what is wrong with the text."""
 
-    documents: list[Document] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    files: list[Path] = field(default_factory=list)
+    documents: tuple[Document, ...]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class FileMark:
+    """A file's identity, size and time of change: another content has another mark. Zeros stand for no file."""
+
+    path: Path
+    changed_ns: int = 0
+    size: int = 0
+    inode: int = 0
+
+
+def file_mark(path: Path) -> FileMark:
+    """The mark of the file as it is now."""
+    try:
+        found = path.stat()
+    except OSError:
+        return FileMark(path)
+    return FileMark(path, found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def relative_name(path: Path, root: Path) -> str:
@@ -103,21 +121,21 @@ def definition_files(folder: Path) -> Iterator[Path]:
 
 def read_documents(folder: Path, *, root: Path) -> Reading:
     """Every document under `folder`, those of other components too; reads the disk and never raises for what it finds."""
-    reading = Reading()
+    all_documents: list[Document] = []
+    all_problems: list[Problem] = []
     covering: set[Path] = set()
     for path in definition_files(folder):
-        reading.files.append(path)
         name = relative_name(path, root)
         documents, problems = _read_file(path, name)
-        reading.documents += documents
-        reading.problems += problems
+        all_documents += documents
+        all_problems += problems
         above = next((parent for parent in path.parent.parents if parent in covering), None)
         if above is not None and any(is_ours(document.content) for document in documents):
             message = f"Dagster does not read this file, because {relative_name(above, root)} above it has definitions of its own; "
-            reading.problems.append(Problem(name, 1, message + "move those into a folder beside this one"))
+            all_problems.append(Problem(name, 1, message + "move those into a folder beside this one"))
         if not any(document.content.get("type") in _FOLDER_TYPES for document in documents):
             covering.add(path.parent)
-    return reading
+    return Reading(tuple(all_documents), tuple(all_problems))
 
 
 def _read_file(path: Path, name: str) -> tuple[list[Document], list[Problem]]:
@@ -132,7 +150,7 @@ def _read_file(path: Path, name: str) -> tuple[list[Document], list[Problem]]:
     problems: list[Problem] = []
     try:
         for node in yaml.compose_all(text, Loader=_Loader):
-            document = _document(node, name, path.parent, problems)
+            document = _document(node, name, path, problems)
             if document is not None:
                 documents.append(document)
     except yaml.YAMLError as error:
@@ -142,7 +160,7 @@ def _read_file(path: Path, name: str) -> tuple[list[Document], list[Problem]]:
     return documents, problems
 
 
-def _document(node: Node, name: str, folder: Path, problems: list[Problem]) -> Document | None:
+def _document(node: Node, name: str, path: Path, problems: list[Problem]) -> Document | None:
     line = _line(node)
     if not isinstance(node, MappingNode):
         empty = isinstance(node, ScalarNode) and not node.value
@@ -154,7 +172,7 @@ def _document(node: Node, name: str, folder: Path, problems: list[Problem]) -> D
     content = reader.mapping(node, ())
     if is_ours(content):
         problems += found_here
-    return Document(name, folder, line, content, reader.spots)
+    return Document(name, path, line, content, reader.spots)
 
 
 def _syntax_problem(name: str, error: yaml.YAMLError) -> Problem:

@@ -115,7 +115,9 @@ class ModelFields(Fields):
         Field(description="The columns that tell one row from another, at least one; never null, never twice the same."),
     ]
     sql: Annotated[Text | None, Field(default=None, description="The query itself; this or `sql_file`.")]
-    sql_file: Annotated[Text | None, Field(default=None, description="The file that holds the query, relative to this file; this or `sql`.")]
+    sql_file: Annotated[
+        Text | None, Field(default=None, description="The file that holds the query, relative to this file; this or `sql`.")
+    ]
     deps: Annotated[
         Annotated[list[Annotated[str, AfterValidator(_asset_key)]], TextOrList],
         Field(default_factory=list, description="Keys of other Dagster assets that the query reads (`dbt/orders`); none by default."),
@@ -167,9 +169,13 @@ class ActivationFields(Fields):
     ]
     mapping: Annotated[
         ColumnMapping,
-        Field(description='{attribute: name in the file}, in the file\'s order; a list keeps the names; "*" takes all of the day\'s columns.'),
+        Field(
+            description="{attribute: name in the file}, in the file's order; a list keeps the names; \"*\" takes all of the day's columns."
+        ),
     ]
-    folder: Annotated[str, Field(default=".", description="The folder at the destination, with the variables of `file_name`; `.` is its start.")]
+    folder: Annotated[
+        str, Field(default=".", description="The folder at the destination, with the variables of `file_name`; `.` is its start.")
+    ]
     extension: Annotated[
         Text | None,
         Field(default=None, description="What the name ends in instead of the format's own extension (`txt`); `none` adds nothing."),
@@ -198,7 +204,8 @@ class ActivationFields(Fields):
         Literal["write", "skip"], Field(default="write", description="Whether a file of no rows is written (header, `[]`) or left out.")
     ]
     max_rows: Annotated[
-        Annotated[int, Field(ge=1)] | None, Field(default=None, description="The most rows of one file, 1 or more; parts are numbered from _1.")
+        Annotated[int, Field(ge=1)] | None,
+        Field(default=None, description="The most rows of one file, 1 or more; parts are numbered from _1."),
     ]
     max_bytes: Annotated[
         Annotated[int, Field(ge=1)] | None,

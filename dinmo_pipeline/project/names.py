@@ -39,7 +39,9 @@ def template_problems(template: str) -> list[str]:
     problems = []
     for match in _TOKEN.finditer(template):
         if match[0] in ("{", "}"):
-            problems.append(f"the brace {match[0]!r} at character {match.start() + 1} has no partner; write {match[0] * 2!r} for a brace itself")
+            problems.append(
+                f"the brace {match[0]!r} at character {match.start() + 1} has no partner; write {match[0] * 2!r} for a brace itself"
+            )
         elif match[1] is not None and match[1] not in VARIABLES:
             problems.append(f"unknown variable '{{{match[1]}}}'{_variable_hint(match[1])}")
     return problems
@@ -71,9 +73,7 @@ def target_folder(spec: ActivationSpec, instant: datetime) -> str:
     return render_name(spec.folder, instant, spec.timezone)
 
 
-def target_name(
-    spec: ActivationSpec, instant: datetime, *, change: str | None = None, part: int | None = None, trial: bool = False
-) -> str:
+def target_name(spec: ActivationSpec, instant: datetime, *, change: str | None = None, part: int | None = None, trial: bool = False) -> str:
     """The name of one file of a sync: `change` is added, updated or removed, `part` counts from 1, `trial` marks a limited run."""
     rendered = render_name(spec.file_name, instant, spec.timezone)
     stem, suffix = split_extension(rendered, extension=spec.extension, format_extension=spec.format.extension)

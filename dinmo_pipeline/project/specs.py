@@ -114,7 +114,7 @@ class Project:
     def tables_for(self, source: TableRef) -> tuple[TableSpec, ...]:
         """The tables that a refresh of `source` needs, itself included, in dependency order."""
         wanted = {source}
-        for spec in reversed(self.tables.values()):
+        for spec in reversed(tuple(self.tables.values())):
             if spec.ref in wanted:
                 wanted.update(spec.depends_on)
         return tuple(spec for spec in self.tables.values() if spec.ref in wanted)

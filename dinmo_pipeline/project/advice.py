@@ -1,0 +1,70 @@
+"""Warnings: definitions that are valid and yet may not do what their author wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from dinmo_pipeline.errors import Problem
+from dinmo_pipeline.project.activations import unmapped_key
+from dinmo_pipeline.project.cron import first_ticks
+from dinmo_pipeline.project.definitions import Definition
+from dinmo_pipeline.project.fields import ActivationFields
+from dinmo_pipeline.project.names import is_dated, render_name, template_variables
+from dinmo_pipeline.project.specs import ActivationSpec, RunType, SyncMode
+
+# More than a year of daily ticks, and enough of every minute's to see a day come round.
+_DAYS, _TICKS = 400, 2000
+_START = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def warnings_of(spec: ActivationSpec, definition: Definition[ActivationFields]) -> Iterator[Problem]:
+    """What `dinmo check` warns of in one activation, with file and line."""
+    is_delta = spec.run_type == RunType.FULL_THEN_DELTA
+    if spec.mapping is None:
+        yield definition.problem("mapping", 'mapping: "*" sends every column of the source; list those that may leave')
+    elif is_delta and (missing := unmapped_key(spec.mapping, spec.primary_key)):
+        message = (
+            f"mapping: the primary key's {', '.join(missing)} is not mapped; whoever reads the changes cannot tell which rows they change"
+        )
+        yield definition.problem("mapping", message, at_key=True)
+    if not is_delta and spec.sync_mode in (SyncMode.UPSERT, SyncMode.INSERT):
+        message = (
+            f"sync_mode: with full_only, {spec.sync_mode} sends all rows every time, as snapshot does; write snapshot, or full_then_delta"
+        )
+        yield definition.problem("sync_mode", message)
+    if is_delta and spec.schedules and (repeat := _name_repeat(spec)) is not None:
+        yield definition.problem("file_name", f"file_name: {repeat}")
+
+
+def _name_repeat(spec: ActivationSpec) -> str | None:
+    if not is_dated(spec.file_name, spec.folder):
+        return "the name is the same at every sync; changes that nobody has read by the next one are overwritten"
+    variables = tuple(sorted({*template_variables(spec.file_name), *template_variables(spec.folder)}))
+    repeat = _first_repeat(spec.schedules, variables, spec.on_existing == "refuse")
+    if repeat is None:
+        return None
+    first, second = (f"{tick:%Y-%m-%d %H:%M}" for tick in repeat)
+    outcome = "the later one refuses to run" if spec.on_existing == "refuse" else "changes that nobody has read by then are overwritten"
+    return f"the schedule comes sooner than the name changes (at {first} and {second} it is one and the same), so {outcome}; add a variable"
+
+
+@lru_cache(maxsize=1024)
+def _first_repeat(schedules: tuple[str, ...], variables: tuple[str, ...], ever: bool) -> tuple[datetime, datetime] | None:
+    """Two ticks with one name: of those that follow one another, or of all within a year when `ever`."""
+    template = " ".join(f"{{{variable}}}" for variable in variables)
+    seen: dict[str, datetime] = {}
+    for tick in first_ticks(schedules, start=_START, days=_DAYS, count=_TICKS):
+        name = render_name(template, tick, "UTC")
+        if name in seen:
+            return seen[name], tick
+        if not ever:
+            seen.clear()
+        seen[name] = tick
+    return None
+
+
+def check_warnings(pairs: Iterable[tuple[ActivationSpec, Definition[ActivationFields]]]) -> tuple[Problem, ...]:
+    """The warnings of all activations, in file order."""
+    return tuple(sorted(warning for spec, definition in pairs for warning in warnings_of(spec, definition)))

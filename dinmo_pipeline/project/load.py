@@ -1,0 +1,136 @@
+"""From a project's folder to its `Project`, or to every error at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dinmo_pipeline.errors import DefinitionErrors, Problem
+from dinmo_pipeline.project.activations import read_activations
+from dinmo_pipeline.project.advice import check_warnings
+from dinmo_pipeline.project.definitions import Definition, Definitions, by_name, read_definitions
+from dinmo_pipeline.project.documents import FileMark, definition_files, file_mark, read_documents, relative_name
+from dinmo_pipeline.project.settings import PYPROJECT, Settings, read_settings
+from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline.project.tables import read_tables
+
+_Signature = tuple[str, tuple[FileMark, ...]]
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a definition is written: the file, as an absolute path, and the line of its document."""
+
+    file: Path
+    line: int
+
+
+@dataclass(frozen=True)
+class LoadedProject:
+    """A valid project with what the values themselves do not hold: its warnings, and where each definition is written.
+
+    `positions` has keys such as `models.customers`, `segments.lapsed`, `activations.lapsed_to_partner`, `storages.partner`.
+    """
+
+    project: Project
+    warnings: tuple[Problem, ...]
+    positions: Mapping[str, Position]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What one reading of the disk gave, and the marks of the SQL files that it read."""
+
+    loaded: LoadedProject | None
+    problems: tuple[Problem, ...]
+    sql_files: tuple[FileMark, ...]
+
+
+_cache: dict[Path, tuple[_Signature, _Outcome]] = {}
+
+
+def load_project(root: Path) -> Project:
+    """The project in `root`. Reads files and `DINMO_HOME`, writes nothing; raises DefinitionErrors with every fault found."""
+    return load_with_warnings(root).project
+
+
+def load_with_warnings(root: Path) -> LoadedProject:
+    """The project in `root`, its warnings and positions; raises DefinitionErrors as `load_project` does."""
+    return _value(_read(root.resolve()))
+
+
+def load_project_cached(root: Path) -> Project:
+    """`load_project`, done again only when a file that it read, or the set of them, has changed.
+
+    Looking for changes costs a walk through the definitions' folders: who asks a thousand times keeps the answer.
+    """
+    return load_with_warnings_cached(root).project
+
+
+def load_with_warnings_cached(root: Path) -> LoadedProject:
+    """`load_with_warnings`, cached as `load_project_cached` is; errors are cached, too."""
+    root = root.resolve()
+    # Taken before the files are read, so that a change meanwhile is seen the next time.
+    signature = _signature(root)
+    known = _cache.get(root)
+    if known is None or known[0] != signature or any(file_mark(mark.path) != mark for mark in known[1].sql_files):
+        known = _cache[root] = (signature, _read(root))
+    return _value(known[1])
+
+
+def _value(outcome: _Outcome) -> LoadedProject:
+    if outcome.loaded is None:
+        raise DefinitionErrors(outcome.problems)
+    return outcome.loaded
+
+
+def _signature(root: Path) -> _Signature:
+    settings = read_settings(root)
+    files = tuple(file_mark(path) for path in (root / PYPROJECT, *definition_files(settings.defs_folder)))
+    return str(settings.home), files
+
+
+def _read(root: Path) -> _Outcome:
+    settings = read_settings(root)
+    reading = read_documents(settings.defs_folder, root=root)
+    definitions, definition_problems = read_definitions(reading.documents)
+    tables = read_tables(definitions, root=root)
+    activations, activation_problems = read_activations(definitions, timezone=settings.timezone)
+    problems = [*settings.problems, *reading.problems, *definition_problems, *tables.problems, *activation_problems]
+    if not problems and not len(definitions):
+        problems.append(_nothing_defined(settings))
+    if problems:
+        return _Outcome(None, tuple(problems), tables.files)
+    project = Project(
+        root=root,
+        home=settings.home,
+        timezone=settings.timezone,
+        tables=tables.specs,
+        storages={definition.fields.name: definition.fields for definition in definitions.storages},
+        activations=activations,
+    )
+    written = by_name(definitions.activations)
+    warnings = check_warnings((spec, written[name]) for name, spec in activations.items())
+    return _Outcome(LoadedProject(project, warnings, _positions(definitions)), (), tables.files)
+
+
+def _nothing_defined(settings: Settings) -> Problem:
+    folder = relative_name(settings.defs_folder, settings.root)
+    message = f"no definitions yet; write a Model, a LocalFolder and an Activation into {folder}/defs.yaml, "
+    return Problem(folder, 1, message + "or start from an example with `dinmo init DIR`")
+
+
+def _positions(definitions: Definitions) -> dict[str, Position]:
+    kinds: dict[str, Iterable[Definition[Any]]] = {
+        "models": definitions.models,
+        "segments": definitions.segments,
+        "activations": definitions.activations,
+        "storages": definitions.storages,
+    }
+    return {
+        f"{kind}.{definition.name}": Position(definition.document.path, definition.document.line)
+        for kind, found in kinds.items()
+        for definition in found
+    }

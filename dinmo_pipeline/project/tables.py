@@ -1,0 +1,186 @@
+"""Models and segments: their queries read, what they refer to checked, and their specs in dependency order."""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dinmo_pipeline.errors import Problem
+from dinmo_pipeline.project.definitions import Definition, Definitions, by_name
+from dinmo_pipeline.project.documents import FileMark, file_mark, relative_name
+from dinmo_pipeline.project.fields import ModelFields, SegmentFields
+from dinmo_pipeline.project.nearest import nearest_hint
+from dinmo_pipeline.project.specs import TableRef, TableSpec
+from dinmo_pipeline.project.sql import Query, bare_condition, read_queries, segment_query
+
+TableDefinition = Definition[ModelFields] | Definition[SegmentFields]
+_WHERE_STARTS = 2
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A table's query and where it was written: `texts` are all that must parse, the last one is the query.
+
+    `file` and `first_line` are the place of the author's first line; None where lines of the text are not lines of the file.
+    """
+
+    definition: TableDefinition
+    field: str
+    texts: tuple[str, ...]
+    file: str
+    first_line: int | None
+
+    def problem(self, line: int, message: str) -> Problem:
+        subject = f"{self.definition.subject}: {self.field}"
+        if self.first_line is None:
+            return self.definition.problem(self.field, f"{self.field}: {message}")
+        start = _WHERE_STARTS if self.field == "where" else 1
+        return Problem(self.file, self.first_line + max(0, line - start), f"{subject}: {message}")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables in dependency order, what is wrong with them, and the SQL files that were read."""
+
+    specs: Mapping[TableRef, TableSpec]
+    problems: tuple[Problem, ...]
+    files: tuple[FileMark, ...]
+
+
+def read_tables(definitions: Definitions, *, root: Path) -> Tables:
+    """Reads the SQL files and parses every query once. The specs are complete only where there is no problem."""
+    problems: list[Problem] = []
+    files: list[FileMark] = []
+    sources: dict[TableRef, _Source] = {}
+    written: tuple[TableDefinition, ...] = (*definitions.models, *definitions.segments)
+    for definition in written:
+        source = _source(definition, root, files, problems)
+        if source is not None and definition.name is not None:
+            sources.setdefault(_ref(definition), source)
+    models = by_name(definitions.models)
+    problems += _unknown_models(definitions.segments, models)
+    queries = read_queries(text for source in sources.values() for text in source.texts)
+    known = {_ref(definition) for definition in written}
+    reads: dict[TableRef, Query] = {}
+    for ref, source in sources.items():
+        faulty = next((query for text in source.texts if (query := queries[text]).problem is not None), None)
+        if faulty is not None and faulty.problem is not None:
+            problems.append(source.problem(faulty.problem_line, faulty.problem))
+            continue
+        reads[ref] = queries[source.texts[-1]]
+        problems += _unknown_tables(source, reads[ref], known)
+    order, cycles = _dependency_order({ref: {found.ref for found in query.references} for ref, query in reads.items()})
+    problems += [_cycle_problem(cycle, sources, reads) for cycle in cycles]
+    specs = {ref: _spec(ref, sources[ref], reads[ref], models) for ref in order}
+    return Tables(specs={ref: spec for ref, spec in specs.items() if spec is not None}, problems=tuple(problems), files=tuple(files))
+
+
+def _ref(definition: TableDefinition) -> TableRef:
+    return TableRef("models" if definition.component == "Model" else "segments", definition.name or "")
+
+
+def _source(definition: TableDefinition, root: Path, files: list[FileMark], problems: list[Problem]) -> _Source | None:
+    fields = definition.fields
+    pair = ("sql", "sql_file") if definition.component == "Model" else ("where", "sql")
+    if not definition.fine(*pair):
+        return None
+    given = [name for name in pair if getattr(fields, name) is not None]
+    if len(given) != 1:
+        message = f"{pair[0]!r} and {pair[1]!r} exclude each other; keep one" if given else f"it needs {pair[0]!r} or {pair[1]!r}"
+        problems.append(definition.problem(given[-1] if given else (), message, at_key=True))
+        return None
+    name = given[0]
+    text: str = getattr(fields, name)
+    if name == "sql_file":
+        return _file_source(definition, text, root, files, problems)
+    spot = definition.document.spots.get(("attributes", name))
+    first_line = spot.text_line if spot is not None else None
+    if name == "where":
+        if not definition.fine("model"):
+            return None
+        texts = (bare_condition(text), segment_query(getattr(fields, "model", ""), text))
+        return _Source(definition, name, texts, definition.document.file, first_line)
+    return _Source(definition, name, (text,), definition.document.file, first_line)
+
+
+def _file_source(definition: TableDefinition, name: str, root: Path, files: list[FileMark], problems: list[Problem]) -> _Source | None:
+    path = definition.document.path.parent / name
+    files.append(file_mark(path))
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        problems.append(Problem(relative_name(path, root), line, f"{definition.subject}: sql_file: the file is not text in UTF-8"))
+        return None
+    except OSError as error:
+        siblings = [sibling.name for sibling in path.parent.glob("*.sql")] if path.parent.is_dir() else []
+        hint = nearest_hint(name, siblings) if isinstance(error, FileNotFoundError) else ""
+        shown = relative_name(path, root)
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else f"it cannot be read: {error.strerror}"
+        problems.append(definition.problem("sql_file", f"sql_file: {name!r} is {shown}, and {reason}{hint}"))
+        return None
+    return _Source(definition, "sql_file", (text,), relative_name(path, root), 1)
+
+
+def _unknown_models(segments: Iterable[Definition[SegmentFields]], models: Mapping[str, Definition[ModelFields]]) -> Iterator[Problem]:
+    for segment in segments:
+        if segment.fine("model") and segment.fields.model not in models:
+            yield segment.problem("model", f"model: there is no model {segment.fields.model!r}{nearest_hint(segment.fields.model, models)}")
+
+
+def _unknown_tables(source: _Source, query: Query, known: set[TableRef]) -> Iterator[Problem]:
+    # A condition's own model is checked, and told of, as the field that it is.
+    own_model = getattr(source.definition.fields, "model", None) if source.field == "where" else None
+    for found in query.references:
+        if found.ref in known or (found.ref.kind == "models" and found.ref.name == own_model):
+            continue
+        names = [str(ref) for ref in known if ref.kind == found.ref.kind] or [str(ref) for ref in known]
+        yield source.problem(found.line, f"there is no table {str(found.ref)!r}{nearest_hint(str(found.ref), names)}")
+
+
+def _dependency_order(graph: Mapping[TableRef, set[TableRef]]) -> tuple[list[TableRef], list[list[TableRef]]]:
+    edges = {ref: sorted(reads & graph.keys()) for ref, reads in sorted(graph.items())}
+    cycles: list[list[TableRef]] = []
+    while True:
+        try:
+            return list(graphlib.TopologicalSorter(edges).static_order()), cycles
+        except graphlib.CycleError as error:
+            cycle: list[TableRef] = error.args[1]
+            cycles.append(cycle)
+            edges |= {ref: [other for other in edges[ref] if other not in cycle] for ref in cycle}
+
+
+def _cycle_problem(cycle: list[TableRef], sources: Mapping[TableRef, _Source], reads: Mapping[TableRef, Query]) -> Problem:
+    # graphlib goes from what is read to who reads it, and ends where it began; people follow it the other way.
+    ring = cycle[:0:-1]
+    start = ring.index(min(ring))
+    path = [*ring[start:], *ring[:start], ring[start]]
+    line = next((found.line for found in reads[path[0]].references if found.ref == path[1]), 1)
+    way = " reads ".join(map(str, path))
+    return sources[path[0]].problem(line, f"{way}: no order to refresh them in; take one reference out")
+
+
+def _spec(ref: TableRef, source: _Source, query: Query, models: Mapping[str, Definition[ModelFields]]) -> TableSpec | None:
+    fields = source.definition.fields
+    if isinstance(fields, SegmentFields):
+        model = models.get(fields.model)
+        key = model.fields.primary_key if model is not None and model.fine("primary_key") else None
+        external: tuple[str, ...] = ()
+    elif isinstance(fields, ModelFields):
+        key, external = fields.primary_key, tuple(fields.deps)
+    else:
+        return None
+    if key is None:
+        return None
+    return TableSpec(
+        ref=ref,
+        primary_key=tuple(key),
+        sql=query.sql,
+        depends_on=tuple(sorted({found.ref for found in query.references})),
+        external_deps=external,
+        description=fields.description,
+        owners=tuple(fields.owners),
+        tags=fields.tags or None,
+    )
