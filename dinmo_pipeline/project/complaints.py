@@ -45,6 +45,7 @@ def problem_of(error: ErrorDetails, *, document: Document, base: KeyPath, value:
 def _real_path(loc: tuple[int | str, ...], value: Any) -> KeyPath:
     # A union adds the tag of its branch to the place; what is not in the document is left out.
     path: list[str | int] = []
+    step: Any
     for step in loc:
         if (isinstance(value, Mapping) and step in value) or (isinstance(value, list) and isinstance(step, int) and step < len(value)):
             value = value[step]

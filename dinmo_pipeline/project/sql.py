@@ -48,12 +48,16 @@ class Query:
     problem_line: int = 1
 
 
-def read_queries(texts: Iterable[str]) -> dict[str, Query]:
-    """Every one of `texts` read, by its text; one short in-memory connection for all of them."""
+def read_queries(texts: Iterable[str], *, syntax_only: Iterable[str] = ()) -> dict[str, Query]:
+    """Every one of `texts` read, by its text; one short in-memory connection for all of them.
+
+    Those of `syntax_only` are checked and their references left out.
+    """
+    skipped = set(syntax_only)
     with closing(duckdb.connect(":memory:", config={"threads": 1})) as connection:
-        queries = {text: _read_statement(connection, text) for text in dict.fromkeys(texts)}
+        queries = {text: _read_statement(connection, text) for text in dict.fromkeys((*texts, *skipped))}
         # Reading the tree costs ten times what checking the syntax does, so only queries that can name a table pay it.
-        wanted = [text for text, query in queries.items() if query.problem is None and _needs_tree(text)]
+        wanted = [text for text, query in queries.items() if query.problem is None and text not in skipped and _needs_tree(text)]
         for text, tree in _syntax_trees(connection, wanted):
             queries[text] = _with_references(queries[text], text, tree)
     return queries
@@ -101,6 +105,8 @@ def _read_statement(connection: duckdb.DuckDBPyConnection, text: str) -> Query:
 
 
 def _without_semicolon(text: str) -> str:
+    if ";" not in text:
+        return text
     encoded = text.encode()
     for offset, kind in duckdb.tokenize(text):
         if kind == duckdb.token_type.operator and encoded[offset : offset + 1] == b";":

@@ -13,7 +13,7 @@ from dinmo_pipeline.project.documents import FileMark, file_mark, relative_name
 from dinmo_pipeline.project.fields import ModelFields, SegmentFields
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.specs import TableRef, TableSpec
-from dinmo_pipeline.project.sql import Query, bare_condition, read_queries, segment_query
+from dinmo_pipeline.project.sql import Query, Reference, bare_condition, read_queries, segment_query
 
 TableDefinition = Definition[ModelFields] | Definition[SegmentFields]
 _WHERE_STARTS = 2
@@ -21,14 +21,17 @@ _WHERE_STARTS = 2
 
 @dataclass(frozen=True)
 class _Source:
-    """A table's query and where it was written: `texts` are all that must parse, the last one is the query.
+    """A table's query and where it was written.
 
+    `text` is what its author wrote, as a query whose references are read; `query` is what makes the table, where that is another.
     `file` and `first_line` are the place of the author's first line; None where lines of the text are not lines of the file.
     """
 
     definition: TableDefinition
     field: str
-    texts: tuple[str, ...]
+    text: str
+    query: str | None
+    model: TableRef | None
     file: str
     first_line: int | None
 
@@ -38,6 +41,17 @@ class _Source:
             return self.definition.problem(self.field, f"{self.field}: {message}")
         start = _WHERE_STARTS if self.field == "where" else 1
         return Problem(self.file, self.first_line + max(0, line - start), f"{subject}: {message}")
+
+
+@dataclass(frozen=True)
+class _Read:
+    source: _Source
+    sql: str
+    references: tuple[Reference, ...]
+
+    @property
+    def depends_on(self) -> tuple[TableRef, ...]:
+        return tuple(sorted({found.ref for found in self.references}))
 
 
 @dataclass(frozen=True)
@@ -61,20 +75,36 @@ def read_tables(definitions: Definitions, *, root: Path) -> Tables:
             sources.setdefault(_ref(definition), source)
     models = by_name(definitions.models)
     problems += _unknown_models(definitions.segments, models)
-    queries = read_queries(text for source in sources.values() for text in source.texts)
     known = {_ref(definition) for definition in written}
-    reads: dict[TableRef, Query] = {}
-    for ref, source in sources.items():
-        faulty = next((query for text in source.texts if (query := queries[text]).problem is not None), None)
-        if faulty is not None and faulty.problem is not None:
-            problems.append(source.problem(faulty.problem_line, faulty.problem))
-            continue
-        reads[ref] = queries[source.texts[-1]]
-        problems += _unknown_tables(source, reads[ref], known)
-    order, cycles = _dependency_order({ref: {found.ref for found in query.references} for ref, query in reads.items()})
-    problems += [_cycle_problem(cycle, sources, reads) for cycle in cycles]
-    specs = {ref: _spec(ref, sources[ref], reads[ref], models) for ref in order}
+    reads: dict[TableRef, _Read] = {}
+    for ref, found in _parsed(sources).items():
+        if isinstance(found, Problem):
+            problems.append(found)
+        else:
+            reads[ref] = found
+            problems += _unknown_tables(found, known)
+    order, cycles = _dependency_order({ref: read.depends_on for ref, read in reads.items()})
+    problems += [_cycle_problem(cycle, reads) for cycle in cycles]
+    specs = {ref: _spec(ref, reads[ref], models) for ref in order}
     return Tables(specs={ref: spec for ref, spec in specs.items() if spec is not None}, problems=tuple(problems), files=tuple(files))
+
+
+def _parsed(sources: Mapping[TableRef, _Source]) -> dict[TableRef, _Read | Problem]:
+    queries = read_queries(
+        (source.text for source in sources.values()),
+        syntax_only=(source.query for source in sources.values() if source.query is not None),
+    )
+    return {ref: _parsed_source(source, queries) for ref, source in sources.items()}
+
+
+def _parsed_source(source: _Source, queries: Mapping[str, Query]) -> _Read | Problem:
+    text = queries[source.text]
+    query = queries[source.query] if source.query is not None else text
+    for read in (text, query):
+        if read.problem is not None:
+            return source.problem(read.problem_line, read.problem)
+    own = () if source.model is None else (Reference(source.model, 1),)
+    return _Read(source, query.sql, (*own, *text.references))
 
 
 def _ref(definition: TableDefinition) -> TableRef:
@@ -100,9 +130,10 @@ def _source(definition: TableDefinition, root: Path, files: list[FileMark], prob
     if name == "where":
         if not definition.fine("model"):
             return None
-        texts = (bare_condition(text), segment_query(getattr(fields, "model", ""), text))
-        return _Source(definition, name, texts, definition.document.file, first_line)
-    return _Source(definition, name, (text,), definition.document.file, first_line)
+        model: str = getattr(fields, "model", "")
+        whole = segment_query(model, text)
+        return _Source(definition, name, bare_condition(text), whole, TableRef("models", model), definition.document.file, first_line)
+    return _Source(definition, name, text, None, None, definition.document.file, first_line)
 
 
 def _file_source(definition: TableDefinition, name: str, root: Path, files: list[FileMark], problems: list[Problem]) -> _Source | None:
@@ -121,7 +152,7 @@ def _file_source(definition: TableDefinition, name: str, root: Path, files: list
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else f"it cannot be read: {error.strerror}"
         problems.append(definition.problem("sql_file", f"sql_file: {name!r} is {shown}, and {reason}{hint}"))
         return None
-    return _Source(definition, "sql_file", (text,), relative_name(path, root), 1)
+    return _Source(definition, "sql_file", text, None, None, relative_name(path, root), 1)
 
 
 def _unknown_models(segments: Iterable[Definition[SegmentFields]], models: Mapping[str, Definition[ModelFields]]) -> Iterator[Problem]:
@@ -130,18 +161,17 @@ def _unknown_models(segments: Iterable[Definition[SegmentFields]], models: Mappi
             yield segment.problem("model", f"model: there is no model {segment.fields.model!r}{nearest_hint(segment.fields.model, models)}")
 
 
-def _unknown_tables(source: _Source, query: Query, known: set[TableRef]) -> Iterator[Problem]:
-    # A condition's own model is checked, and told of, as the field that it is.
-    own_model = getattr(source.definition.fields, "model", None) if source.field == "where" else None
-    for found in query.references:
-        if found.ref in known or (found.ref.kind == "models" and found.ref.name == own_model):
+def _unknown_tables(read: _Read, known: set[TableRef]) -> Iterator[Problem]:
+    for found in read.references:
+        # A condition's own model is checked, and told of, as the field that it is.
+        if found.ref in known or found.ref == read.source.model:
             continue
         names = [str(ref) for ref in known if ref.kind == found.ref.kind] or [str(ref) for ref in known]
-        yield source.problem(found.line, f"there is no table {str(found.ref)!r}{nearest_hint(str(found.ref), names)}")
+        yield read.source.problem(found.line, f"there is no table {str(found.ref)!r}{nearest_hint(str(found.ref), names)}")
 
 
-def _dependency_order(graph: Mapping[TableRef, set[TableRef]]) -> tuple[list[TableRef], list[list[TableRef]]]:
-    edges = {ref: sorted(reads & graph.keys()) for ref, reads in sorted(graph.items())}
+def _dependency_order(graph: Mapping[TableRef, tuple[TableRef, ...]]) -> tuple[list[TableRef], list[list[TableRef]]]:
+    edges = {ref: [other for other in reads if other in graph] for ref, reads in sorted(graph.items())}
     cycles: list[list[TableRef]] = []
     while True:
         try:
@@ -152,18 +182,18 @@ def _dependency_order(graph: Mapping[TableRef, set[TableRef]]) -> tuple[list[Tab
             edges |= {ref: [other for other in edges[ref] if other not in cycle] for ref in cycle}
 
 
-def _cycle_problem(cycle: list[TableRef], sources: Mapping[TableRef, _Source], reads: Mapping[TableRef, Query]) -> Problem:
+def _cycle_problem(cycle: list[TableRef], reads: Mapping[TableRef, _Read]) -> Problem:
     # graphlib goes from what is read to who reads it, and ends where it began; people follow it the other way.
     ring = cycle[:0:-1]
     start = ring.index(min(ring))
     path = [*ring[start:], *ring[:start], ring[start]]
     line = next((found.line for found in reads[path[0]].references if found.ref == path[1]), 1)
     way = " reads ".join(map(str, path))
-    return sources[path[0]].problem(line, f"{way}: no order to refresh them in; take one reference out")
+    return reads[path[0]].source.problem(line, f"{way}: no order to refresh them in; take one reference out")
 
 
-def _spec(ref: TableRef, source: _Source, query: Query, models: Mapping[str, Definition[ModelFields]]) -> TableSpec | None:
-    fields = source.definition.fields
+def _spec(ref: TableRef, read: _Read, models: Mapping[str, Definition[ModelFields]]) -> TableSpec | None:
+    fields = read.source.definition.fields
     if isinstance(fields, SegmentFields):
         model = models.get(fields.model)
         key = model.fields.primary_key if model is not None and model.fine("primary_key") else None
@@ -177,8 +207,8 @@ def _spec(ref: TableRef, source: _Source, query: Query, models: Mapping[str, Def
     return TableSpec(
         ref=ref,
         primary_key=tuple(key),
-        sql=query.sql,
-        depends_on=tuple(sorted({found.ref for found in query.references})),
+        sql=read.sql,
+        depends_on=read.depends_on,
         external_deps=external,
         description=fields.description,
         owners=tuple(fields.owners),
