@@ -1,0 +1,112 @@
+"""DuckDB's type text (`STRUCT(a INTEGER, "b c" DECIMAL(4,2)[])`) read into a tree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_ALIASES = {
+    "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE",
+    "TIMETZ": "TIME WITH TIME ZONE",
+    "DATETIME": "TIMESTAMP",
+    "TEXT": "VARCHAR",
+    "STRING": "VARCHAR",
+    "CHAR": "VARCHAR",
+    "BYTEA": "BLOB",
+    "VARBINARY": "BLOB",
+    "BINARY": "BLOB",
+    "BOOL": "BOOLEAN",
+    "LOGICAL": "BOOLEAN",
+    "INT": "INTEGER",
+    "INT4": "INTEGER",
+    "INT8": "BIGINT",
+    "LONG": "BIGINT",
+    "INT2": "SMALLINT",
+    "SHORT": "SMALLINT",
+    "INT1": "TINYINT",
+    "INT128": "HUGEINT",
+    "UINT128": "UHUGEINT",
+    "REAL": "FLOAT",
+    "FLOAT4": "FLOAT",
+    "FLOAT8": "DOUBLE",
+    "NUMERIC": "DECIMAL",
+    "BITSTRING": "BIT",
+}
+
+_TOKEN = re.compile(r"""\s*("(?:[^"]|"")*"|'(?:[^']|'')*'|\[\d*\]|[(),]|[^\s"'(),\[\]]+)""")
+
+
+@dataclass(frozen=True)
+class DuckType:
+    """A type: `kind` is its name without arguments in upper case, LIST and ARRAY for `x[]` and `x[3]`.
+
+    `members` are the parts of a nested type with their names: STRUCT and UNION have their own, TUPLE has `1`, `2`, …,
+    LIST and ARRAY have `item`, MAP has `key` and `value`.
+    """
+
+    kind: str
+    members: tuple[tuple[str, DuckType], ...] = ()
+
+    def walk(self) -> Iterator[DuckType]:
+        """This type and all types inside it."""
+        yield self
+        for _, member in self.members:
+            yield from member.walk()
+
+
+def parse_type(text: str) -> DuckType:
+    """The tree of a type as DuckDB prints it; a type that is not known keeps its name as `kind` and has no members."""
+    tokens = _TOKEN.findall(text)
+    parsed, position = _parse(tokens, 0)
+    if position != len(tokens):
+        raise ValueError(f"reading the type {text!r}: unexpected {tokens[position]!r}; give the type as DuckDB prints it")
+    return parsed
+
+
+def _parse(tokens: list[str], position: int) -> tuple[DuckType, int]:
+    words = []
+    while position < len(tokens) and tokens[position][0] not in "(),[":
+        words.append(tokens[position].strip('"'))
+        position += 1
+    kind = " ".join(words).upper()
+    kind = _ALIASES.get(kind, kind)
+    members: tuple[tuple[str, DuckType], ...] = ()
+    if position < len(tokens) and tokens[position] == "(":
+        if kind in ("STRUCT", "UNION"):
+            members, position = _parse_members(tokens, position + 1, named=True)
+        elif kind in ("MAP", "TUPLE"):
+            members, position = _parse_members(tokens, position + 1, named=False)
+            if kind == "MAP":
+                members = (("key", members[0][1]), ("value", members[1][1]))
+        else:
+            position = _skip_arguments(tokens, position)
+    parsed = DuckType(kind, members)
+    while position < len(tokens) and tokens[position][0] == "[":
+        parsed = DuckType("LIST" if tokens[position] == "[]" else "ARRAY", (("item", parsed),))
+        position += 1
+    return parsed, position
+
+
+def _parse_members(tokens: list[str], position: int, *, named: bool) -> tuple[tuple[tuple[str, DuckType], ...], int]:
+    members: list[tuple[str, DuckType]] = []
+    while tokens[position] != ")":
+        if tokens[position] == ",":
+            position += 1
+        name = str(len(members) + 1)
+        if named:
+            name = tokens[position]
+            name = name[1:-1].replace('""', '"') if name.startswith('"') else name
+            position += 1
+        member, position = _parse(tokens, position)
+        members.append((name, member))
+    return tuple(members), position + 1
+
+
+def _skip_arguments(tokens: list[str], position: int) -> int:
+    depth = 0
+    while True:
+        depth += {"(": 1, ")": -1}.get(tokens[position], 0)
+        position += 1
+        if depth == 0:
+            return position

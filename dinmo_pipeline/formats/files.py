@@ -1,0 +1,30 @@
+"""Local files of our own: made for the owner alone, gone when their writing fails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def new_file(local_path: Path) -> Iterator[None]:
+    """An empty file that its owner alone may read (mode 0600), in the place of whatever was there; removed on any error."""
+    local_path.unlink(missing_ok=True)
+    os.close(os.open(local_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        yield
+    except BaseException:
+        local_path.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def scratch_file(local_path: Path, ending: str) -> Iterator[Path]:
+    """A path beside `local_path` for a file that is needed while that one is being made; removed afterwards."""
+    path = local_path.with_name(f".{local_path.name}.{ending}")
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)

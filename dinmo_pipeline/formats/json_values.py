@@ -1,0 +1,94 @@
+"""From a DuckDB type to the SQL of its JSON text: exact numbers, nested values nested, never a double in between."""
+
+from __future__ import annotations
+
+import json
+
+from dinmo_pipeline.formats.duck_types import DuckType
+from dinmo_pipeline.formats.types import EXACT_NUMBERS, FLOATS, NESTED, float_words, plain_text
+from dinmo_pipeline.warehouse.identifiers import quote_literal
+
+# DuckDB's own to_json is right for these, and fast; not for floats, dates, binary and JSON.
+_NATIVE = EXACT_NUMBERS | {"BOOLEAN", "VARCHAR", "UUID", "ENUM", "LIST", "ARRAY", "STRUCT", "MAP"}
+
+_NOT_JSON = r"(?i)nan|inf|,\s*[\]}]"
+_JSON_STRING = r'"(?:[^"\\]|\\.)*"'
+
+
+def json_key(name: str) -> str:
+    """`name` as a key with its colon, as JSON writes it: `"first name":`."""
+    return json.dumps(name, ensure_ascii=False) + ":"
+
+
+def json_text(column_type: DuckType, value: str, zone: str, local: str | None = None) -> str:
+    """SQL for the JSON text of `value`, an expression of this type; NULL (not the text `null`) where the value is null."""
+    return _json_text(column_type, value, zone, local=local, depth=0)
+
+
+def _json_text(column_type: DuckType, value: str, zone: str, *, local: str | None, depth: int) -> str:
+    kind = column_type.kind
+    if kind in NESTED:
+        if all(part.kind in _NATIVE for part in column_type.walk()):
+            return f"CAST(to_json({value}) AS VARCHAR)"
+        return _nested_text(column_type, value, zone, depth=depth)
+    if kind in EXACT_NUMBERS or kind in ("BOOLEAN", "VARIANT"):
+        return plain_text(kind, value, zone)
+    if kind in FLOATS:
+        return f"CASE WHEN isfinite({value}) THEN CAST({value} AS VARCHAR) ELSE {float_words(value, mark=chr(34))} END"
+    if kind == "JSON":
+        return _embedded(value)
+    text = plain_text(kind, value, zone, local)
+    if kind in ("VARCHAR", "ENUM") or not _is_ascii_word(kind):
+        return f"CAST(to_json({text}) AS VARCHAR)"
+    return f"""'"' || {text} || '"'"""
+
+
+def _is_ascii_word(kind: str) -> bool:
+    return kind.startswith(("DATE", "TIME", "BLOB", "UUID", "BIT", "INTERVAL"))
+
+
+def _embedded(value: str) -> str:
+    """JSON text as it stands, on one line; as a string where it is not JSON (DuckDB lets `NaN` and `[1,]` pass)."""
+    pattern, string = quote_literal(_NOT_JSON), quote_literal(_JSON_STRING)
+    text = f"CAST({value} AS VARCHAR)"
+    outside = f"regexp_replace({text}, {string}, '\"\"', 'g')"
+    refused = f"NOT json_valid({text}) OR (regexp_matches({text}, {pattern}) AND regexp_matches({outside}, {pattern}))"
+    return f"CASE WHEN {refused} THEN CAST(to_json({text}) AS VARCHAR) ELSE replace(replace({text}, chr(10), ' '), chr(13), ' ') END"
+
+
+def _nested_text(column_type: DuckType, value: str, zone: str, *, depth: int) -> str:
+    kind, members = column_type.kind, column_type.members
+    item = f"x{depth}"
+
+    def member_text(member: DuckType, expression: str) -> str:
+        return f"coalesce({_json_text(member, expression, zone, local=None, depth=depth + 1)}, 'null')"
+
+    if kind in ("LIST", "ARRAY"):
+        items = f"list_transform({value}, lambda {item}: {member_text(members[0][1], item)})"
+        return f"'[' || array_to_string({items}, ',') || ']'"
+    if kind == "MAP":
+        key = f"to_json({key_text(members[0][1], f'{item}.key', zone, depth=depth + 1)})"
+        entries = f"list_transform(map_entries({value}), lambda {item}: {key} || ':' || {member_text(members[1][1], f'{item}.value')})"
+        return f"'{{' || array_to_string({entries}, ',') || '}}'"
+    if kind == "UNION":
+        cases = " ".join(
+            f"WHEN {quote_literal(name)} THEN {quote_literal('{' + json_key(name))} || "
+            f"{member_text(member, f'union_extract({value}, {quote_literal(name)})')} || '}}'"
+            for name, member in members
+        )
+        return f"CASE CAST(union_tag({value}) AS VARCHAR) {cases} END"
+    named = kind == "STRUCT"
+    parts = []
+    for index, (name, member) in enumerate(members):
+        lead = ("," if index else "") + (json_key(name) if named else "")
+        address = quote_literal(name) if named else str(index + 1)
+        parts.append(f"{quote_literal(lead)}, {member_text(member, f'struct_extract({value}, {address})')}")
+    left, right = ("{", "}") if named else ("[", "]")
+    return f"CASE WHEN {value} IS NOT NULL THEN concat('{left}', {', '.join(parts)}, '{right}') END"
+
+
+def key_text(key_type: DuckType, value: str, zone: str, *, depth: int) -> str:
+    """SQL for a map's key as text: its plain text, or JSON where the key itself is nested."""
+    if key_type.kind in NESTED:
+        return _json_text(key_type, value, zone, local=None, depth=depth)
+    return plain_text(key_type.kind, value, zone)

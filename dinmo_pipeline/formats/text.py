@@ -1,0 +1,121 @@
+"""What CSV, JSON, NDJSON and XML share: a file is lines that SQL makes, with something before, between and after.
+
+DuckDB writes the lines in UTF-8, as they are; another encoding or compression is a second pass over the finished file,
+in blocks of fixed size, so that the same rows give the same bytes whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import shutil
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, Self, cast
+
+import duckdb
+import pyarrow as pa
+from pydantic import Field
+
+from dinmo_pipeline.formats.contract import Format, Rows
+from dinmo_pipeline.formats.files import new_file, scratch_file
+from dinmo_pipeline.formats.session import writing_settings
+from dinmo_pipeline.warehouse.identifiers import quote_literal
+
+Compression = Literal["none", "gzip", "zstd"]
+COMPRESSED_ENDINGS: dict[Compression, str] = {"none": "", "gzip": ".gz", "zstd": ".zst"}
+
+_BLOCK = 1 << 20
+_GZIP_LEVEL = 6
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A text file to be: `query` gives one text column, a line a row, never null.
+
+    `head` comes first, `between` between two lines, `tail` last; both `head` and `tail` or neither (then `between` ends every
+    line). `empty` is the whole file where there is no line.
+    """
+
+    query: str
+    between: str
+    empty: str
+    head: str = ""
+    tail: str = ""
+
+
+class TextFormat(Format):
+    """A format whose file is text; subclasses say which lines."""
+
+    compression: Compression = Field(default="none", description="Compression around the whole file: none, gzip or zstd.")
+
+    @property
+    def file_encoding(self) -> str:
+        """The Python name of the file's encoding."""
+        return "utf-8"
+
+    @abstractmethod
+    def lines(self, rows: Rows) -> Lines:
+        """The SQL and the frame of the file."""
+
+    def unencodable(self, connection: duckdb.DuckDBPyConnection, rows: Rows, character: str) -> Exception:
+        """The error to raise where `character` cannot be written in the file's encoding."""
+        return UnicodeError(f"{character!r} cannot be written in {self.file_encoding}")
+
+    def uncompressed(self) -> Self:
+        return self.model_copy(update={"compression": "none"})
+
+    def write(self, connection: duckdb.DuckDBPyConnection, rows: Rows, local_path: Path) -> None:
+        with writing_settings(connection, rows.timezone):
+            lines = self.lines(rows)
+            if self.compression == "none" and self.file_encoding == "utf-8":
+                with new_file(local_path):
+                    _copy(connection, lines, local_path)
+                return
+            with scratch_file(local_path, "plain") as plain_path:
+                with new_file(plain_path):
+                    _copy(connection, lines, plain_path)
+                with new_file(local_path):
+                    try:
+                        _transform(plain_path, local_path, self.file_encoding, self.compression)
+                    except UnicodeEncodeError as error:
+                        raise self.unencodable(connection, rows, error.object[error.start]) from error
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, lines: Lines, local_path: Path) -> None:
+    # The CSV writer without quoting writes a single column byte by byte as it is, in parallel. A temporary file of its own
+    # would lose the mode of ours.
+    frame = f"PREFIX {quote_literal(lines.head)}, SUFFIX {quote_literal(lines.tail)}, " if lines.head else ""
+    counted = connection.execute(
+        f"COPY ({lines.query}) TO {quote_literal(str(local_path))} (FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '', "
+        f"COMPRESSION none, USE_TMP_FILE false, {frame}NEW_LINE {quote_literal(lines.between)})"
+    ).fetchone()
+    if counted == (0,):
+        local_path.write_bytes(lines.empty.encode())
+
+
+def _transform(source: Path, target: Path, encoding: str, compression: Compression) -> None:
+    with source.open("rb") as plain, target.open("wb") as file, _compressor(file, compression) as out:
+        if encoding == "utf-8":
+            shutil.copyfileobj(plain, out, _BLOCK)
+            return
+        decoder, encoder = codecs.getincrementaldecoder("utf-8")(), codecs.getincrementalencoder(encoding)()
+        while block := plain.read(_BLOCK):
+            out.write(encoder.encode(decoder.decode(block)))
+        out.write(encoder.encode(decoder.decode(b"", final=True), final=True))
+
+
+@contextmanager
+def _compressor(file: BinaryIO, compression: Compression) -> Iterator[BinaryIO]:
+    if compression == "none":
+        yield file
+    elif compression == "gzip":
+        # Neither a name nor a time in the header: they would be other bytes for the same rows.
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=file, mtime=0) as out:
+            yield cast(BinaryIO, out)
+    else:
+        with pa.CompressedOutputStream(file, "zstd") as out:
+            yield cast(BinaryIO, out)

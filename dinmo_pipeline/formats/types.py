@@ -1,0 +1,212 @@
+"""The one table from type to text: how a value that is not nested reads in CSV, JSON, NDJSON, XML, and as text in Parquet.
+
+Every expression gives NULL for NULL. Numbers are exact, instants ISO 8601, binary base64; `docs/file-formats.md` has the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from dinmo_pipeline.formats.contract import Rows
+from dinmo_pipeline.formats.duck_types import DuckType, parse_type
+from dinmo_pipeline.warehouse.identifiers import quote_literal
+
+INTEGERS = frozenset(
+    "TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT BIGNUM".split(),
+)
+EXACT_NUMBERS = INTEGERS | {"DECIMAL"}
+FLOATS = frozenset({"FLOAT", "DOUBLE"})
+NESTED = frozenset({"STRUCT", "UNION", "TUPLE", "LIST", "ARRAY", "MAP"})
+ZONED = frozenset({"TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"})
+# The kinds whose text is made of letters, digits and `+-.:` alone.
+PLAIN = (
+    EXACT_NUMBERS
+    | FLOATS
+    | ZONED
+    | {"BOOLEAN", "UUID", "BIT", "DATE", "TIME", "TIME_NS", "TIME WITH TIME ZONE", "INTERVAL"}
+    | {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"}
+)
+
+_SECONDS = "%Y-%m-%dT%H:%M:%S"
+_FRACTIONS = {
+    "TIMESTAMP_MS": ("epoch_ms({e}) % 1000", ".%g"),
+    "TIMESTAMP": ("epoch_us({e}) % 1000000", ".%f"),
+    "TIMESTAMP WITH TIME ZONE": ("epoch_us({e}) % 1000000", ".%f"),
+    "TIMESTAMP_NS": ("epoch_ns({e}) % 1000000000", ".%n"),
+    "TIMESTAMPTZ_NS": ("epoch_ns({e}) % 1000000000", ".%n"),
+}
+
+
+def column_types(rows: Rows) -> tuple[DuckType, ...]:
+    """The parsed types of the columns, in order."""
+    return tuple(parse_type(column.type) for column in rows.columns)
+
+
+def plain_text(kind: str, value: str, zone: str, local: str | None = None) -> str:
+    """SQL for the text of `value`, an expression of a type that is not nested; `zone` is the IANA name for instants.
+
+    `local`: an expression that holds the wall-clock time of a zoned `value`, NULL where its year is not 1 to 9999.
+    """
+    if kind in ZONED:
+        return _zoned_text(kind, value, zone, local)
+    special = _SPECIAL.get(kind)
+    if special is not None:
+        return special(value)
+    return value if kind == "VARCHAR" else f"CAST({value} AS VARCHAR)"
+
+
+def with_local_times(rows: Rows) -> tuple[str, tuple[str | None, ...]]:
+    """The rows' query with the wall-clock time of each zoned column beside it, and the names of those columns.
+
+    Converting to a zone is the dearest step there is, so it is done once a value.
+    """
+    names: list[str | None] = []
+    extra: list[str] = []
+    for index, column_type in enumerate(column_types(rows)):
+        if column_type.kind not in ZONED:
+            names.append(None)
+            continue
+        names.append(f"l{index}")
+        extra.append(f"CASE WHEN {_is_near(column_type.kind, f'v{index}')} THEN {_local(f'v{index}', rows.timezone)} END AS l{index}")
+    query = f"SELECT *, {', '.join(extra)} FROM ({rows.query})" if extra else rows.query
+    return query, tuple(names)
+
+
+def float_words(value: str, mark: str = "") -> str:
+    """SQL for the word that stands for a float that is not finite, between `mark`s; NULL for all others."""
+    words = {f"isnan({value})": "NaN", f"{value} = 'inf'": "Infinity", f"{value} = '-inf'": "-Infinity"}
+    return "CASE " + " ".join(f"WHEN {test} THEN {quote_literal(mark + word + mark)}" for test, word in words.items()) + " END"
+
+
+def _float(value: str) -> str:
+    return f"CASE WHEN isfinite({value}) THEN CAST({value} AS VARCHAR) ELSE {float_words(value)} END"
+
+
+def _is_near(kind: str, value: str) -> str:
+    """Whether the year has four digits; a day less at both ends, so that it has in every zone."""
+    if kind.endswith("_NS"):
+        return f"isfinite({value})"
+    if kind in ZONED:
+        return f"{value} BETWEEN TIMESTAMPTZ '0001-01-02 00:00:00+00' AND TIMESTAMPTZ '9999-12-30 23:59:59.999999+00'"
+    if kind == "DATE":
+        return f"{value} BETWEEN DATE '0001-01-01' AND DATE '9999-12-31'"
+    return f"({value} >= CAST('0001-01-01' AS {kind}) AND {value} < CAST('10000-01-01' AS {kind}))"
+
+
+def _far(value: str, rest: str) -> str:
+    """The text of a date or instant whose year has not four digits: ISO 8601 with an expanded year, or `infinity`."""
+    year = f"year({value})"
+    sign = f"CASE WHEN {year} > 9999 THEN '+' WHEN {year} < 0 THEN '-' ELSE '' END"
+    return (
+        f"CASE WHEN isfinite({value}) THEN {sign} || printf('%04d', abs({year})) || strftime({value}, {quote_literal(rest)}) "
+        f"ELSE CAST({value} AS VARCHAR) END"
+    )
+
+
+def _date(value: str) -> str:
+    return f"CASE WHEN {_is_near('DATE', value)} THEN CAST({value} AS VARCHAR) ELSE {_far(value, '-%m-%d')} END"
+
+
+def _timestamp(kind: str) -> Callable[[str], str]:
+    def text(value: str) -> str:
+        return f"CASE WHEN {_is_near(kind, value)} THEN {_clock(kind, value, value)} ELSE {_far(value, '-%m-%dT%H:%M:%S.%f')} END"
+
+    return text
+
+
+def _clock(kind: str, value: str, local: str) -> str:
+    if kind not in _FRACTIONS:
+        return f"strftime({local}, '{_SECONDS}')"
+    test, fraction = _FRACTIONS[kind]
+    return f"CASE WHEN {test.format(e=value)} = 0 THEN strftime({local}, '{_SECONDS}') ELSE strftime({local}, '{_SECONDS}{fraction}') END"
+
+
+def _local(value: str, zone: str) -> str:
+    return f"timezone({quote_literal(zone)}, {value})"
+
+
+def _zoned_text(kind: str, value: str, zone: str, local: str | None) -> str:
+    near = _is_near(kind, value) if local is None else f"{local} IS NOT NULL"
+    clock = local or _local(value, zone)
+    utc = f"timezone('UTC', {value})"
+    far = f"CASE WHEN isfinite({value}) THEN {_far(utc, '-%m-%dT%H:%M:%S.%f')} || '+00:00' ELSE CAST({value} AS VARCHAR) END"
+    return f"CASE WHEN {near} THEN concat({_clock(kind, value, clock)}, {_offset(value, clock, zone)}) ELSE {far} END"
+
+
+def _offset(value: str, local: str, zone: str) -> str:
+    """The offset `+02:00`; with seconds for the local mean times before standard time."""
+    difference = f"(epoch_us({local}) - epoch_us({value}))"
+    usual = " ".join(f"WHEN {offset} THEN '{text}'" for offset, text in _usual_offsets(zone))
+    clock = f"TIMESTAMP '1970-01-01' + to_microseconds(abs({difference}))"
+    other = (
+        f"CASE WHEN {difference} < 0 THEN '-' ELSE '+' END || "
+        f"CASE WHEN {difference} % 60000000 = 0 THEN strftime({clock}, '%H:%M') ELSE strftime({clock}, '%H:%M:%S') END"
+    )
+    return f"CASE {difference} {usual} ELSE {other} END" if usual else other
+
+
+@cache
+def _usual_offsets(zone: str) -> tuple[tuple[int, str], ...]:
+    """The zone's offsets in our days, in microseconds and as text: a shortcut for nearly every value, never the rule."""
+    try:
+        rules = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ()
+    moments = [datetime(year, month, 1, tzinfo=UTC).astimezone(rules) for year in (2000, 2026) for month in (1, 7)]
+    offsets = {int(offset.total_seconds()) for moment in moments if (offset := moment.utcoffset()) is not None}
+    return tuple((seconds * 1_000_000, _offset_text(seconds)) for seconds in sorted(offsets) if seconds % 60 == 0)
+
+
+def _offset_text(seconds: int) -> str:
+    hours, minutes = divmod(abs(seconds) // 60, 60)
+    return f"{'-' if seconds < 0 else '+'}{hours:02}:{minutes:02}"
+
+
+def _time(digits: int) -> Callable[[str], str]:
+    def text(value: str) -> str:
+        printed = f"CAST({value} AS VARCHAR)"
+        return f"CASE WHEN length({printed}) = 8 THEN {printed} ELSE rpad({printed}, {9 + digits}, '0') END"
+
+    return text
+
+
+def _zoned_time(value: str) -> str:
+    printed = f"CAST({value} AS VARCHAR)"
+    clock, offset = f"regexp_extract({printed}, '^[0-9:.]+')", f"regexp_extract({printed}, '[+-].*$')"
+    full_clock = f"CASE WHEN length({clock}) = 8 THEN {clock} ELSE rpad({clock}, 15, '0') END"
+    return f"{full_clock} || CASE WHEN length({offset}) = 3 THEN {offset} || ':00' ELSE {offset} END"
+
+
+def _interval(value: str) -> str:
+    def part(unit: str, letter: str) -> str:
+        number = f"datepart('{unit}', {value})"
+        return f"CASE WHEN {number} <> 0 THEN {number} || '{letter}' ELSE '' END"
+
+    micros = f"datepart('microsecond', {value})"
+    fraction = f"CASE WHEN {micros} % 1000000 <> 0 THEN printf('.%06d', abs({micros}) % 1000000) ELSE '' END"
+    seconds = (
+        f"CASE WHEN {micros} <> 0 THEN CASE WHEN {micros} < 0 THEN '-' ELSE '' END || (abs({micros}) // 1000000) || {fraction} || 'S' ELSE '' END"
+    )
+    days = " || ".join([part("year", "Y"), part("month", "M"), part("day", "D")])
+    clock = " || ".join([part("hour", "H"), part("minute", "M"), seconds])
+    return (
+        f"CASE WHEN {value} IS NOT NULL THEN 'P' || {days} || CASE WHEN {clock} <> '' THEN 'T' || {clock} "
+        f"WHEN {days} = '' THEN 'T0S' ELSE '' END END"
+    )
+
+
+_SPECIAL: dict[str, Callable[[str], str]] = {
+    "FLOAT": _float,
+    "DOUBLE": _float,
+    "BLOB": lambda value: f"base64({value})",
+    "DATE": _date,
+    "TIME": _time(6),
+    "TIME_NS": _time(9),
+    "TIME WITH TIME ZONE": _zoned_time,
+    "INTERVAL": _interval,
+    "VARIANT": lambda value: f"CAST(to_json({value}) AS VARCHAR)",
+    **{kind: _timestamp(kind) for kind in ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")},
+}
