@@ -83,6 +83,7 @@ class LocalFolder(Storage):
             # Staged files are private; a delivered one has the rights that any new file of this user has.
             target.chmod(0o666 & ~_umask())
             _sync_to_disk(target)
+        self._verify_size(local_path, remote_path)
 
     def size(self, remote_path: str) -> int | None:
         with self._translating("look at the file", remote_path):
@@ -118,6 +119,14 @@ class LocalFolder(Storage):
                     return [RemoteFile(name=entry.name, size=entry.stat().st_size) for entry in entries if entry.is_file()]
             except FileNotFoundError:
                 return []
+
+    def _verify_size(self, local_path: Path, remote_path: str) -> None:
+        expected, found = local_path.stat().st_size, self.size(remote_path)
+        if found != expected:
+            shown = "no file" if found is None else f"{found:,} bytes"
+            raise TransientStorageError(
+                f"wrote {expected:,} bytes to {self._local(remote_path)} (storage {self._name}), then found {shown}; something else writes there"
+            )
 
     def _local(self, remote_path: str) -> Path:
         return self._root / remote_path
