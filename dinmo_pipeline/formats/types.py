@@ -15,7 +15,7 @@ from dinmo_pipeline.formats.duck_types import DuckType, parse_type
 from dinmo_pipeline.warehouse.identifiers import quote_literal
 
 INTEGERS = frozenset(
-    "TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT BIGNUM".split(),
+    {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT", "BIGNUM"}
 )
 EXACT_NUMBERS = INTEGERS | {"DECIMAL"}
 FLOATS = frozenset({"FLOAT", "DOUBLE"})
@@ -187,9 +187,8 @@ def _interval(value: str) -> str:
 
     micros = f"datepart('microsecond', {value})"
     fraction = f"CASE WHEN {micros} % 1000000 <> 0 THEN printf('.%06d', abs({micros}) % 1000000) ELSE '' END"
-    seconds = (
-        f"CASE WHEN {micros} <> 0 THEN CASE WHEN {micros} < 0 THEN '-' ELSE '' END || (abs({micros}) // 1000000) || {fraction} || 'S' ELSE '' END"
-    )
+    sign = f"CASE WHEN {micros} < 0 THEN '-' ELSE '' END"
+    seconds = f"CASE WHEN {micros} <> 0 THEN {sign} || (abs({micros}) // 1000000) || {fraction} || 'S' ELSE '' END"
     days = " || ".join([part("year", "Y"), part("month", "M"), part("day", "D")])
     clock = " || ".join([part("hour", "H"), part("minute", "M"), seconds])
     return (

@@ -1,0 +1,51 @@
+"""Parquet: real types; what it has no type for becomes a type that holds every value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+from pydantic import Field
+
+from dinmo_pipeline.formats.contract import Format, Rows, Written
+from dinmo_pipeline.formats.files import new_file
+from dinmo_pipeline.formats.names import clashes
+from dinmo_pipeline.formats.parquet_values import parquet_value
+from dinmo_pipeline.formats.session import writing_settings
+from dinmo_pipeline.formats.types import column_types
+from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
+
+
+class ParquetFormat(Format):
+    """Apache Parquet; the compression is inside the file, so its name ends in `parquet` alone."""
+
+    type: Literal["parquet"] = "parquet"
+    compression: Literal["zstd", "snappy", "gzip", "lz4_raw", "brotli", "none"] = Field(
+        default="zstd", description="Compression of the pages inside the file."
+    )
+
+    @property
+    def extension(self) -> str:
+        return "parquet"
+
+    def write(self, connection: duckdb.DuckDBPyConnection, rows: Rows, local_path: Path) -> Written:
+        values = ", ".join(
+            f"{parquet_value(column_type, f'v{index}', rows.timezone)} AS {quote_identifier(column.name)}"
+            for index, (column, column_type) in enumerate(zip(rows.columns, column_types(rows), strict=True))
+        )
+        codec = "uncompressed" if self.compression == "none" else self.compression
+        with writing_settings(connection, rows.timezone), new_file(local_path):
+            connection.execute(
+                f"COPY (SELECT {values} FROM ({rows.query})) TO {quote_literal(str(local_path))} "
+                f"(FORMAT parquet, COMPRESSION {codec}, USE_TMP_FILE false)"
+            )
+        return Written()
+
+    def uncompressed(self) -> ParquetFormat:
+        return self.model_copy(update={"compression": "none"})
+
+    def name_problems(self, names: Sequence[str]) -> list[str]:
+        problems = clashes(names, str.casefold, "are one column in Parquet: give them different names")
+        return problems + ["a column of a Parquet file needs a name, and one is empty"] * ("" in names)
