@@ -67,7 +67,7 @@ class Storage(ABC):
 
     @abstractmethod
     def put(self, local_path: Path, remote_path: str) -> None:
-        """Write the local file's bytes to `remote_path`: durable, and verified by the best means that needs no read right, when this returns.
+        """Write the local file's bytes to `remote_path`: durable when this returns, and verified by the best means without a read right.
 
         Overwrites what is there. Where `moves` is true it may leave a part when it raises; where it is false a reader never sees one.
         """

@@ -125,7 +125,7 @@ class LocalFolder(Storage):
         if found != expected:
             shown = "no file" if found is None else f"{found:,} bytes"
             raise TransientStorageError(
-                f"wrote {expected:,} bytes to {self._local(remote_path)} (storage {self._name}), then found {shown}; something else writes there"
+                f"wrote {expected:,} bytes to {self._local(remote_path)} (storage {self._name}), then found {shown}: who else writes there?"
             )
 
     def _local(self, remote_path: str) -> Path:
