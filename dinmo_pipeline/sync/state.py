@@ -114,13 +114,17 @@ class State:
         return frozenset(put.series for export in self._exports(address) for put in export.puts)
 
     def shown_paths(self, address: str) -> dict[str, str]:
-        """Every file that a consumer at this address may have seen, with its series: those of half delivered syncs, too."""
-        return {put.path: put.series for export in self._exports(address, half_delivered=True) for put in export.puts}
+        """Every file that may lie with the consumer at this address, with its series: those of half delivered syncs, too."""
+        paths: dict[str, str] = {}
+        for export in self._exports(address, half_delivered=True):
+            paths = {path: series for path, series in paths.items() if path not in export.stale}
+            paths.update({put.path: put.series for put in export.puts})
+        return paths
 
     def _exports(self, address: str, *, half_delivered: bool = False) -> tuple[Export, ...]:
         return tuple(
             sync.export
-            for sync in self.syncs.values()
+            for _, sync in sorted(self.syncs.items())
             if sync.export is not None
             and sync.export.contract.address == address
             and (sync.delivered_at is not None or (half_delivered and sync.intent_at is not None))
