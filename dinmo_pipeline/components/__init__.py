@@ -1,0 +1,18 @@
+"""What YAML may declare: one component each, by the name that stands after `dinmo_pipeline.` in its `type:`."""
+
+from __future__ import annotations
+
+from dagster import Component
+
+from dinmo_pipeline.components.activation import Activation
+from dinmo_pipeline.components.storage import storage_components
+from dinmo_pipeline.components.tables import Model, Segment
+
+__all__ = ["COMPONENTS", "Activation", "Model", "Segment"]
+
+COMPONENTS: dict[str, type[Component]] = {
+    "Activation": Activation,
+    "Model": Model,
+    "Segment": Segment,
+    **storage_components(),
+}

@@ -133,6 +133,6 @@ def from_json(text: bytes, *, where: str) -> Record:
         first: Any = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise StateError(
-            f"reading the log entry {where}: {place}: {first['msg']}. The file was cut off, edited, or written by another version; restore it "
+            f"reading the log entry {where}: {place}: {first['msg']}. It was cut off, edited, or written by another version; restore it "
             "from a backup, or move the activation's folder away and start again with `dinmo sync --full`"
         ) from error

@@ -19,6 +19,8 @@ from dinmo_pipeline.sync.promises import check_still_promised, contract_of
 from dinmo_pipeline.sync.render import Layout, Staged, key_only, render_files
 from dinmo_pipeline.sync.state import State, SyncRecord
 
+_SAMPLE_ROWS = 5
+
 
 @dataclass(frozen=True)
 class Target:
@@ -49,7 +51,7 @@ class Ready:
     export: Export
     staged: tuple[Staged, ...]
     findings: tuple[Finding, ...]
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[Sample, ...]
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Workshop:
             return source.keep(contract, name, carried=carried), base.sync.number if base.sync is not None else None
 
     def prepare(
-        self, state: State, sync: SyncRecord, target: Target, publisher: Publisher, local_folder: Path, *, sample_rows: int = 0
+        self, state: State, sync: SyncRecord, target: Target, publisher: Publisher, local_folder: Path
     ) -> Ready | Held | RollForward:
         """Decide what `sync` sends and render it to `local_folder`. SyncRefused when the state forbids it, DataError when the rows do."""
         with ExitStack() as opened:
@@ -120,7 +122,7 @@ class Workshop:
             if findings and target.recorded and not sync.approved:
                 return Held(findings)
             staged = render_files(changes, layout, local_folder, limit=target.limit)
-            samples = self._samples(changes, plan.comparison, sample_rows) if sample_rows else ()
+            samples = self._samples(changes, plan.comparison)
             return Ready(self._export(state, sync, plan, changes, layout, target, staged), staged, findings, samples)
 
     def _checked_contract(self, source: Source) -> Contract:
@@ -172,9 +174,9 @@ class Workshop:
             stale=tuple(sorted(path for path, its_series in shown.items() if its_series in series and path not in paths)),
         )
 
-    def _samples(self, changes: Changes, comparison: Comparison, limit: int) -> tuple[Sample, ...]:
+    def _samples(self, changes: Changes, comparison: Comparison) -> tuple[Sample, ...]:
         found = []
         for change in FILES_OF_MODE[comparison.contract.sync_mode]:
             rows = changes.rows(change, self.spec.timezone, key_only=key_only(self.spec, change))
-            found.append(Sample(change, tuple(column.name for column in rows.columns), changes.sample(rows, limit)))
+            found.append(Sample(change, tuple(column.name for column in rows.columns), changes.sample(rows, _SAMPLE_ROWS)))
         return tuple(found)

@@ -24,16 +24,15 @@ from dinmo_pipeline.sync.log import Log
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.steps import Held, Ready, Sample, Target, Workshop
 
-SAMPLE_ROWS = 5
-
 
 @dataclass(frozen=True)
 class Delivery:
-    """A sync as it was delivered: what was written, how it went, and whether it counts (`recorded`)."""
+    """A sync as it was delivered: what was written, how it went, the first rows of each file, and whether it counts (`recorded`)."""
 
     label: str
     export: Export
     outcome: Delivered
+    samples: tuple[Sample, ...] = ()
     recorded: bool = True
 
 
@@ -108,7 +107,7 @@ class Syncs:
             snapshot, base = self._workshop.keep_rows(state, str(folder / "rehearsal.parquet"), full=full)
             sync = SyncRecord(state.next_number, "rehearsal", instant, instant, full=full, snapshot=snapshot, base=base)
             with Publisher(target.storage, self._project.root) as publisher:
-                ready = self._workshop.prepare(state, sync, target, publisher, folder, sample_rows=SAMPLE_ROWS)
+                ready = self._workshop.prepare(state, sync, target, publisher, folder)
                 assert isinstance(ready, Ready), "a settled state has nothing to complete, and no guard stops what is not recorded"
                 if send:
                     deliver_export(NoRecord(), publisher, ready.export, ready.staged, ())
@@ -166,7 +165,8 @@ class Syncs:
                 sync = self._keep_rows(state, sync)
                 step = self._workshop.prepare(state, sync, target, publisher, folder)
             if isinstance(step, Ready):
-                return Delivery(sync.label, step.export, deliver_export(self._log, publisher, step.export, step.staged, state.leftovers))
+                outcome = deliver_export(self._log, publisher, step.export, step.staged, state.leftovers)
+                return Delivery(sync.label, step.export, outcome, step.samples)
         if isinstance(step, Held):
             self._log.append(Blocked(sync.number, step.findings))
             raise SyncBlocked(_blocked_message(self.spec.name, sync, step.findings))
@@ -181,7 +181,8 @@ class Syncs:
             assert isinstance(ready, Ready), "a settled state has nothing to complete, and no guard stops what is not recorded"
             outcome = deliver_export(NoRecord(), publisher, ready.export, ready.staged, ())
         notes = tuple(finding.message for finding in ready.findings)
-        return Delivery(sync.label, ready.export, replace(outcome, notes=(*outcome.notes, *notes)), recorded=False)
+        outcome = replace(outcome, notes=(*outcome.notes, *notes))
+        return Delivery(sync.label, ready.export, outcome, ready.samples, recorded=False)
 
     def _complete(self, state: State, step: RollForward) -> Completed:
         sync = state.syncs[step.number]
