@@ -219,6 +219,19 @@ class ActivationFields(Fields):
         Annotated[int, Field(ge=1)] | None,
         Field(default=None, description="The most bytes of one file before compression, 1 or more; parts are numbered from _1."),
     ]
+    manifest: Annotated[
+        bool,
+        Field(default=False, description="Write `<name>.manifest.json` last: the files with rows, bytes and SHA-256, the sync, its base."),
+    ]
+    done_file: Annotated[
+        Text | None,
+        Field(
+            default=None,
+            description="Write an empty file after all others: `.done` ends the name so, a text without a dot in front is the whole name; "
+            "an old one is deleted first. None by default.",
+        ),
+    ]
+    create_folder: Annotated[bool, Field(default=True, description="Whether a missing folder is made; false refuses to deliver then.")]
     removed_columns: Annotated[
         Literal["all", "key"],
         Field(default="all", description="What `_removed` carries: all mapped columns as last delivered, or the key alone."),

@@ -58,6 +58,10 @@ class Layout:
         suffix = change.value if len(FILES_OF_MODE[self.spec.sync_mode]) > 1 else None
         return joined(self.folder, target_name(self.spec, self.instant, change=suffix, part=part, trial=self.trial))
 
+    def companion(self, name: str) -> str:
+        """The path of a file that goes with them."""
+        return joined(self.folder, name)
+
     def series(self) -> tuple[str, ...]:
         """The files that this sync writes, without part numbers."""
         return tuple(self.path(change, None) for change in FILES_OF_MODE[self.spec.sync_mode])
@@ -68,9 +72,13 @@ def key_only(spec: ActivationSpec, change: Change) -> bool:
     return change == Change.REMOVED and spec.removed_columns == "key"
 
 
-def render_files(changes: Changes, layout: Layout, local_folder: Path, *, limit: int | None = None) -> tuple[Staged, ...]:
-    """Write every file of a sync to `local_folder`, with at most `limit` rows each. Raises what `Changes.write` raises."""
-    token = secrets.token_hex(6)
+def new_token() -> str:
+    """What tells the temporary names of one attempt from all others."""
+    return secrets.token_hex(6)
+
+
+def render_files(changes: Changes, layout: Layout, local_folder: Path, token: str, *, limit: int | None = None) -> tuple[Staged, ...]:
+    """Write every file of rows to `local_folder`, with at most `limit` rows each. Raises what `Changes.write` raises."""
     staged: list[Staged] = []
     spec = layout.spec
     for change in FILES_OF_MODE[spec.sync_mode]:
@@ -81,24 +89,43 @@ def render_files(changes: Changes, layout: Layout, local_folder: Path, *, limit:
         for part, (first, count) in enumerate(_windows(changes, rows, total, spec, local_folder), start=1):
             local_path = local_folder / f"{len(staged)}"
             changes.write(spec.format, rows if count == available else rows.window(first, count), local_path)
-            put = Put(
-                change=change,
-                first=first,
-                rows=count,
-                bytes=local_path.stat().st_size,
-                sha256=checksum(local_path),
-                temporary_path=joined(layout.folder, _TEMPORARY.format(token=token, index=len(staged))),
-                path=layout.path(change, part if layout.in_parts else None),
-                series=layout.path(change, None),
+            path, series = layout.path(change, part if layout.in_parts else None), layout.path(change, None)
+            staged.append(
+                staged_file(
+                    layout, local_path, token=token, index=len(staged), change=change, first=first, rows=count, path=path, series=series
+                )
             )
-            staged.append(Staged(put, local_path))
     return tuple(staged)
+
+
+def staged_file(
+    layout: Layout, local_path: Path, *, token: str, index: int, change: Change, first: int, rows: int, path: str, series: str
+) -> Staged:
+    """The put of a local file that was just written."""
+    return Staged(
+        Put(
+            change=change,
+            first=first,
+            rows=rows,
+            bytes=local_path.stat().st_size,
+            sha256=checksum(local_path),
+            temporary_path=joined(layout.folder, _TEMPORARY.format(token=token, index=index)),
+            path=path,
+            series=series,
+        ),
+        local_path,
+    )
 
 
 def render_again(changes: Changes, export: Export, put: Put, local_path: Path) -> Staged:
     """Write one file of a recorded export once more; its put as it is now, which differs when another version made the bytes."""
     rows = changes.rows(put.change, export.timezone, key_only=put.change == Change.REMOVED and export.removed_key_only)
     changes.write(export.format, rows.window(put.first, put.rows), local_path)
+    return staged_again(put, local_path)
+
+
+def staged_again(put: Put, local_path: Path) -> Staged:
+    """The put with the size and the checksum that its file has now."""
     return Staged(replace(put, bytes=local_path.stat().st_size, sha256=checksum(local_path)), local_path)
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dinmo_pipeline.errors import SyncRefused
 from dinmo_pipeline.project.specs import ActivationSpec, SyncMode
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.publish import Publisher
+from dinmo_pipeline.sync.companions import render_companions
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.decide import Delta, Full, Refuse, RollForward, decide, find_base
 from dinmo_pipeline.sync.engine import Changes, Engine, Source
 from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Export, Place, Snapshot
 from dinmo_pipeline.sync.findings import Finding, find_oddities
 from dinmo_pipeline.sync.promises import check_still_promised, contract_of
-from dinmo_pipeline.sync.render import Layout, Staged, key_only, render_files
+from dinmo_pipeline.sync.render import Layout, Staged, key_only, new_token, render_files
 from dinmo_pipeline.sync.state import State, SyncRecord
 
 _SAMPLE_ROWS = 5
@@ -121,9 +122,12 @@ class Workshop:
             )
             if findings and target.recorded and not sync.approved:
                 return Held(findings)
-            staged = render_files(changes, layout, local_folder, limit=target.limit)
-            samples = self._samples(changes, plan.comparison)
-            return Ready(self._export(state, sync, plan, changes, layout, target, staged), staged, findings, samples)
+            token = new_token()
+            staged = render_files(changes, layout, local_folder, token, limit=target.limit)
+            export = self._export(state, sync, plan, changes, layout, target, staged)
+            companions = render_companions(export, layout, local_folder, token)
+            export = replace(export, puts=(*export.puts, *(file.put for file in companions)))
+            return Ready(export, (*staged, *companions), findings, self._samples(changes, plan.comparison))
 
     def _checked_contract(self, source: Source) -> Contract:
         contract = contract_of(self.spec, self.destination, source.columns)
@@ -172,6 +176,7 @@ class Workshop:
             puts=tuple(file.put for file in staged),
             # Parts that an earlier sync wrote under the same name, and this one has no more of.
             stale=tuple(sorted(path for path, its_series in shown.items() if its_series in series and path not in paths)),
+            create_folder=spec.create_folder,
         )
 
     def _samples(self, changes: Changes, comparison: Comparison) -> tuple[Sample, ...]:
