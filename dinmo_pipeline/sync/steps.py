@@ -10,7 +10,7 @@ from dinmo_pipeline.errors import SyncRefused
 from dinmo_pipeline.project.specs import ActivationSpec, SyncMode
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.publish import Publisher
-from dinmo_pipeline.sync.companions import render_companions
+from dinmo_pipeline.sync.companions import COMPANIONS, render_companions
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.decide import Delta, Full, Refuse, RollForward, decide, find_base
 from dinmo_pipeline.sync.engine import Changes, Engine, Source
@@ -138,7 +138,7 @@ class Workshop:
         newest = state.newest
         if self.spec.if_missing != "full" or newest is None or newest.export is None:
             return False
-        return any(not publisher.exists(put.path) for put in newest.export.puts)
+        return any(not publisher.exists(put.path) for put in newest.export.puts if put.change not in COMPANIONS)
 
     def _plan(self, state: State, sync: SyncRecord, files_missing: bool, contract: Contract) -> _Plan | RollForward:
         match decide(state, sync, contract, files_missing=files_missing):
