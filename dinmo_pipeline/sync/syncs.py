@@ -20,7 +20,7 @@ from dinmo_pipeline.sync.entries import Approved, Baselined, Blocked, Delivered,
 from dinmo_pipeline.sync.export import Export
 from dinmo_pipeline.sync.findings import Finding
 from dinmo_pipeline.sync.labels import instant_of_label
-from dinmo_pipeline.sync.log import Log
+from dinmo_pipeline.sync.log import FolderShelf, Log
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.steps import Held, Ready, Sample, Target, Workshop
 
@@ -60,7 +60,7 @@ class Syncs:
         self.spec = spec
         self._project = project
         self._engine = engine or Engine(root=project.root, home=project.home, timezone=project.timezone)
-        self._log = log or Log(self._engine.state_folder, spec.name)
+        self._log = log or Log(FolderShelf(self._engine.state_folder), spec.name)
         self._workshop = Workshop(spec, project.storages[spec.destination], self._engine, project.root)
 
     def state(self) -> State:
