@@ -7,10 +7,13 @@ shows at once, so the intent comes before the first.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.storages.publish import Parcel, Publisher
 from dinmo_pipeline.sync.engine import Engine
 from dinmo_pipeline.sync.entries import Delivered, Entry, Intent, Prepared
@@ -39,53 +42,89 @@ class NoRecord:
         """Nobody can be in the way."""
 
 
-def deliver_export(log: Recorder, publisher: Publisher, export: Export, staged: Sequence[Staged], leftovers: Iterable[Export]) -> Delivered:
+def deliver_export(
+    log: Recorder, publisher: Publisher, export: Export, staged: Sequence[Staged], leftovers: Iterable[Export], *, notes: Sequence[str] = ()
+) -> Delivered:
     """Deliver what was rendered. `leftovers` are exports whose temporary files are tidied on the way."""
     began = time.monotonic()
     log.append(Prepared(export.number, export))
     publisher.make_folder(export.folder)
     if publisher.moves:
-        for file in staged:
-            publisher.put(file.local_path, file.put.temporary_path)
-        log.append(Intent(export.number))
-        for file in staged:
-            log.check_unchanged()
-            publisher.show(_parcel(file.put))
+        _put_temporary(publisher, staged)
+        with _tidied(publisher, staged):
+            log.append(Intent(export.number))
+        _show(log, publisher, export.puts)
     else:
         log.append(Intent(export.number))
-        for file in staged:
-            log.check_unchanged()
-            publisher.put(file.local_path, file.put.path)
-    notes = _clear(log, publisher, export, leftovers)
+        _put_directly(log, publisher, staged)
+    notes = (*notes, *_clear(log, publisher, export, leftovers))
     outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), notes=notes)
     log.append(outcome)
     return outcome
 
 
 def complete_export(
-    log: Recorder, publisher: Publisher, export: Export, engine: Engine, local_folder: Path, leftovers: Iterable[Export]
+    log: Recorder,
+    publisher: Publisher,
+    export: Export,
+    engine: Engine,
+    local_folder: Path,
+    leftovers: Iterable[Export],
+    *,
+    notes: Sequence[str] = (),
 ) -> Delivered:
-    """Complete an export whose intent is recorded: what is shown stays, what waits is moved, what is lost is rendered and put once more."""
+    """Complete an export whose intent is recorded: what waits is moved, what is shown stays, what is lost is rendered and put once more."""
     began = time.monotonic()
-    missing = [put for put in export.puts if not publisher.is_shown(_parcel(put))]
-    notes: list[str] = []
-    lost = [put for put in missing if not publisher.is_waiting(_parcel(put))]
+    waiting = {put.path for put in export.puts if publisher.is_waiting(_parcel(put))}
+    lost = [put for put in export.puts if put.path not in waiting and not publisher.is_shown(_parcel(put))]
     if lost:
+        staged = _render_lost(export, lost, engine, local_folder)
+        again = {file.put.path: file.put for file in staged}
+        other = [put.path for put in lost if put.sha256 != again[put.path].sha256]
+        changed = "has the same rows as recorded and other bytes: another version of the product made it"
+        notes = (*notes, *(f"{path} {changed}" for path in other))
+        export = replace(export, puts=tuple(again.get(put.path, put) for put in export.puts))
+        # New temporary names, recorded before they are used: whoever completes the same export at the same time loses here.
+        log.append(Prepared(export.number, export))
         publisher.make_folder(export.folder)
-        for file in _render_lost(export, lost, engine, local_folder):
-            if file.put not in lost:
-                notes.append(f"{file.put.path} has the same rows as recorded and other bytes: another version of the product made it")
-                missing = [file.put if put.path == file.put.path else put for put in missing]
-            log.check_unchanged()
-            publisher.put(file.local_path, file.put.temporary_path if publisher.moves else file.put.path)
-    for put in missing if publisher.moves else []:
-        log.check_unchanged()
-        publisher.show(_parcel(put))
-    notes += _clear(log, publisher, export, leftovers)
-    seconds = round(time.monotonic() - began, 3)
-    outcome = Delivered(export.number, seconds=seconds, rolled_forward=True, notes=tuple(notes))
+        if publisher.moves:
+            _put_temporary(publisher, staged)
+            waiting |= again.keys()
+        else:
+            _put_directly(log, publisher, staged)
+    _show(log, publisher, [put for put in export.puts if put.path in waiting])
+    notes = (*notes, *_clear(log, publisher, export, leftovers))
+    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), rolled_forward=True, notes=notes)
     log.append(outcome)
     return outcome
+
+
+def _put_temporary(publisher: Publisher, staged: Sequence[Staged]) -> None:
+    with _tidied(publisher, staged):
+        for file in staged:
+            publisher.put(file.local_path, file.put.temporary_path)
+
+
+def _put_directly(log: Recorder, publisher: Publisher, staged: Sequence[Staged]) -> None:
+    for file in staged:
+        log.check_unchanged()
+        publisher.put(file.local_path, file.put.path)
+
+
+def _show(log: Recorder, publisher: Publisher, puts: Sequence[Put]) -> None:
+    for put in puts:
+        log.check_unchanged()
+        publisher.show(_parcel(put))
+
+
+@contextmanager
+def _tidied(publisher: Publisher, staged: Sequence[Staged]) -> Iterator[None]:
+    """On an error that this process survives, nothing is left under temporary names; what it does not survive, the next sync tidies."""
+    try:
+        yield
+    except DinmoError:
+        publisher.tidy(file.put.temporary_path for file in staged)
+        raise
 
 
 def _render_lost(export: Export, lost: Sequence[Put], engine: Engine, local_folder: Path) -> list[Staged]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dinmo_pipeline.errors import BusyError, StateError, SyncRefused
-from dinmo_pipeline.sync.entries import Entry, Record, Renamed, from_json, to_json
+from dinmo_pipeline.sync.entries import Entry, HandedOver, Record, Renamed, from_json, to_json
 from dinmo_pipeline.sync.state import State, fold
 
 _LOCK_PAUSE_S = 0.1
@@ -54,20 +54,27 @@ class Shelf(Protocol):
 
 
 class Log:
-    """The log of one activation. Appending is safe against every other process; the lock only spares them the work of losing."""
+    """The log of one activation. Appending is safe against every other process; the lock only spares them the work of losing.
 
-    def __init__(self, shelf: Shelf, activation: str, *, clock: Callable[[], datetime] = now_utc) -> None:
+    A log without a past that is `renamed_from` another one has that one's; the first entry that it appends makes this lasting.
+    """
+
+    def __init__(self, shelf: Shelf, activation: str, *, renamed_from: str | None = None, clock: Callable[[], datetime] = now_utc) -> None:
         self.activation = activation
         self._shelf = shelf
+        self._renamed_from = renamed_from
         self._clock = clock
         self._known: list[Record] = []
         self._position = 0
+        self._past: Renamed | None = None
 
     def read(self) -> State:
         """The state now; later appends and `check_unchanged` refer to this moment. StateError for a damaged or missing entry."""
         own = self._own_records()
         self._position = len(own)
-        self._known = [*self._inherited(own), *own]
+        self._known, self._past = self._history(own), None
+        if not self._known and self._renamed_from is not None:
+            self._known, self._past = self._find_past(self._renamed_from)
         return fold(self._known)
 
     def append(self, entry: Entry) -> State:
@@ -75,29 +82,15 @@ class Log:
 
         SyncRefused when another process wrote since `read`; StateError when it cannot be written.
         """
-        record = Record(at=self._clock(), entry=entry)
-        if not self._shelf.create(self.activation, self._position + 1, to_json(record)):
-            raise SyncRefused(self._overtaken())
-        self._position += 1
-        self._known.append(record)
+        if self._past is not None:
+            self._take_over(self._past)
+        self._known.append(self._write(entry))
         return fold(self._known)
 
     def check_unchanged(self) -> None:
         """SyncRefused when another process has written since `read`: whoever wants to show something to a consumer asks first."""
         if self._shelf.has(self.activation, self._position + 1):
             raise SyncRefused(self._overtaken())
-
-    def is_empty(self) -> bool:
-        """Whether nothing was ever written."""
-        return not self._shelf.has(self.activation, 1)
-
-    def continue_from(self, name: str) -> None:
-        """Let a log that is empty go on from that of activation `name`, if that one has any entry."""
-        earlier = Log(self._shelf, name, clock=self._clock)
-        count = len(earlier._own_records())
-        if count and self.is_empty():
-            self.read()
-            self.append(Renamed(name, count))
 
     def locked(self, *, wait_s: float = _LOCK_WAIT_S) -> AbstractContextManager[None]:
         """Hold the activation for this process. BusyError when another has had it for `wait_s` seconds."""
@@ -106,13 +99,56 @@ class Log:
     def _own_records(self) -> list[Record]:
         return [from_json(page.text, where=page.where) for page in self._shelf.read(self.activation)]
 
-    def _inherited(self, records: list[Record]) -> list[Record]:
-        if not records or not isinstance(records[0].entry, Renamed):
-            return []
-        renamed = records[0].entry
-        earlier = Log(self._shelf, renamed.name, clock=self._clock)
-        before = earlier._own_records()[: renamed.entries]
-        return [*earlier._inherited(before), *before]
+    def _history(self, records: Sequence[Record]) -> list[Record]:
+        """What these entries say happened, with what happened under earlier names."""
+        known: list[Record] = []
+        for record in records:
+            match record.entry:
+                case HandedOver():
+                    known = []
+                case Renamed(name, count):
+                    earlier = Log(self._shelf, name, clock=self._clock)
+                    before = earlier._own_records()
+                    if len(before) < count:
+                        raise StateError(
+                            f"reading the log of activation {self.activation}: it goes on from {count} entries of {name}, and only "
+                            f"{len(before)} are there; restore them from a backup"
+                        )
+                    known = earlier._history(before[:count])
+                case _:
+                    known.append(record)
+        return known
+
+    def _find_past(self, name: str) -> tuple[list[Record], Renamed | None]:
+        """What happened under the earlier name, if anything did and no other activation has gone on from it."""
+        earlier = Log(self._shelf, name, clock=self._clock)
+        records = earlier._own_records()
+        if records and isinstance(records[-1].entry, HandedOver):
+            if records[-1].entry.name != self.activation:
+                return [], None
+            records = records[:-1]
+        known = earlier._history(records)
+        return known, Renamed(name, len(records)) if known else None
+
+    def _take_over(self, past: Renamed) -> None:
+        earlier = Log(self._shelf, past.name, clock=self._clock)
+        with earlier.locked():
+            # The older log is closed first, so that whoever still runs under the old name cannot add to what goes on here.
+            later = earlier._own_records()[past.entries :]
+            if not later:
+                earlier._position = past.entries
+                earlier._write(HandedOver(self.activation))
+            elif later[-1].entry != HandedOver(self.activation):
+                raise SyncRefused(self._overtaken())
+        self._write(past)
+        self._past = None
+
+    def _write(self, entry: Entry) -> Record:
+        record = Record(at=self._clock(), entry=entry)
+        if not self._shelf.create(self.activation, self._position + 1, to_json(record)):
+            raise SyncRefused(self._overtaken())
+        self._position += 1
+        return record
 
     def _overtaken(self) -> str:
         return (

@@ -70,7 +70,7 @@ def key_only(spec: ActivationSpec, change: Change) -> bool:
 
 def render_files(changes: Changes, layout: Layout, local_folder: Path, *, limit: int | None = None) -> tuple[Staged, ...]:
     """Write every file of a sync to `local_folder`, with at most `limit` rows each. Raises what `Changes.write` raises."""
-    token = secrets.token_hex(6)
+    token = _token()
     staged: list[Staged] = []
     spec = layout.spec
     for change in FILES_OF_MODE[spec.sync_mode]:
@@ -87,7 +87,7 @@ def render_files(changes: Changes, layout: Layout, local_folder: Path, *, limit:
                 rows=count,
                 bytes=local_path.stat().st_size,
                 sha256=checksum(local_path),
-                temporary_path=joined(layout.folder, _TEMPORARY.format(token=token, index=len(staged))),
+                temporary_path=_temporary_path(layout.folder, token, len(staged)),
                 path=layout.path(change, part if layout.in_parts else None),
                 series=layout.path(change, None),
             )
@@ -96,10 +96,19 @@ def render_files(changes: Changes, layout: Layout, local_folder: Path, *, limit:
 
 
 def render_again(changes: Changes, export: Export, put: Put, local_path: Path) -> Staged:
-    """Write one file of a recorded export once more; its put as it is now, which differs when another version made the bytes."""
+    """Write one file of a recorded export once more: under a new temporary name, and in other bytes if another version made them."""
     rows = changes.rows(put.change, export.timezone, key_only=put.change == Change.REMOVED and export.removed_key_only)
     changes.write(export.format, rows.window(put.first, put.rows), local_path)
-    return Staged(replace(put, bytes=local_path.stat().st_size, sha256=checksum(local_path)), local_path)
+    temporary_path = _temporary_path(export.folder, _token(), 0)
+    return Staged(replace(put, bytes=local_path.stat().st_size, sha256=checksum(local_path), temporary_path=temporary_path), local_path)
+
+
+def _token() -> str:
+    return secrets.token_hex(6)
+
+
+def _temporary_path(folder: str, token: str, index: int) -> str:
+    return joined(folder, _TEMPORARY.format(token=token, index=index))
 
 
 def checksum(local_path: Path) -> str:
