@@ -99,6 +99,9 @@ class Publisher:
                 self.remove(remote_path)
             except PermanentStorageError as error:
                 notes.append(f"a temporary file is left at the destination: {error}")
+            except TransientStorageError as error:
+                notes.append(f"temporary files are left at the destination, which does not answer: {error}")
+                break
         return tuple(notes)
 
     def _do(self, action: Callable[[Storage], T]) -> T:

@@ -17,7 +17,7 @@ from dinmo_pipeline.sync.engine import Changes, Engine, Source
 from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Export, Place, Snapshot
 from dinmo_pipeline.sync.findings import Finding, find_oddities
 from dinmo_pipeline.sync.promises import check_still_promised, contract_of
-from dinmo_pipeline.sync.render import Layout, Staged, key_only, new_token, render_files
+from dinmo_pipeline.sync.render import Layout, Staged, key_only, render_files
 from dinmo_pipeline.sync.state import State, SyncRecord
 
 _SAMPLE_ROWS = 5
@@ -122,10 +122,9 @@ class Workshop:
             )
             if findings and target.recorded and not sync.approved:
                 return Held(findings)
-            token = new_token()
-            staged = render_files(changes, layout, local_folder, token, limit=target.limit)
+            staged = render_files(changes, layout, local_folder, limit=target.limit)
             export = self._export(state, sync, plan, changes, layout, target, staged)
-            companions = render_companions(export, layout, local_folder, token)
+            companions = render_companions(export, layout, local_folder)
             export = replace(export, puts=(*export.puts, *(file.put for file in companions)))
             return Ready(export, (*staged, *companions), findings, self._samples(changes, plan.comparison))
 
