@@ -230,8 +230,10 @@ async def _in_flight(requests: Iterable[Coroutine[Any, Any, object]]) -> None:
         done, pending = await asyncio.wait(pending, timeout=IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if not done:
             raise TimeoutError
-        for task in done:
-            task.result()
+        # All are asked: asyncio complains of a fault that nobody looked at.
+        faults = [fault for task in done if (fault := task.exception()) is not None]
+        if faults:
+            raise faults[0]
 
     try:
         for request in requests:

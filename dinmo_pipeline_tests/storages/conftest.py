@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -59,8 +59,11 @@ PLACES: dict[str, Callable[[pytest.FixtureRequest, Path, str], Place]] = {
 
 # A server runs in one worker only: those of one place stay together.
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name.partition("-")[0])) for name in PLACES])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Each of PLACES in turn, with a folder of this test's own."""
     root = tmp_path / "project"
     root.mkdir()
-    return PLACES[request.param](request, root, f"test {uuid.uuid4().hex[:12]}")
+    made = PLACES[request.param](request, root, f"test {uuid.uuid4().hex[:12]}")
+    yield made
+    if made.relay is not None:
+        made.relay.let_pass()
