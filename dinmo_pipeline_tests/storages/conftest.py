@@ -8,21 +8,51 @@ from pathlib import Path
 
 import pytest
 
+from dinmo_pipeline.storages.ftp import FtpServerSpec
 from dinmo_pipeline.storages.local import LocalFolderSpec
 from dinmo_pipeline.storages.sftp import SftpServerSpec
-from dinmo_pipeline_tests.servers.fixtures import openssh_relay, openssh_server
+from dinmo_pipeline_tests.servers.fixtures import (
+    openssh_relay,
+    openssh_server,
+    pyftpd_bare,
+    pyftpd_modern,
+    pyftpd_plain,
+    pyftpd_plain_relay,
+    pyftpd_windows,
+    vsftpd_explicit,
+    vsftpd_explicit_relay,
+    vsftpd_implicit,
+    vsftpd_none,
+)
 from dinmo_pipeline_tests.servers.openssh import OpenSsh
+from dinmo_pipeline_tests.servers.pyftpd import PyFtpd
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST
+from dinmo_pipeline_tests.servers.running import Login
+from dinmo_pipeline_tests.servers.vsftpd import Vsftpd
 from dinmo_pipeline_tests.storages.places import Place
 
-__all__ = ["openssh_relay", "openssh_server"]
+__all__ = [
+    "openssh_relay",
+    "openssh_server",
+    "pyftpd_bare",
+    "pyftpd_modern",
+    "pyftpd_plain",
+    "pyftpd_plain_relay",
+    "pyftpd_windows",
+    "vsftpd_explicit",
+    "vsftpd_explicit_relay",
+    "vsftpd_implicit",
+    "vsftpd_none",
+]
+
+Maker = Callable[[pytest.FixtureRequest, Path, str], Place]
 
 
 def local_folder(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
     return Place(spec=LocalFolderSpec(name="partner", path="out"), project_root=root, folder=folder, disk=root / "out" / folder)
 
 
-def sftp(login: str, **options: object) -> Callable[[pytest.FixtureRequest, Path, str], Place]:
+def sftp(login: str, **options: object) -> Maker:
     """OpenSSH, as this account."""
 
     def make(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
@@ -48,12 +78,49 @@ def sftp(login: str, **options: object) -> Callable[[pytest.FixtureRequest, Path
     return make
 
 
-PLACES: dict[str, Callable[[pytest.FixtureRequest, Path, str], Place]] = {
+def ftp(fixture: str, tls: str, *, relay: str | None = None, login: str = "login", **options: object) -> Maker:
+    """The FTP server of this fixture, behind the relay of that one."""
+
+    def make(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
+        server: Vsftpd | PyFtpd = request.getfixturevalue(fixture)
+        account: Login = getattr(server, login)
+        (root / "password").write_text(account.password)
+        fields = {
+            "name": "partner",
+            "port": server.port,
+            "username": account.username,
+            "password": {"file": "password"},
+            "tls": tls,
+            **({} if tls == "none" else {"ca_file": str(server.authority)}),
+            **options,
+        }
+        return Place(
+            spec=FtpServerSpec.model_validate({**fields, "host": server.host}),
+            project_root=root,
+            folder=folder,
+            disk=account.home / folder,
+            relayed=None if relay is None else FtpServerSpec.model_validate({**fields, "host": RELAY_HOST}),
+            relay=None if relay is None else request.getfixturevalue(relay),
+        )
+
+    return make
+
+
+PLACES: dict[str, Maker] = {
     "local": local_folder,
     "sftp": sftp("plain"),
     "sftp-chrooted": sftp("chrooted"),
     "sftp-without-posix-rename": sftp("no_posix_rename"),
     "sftp-direct": sftp("no_rename", publish="direct"),
+    "vsftpd-explicit": ftp("vsftpd_explicit", "explicit", relay="vsftpd_explicit_relay"),
+    "vsftpd-implicit": ftp("vsftpd_implicit", "implicit"),
+    "vsftpd-plain": ftp("vsftpd_none", "none"),
+    "vsftpd-direct": ftp("vsftpd_none", "none", login="no_rename", publish="direct"),
+    "pyftpdlib-explicit": ftp("pyftpd_modern", "explicit"),
+    "pyftpdlib-plain": ftp("pyftpd_plain", "none", relay="pyftpd_plain_relay"),
+    "pyftpdlib-active": ftp("pyftpd_plain", "none", passive=False),
+    "pyftpdlib-bare": ftp("pyftpd_bare", "none"),
+    "pyftpdlib-windows": ftp("pyftpd_windows", "none"),
 }
 
 
