@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.storages.ftp import FtpServerSpec
 from dinmo_pipeline.storages.local import LocalFolderSpec
-from dinmo_pipeline.storages.sftp import SftpServerSpec
 from dinmo_pipeline_tests.servers.fixtures import (
     openssh_relay,
     openssh_server,
@@ -29,6 +27,7 @@ from dinmo_pipeline_tests.servers.pyftpd import PyFtpd
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST
 from dinmo_pipeline_tests.servers.running import Login
 from dinmo_pipeline_tests.servers.vsftpd import Vsftpd
+from dinmo_pipeline_tests.storages.definitions import ftp_spec, sftp_spec
 from dinmo_pipeline_tests.storages.places import Place
 
 __all__ = [
@@ -58,20 +57,12 @@ def sftp(login: str, **options: object) -> Maker:
     def make(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
         server: OpenSsh = request.getfixturevalue("openssh_server")
         account = server.login(login)
-        fields = {
-            "name": "partner",
-            "port": server.port,
-            "username": account.username,
-            "private_key": {"file": str(server.private_key)},
-            "host_key": server.host_key,
-            **options,
-        }
         return Place(
-            spec=SftpServerSpec.model_validate({**fields, "host": server.host}),
+            spec=sftp_spec(server, account, **options),
             project_root=root,
             folder=folder,
             disk=account.home / folder,
-            relayed=SftpServerSpec.model_validate({**fields, "host": RELAY_HOST}),
+            relayed=sftp_spec(server, account, host=RELAY_HOST, **options),
             relay=request.getfixturevalue("openssh_relay"),
         )
 
@@ -84,22 +75,12 @@ def ftp(fixture: str, tls: str, *, relay: str | None = None, login: str = "login
     def make(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
         server: Vsftpd | PyFtpd = request.getfixturevalue(fixture)
         account: Login = getattr(server, login)
-        (root / "password").write_text(account.password)
-        fields = {
-            "name": "partner",
-            "port": server.port,
-            "username": account.username,
-            "password": {"file": "password"},
-            "tls": tls,
-            **({} if tls == "none" else {"ca_file": str(server.authority)}),
-            **options,
-        }
         return Place(
-            spec=FtpServerSpec.model_validate({**fields, "host": server.host}),
+            spec=ftp_spec(server, account, root, tls=tls, **options),
             project_root=root,
             folder=folder,
             disk=account.home / folder,
-            relayed=None if relay is None else FtpServerSpec.model_validate({**fields, "host": RELAY_HOST}),
+            relayed=None if relay is None else ftp_spec(server, account, root, tls=tls, host=RELAY_HOST, **options),
             relay=None if relay is None else request.getfixturevalue(relay),
         )
 
@@ -118,7 +99,7 @@ PLACES: dict[str, Maker] = {
     "vsftpd-direct": ftp("vsftpd_none", "none", login="no_rename", publish="direct"),
     "pyftpdlib-explicit": ftp("pyftpd_modern", "explicit"),
     "pyftpdlib-plain": ftp("pyftpd_plain", "none", relay="pyftpd_plain_relay"),
-    "pyftpdlib-active": ftp("pyftpd_plain", "none", passive=False),
+    "vsftpd-active": ftp("vsftpd_none", "none", passive=False),
     "pyftpdlib-bare": ftp("pyftpd_bare", "none"),
     "pyftpdlib-windows": ftp("pyftpd_windows", "none"),
 }
