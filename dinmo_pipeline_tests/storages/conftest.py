@@ -10,6 +10,8 @@ import pytest
 
 from dinmo_pipeline.storages.local import LocalFolderSpec
 from dinmo_pipeline_tests.servers.fixtures import (
+    asyncssh_sftp,
+    asyncssh_sftp_relay,
     openssh_relay,
     openssh_server,
     pyftpd_bare,
@@ -31,6 +33,8 @@ from dinmo_pipeline_tests.storages.definitions import ftp_spec, sftp_spec
 from dinmo_pipeline_tests.storages.places import Place
 
 __all__ = [
+    "asyncssh_sftp",
+    "asyncssh_sftp_relay",
     "openssh_relay",
     "openssh_server",
     "pyftpd_bare",
@@ -51,11 +55,11 @@ def local_folder(request: pytest.FixtureRequest, root: Path, folder: str) -> Pla
     return Place(spec=LocalFolderSpec(name="partner", path="out"), project_root=root, folder=folder, disk=root / "out" / folder)
 
 
-def sftp(login: str, **options: object) -> Maker:
-    """OpenSSH, as this account."""
+def sftp(login: str, *, fixture: str = "openssh_server", relay: str = "openssh_relay", **options: object) -> Maker:
+    """The SFTP server of this fixture, as this account, behind the relay of that one."""
 
     def make(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
-        server: OpenSsh = request.getfixturevalue("openssh_server")
+        server: OpenSsh = request.getfixturevalue(fixture)
         account = server.login(login)
         return Place(
             spec=sftp_spec(server, account, **options),
@@ -63,7 +67,7 @@ def sftp(login: str, **options: object) -> Maker:
             folder=folder,
             disk=account.home / folder,
             relayed=sftp_spec(server, account, host=RELAY_HOST, **options),
-            relay=request.getfixturevalue("openssh_relay"),
+            relay=request.getfixturevalue(relay),
         )
 
     return make
@@ -93,6 +97,7 @@ PLACES: dict[str, Maker] = {
     "sftp-chrooted": sftp("chrooted"),
     "sftp-without-posix-rename": sftp("no_posix_rename"),
     "sftp-direct": sftp("no_rename", publish="direct"),
+    "asyncssh": sftp("plain", fixture="asyncssh_sftp", relay="asyncssh_sftp_relay"),
     "vsftpd-explicit": ftp("vsftpd_explicit", "explicit", relay="vsftpd_explicit_relay"),
     "vsftpd-implicit": ftp("vsftpd_implicit", "implicit"),
     "vsftpd-plain": ftp("vsftpd_none", "none"),
