@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dinmo_pipeline.storages.azure import AzureContainerSpec
 from dinmo_pipeline.storages.contract import StorageSpec
+from dinmo_pipeline.storages.gcs import GcsBucketSpec
 from dinmo_pipeline.storages.local import LocalFolderSpec
+from dinmo_pipeline.storages.s3 import S3BucketSpec
 
 STORAGES: dict[str, type[StorageSpec]] = {
+    "AzureContainer": AzureContainerSpec,
+    "GcsBucket": GcsBucketSpec,
     "LocalFolder": LocalFolderSpec,
+    "S3Bucket": S3BucketSpec,
 }
