@@ -7,10 +7,12 @@ from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.gcs import GcsBucketSpec
 from dinmo_pipeline.storages.local import LocalFolderSpec
 from dinmo_pipeline.storages.s3 import S3BucketSpec
+from dinmo_pipeline.storages.sftp import SftpServerSpec
 
 STORAGES: dict[str, type[StorageSpec]] = {
     "AzureContainer": AzureContainerSpec,
     "GcsBucket": GcsBucketSpec,
     "LocalFolder": LocalFolderSpec,
     "S3Bucket": S3BucketSpec,
+    "SftpServer": SftpServerSpec,
 }
