@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, model_validator
 
@@ -71,7 +71,7 @@ class AzureContainerSpec(StorageSpec):
         if self.sas_token is not None:
             return _read_sas_token(self._text("sas_token", self.sas_token, project_root), self.name)
         if self.account_key is not None:
-            return self._text("account_key", self.account_key, project_root), "the account key"
+            return _read_key(self._text("account_key", self.account_key, project_root), url), "the account key"
         if self.connection_string is not None:
             text = self._text("connection_string", self.connection_string, project_root)
             return _read_connection_string(text, url, self.name), "the connection string"
@@ -108,6 +108,14 @@ def _account_url(text: str) -> str:
 
 def _named_account_url(account: str) -> str:
     return f"https://{account}.blob.core.windows.net"
+
+
+def _read_key(text: str, url: str) -> Any:
+    from azure.core.credentials import AzureNamedKeyCredential
+
+    # Emulators have the account in the path; elsewhere it is the first part of the host's name.
+    parts = urlsplit(url)
+    return AzureNamedKeyCredential(parts.path.strip("/") or (parts.hostname or "").partition(".")[0], text)
 
 
 def _read_sas_token(text: str, name: str) -> tuple[Any, str]:

@@ -8,14 +8,38 @@ from pathlib import Path
 
 import pytest
 
+from dinmo_pipeline.storages.azure import AzureContainerSpec
+from dinmo_pipeline.storages.gcs import GcsBucketSpec
 from dinmo_pipeline.storages.local import LocalFolderSpec
+from dinmo_pipeline.storages.s3 import S3BucketSpec
 from dinmo_pipeline.storages.sftp import SftpServerSpec
-from dinmo_pipeline_tests.servers.fixtures import openssh_relay, openssh_server
+from dinmo_pipeline_tests.servers import azurite, gcs, s3
+from dinmo_pipeline_tests.servers.fixtures import (
+    azurite_relay,
+    azurite_server,
+    gcs_relay,
+    gcs_server,
+    gcs_tokens,
+    openssh_relay,
+    openssh_server,
+    s3_relay,
+    s3_server,
+)
 from dinmo_pipeline_tests.servers.openssh import OpenSsh
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST
 from dinmo_pipeline_tests.storages.places import Place
 
-__all__ = ["openssh_relay", "openssh_server"]
+__all__ = [
+    "azurite_relay",
+    "azurite_server",
+    "gcs_relay",
+    "gcs_server",
+    "gcs_tokens",
+    "openssh_relay",
+    "openssh_server",
+    "s3_relay",
+    "s3_server",
+]
 
 
 def local_folder(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
@@ -48,8 +72,64 @@ def sftp(login: str, **options: object) -> Callable[[pytest.FixtureRequest, Path
     return make
 
 
+def azure_container(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
+    """Azurite, by its account's key."""
+    server: azurite.Azurite = request.getfixturevalue("azurite_server")
+    (root / "key").write_text(server.key)
+    fields = {"name": "partner", "container": azurite.CONTAINER, "account_key": {"file": "key"}}
+    return Place(
+        spec=AzureContainerSpec.model_validate({**fields, "account_url": server.url()}),
+        project_root=root,
+        folder=folder,
+        folders=False,
+        relayed=AzureContainerSpec.model_validate({**fields, "account_url": server.url(RELAY_HOST)}),
+        relay=request.getfixturevalue("azurite_relay"),
+    )
+
+
+def gcs_bucket(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
+    """The GCS server, as a service account."""
+    server: gcs.GcsServer = request.getfixturevalue("gcs_server")
+    tokens: gcs.TokenServer = request.getfixturevalue("gcs_tokens")
+    (root / "key.json").write_text(tokens.key_text)
+    fields = {"name": "partner", "bucket": gcs.BUCKET, "service_account_key": {"file": "key.json"}}
+    return Place(
+        spec=GcsBucketSpec.model_validate({**fields, "endpoint_url": server.url()}),
+        project_root=root,
+        folder=folder,
+        folders=False,
+        relayed=GcsBucketSpec.model_validate({**fields, "endpoint_url": server.url(RELAY_HOST)}),
+        relay=request.getfixturevalue("gcs_relay"),
+    )
+
+
+def s3_bucket(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
+    """moto's server, as the bucket's owner."""
+    server: s3.S3Server = request.getfixturevalue("s3_server")
+    owner = server.keys["owner"]
+    (root / "secret").write_text(owner.secret_access_key)
+    fields = {
+        "name": "partner",
+        "bucket": s3.BUCKET,
+        "region": s3.REGION,
+        "access_key_id": owner.access_key_id,
+        "secret_access_key": {"file": "secret"},
+    }
+    return Place(
+        spec=S3BucketSpec.model_validate({**fields, "endpoint_url": server.url()}),
+        project_root=root,
+        folder=folder,
+        folders=False,
+        relayed=S3BucketSpec.model_validate({**fields, "endpoint_url": server.url(RELAY_HOST)}),
+        relay=request.getfixturevalue("s3_relay"),
+    )
+
+
 PLACES: dict[str, Callable[[pytest.FixtureRequest, Path, str], Place]] = {
     "local": local_folder,
+    "azure": azure_container,
+    "gcs": gcs_bucket,
+    "s3": s3_bucket,
     "sftp": sftp("plain"),
     "sftp-chrooted": sftp("chrooted"),
     "sftp-without-posix-rename": sftp("no_posix_rename"),
