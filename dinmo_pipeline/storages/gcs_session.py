@@ -54,6 +54,7 @@ class GcsBucket(ObjectStorage):
         with self._translating(WRITE, remote_path):
             size = local_path.stat().st_size
             blob = self._blob(remote_path)
+            blob.chunk_size = BLOCK_SIZE
             blob.metadata = {SHA256: sha256_of(local_path)}
             # Google gets the checksum with the last chunk and makes no object of other bytes; its answer is compared as well.
             blob.upload_from_filename(str(local_path), content_type=content_type(remote_path), checksum="crc32c", **self._patience)
@@ -62,13 +63,15 @@ class GcsBucket(ObjectStorage):
                 raise self._error(WRITE, remote_path, Cause(found, "something else writes to this name", transient=True))
 
     def read(self, remote_path: str, local_path: Path) -> None:
-        blob = self._blob(remote_path)
+        found = self._blob(remote_path)
         with self._translating(READ, remote_path):
-            blob.reload(**self._patience)
+            found.reload(**self._patience)
+            # Not from `found`: it knows a link of the server's own, which may lead past endpoint_url. As it is stored, because
+            # a packed object would else come unpacked, and longer than its size.
+            blob = self._blob(remote_path)
             with local_path.open("wb") as stream:
-                # As it is stored: a packed object would else come unpacked, and longer than its size.
-                blob.download_to_file(stream, raw_download=True, if_generation_match=blob.generation, **self._patience)
-        self._check_length(local_path, remote_path, blob.size)
+                blob.download_to_file(stream, raw_download=True, if_generation_match=found.generation, **self._patience)
+        self._check_length(local_path, remote_path, found.size)
 
     def stat(self, remote_path: str) -> RemoteFile | None:
         found = self._find(remote_path)
@@ -120,7 +123,7 @@ class GcsBucket(ObjectStorage):
             next(iter(self._client.list_blobs(self._bucket, max_results=1, **self._patience)), None)
 
     def _blob(self, remote_path: str) -> Blob:
-        return self._bucket.blob(object_key(remote_path), chunk_size=BLOCK_SIZE)
+        return self._bucket.blob(object_key(remote_path))
 
     def _cause(self, error: Exception, action: str) -> Cause | None:
         return cause_of(error, action, credentials=self._credentials)
