@@ -40,6 +40,9 @@ MOVE = Action(
 DELETE = Action("delete the file {path}", "the right to delete files in the folder {folder}")
 LIST = Action("list the folder {path}", "the right to list the folder {path}")
 
+MOVE_ATTEMPTS = 5
+"""How often the old file is removed and the new one renamed, where that takes two requests and somebody may put a file in between."""
+
 
 class LocalFile:
     """A file of this machine that is being sent or received. Its own faults are PermanentStorageError: they are not the server's."""

@@ -18,6 +18,7 @@ from typing import Literal
 from pydantic import Field
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.storages.actions import LocalFile
 from dinmo_pipeline.storages.contract import RemoteFile, Storage, StorageSpec
 
 _TRANSIENT = {errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.EIO, errno.ENETDOWN, errno.EHOSTDOWN}
@@ -73,7 +74,7 @@ class LocalFolder(Storage):
 
     def put(self, local_path: Path, remote_path: str) -> None:
         target = self._local(remote_path)
-        with self._translating("write the file", remote_path):
+        with LocalFile(local_path, "rb"), self._translating("write the file", remote_path):
             target.unlink(missing_ok=True)
             try:
                 # The staged file stays for another try; a link costs no second copy on the same file system.

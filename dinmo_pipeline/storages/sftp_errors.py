@@ -37,8 +37,16 @@ _TABLE: tuple[tuple[type[BaseException], type[StorageError], str], ...] = (
     # What OpenSSH answers to a name that its disk does not take.
     (asyncssh.SFTPBadMessage, PermanentStorageError, "the server does not take this name; choose a shorter or plainer one"),
     (asyncssh.SFTPOpUnsupported, PermanentStorageError, "the server does not know this request; ask its owner to allow it"),
-    (asyncssh.SFTPConnectionLost, TransientStorageError, "the connection broke off"),
-    (asyncssh.SFTPNoConnection, TransientStorageError, "the connection broke off"),
+    (
+        asyncssh.SFTPConnectionLost,
+        TransientStorageError,
+        "the connection broke off; if that lasts, look at the network or ask the server's owner",
+    ),
+    (
+        asyncssh.SFTPNoConnection,
+        TransientStorageError,
+        "the connection broke off; if that lasts, look at the network or ask the server's owner",
+    ),
     (
         asyncssh.SFTPError,
         TransientStorageError,
@@ -54,7 +62,7 @@ _TABLE: tuple[tuple[type[BaseException], type[StorageError], str], ...] = (
     (asyncssh.ProtocolNotSupported, PermanentStorageError, "what answers there is no SSH 2 server; check host and port"),
     (asyncssh.ProtocolError, PermanentStorageError, "what answers there does not speak SSH as it should; check host and port"),
     (asyncssh.ChannelOpenError, PermanentStorageError, "the server lets the user {user} in, but not use SFTP; ask its owner to allow it"),
-    (asyncssh.Error, TransientStorageError, "the connection broke off"),
+    (asyncssh.Error, TransientStorageError, "the connection broke off; if that lasts, look at the network or ask the server's owner"),
     (socket.gaierror, PermanentStorageError, "the host's name is not known; check it"),
     (ConnectionRefusedError, TransientStorageError, "nothing listens there; check host and port, or ask whether the server is down"),
     (TimeoutError, TransientStorageError, "the server did not answer in time; check host, port and firewall"),

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import asyncssh
 
 from dinmo_pipeline.errors import StorageError, TransientStorageError
-from dinmo_pipeline.storages.actions import DELETE, LIST, LOOK, MAKE_FOLDER, MOVE, OVERWRITE, READ, WRITE, Action, LocalFile
+from dinmo_pipeline.storages.actions import DELETE, LIST, LOOK, MAKE_FOLDER, MOVE, MOVE_ATTEMPTS, OVERWRITE, READ, WRITE, Action, LocalFile
 from dinmo_pipeline.storages.background import run_in_background
 from dinmo_pipeline.storages.contract import RemoteFile, Storage
 from dinmo_pipeline.storages.sftp_errors import FAULTS, Circumstances, disk_full, translated
@@ -176,14 +176,16 @@ class SftpServer(Storage):
         with suppress(asyncssh.SFTPOpUnsupported, asyncssh.SFTPPermissionDenied):
             await _answer(self._client.posix_rename(remote_path, target_path))
             return
-        try:
-            await _answer(self._client.rename(remote_path, target_path))
-        except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
-            # Renaming is allowed, and a file is in the way: only now may the old one go.
-            if await self._stat(target_path) is None:
-                raise
-            await _answer(self._client.remove(target_path))
-            await _answer(self._client.rename(remote_path, target_path))
+        for attempt in range(MOVE_ATTEMPTS):
+            try:
+                await _answer(self._client.rename(remote_path, target_path))
+                return
+            except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
+                # Renaming is allowed, and a file is in the way: only now may the old one go. Another delivery may be faster.
+                if attempt == MOVE_ATTEMPTS - 1:
+                    raise
+            if await self._stat(target_path) is not None:
+                await self._delete(target_path)
 
     async def _delete(self, remote_path: str) -> None:
         with suppress(asyncssh.SFTPNoSuchFile):
@@ -230,8 +232,10 @@ async def _in_flight(requests: Iterable[Coroutine[Any, Any, object]]) -> None:
         done, pending = await asyncio.wait(pending, timeout=IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if not done:
             raise TimeoutError
-        for task in done:
-            task.result()
+        # All are asked: asyncio complains of a fault that nobody looked at.
+        faults = [fault for task in done if (fault := task.exception()) is not None]
+        if faults:
+            raise faults[0]
 
     try:
         for request in requests:

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from dinmo_pipeline_tests.servers.azurite import Azurite, azurite
-from dinmo_pipeline_tests.servers.gcs import GcsServer, TokenServer, gcs, token_server
 from dinmo_pipeline_tests.servers.openssh import OpenSsh, openssh
+from dinmo_pipeline_tests.servers.pyftpd import PyFtpd, pyftpd
 from dinmo_pipeline_tests.servers.relay import Relay
-from dinmo_pipeline_tests.servers.s3 import S3Server, s3
+from dinmo_pipeline_tests.servers.vsftpd import Vsftpd, vsftpd
 
 
 @pytest.fixture(scope="session")
@@ -26,42 +25,54 @@ def openssh_relay(openssh_server: OpenSsh) -> Iterator[Relay]:
 
 
 @pytest.fixture(scope="session")
-def azurite_server() -> Iterator[Azurite]:
-    with azurite() as server:
+def vsftpd_explicit() -> Iterator[Vsftpd]:
+    with vsftpd("explicit") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def azurite_relay(azurite_server: Azurite) -> Iterator[Relay]:
-    with Relay().listening([azurite_server.port]) as relay:
+def vsftpd_explicit_relay(vsftpd_explicit: Vsftpd) -> Iterator[Relay]:
+    with Relay().listening(vsftpd_explicit.ports) as relay:
         yield relay
 
 
 @pytest.fixture(scope="session")
-def gcs_server() -> Iterator[GcsServer]:
-    with gcs() as server:
+def vsftpd_implicit() -> Iterator[Vsftpd]:
+    with vsftpd("implicit") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def gcs_relay(gcs_server: GcsServer) -> Iterator[Relay]:
-    with Relay().listening([gcs_server.port]) as relay:
-        yield relay
-
-
-@pytest.fixture(scope="session")
-def gcs_tokens() -> Iterator[TokenServer]:
-    with token_server() as tokens:
-        yield tokens
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[S3Server]:
-    with s3() as server:
+def vsftpd_none() -> Iterator[Vsftpd]:
+    with vsftpd("none") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def s3_relay(s3_server: S3Server) -> Iterator[Relay]:
-    with Relay().listening([s3_server.port]) as relay:
+def pyftpd_modern() -> Iterator[PyFtpd]:
+    with pyftpd("modern") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pyftpd_plain() -> Iterator[PyFtpd]:
+    with pyftpd("plain") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pyftpd_plain_relay(pyftpd_plain: PyFtpd) -> Iterator[Relay]:
+    with Relay().listening(pyftpd_plain.ports) as relay:
         yield relay
+
+
+@pytest.fixture(scope="session")
+def pyftpd_bare() -> Iterator[PyFtpd]:
+    with pyftpd("bare") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pyftpd_windows() -> Iterator[PyFtpd]:
+    with pyftpd("windows") as server:
+        yield server

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.storages.azure import AzureContainerSpec
-from dinmo_pipeline.storages.gcs import GcsBucketSpec
+from dinmo_pipeline.storages.ftp import FtpServerSpec
 from dinmo_pipeline.storages.local import LocalFolderSpec
-from dinmo_pipeline.storages.s3 import S3BucketSpec
 from dinmo_pipeline.storages.sftp import SftpServerSpec
-from dinmo_pipeline_tests.servers import azurite, gcs, s3
-from dinmo_pipeline_tests.servers.fixtures import (
+from dinmo_pipeline_tests.servers.cloud_fixtures import (
     azurite_relay,
     azurite_server,
     gcs_relay,
     gcs_server,
     gcs_tokens,
-    openssh_relay,
-    openssh_server,
     s3_relay,
     s3_server,
 )
+from dinmo_pipeline_tests.servers.fixtures import (
+    openssh_relay,
+    openssh_server,
+    pyftpd_bare,
+    pyftpd_modern,
+    pyftpd_plain,
+    pyftpd_plain_relay,
+    pyftpd_windows,
+    vsftpd_explicit,
+    vsftpd_explicit_relay,
+    vsftpd_implicit,
+    vsftpd_none,
+)
 from dinmo_pipeline_tests.servers.openssh import OpenSsh
+from dinmo_pipeline_tests.servers.pyftpd import PyFtpd
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST
+from dinmo_pipeline_tests.servers.running import Login
+from dinmo_pipeline_tests.servers.vsftpd import Vsftpd
+from dinmo_pipeline_tests.storages.cloud_places import azure_container, gcs_bucket, s3_bucket
 from dinmo_pipeline_tests.storages.places import Place
 
 __all__ = [
@@ -37,16 +49,27 @@ __all__ = [
     "gcs_tokens",
     "openssh_relay",
     "openssh_server",
+    "pyftpd_bare",
+    "pyftpd_modern",
+    "pyftpd_plain",
+    "pyftpd_plain_relay",
+    "pyftpd_windows",
     "s3_relay",
     "s3_server",
+    "vsftpd_explicit",
+    "vsftpd_explicit_relay",
+    "vsftpd_implicit",
+    "vsftpd_none",
 ]
+
+Maker = Callable[[pytest.FixtureRequest, Path, str], Place]
 
 
 def local_folder(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
     return Place(spec=LocalFolderSpec(name="partner", path="out"), project_root=root, folder=folder, disk=root / "out" / folder)
 
 
-def sftp(login: str, **options: object) -> Callable[[pytest.FixtureRequest, Path, str], Place]:
+def sftp(login: str, **options: object) -> Maker:
     """OpenSSH, as this account."""
 
     def make(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
@@ -72,60 +95,35 @@ def sftp(login: str, **options: object) -> Callable[[pytest.FixtureRequest, Path
     return make
 
 
-def azure_container(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
-    """Azurite, by its account's key."""
-    server: azurite.Azurite = request.getfixturevalue("azurite_server")
-    (root / "key").write_text(server.key)
-    fields = {"name": "partner", "container": azurite.CONTAINER, "account_key": {"file": "key"}}
-    return Place(
-        spec=AzureContainerSpec.model_validate({**fields, "account_url": server.url()}),
-        project_root=root,
-        folder=folder,
-        folders=False,
-        relayed=AzureContainerSpec.model_validate({**fields, "account_url": server.url(RELAY_HOST)}),
-        relay=request.getfixturevalue("azurite_relay"),
-    )
+def ftp(fixture: str, tls: str, *, relay: str | None = None, login: str = "login", **options: object) -> Maker:
+    """The FTP server of this fixture, behind the relay of that one."""
+
+    def make(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
+        server: Vsftpd | PyFtpd = request.getfixturevalue(fixture)
+        account: Login = getattr(server, login)
+        (root / "password").write_text(account.password)
+        fields = {
+            "name": "partner",
+            "port": server.port,
+            "username": account.username,
+            "password": {"file": "password"},
+            "tls": tls,
+            **({} if tls == "none" else {"ca_file": str(server.authority)}),
+            **options,
+        }
+        return Place(
+            spec=FtpServerSpec.model_validate({**fields, "host": server.host}),
+            project_root=root,
+            folder=folder,
+            disk=account.home / folder,
+            relayed=None if relay is None else FtpServerSpec.model_validate({**fields, "host": RELAY_HOST}),
+            relay=None if relay is None else request.getfixturevalue(relay),
+        )
+
+    return make
 
 
-def gcs_bucket(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
-    """The GCS server, as a service account."""
-    server: gcs.GcsServer = request.getfixturevalue("gcs_server")
-    tokens: gcs.TokenServer = request.getfixturevalue("gcs_tokens")
-    (root / "key.json").write_text(tokens.key_text)
-    fields = {"name": "partner", "bucket": gcs.BUCKET, "service_account_key": {"file": "key.json"}}
-    return Place(
-        spec=GcsBucketSpec.model_validate({**fields, "endpoint_url": server.url()}),
-        project_root=root,
-        folder=folder,
-        folders=False,
-        relayed=GcsBucketSpec.model_validate({**fields, "endpoint_url": server.url(RELAY_HOST)}),
-        relay=request.getfixturevalue("gcs_relay"),
-    )
-
-
-def s3_bucket(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
-    """moto's server, as the bucket's owner."""
-    server: s3.S3Server = request.getfixturevalue("s3_server")
-    owner = server.keys["owner"]
-    (root / "secret").write_text(owner.secret_access_key)
-    fields = {
-        "name": "partner",
-        "bucket": s3.BUCKET,
-        "region": s3.REGION,
-        "access_key_id": owner.access_key_id,
-        "secret_access_key": {"file": "secret"},
-    }
-    return Place(
-        spec=S3BucketSpec.model_validate({**fields, "endpoint_url": server.url()}),
-        project_root=root,
-        folder=folder,
-        folders=False,
-        relayed=S3BucketSpec.model_validate({**fields, "endpoint_url": server.url(RELAY_HOST)}),
-        relay=request.getfixturevalue("s3_relay"),
-    )
-
-
-PLACES: dict[str, Callable[[pytest.FixtureRequest, Path, str], Place]] = {
+PLACES: dict[str, Maker] = {
     "local": local_folder,
     "azure": azure_container,
     "gcs": gcs_bucket,
@@ -134,13 +132,25 @@ PLACES: dict[str, Callable[[pytest.FixtureRequest, Path, str], Place]] = {
     "sftp-chrooted": sftp("chrooted"),
     "sftp-without-posix-rename": sftp("no_posix_rename"),
     "sftp-direct": sftp("no_rename", publish="direct"),
+    "vsftpd-explicit": ftp("vsftpd_explicit", "explicit", relay="vsftpd_explicit_relay"),
+    "vsftpd-implicit": ftp("vsftpd_implicit", "implicit"),
+    "vsftpd-plain": ftp("vsftpd_none", "none"),
+    "vsftpd-direct": ftp("vsftpd_none", "none", login="no_rename", publish="direct"),
+    "pyftpdlib-explicit": ftp("pyftpd_modern", "explicit"),
+    "pyftpdlib-plain": ftp("pyftpd_plain", "none", relay="pyftpd_plain_relay"),
+    "pyftpdlib-active": ftp("pyftpd_plain", "none", passive=False),
+    "pyftpdlib-bare": ftp("pyftpd_bare", "none"),
+    "pyftpdlib-windows": ftp("pyftpd_windows", "none"),
 }
 
 
 # A server runs in one worker only: those of one place stay together.
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name.partition("-")[0])) for name in PLACES])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Each of PLACES in turn, with a folder of this test's own."""
     root = tmp_path / "project"
     root.mkdir()
-    return PLACES[request.param](request, root, f"test {uuid.uuid4().hex[:12]}")
+    made = PLACES[request.param](request, root, f"test {uuid.uuid4().hex[:12]}")
+    yield made
+    if made.relay is not None:
+        made.relay.let_pass()

@@ -201,7 +201,13 @@ class StorageContract:
             with place.connect() as storage:
                 storage.make_folder(place.path("shared/deep"))
                 for number in range(10):
-                    publish(storage, own, f"{worker} {number}".encode() * 10_000, place.path(f"shared/deep/{worker}_{number}.csv"))
+                    publish(
+                        storage,
+                        own,
+                        f"{worker} {number}".encode() * 10_000,
+                        place.path(f"shared/deep/{worker}_{number}.csv"),
+                        attempt=str(worker),
+                    )
 
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(deliver, range(4)))
@@ -259,7 +265,7 @@ class StorageContract:
                 place.relay.cut_after(MIB)
                 with pytest.raises(TransientStorageError) as caught:
                     publish(storage, tmp_path, new, place.path("a.csv"))
-                assert "a.csv" in str(caught.value)
+                assert place.folder in str(caught.value)
             place.relay.let_pass()
             assert content(reader, tmp_path, place.path("a.csv")) == b"old"
             with place.relayed.connect(place.project_root) as storage:
