@@ -187,9 +187,7 @@ def _interval(value: str) -> str:
 
     micros = f"datepart('microsecond', {value})"
     fraction = f"CASE WHEN {micros} % 1000000 <> 0 THEN printf('.%06d', abs({micros}) % 1000000) ELSE '' END"
-    seconds = (
-        f"CASE WHEN {micros} <> 0 THEN CASE WHEN {micros} < 0 THEN '-' ELSE '' END || (abs({micros}) // 1000000) || {fraction} || 'S' ELSE '' END"
-    )
+    seconds = f"CASE WHEN {micros} <> 0 THEN CASE WHEN {micros} < 0 THEN '-' ELSE '' END || (abs({micros}) // 1000000) || {fraction} || 'S' ELSE '' END"
     days = " || ".join([part("year", "Y"), part("month", "M"), part("day", "D")])
     clock = " || ".join([part("hour", "H"), part("minute", "M"), seconds])
     return (

@@ -75,13 +75,16 @@ class AzureContainerSpec(StorageSpec):
         if self.connection_string is not None:
             text = self._text("connection_string", self.connection_string, project_root)
             return _read_connection_string(text, url, self.name), "the connection string"
+        if urlsplit(url).scheme != "https":
+            what = f"could not use the default credentials of storage {self.name}"
+            raise PermanentStorageError(f"{what}: they go over https alone; write the account's address with https")
         from azure.identity import DefaultAzureCredential
 
         return DefaultAzureCredential(), "the default credentials"
 
 
 def _open(url: str, container: str, credential: Any, *, name: str, credentials: str) -> AzureContainer:
-    from azure.storage.blob import ContainerClient, ExponentialRetry
+    from azure.storage.blob import ContainerClient, LinearRetry
 
     redact_addresses()
     place = f"{url}/{container}"
@@ -91,7 +94,7 @@ def _open(url: str, container: str, credential: Any, *, name: str, credentials: 
             container,
             credential=credential,
             # A block that was lost is soon sent again, so that it does not cost the whole file; longer waits are the publisher's.
-            retry_policy=ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=2),
+            retry_policy=LinearRetry(backoff=1, retry_total=2, random_jitter_range=1),
             connection_timeout=CONNECT_SECONDS,
             read_timeout=ANSWER_SECONDS,
             max_single_put_size=BLOCK_SIZE,

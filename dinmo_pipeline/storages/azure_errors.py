@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _RIGHTS = {WRITE: "create and write", READ: "read", LOOK: "read", LIST: "list", DELETE: "delete", MOVE: "read, create, write and delete"}
 
 _NO_RIGHT = "{credentials} does not allow it: ask the account's owner for {right} on the container"
-_NOT_ACCEPTED = "Azure did not accept {credentials}: ask the account's owner for a valid one"
+_NOT_ACCEPTED = "Azure did not accept {credentials}: it is wrong or too old; ask the account's owner for a valid one"
 _NO_CONTAINER = "have the container made, or correct its name"
 _BAD_NAME = "Azure does not take this name: correct the container's name, the folder or file_name"
 _PROTECTED = "the container forbids replacing and deleting files: choose a dated file_name, or ask its owner"
@@ -28,7 +28,7 @@ _LASTING = {
     "AuthorizationServiceMismatch": "{credentials} is not for blobs: ask for one of the Blob service",
     "AuthorizationProtocolMismatch": "{credentials} is for https alone: write account_url with https",
     "AuthorizationSourceIPMismatch": "{credentials} is not for this machine's address: ask the account's owner to allow it",
-    "AuthorizationFailure": "{credentials} or the account's firewall forbids it: ask its owner for {right}, and to let this machine in",
+    "AuthorizationFailure": "{credentials} is too old or not enough for it, or the account's firewall forbids it: ask its owner for {right}",
     "UnauthorizedBlobOverwrite": "{credentials} may create files and not replace them: ask for write too, or choose a dated file_name",
     "KeyBasedAuthenticationNotPermitted": "the account takes no keys: use default credentials, or a SAS token of a user delegation",
     "AccountIsDisabled": "the storage account is disabled: ask its owner",

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 
 from dinmo_pipeline.errors import PermanentStorageError
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
 
 T = TypeVar("T")
 
@@ -20,12 +16,19 @@ BLOCK_SIZE = 16 * 1024 * 1024
 IN_FLIGHT = 4
 
 
+class Digest(Protocol):
+    """A checksum in the making, as those of hashlib."""
+
+    def update(self, data: bytes, /) -> object:
+        """Take in more bytes."""
+
+
 def block_size(size: int, *, most_blocks: int) -> int:
     """Bytes a block, so that a file of `size` bytes has no more than `most_blocks`."""
     return max(BLOCK_SIZE, -(-size // most_blocks))
 
 
-def send_blocks(local_path: Path, size: int, block: int, send: Callable[[int, bytes], T], *digests: _Hash) -> list[T]:
+def send_blocks(local_path: Path, size: int, block: int, send: Callable[[int, bytes], T], *digests: Digest) -> list[T]:
     """What `send` returned for each block of the file, in order; `digests` take in the file's bytes as they are sent.
 
     `send` gets the block's index and its bytes, in other threads. Its first error ends the work: no further block is
@@ -50,10 +53,11 @@ def send_blocks(local_path: Path, size: int, block: int, send: Callable[[int, by
     return answers
 
 
-def sha256_of(local_path: Path) -> str:
-    """The file's SHA-256 in hexadecimal digits."""
-    with local_path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def digest_file(local_path: Path, *digests: Digest) -> None:
+    """Take in the file's bytes, once for all `digests`."""
+    for piece in _pieces(local_path, BLOCK_SIZE):
+        for digest in digests:
+            digest.update(piece)
 
 
 def _pieces(local_path: Path, block: int) -> Iterator[bytes]:

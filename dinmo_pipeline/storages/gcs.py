@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,6 +54,8 @@ class GcsBucketSpec(StorageSpec):
         from google.cloud.storage import Client
 
         redact_addresses()
+        # Else the library asks about the bucket in the background, for a telemetry that is not used, which takes a right of its own.
+        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         place = f"{endpoint.rstrip('/')}/{bucket}" if endpoint else f"gs://{bucket}"
         options = {"api_endpoint": endpoint} if endpoint else None
         try:

@@ -35,6 +35,7 @@ _STATUSES = {
     412: "something else writes to this name at the same time",
     413: "the file is larger than GCS takes: set max_rows or max_bytes",
 }
+OTHER_BYTES = Cause("Google has other bytes than were sent", "they changed on the way", transient=True)
 _BUSY = "Google is busy; if it lasts, see the project's limits"
 # An upload's session that has ended, and too many writes to one name.
 _PASSING_STATUS = PASSING_STATUS | {410, 412}
@@ -55,7 +56,7 @@ def cause_of(error: Exception, action: str, *, credentials: str) -> Cause | None
     if isinstance(error, GoogleAPICallError | InvalidResponse):
         return _answer(error, action, credentials)
     if isinstance(error, DataCorruption):
-        return Cause("Google has other bytes than were sent", "they changed on the way", transient=True)
+        return OTHER_BYTES
     if isinstance(error, DefaultCredentialsError):
         return Cause(f"{credentials} were not found", _NO_CREDENTIALS)
     if isinstance(error, RefreshError) and not error.retryable:
@@ -81,6 +82,8 @@ def _answer(error: Any, action: str, credentials: str) -> Cause:
     reasons = [entry.get("reason", "") for entry in details.get("errors", []) if isinstance(entry, Mapping)]
     reason = reasons[0] if reasons else ""
     found = f"Google answered {status} {reason}".rstrip()
+    if status == 400 and "doesn't match calculated" in details.get("message", ""):
+        return OTHER_BYTES
     if says_file_is_missing(error):
         return Cause(found, "see what else deletes there")
     advice = _REASONS.get(reason) or _STATUSES.get(status)

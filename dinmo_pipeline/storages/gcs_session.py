@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dinmo_pipeline.storages.blocks import BLOCK_SIZE, sha256_of
+from dinmo_pipeline.storages.blocks import BLOCK_SIZE, digest_file
 from dinmo_pipeline.storages.contract import RemoteFile
-from dinmo_pipeline.storages.gcs_errors import cause_of, says_file_is_missing
+from dinmo_pipeline.storages.gcs_errors import OTHER_BYTES, cause_of, says_file_is_missing
 from dinmo_pipeline.storages.object_errors import Cause
 from dinmo_pipeline.storages.objects import (
     ANSWER_SECONDS,
@@ -51,16 +53,18 @@ class GcsBucket(ObjectStorage):
         self._client.close()
 
     def put(self, local_path: Path, remote_path: str) -> None:
+        import google_crc32c
+
         with self._translating(WRITE, remote_path):
-            size = local_path.stat().st_size
+            sha256, crc32c = hashlib.sha256(), google_crc32c.Checksum()
+            digest_file(local_path, sha256, crc32c)
             blob = self._blob(remote_path)
             blob.chunk_size = BLOCK_SIZE
-            blob.metadata = {SHA256: sha256_of(local_path)}
-            # Google gets the checksum with the last chunk and makes no object of other bytes; its answer is compared as well.
+            blob.metadata = {SHA256: sha256.hexdigest()}
+            # Google gets the checksum with the last bytes and makes no object of others.
             blob.upload_from_filename(str(local_path), content_type=content_type(remote_path), checksum="crc32c", **self._patience)
-            if blob.size != size:
-                found = f"Google has {blob.size or 0:,} bytes of {size:,}"
-                raise self._error(WRITE, remote_path, Cause(found, "something else writes to this name", transient=True))
+            if blob.crc32c != base64.b64encode(crc32c.digest()).decode("ascii"):
+                raise self._error(WRITE, remote_path, OTHER_BYTES)
 
     def read(self, remote_path: str, local_path: Path) -> None:
         found = self._blob(remote_path)

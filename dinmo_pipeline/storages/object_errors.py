@@ -55,7 +55,8 @@ def _first_cause_first(error: BaseException) -> Iterator[BaseException]:
         if fault is None or any(fault is known for known in found):
             continue
         found.append(fault)
-        # urllib3 and requests keep what they wrap in `reason` and in their arguments.
-        waiting += [nested for nested in (*fault.args, getattr(fault, "reason", None)) if isinstance(nested, BaseException)]
+        # What they wrap the libraries keep in `reason` (urllib3), in the arguments (requests) or in `inner_exception` (Azure).
+        kept = (*fault.args, getattr(fault, "reason", None), getattr(fault, "inner_exception", None))
+        waiting += [nested for nested in kept if isinstance(nested, BaseException)]
         waiting += [fault.__context__, fault.__cause__]
     return reversed(found)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, send_blocks, sha256_of
+from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, digest_file, send_blocks
 from dinmo_pipeline.storages.contract import RemoteFile
 from dinmo_pipeline.storages.object_errors import Cause
 from dinmo_pipeline.storages.objects import (
@@ -30,8 +31,9 @@ from dinmo_pipeline.storages.s3_errors import cause_of, code_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, HeadObjectOutputTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, HeadObjectOutputTypeDef, PutObjectOutputTypeDef, UploadPartOutputTypeDef
 
+_MD5 = re.compile(r"[0-9a-f]{32}")
 _MOST_PARTS = 10_000
 # One request copies so much at most; boto3 would begin to copy in parts, and lose the metadata, at 8 MiB.
 _COPY_AT_ONCE = 5 * 1024**3
@@ -108,26 +110,33 @@ class S3Bucket(ObjectStorage):
             ]
 
     def _put_at_once(self, content: bytes, remote_path: str) -> None:
-        self._client.put_object(
+        md5 = hashlib.md5(content, usedforsecurity=False)
+        answer = self._client.put_object(
             Bucket=self._bucket,
             Key=object_key(remote_path),
             Body=content,
-            ContentMD5=_md5(content),
+            ContentMD5=_base64(md5.digest()),
             ContentType=content_type(remote_path),
             Metadata={SHA256: hashlib.sha256(content).hexdigest()},
         )
+        self._check_answer(answer, md5.hexdigest(), remote_path)
 
     def _put_in_parts(self, local_path: Path, size: int, remote_path: str) -> None:
         key = object_key(remote_path)
+        # The metadata goes with the first request, so the file is read once more than it is sent.
+        sha256 = hashlib.sha256()
+        digest_file(local_path, sha256)
         upload = self._client.create_multipart_upload(
-            Bucket=self._bucket, Key=key, ContentType=content_type(remote_path), Metadata={SHA256: sha256_of(local_path)}
+            Bucket=self._bucket, Key=key, ContentType=content_type(remote_path), Metadata={SHA256: sha256.hexdigest()}
         )["UploadId"]
 
         def send(index: int, piece: bytes) -> CompletedPartTypeDef:
-            # With its MD5 sent along, S3 takes a part only if it got these very bytes. Every S3 knows this check.
+            # With its MD5 sent along, S3 takes a part only if it got these very bytes: of all checksums the one that every S3 knows.
+            md5 = hashlib.md5(piece, usedforsecurity=False)
             answer = self._client.upload_part(
-                Bucket=self._bucket, Key=key, UploadId=upload, PartNumber=index + 1, Body=piece, ContentMD5=_md5(piece)
+                Bucket=self._bucket, Key=key, UploadId=upload, PartNumber=index + 1, Body=piece, ContentMD5=_base64(md5.digest())
             )
+            self._check_answer(answer, md5.hexdigest(), remote_path)
             return {"PartNumber": index + 1, "ETag": answer["ETag"]}
 
         try:
@@ -138,6 +147,13 @@ class S3Bucket(ObjectStorage):
             with suppress(Exception):
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
             raise
+
+    def _check_answer(self, answer: PutObjectOutputTypeDef | UploadPartOutputTypeDef, md5: str, remote_path: str) -> None:
+        # The ETag is the content's MD5 unless a key of the owner's encrypts it; some servers make up ETags of another form.
+        etag = answer["ETag"].strip('"').lower()
+        plain = answer.get("ServerSideEncryption") in (None, "AES256") and "SSECustomerAlgorithm" not in answer
+        if plain and _MD5.fullmatch(etag) and etag != md5:
+            raise self._error(WRITE, remote_path, Cause("S3 has other bytes than were sent", "they changed on the way", transient=True))
 
     def _head(self, remote_path: str, action: str) -> HeadObjectOutputTypeDef | None:
         from botocore.exceptions import ClientError
@@ -156,5 +172,5 @@ class S3Bucket(ObjectStorage):
         return cause_of(error, action, credentials=self._credentials)
 
 
-def _md5(content: bytes) -> str:
-    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode("ascii")
+def _base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode("ascii")

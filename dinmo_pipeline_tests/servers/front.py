@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 from dinmo_pipeline_tests.servers.running import HOST
 
@@ -27,9 +28,10 @@ class Request:
 
 @dataclass
 class Front:
-    """Passes everything on to the server on `port`, until told otherwise."""
+    """Listens on `own_port` and passes everything on to the server on `server_port`, until told otherwise."""
 
-    port: int
+    server_port: int
+    own_port: int = 0
     requests: list[Request] = field(default_factory=list)
     _failures: list[tuple[int, bytes, Mapping[str, str]]] = field(default_factory=list)
     _corrupt: int = 0
@@ -40,7 +42,7 @@ class Front:
         self._failures = [(status, body, {name.replace("_", "-"): value for name, value in headers.items()})] * count
 
     def corrupt_writes(self, count: int) -> None:
-        """Change a byte in the bodies of the next `count` writes."""
+        """Change a byte in the bodies of the next `count` writes of content: of 100 kB and more."""
         self._corrupt = count
 
     def reset(self) -> None:
@@ -55,16 +57,17 @@ class Front:
     def changed(self, method: str, body: bytes) -> bytes:
         """The body to pass on."""
         with self._lock:
-            if method not in _WRITES or not body or self._corrupt == 0:
+            if method not in _WRITES or len(body) < 100_000 or self._corrupt == 0:
                 return body
             self._corrupt -= 1
         middle = len(body) // 2
         return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
 
+    @classmethod
     @contextmanager
-    def listening(self) -> Iterator[int]:
-        """The port that it listens on."""
-        front = self
+    def listening(cls, server_port: int) -> Iterator[Front]:
+        """One that listens, in front of the server on `server_port`."""
+        front = cls(server_port)
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -76,7 +79,7 @@ class Front:
                 if failure is not None:
                     self._answer(failure[0], list(failure[2].items()), failure[1])
                     return
-                server = http.client.HTTPConnection(HOST, front.port, timeout=60)
+                server = http.client.HTTPConnection(HOST, front.server_port, timeout=60)
                 headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
                 server.request(self.command, self.path, front.changed(self.command, body), headers)
                 answer = server.getresponse()
@@ -86,6 +89,9 @@ class Front:
             def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
                 self.send_response_only(status)
                 for name, value in headers:
+                    if name.lower() == "location":
+                        # An upload's own address: its chunks come this way too.
+                        value = urlsplit(value)._replace(netloc=self.headers["Host"]).geturl()
                     if name.lower() not in _HOP_BY_HOP and (self.command == "HEAD" or name.lower() != "content-length"):
                         self.send_header(name, value)
                 if self.command != "HEAD":
@@ -100,8 +106,9 @@ class Front:
 
         with ThreadingHTTPServer((HOST, 0), Handler) as server:
             server.daemon_threads = True
+            front.own_port = server.server_port
             threading.Thread(target=server.serve_forever, daemon=True).start()
             try:
-                yield server.server_port
+                yield front
             finally:
                 server.shutdown()
