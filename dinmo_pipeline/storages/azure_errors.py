@@ -28,7 +28,7 @@ _LASTING = {
     "AuthorizationServiceMismatch": "{credentials} is not for blobs: ask for one of the Blob service",
     "AuthorizationProtocolMismatch": "{credentials} is for https alone: write account_url with https",
     "AuthorizationSourceIPMismatch": "{credentials} is not for this machine's address: ask the account's owner to allow it",
-    "AuthorizationFailure": "{credentials} is too old or not enough for it, or the account's firewall forbids it: ask its owner for {right}",
+    "AuthorizationFailure": "{credentials} is too old or not enough for it, or the account's firewall forbids it: ask for {right}",
     "UnauthorizedBlobOverwrite": "{credentials} may create files and not replace them: ask for write too, or choose a dated file_name",
     "KeyBasedAuthenticationNotPermitted": "the account takes no keys: use default credentials, or a SAS token of a user delegation",
     "AccountIsDisabled": "the storage account is disabled: ask its owner",
