@@ -40,6 +40,13 @@ class Rows:
         return replace(self, query=f"SELECT * FROM ({self.query}) LIMIT {count} OFFSET {first}")
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a written file tells beside its bytes: how many characters the format forbids, so that U+FFFD stands in their place."""
+
+    replaced_characters: int = 0
+
+
 class Format(BaseModel, ABC):
     """One file format with its options, as the user wrote them."""
 
@@ -53,10 +60,11 @@ class Format(BaseModel, ABC):
         """What the file name ends in, without the first dot, compression included: `csv.gz`."""
 
     @abstractmethod
-    def write(self, connection: duckdb.DuckDBPyConnection, rows: Rows, local_path: Path) -> None:
-        """Write `rows` to `local_path`, a new file; a file of no rows is whole too (header, `[]`, empty root).
+    def write(self, connection: duckdb.DuckDBPyConnection, rows: Rows, local_path: Path) -> Written:
+        """Write `rows` to `local_path`, a new file of mode 0600; a file of no rows is whole too (header, `[]`, empty root).
 
-        Raises DataError where a value or name cannot be written in this format.
+        The same rows give the same bytes. Raises DataError where a value or name cannot be written in this format; on any error
+        neither the file nor a scratch file is left.
         """
 
     @abstractmethod

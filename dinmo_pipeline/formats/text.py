@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 from pydantic import Field
 
-from dinmo_pipeline.formats.contract import Format, Rows
+from dinmo_pipeline.formats.contract import Format, Rows, Written
 from dinmo_pipeline.formats.files import new_file, scratch_file
 from dinmo_pipeline.formats.session import writing_settings
 from dinmo_pipeline.warehouse.identifiers import quote_literal
@@ -32,12 +32,17 @@ _BLOCK = 1 << 20
 _GZIP_LEVEL = 6
 
 
+# One column, byte by byte. Forcing quotes that are no character spares the writer the search for what would need them.
+_AS_IT_IS = "QUOTE '', ESCAPE '', DELIMITER '', FORCE_QUOTE *"
+
+
 @dataclass(frozen=True)
 class Lines:
     """A text file to be: `query` gives one text column, a line a row, never null.
 
     `head` comes first, `between` between two lines, `tail` last; both `head` and `tail` or neither (then `between` ends every
-    line). `empty` is the whole file where there is no line.
+    line). `empty` is the whole file where there is no line. `fields`, where there are several columns, are the options of the CSV
+    writer that make one line of them.
     """
 
     query: str
@@ -45,6 +50,7 @@ class Lines:
     empty: str
     head: str = ""
     tail: str = ""
+    fields: str = _AS_IT_IS
 
 
 class TextFormat(Format):
@@ -65,16 +71,20 @@ class TextFormat(Format):
         """The error to raise where `character` cannot be written in the file's encoding."""
         return UnicodeError(f"{character!r} cannot be written in {self.file_encoding}")
 
+    def findings(self, connection: duckdb.DuckDBPyConnection, rows: Rows, plain_path: Path) -> Written:
+        """What is to be said of the file, which stands at `plain_path` before its encoding and compression."""
+        return Written()
+
     def uncompressed(self) -> Self:
         return self.model_copy(update={"compression": "none"})
 
-    def write(self, connection: duckdb.DuckDBPyConnection, rows: Rows, local_path: Path) -> None:
+    def write(self, connection: duckdb.DuckDBPyConnection, rows: Rows, local_path: Path) -> Written:
         with writing_settings(connection, rows.timezone):
             lines = self.lines(rows)
             if self.compression == "none" and self.file_encoding == "utf-8":
                 with new_file(local_path):
                     _copy(connection, lines, local_path)
-                return
+                    return self.findings(connection, rows, local_path)
             with scratch_file(local_path, "plain") as plain_path:
                 with new_file(plain_path):
                     _copy(connection, lines, plain_path)
@@ -83,14 +93,14 @@ class TextFormat(Format):
                         _transform(plain_path, local_path, self.file_encoding, self.compression)
                     except UnicodeEncodeError as error:
                         raise self.unencodable(connection, rows, error.object[error.start]) from error
+                    return self.findings(connection, rows, plain_path)
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, lines: Lines, local_path: Path) -> None:
-    # The CSV writer without quoting writes a single column byte by byte as it is, in parallel. A temporary file of its own
-    # would lose the mode of ours.
+    # The CSV writer is the one that writes text in parallel. A temporary file of its own would lose the mode of ours.
     frame = f"PREFIX {quote_literal(lines.head)}, SUFFIX {quote_literal(lines.tail)}, " if lines.head else ""
     counted = connection.execute(
-        f"COPY ({lines.query}) TO {quote_literal(str(local_path))} (FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '', "
+        f"COPY ({lines.query}) TO {quote_literal(str(local_path))} (FORMAT csv, HEADER false, {lines.fields}, "
         f"COMPRESSION none, USE_TMP_FILE false, {frame}NEW_LINE {quote_literal(lines.between)})"
     ).fetchone()
     if counted == (0,):

@@ -77,9 +77,10 @@ class FtpCommands:
                 return
             except ftplib.error_perm:
                 # Renaming is allowed, and a file is in the way: only now may the old one go. Another delivery may be faster.
-                if attempt == MOVE_ATTEMPTS - 1 or self.find(target_path) is None:
+                if attempt == MOVE_ATTEMPTS - 1:
                     raise
-            self.delete(target_path)
+            if self.find(target_path) is not None:
+                self.delete(target_path)
 
     def delete(self, remote_path: str) -> None:
         """Delete the file; fine when there is none."""

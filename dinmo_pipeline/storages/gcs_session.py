@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dinmo_pipeline.storages.blocks import BLOCK_SIZE, digest_file
+from dinmo_pipeline.storages.blocks import digest_file
 from dinmo_pipeline.storages.contract import RemoteFile
 from dinmo_pipeline.storages.gcs_errors import OTHER_BYTES, cause_of, says_file_is_missing
 from dinmo_pipeline.storages.object_errors import Cause
@@ -59,9 +59,9 @@ class GcsBucket(ObjectStorage):
             sha256, crc32c = hashlib.sha256(), google_crc32c.Checksum()
             digest_file(local_path, sha256, crc32c)
             blob = self._blob(remote_path)
-            blob.chunk_size = BLOCK_SIZE
             blob.metadata = {SHA256: sha256.hexdigest()}
-            # Google gets the checksum with the last bytes and makes no object of others.
+            # In chunks of 100 MiB, the library's default: the line is idle between two of them. Google gets the checksum with the
+            # last one and makes no object of other bytes.
             blob.upload_from_filename(str(local_path), content_type=content_type(remote_path), checksum="crc32c", **self._patience)
             if blob.crc32c != base64.b64encode(crc32c.digest()).decode("ascii"):
                 raise self._error(WRITE, remote_path, OTHER_BYTES)

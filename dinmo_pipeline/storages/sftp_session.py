@@ -21,11 +21,12 @@ from dinmo_pipeline.storages.sftp_errors import FAULTS, Circumstances, disk_full
 
 T = TypeVar("T")
 
-# As fast as more would be; with the blocks of 255 KiB that OpenSSH takes, 2 MiB of memory.
-_BLOCKS_IN_FLIGHT = 8
+# Enough for a distant server, and all the memory that a transfer takes. OpenSSH takes blocks of 255 KiB; others are given 16 KiB.
+_BYTES_IN_FLIGHT = 4 * 1024 * 1024
+_MOST_REQUESTS_IN_FLIGHT = 128
 IDLE_SECONDS = 180.0
 """How long one request may go unanswered: flushing a large file to a slow disk takes a while."""
-_CLOSING_SECONDS = 10.0
+CLOSING_SECONDS = 10.0
 _MAYBE_A_FILE = {asyncssh.FILEXFER_TYPE_REGULAR, asyncssh.FILEXFER_TYPE_UNKNOWN}
 
 
@@ -79,7 +80,7 @@ class SftpServer(Storage):
 
     async def _close(self) -> None:
         self._connection.close()
-        await asyncio.wait_for(self._connection.wait_closed(), _CLOSING_SECONDS)
+        await asyncio.wait_for(self._connection.wait_closed(), CLOSING_SECONDS)
 
     async def _make_folder(self, remote_folder: str) -> None:
         try:
@@ -100,7 +101,7 @@ class SftpServer(Storage):
         try:
             length = self._client.limits.max_write_len
             blocks = ((position, min(length, source.size - position)) for position in range(0, source.size, length))
-            await _in_flight(file.write(source.read_at(position, size), position) for position, size in blocks)
+            await _in_flight((file.write(source.read_at(position, size), position) for position, size in blocks), length)
             with suppress(asyncssh.SFTPOpUnsupported):
                 await _answer(file.fsync())
             # Asked of the open file: that takes no right to read, and nobody can have taken the file away yet.
@@ -112,7 +113,7 @@ class SftpServer(Storage):
             raise
         finally:
             with suppress(*FAULTS):
-                await asyncio.wait_for(file.close(), _CLOSING_SECONDS)
+                await asyncio.wait_for(file.close(), CLOSING_SECONDS)
         if found != source.size:
             raise TransientStorageError(
                 f"wrote {source.size:,} bytes to {remote_path} on {self._where}, then found {found or 0:,}; "
@@ -157,7 +158,7 @@ class SftpServer(Storage):
                     target.write_at(position, block)
                     position += len(block)
 
-            await _in_flight(fetch(position, min(position + length, expected)) for position in range(0, expected, length))
+            await _in_flight((fetch(position, min(position + length, expected)) for position in range(0, expected, length)), length)
 
     async def _stat(self, remote_path: str) -> RemoteFile | None:
         try:
@@ -223,8 +224,9 @@ async def _answer(request: Awaitable[T]) -> T:
     return await asyncio.wait_for(request, IDLE_SECONDS)
 
 
-async def _in_flight(requests: Iterable[Coroutine[Any, Any, object]]) -> None:
-    """Run the requests, a few at a time, each made when its turn comes; the first fault ends them all."""
+async def _in_flight(requests: Iterable[Coroutine[Any, Any, object]], length: int) -> None:
+    """Run the requests of `length` bytes each, some at a time, each made when its turn comes; the first fault ends them all."""
+    most = max(1, min(_MOST_REQUESTS_IN_FLIGHT, _BYTES_IN_FLIGHT // length))
     pending: set[asyncio.Task[object]] = set()
 
     async def settle() -> None:
@@ -240,7 +242,7 @@ async def _in_flight(requests: Iterable[Coroutine[Any, Any, object]]) -> None:
     try:
         for request in requests:
             pending.add(asyncio.ensure_future(request))
-            if len(pending) == _BLOCKS_IN_FLIGHT:
+            if len(pending) == most:
                 await settle()
         while pending:
             await settle()

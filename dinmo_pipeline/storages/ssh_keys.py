@@ -22,9 +22,13 @@ def import_private_key(text: str, passphrase: str | None, *, what: str) -> async
     """The private key, in OpenSSH's form or PEM; raises PermanentStorageError, which names `what` and shows nothing of the key."""
     try:
         return asyncssh.import_private_key(repaired_private_key(text), passphrase)
-    except asyncssh.KeyEncryptionError:
-        problem = "its passphrase is wrong" if passphrase else "it is encrypted and no passphrase is given: set `passphrase`"
-    except (asyncssh.KeyImportError, ValueError):
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
+        needs_passphrase = "passphrase must be specified" in str(error).lower()
+    if needs_passphrase:
+        problem = "it is encrypted and no passphrase is given: set `passphrase`"
+    elif passphrase and _ARMOUR.search(text):
+        problem = "its passphrase is wrong, or the key is damaged"
+    else:
         problem = _private_key_problem(text)
     # Outside of the handler: what the parser found is not chained, for it may quote the key.
     raise PermanentStorageError(f"could not use {what}: {problem}")

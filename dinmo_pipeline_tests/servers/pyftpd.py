@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -49,8 +49,10 @@ class WindowsFiles(AbstractedFS):  # type: ignore[misc]
     def format_list(self, basedir: str, listing: Iterable[str], ignore_err: bool = True) -> Iterator[bytes]:
         for name in listing:
             path = Path(basedir) / name
-            size = "<DIR>" if path.is_dir() else str(path.stat().st_size)
-            yield f"11-24-26  06:49PM {size:>20} {name}\r\n".encode()
+            # Another client may move the file away while this one is being shown the folder.
+            with suppress(FileNotFoundError):
+                size = "<DIR>" if path.is_dir() else str(path.stat().st_size)
+                yield f"11-24-26  06:49PM {size:>20} {name}\r\n".encode()
 
 
 def _handler(kind: Kind, folder: Path) -> tuple[type[Any], Path | None]:

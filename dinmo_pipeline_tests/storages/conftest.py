@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.storages.ftp import FtpServerSpec
 from dinmo_pipeline.storages.local import LocalFolderSpec
-from dinmo_pipeline.storages.sftp import SftpServerSpec
 from dinmo_pipeline_tests.servers.cloud_fixtures import (
     azurite_relay,
     azurite_server,
@@ -21,6 +19,8 @@ from dinmo_pipeline_tests.servers.cloud_fixtures import (
     s3_server,
 )
 from dinmo_pipeline_tests.servers.fixtures import (
+    asyncssh_sftp,
+    asyncssh_sftp_relay,
     openssh_relay,
     openssh_server,
     pyftpd_bare,
@@ -39,9 +39,12 @@ from dinmo_pipeline_tests.servers.relay import RELAY_HOST
 from dinmo_pipeline_tests.servers.running import Login
 from dinmo_pipeline_tests.servers.vsftpd import Vsftpd
 from dinmo_pipeline_tests.storages.cloud_places import azure_container, gcs_bucket, s3_bucket
+from dinmo_pipeline_tests.storages.definitions import ftp_spec, sftp_spec
 from dinmo_pipeline_tests.storages.places import Place
 
 __all__ = [
+    "asyncssh_sftp",
+    "asyncssh_sftp_relay",
     "azurite_relay",
     "azurite_server",
     "gcs_relay",
@@ -69,27 +72,19 @@ def local_folder(request: pytest.FixtureRequest, root: Path, folder: str) -> Pla
     return Place(spec=LocalFolderSpec(name="partner", path="out"), project_root=root, folder=folder, disk=root / "out" / folder)
 
 
-def sftp(login: str, **options: object) -> Maker:
-    """OpenSSH, as this account."""
+def sftp(login: str, *, fixture: str = "openssh_server", relay: str = "openssh_relay", **options: object) -> Maker:
+    """The SFTP server of this fixture, as this account, behind the relay of that one."""
 
     def make(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
-        server: OpenSsh = request.getfixturevalue("openssh_server")
+        server: OpenSsh = request.getfixturevalue(fixture)
         account = server.login(login)
-        fields = {
-            "name": "partner",
-            "port": server.port,
-            "username": account.username,
-            "private_key": {"file": str(server.private_key)},
-            "host_key": server.host_key,
-            **options,
-        }
         return Place(
-            spec=SftpServerSpec.model_validate({**fields, "host": server.host}),
+            spec=sftp_spec(server, account, **options),
             project_root=root,
             folder=folder,
             disk=account.home / folder,
-            relayed=SftpServerSpec.model_validate({**fields, "host": RELAY_HOST}),
-            relay=request.getfixturevalue("openssh_relay"),
+            relayed=sftp_spec(server, account, host=RELAY_HOST, **options),
+            relay=request.getfixturevalue(relay),
         )
 
     return make
@@ -101,22 +96,12 @@ def ftp(fixture: str, tls: str, *, relay: str | None = None, login: str = "login
     def make(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
         server: Vsftpd | PyFtpd = request.getfixturevalue(fixture)
         account: Login = getattr(server, login)
-        (root / "password").write_text(account.password)
-        fields = {
-            "name": "partner",
-            "port": server.port,
-            "username": account.username,
-            "password": {"file": "password"},
-            "tls": tls,
-            **({} if tls == "none" else {"ca_file": str(server.authority)}),
-            **options,
-        }
         return Place(
-            spec=FtpServerSpec.model_validate({**fields, "host": server.host}),
+            spec=ftp_spec(server, account, root, tls=tls, **options),
             project_root=root,
             folder=folder,
             disk=account.home / folder,
-            relayed=None if relay is None else FtpServerSpec.model_validate({**fields, "host": RELAY_HOST}),
+            relayed=None if relay is None else ftp_spec(server, account, root, tls=tls, host=RELAY_HOST, **options),
             relay=None if relay is None else request.getfixturevalue(relay),
         )
 
@@ -132,13 +117,14 @@ PLACES: dict[str, Maker] = {
     "sftp-chrooted": sftp("chrooted"),
     "sftp-without-posix-rename": sftp("no_posix_rename"),
     "sftp-direct": sftp("no_rename", publish="direct"),
+    "asyncssh": sftp("plain", fixture="asyncssh_sftp", relay="asyncssh_sftp_relay"),
     "vsftpd-explicit": ftp("vsftpd_explicit", "explicit", relay="vsftpd_explicit_relay"),
     "vsftpd-implicit": ftp("vsftpd_implicit", "implicit"),
     "vsftpd-plain": ftp("vsftpd_none", "none"),
     "vsftpd-direct": ftp("vsftpd_none", "none", login="no_rename", publish="direct"),
     "pyftpdlib-explicit": ftp("pyftpd_modern", "explicit"),
     "pyftpdlib-plain": ftp("pyftpd_plain", "none", relay="pyftpd_plain_relay"),
-    "pyftpdlib-active": ftp("pyftpd_plain", "none", passive=False),
+    "vsftpd-active": ftp("vsftpd_none", "none", passive=False),
     "pyftpdlib-bare": ftp("pyftpd_bare", "none"),
     "pyftpdlib-windows": ftp("pyftpd_windows", "none"),
 }

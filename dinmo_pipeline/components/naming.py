@@ -1,0 +1,43 @@
+"""How definitions are called in Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import AssetKey, CodeReferencesMetadataValue, LocalFileCodeReference
+
+from dinmo_pipeline.project.load import LoadedProject
+from dinmo_pipeline.project.specs import TableRef
+
+
+def table_key(ref: TableRef) -> AssetKey:
+    """`models/customers`."""
+    return AssetKey([ref.kind, ref.name])
+
+
+def snapshot_key(activation: str) -> AssetKey:
+    """`activations/lapsed_to_partner/snapshot`."""
+    return AssetKey(["activations", activation, "snapshot"])
+
+
+def delivery_key(activation: str) -> AssetKey:
+    """`activations/lapsed_to_partner/delivery`."""
+    return AssetKey(["activations", activation, "delivery"])
+
+
+def job_name(activation: str) -> str:
+    """The job that refreshes what the activation needs, and delivers it."""
+    return f"sync_{activation}"
+
+
+def partitions_name(activation: str) -> str:
+    """The dynamic partitions whose keys are the labels of the activation's syncs."""
+    return f"syncs_{activation}"
+
+
+def code_reference(loaded: LoadedProject, definition: str) -> Mapping[str, Any]:
+    """Metadata that leads from the asset to its definition (`models.customers`)."""
+    position = loaded.positions[definition]
+    reference = LocalFileCodeReference(file_path=str(position.file), line_number=position.line)
+    return {"dagster/code_references": CodeReferencesMetadataValue(code_references=[reference])}

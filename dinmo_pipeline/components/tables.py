@@ -1,0 +1,59 @@
+"""Models and segments: assets without partitions, made in the warehouse by their query."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from dagster import AssetKey, AssetsDefinition, Definitions, MetadataValue, asset
+from pydantic import BaseModel
+
+from dinmo_pipeline.components.base import NamedComponent
+from dinmo_pipeline.components.naming import code_reference, table_key
+from dinmo_pipeline.io_managers.warehouse import WarehouseIOManager
+from dinmo_pipeline.project.fields import ModelFields, SegmentFields
+from dinmo_pipeline.project.load import LoadedProject
+from dinmo_pipeline.project.specs import TableRef, TableSpec
+
+
+class _Table(NamedComponent):
+    kind: ClassVar[str]
+
+    def build(self, loaded: LoadedProject) -> Definitions:
+        """One asset."""
+        return Definitions(assets=[_table_asset(loaded, loaded.project.tables[TableRef(self.kind, self.name)])])
+
+
+class Model(_Table):
+    """A table made by a query."""
+
+    kind = "models"
+    fields_model: ClassVar[type[BaseModel]] = ModelFields
+
+
+class Segment(_Table):
+    """Some rows of a model."""
+
+    kind = "segments"
+    fields_model: ClassVar[type[BaseModel]] = SegmentFields
+
+
+def _table_asset(loaded: LoadedProject, spec: TableSpec) -> AssetsDefinition:
+    @asset(
+        key=table_key(spec.ref),
+        deps=[*map(table_key, spec.depends_on), *(AssetKey(key.split("/")) for key in spec.external_deps)],
+        io_manager_def=WarehouseIOManager(loaded.project),
+        description=spec.description,
+        group_name=spec.ref.kind,
+        kinds={"duckdb", "sql"},
+        owners=list(spec.owners),
+        tags=dict(spec.tags or {}),
+        metadata={
+            "sql": MetadataValue.md(f"```sql\n{spec.sql}\n```"),
+            "primary key": ", ".join(spec.primary_key),
+            **code_reference(loaded, str(spec.ref)),
+        },
+    )
+    def table() -> TableSpec:
+        return spec
+
+    return table

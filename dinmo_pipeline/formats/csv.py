@@ -1,0 +1,151 @@
+"""CSV as RFC 4180 has it, by DuckDB's own writer on values that are text in our rules already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import duckdb
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from dinmo_pipeline.errors import DataError
+from dinmo_pipeline.formats.contract import Rows
+from dinmo_pipeline.formats.json_values import json_text
+from dinmo_pipeline.formats.names import clashes
+from dinmo_pipeline.formats.text import COMPRESSED_ENDINGS, Lines, TextFormat
+from dinmo_pipeline.formats.types import EXACT_NUMBERS, NESTED, PLAIN, column_types, plain_text, with_local_times
+from dinmo_pipeline.warehouse.identifiers import quote_literal
+
+Encoding = Literal[
+    "utf-8", "utf-8-bom", "utf-16", "latin-1", "iso-8859-15", "windows-1250", "windows-1251", "windows-1252", "shift-jis", "gb18030"
+]
+# Codecs that would write a byte order mark of their own are not among these: the mark is text of the file's head.
+_CODECS: dict[str, str] = {"utf-8-bom": "utf-8", "utf-16": "utf-16-le"}
+_BYTE_ORDER_MARK = "\ufeff"
+# What spreadsheets take for the start of a formula, in full width too, or skip before one.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+# DuckDB's writer prints these as our rules do; a cast before it would only cost time.
+_NATIVE = (EXACT_NUMBERS - {"DECIMAL BELOW ONE"}) | {"BOOLEAN", "VARCHAR", "UUID", "ENUM", "BIT", "JSON"}
+
+
+def _refuse(message: str) -> PydanticCustomError:
+    return PydanticCustomError("dinmo", "{message}", {"message": message})
+
+
+def _unescaped(value: object) -> object:
+    return value.replace("\\t", "\t").replace("\\r", "\r").replace("\\n", "\n") if isinstance(value, str) else value
+
+
+def _delimiter(text: str) -> str:
+    if len(text) != 1:
+        raise _refuse(f"{text!r} is no delimiter; write one character, or \\t for a tab")
+    if text in '"\r\n\0':
+        raise _refuse(f"{text!r} cannot be the delimiter, CSV needs it for something else; write another character")
+    return text
+
+
+def _null_text(text: str, others: ValidationInfo) -> str:
+    if any(character in text for character in (others.data.get("delimiter", ""), '"', "\r", "\n", "\0") if character):
+        raise _refuse(f"{text!r} has a delimiter, quote or line ending in it, and null is never quoted; write another text")
+    return text
+
+
+def _encoding(name: str, others: ValidationInfo) -> str:
+    for option in ("delimiter", "null_text"):
+        try:
+            others.data.get(option, "").encode(_CODECS.get(name, name))
+        except UnicodeEncodeError as error:
+            message = f"{name} has no character {error.object[error.start]!r}, which {option!r} needs; change one of the two"
+            raise _refuse(message) from None
+    return name
+
+
+class CsvFormat(TextFormat):
+    """Comma-separated values; null is never quoted, so that it can be told from an empty text and from its own text."""
+
+    type: Literal["csv"] = "csv"
+    delimiter: Annotated[str, BeforeValidator(_unescaped), AfterValidator(_delimiter)] = Field(
+        default=",", description="The character between two values; `\\t` is a tab."
+    )
+    header: bool = Field(default=True, description="Whether the first line holds the names of the columns.")
+    quoting: Literal["minimal", "all"] = Field(
+        default="minimal", description="minimal: quotes where a value needs them; all: around every value but null."
+    )
+    null_text: Annotated[str, AfterValidator(_null_text)] = Field(
+        default="", description="What stands for null, without quotes; an equal text is quoted."
+    )
+    line_ending: Annotated[Literal["\n", "\r\n"], BeforeValidator(_unescaped)] = Field(
+        default="\n", description="What ends each line: `\\n` or `\\r\\n`."
+    )
+    encoding: Annotated[Encoding, AfterValidator(_encoding)] = Field(
+        default="utf-8", description="The file's encoding; utf-8-bom and utf-16 begin with a byte order mark."
+    )
+    escape_formulas: bool = Field(
+        default=False, description="Whether a text that a spreadsheet would run (=, +, -, @ first) gets a ' before it."
+    )
+
+    @property
+    def extension(self) -> str:
+        return "csv" + COMPRESSED_ENDINGS[self.compression]
+
+    @property
+    def file_encoding(self) -> str:
+        return _CODECS.get(self.encoding, self.encoding)
+
+    def lines(self, rows: Rows) -> Lines:
+        head = _BYTE_ORDER_MARK if self.encoding in _CODECS else ""
+        if self.header:
+            head += self.delimiter.join(self._header_field(column.name) for column in rows.columns) + self.line_ending
+        query, texts = self._texts(rows)
+        force = "FORCE_QUOTE *, " if self.quoting == "all" else ""
+        fields = f"DELIMITER {quote_literal(self.delimiter)}, QUOTE '\"', ESCAPE '\"', {force}NULLSTR {quote_literal(self.null_text)}"
+        return Lines(
+            query=f"SELECT {', '.join(texts)} FROM ({query})",
+            head=head,
+            between=self.line_ending,
+            tail=self.line_ending if head else "",
+            empty=head,
+            fields=fields,
+        )
+
+    def name_problems(self, names: Sequence[str]) -> list[str]:
+        return clashes(names, lambda name: name, "stand in one header: give them different names") if self.header else []
+
+    def unencodable(self, connection: duckdb.DuckDBPyConnection, rows: Rows, character: str) -> Exception:
+        query, texts = self._texts(rows)
+        where = "the header" if self.header else "the file"
+        for column, text in zip(rows.columns, texts, strict=True):
+            found = connection.execute(
+                f"SELECT value FROM (SELECT CAST({text} AS VARCHAR) AS value FROM ({query})) WHERE contains(value, $1) LIMIT 1", [character]
+            ).fetchone()
+            if found is not None:
+                where = f"column {column.name!r}, for example in {found[0][:80]!r}"
+                break
+        return DataError(
+            f"writing CSV in {self.encoding}: the character {character!r} (U+{ord(character):04X}) of {where} is not in that encoding; "
+            "write `encoding: utf-8`, or replace the character in the query"
+        )
+
+    def _texts(self, rows: Rows) -> tuple[str, list[str]]:
+        """A query and the expressions of its fields, null where the value is null."""
+        query, locals_ = with_local_times(rows)
+        texts = []
+        for index, (column_type, local) in enumerate(zip(column_types(rows), locals_, strict=True)):
+            value, kind = f"v{index}", column_type.kind
+            if kind in NESTED:
+                text = json_text(column_type, value, rows.timezone)
+            else:
+                text = value if kind in _NATIVE else plain_text(kind, value, rows.timezone, local)
+            if self.escape_formulas and kind not in PLAIN:
+                starts = ", ".join(f"chr({ord(character)})" for character in _FORMULA_STARTS)
+                text = f"CASE WHEN left({text}, 1) IN ({starts}) THEN '''' || {text} ELSE {text} END"
+            texts.append(text)
+        return query, texts
+
+    def _header_field(self, name: str) -> str:
+        if self.escape_formulas and name.startswith(_FORMULA_STARTS):
+            name = "'" + name
+        if self.quoting == "all" or not name or any(character in name for character in (self.delimiter, '"', "\r", "\n")):
+            return '"' + name.replace('"', '""') + '"'
+        return name

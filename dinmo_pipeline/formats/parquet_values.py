@@ -1,0 +1,49 @@
+"""From a DuckDB type to the SQL of the value that stands in a Parquet file."""
+
+from __future__ import annotations
+
+from dinmo_pipeline.formats.duck_types import DuckType
+from dinmo_pipeline.formats.types import NESTED, plain_text
+from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
+
+# DuckDB would cut intervals to milliseconds and refuse negative ones, drop the offset of a time, and store a variant in a shape that
+# few readers know; it would make doubles of the largest integers, and a file that PyArrow refuses of an array that is null.
+_AS_TEXT = frozenset({"INTERVAL", "TIME WITH TIME ZONE", "VARIANT", "TYPE"})
+_AS_DECIMAL = frozenset({"HUGEINT", "UHUGEINT"})
+_CHANGED = _AS_TEXT | _AS_DECIMAL | {"ARRAY", "UNION"}
+
+
+def parquet_value(column_type: DuckType, value: str, zone: str) -> str:
+    """SQL for `value`, an expression of this type, as a type that Parquet has; NULL for NULL."""
+    return _value(column_type, value, zone, depth=0)
+
+
+def _value(column_type: DuckType, value: str, zone: str, *, depth: int) -> str:
+    kind, members = column_type.kind, column_type.members
+    if kind in _AS_TEXT:
+        return plain_text(kind, value, zone)
+    if kind in _AS_DECIMAL:
+        return f"CAST({value} AS DECIMAL(38,0))"
+    if kind not in NESTED or not any(part.kind in _CHANGED for part in column_type.walk()):
+        return value
+    item = f"x{depth}"
+
+    def member(part: DuckType, expression: str) -> str:
+        return _value(part, expression, zone, depth=depth + 1)
+
+    if kind == "ARRAY" and members[0][1].kind not in NESTED and members[0][1].kind not in _CHANGED:
+        return f"{value}[:]"
+    if kind in ("LIST", "ARRAY"):
+        return f"list_transform({value}, lambda {item}: {member(members[0][1], item)})"
+    if kind == "MAP":
+        entry = f"struct_pack(key := {member(members[0][1], f'{item}.key')}, value := {member(members[1][1], f'{item}.value')})"
+        return f"map_from_entries(list_transform(map_entries({value}), lambda {item}: {entry}))"
+    if kind == "UNION":
+        tag = "tag" if all(name.casefold() != "tag" for name, _ in members) else "_tag"
+        parts = [f"{tag} := CAST(union_tag({value}) AS VARCHAR)"]
+        parts += [f"{quote_identifier(n)} := {member(t, f'union_extract({value}, {quote_literal(n)})')}" for n, t in members]
+    elif kind == "STRUCT":
+        parts = [f"{quote_identifier(n)} := {member(t, f'struct_extract({value}, {quote_literal(n)})')}" for n, t in members]
+    else:
+        parts = [f"element{i} := {member(t, f'struct_extract({value}, {i})')}" for i, (_, t) in enumerate(members, 1)]
+    return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({', '.join(parts)}) END"

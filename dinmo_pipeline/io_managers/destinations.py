@@ -1,0 +1,35 @@
+"""Deliveries to their destination: the asset says which sync, this writes its files there and records it."""
+
+from __future__ import annotations
+
+from dagster import InputContext, IOManager, OutputContext
+
+from dinmo_pipeline.io_managers.failures import failing
+from dinmo_pipeline.io_managers.metadata import delivery_metadata
+from dinmo_pipeline.io_managers.requests import DeliveryRequest
+from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline.sync.redirect import redirect_target
+from dinmo_pipeline.sync.state import SyncRecord
+from dinmo_pipeline.sync.syncs import Syncs
+
+
+class DestinationIOManager(IOManager):
+    """Writes the files of a sync in the activation's format to its storage; loading gives what the log says of the sync."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    @failing
+    def handle_output(self, context: OutputContext, obj: DeliveryRequest) -> None:
+        """Deliver; adds counts, files and the base to the materialization."""
+        spec = self._project.activations[obj.activation]
+        delivery = Syncs(self._project, spec).deliver(obj.label, now=obj.at, target=redirect_target(self._project, spec))
+        if not delivery.recorded:
+            context.log.warning(f"DINMO_REDIRECT is set: the files went to {delivery.export.place.fields['name']}, and no base was moved")
+        context.add_output_metadata(delivery_metadata(delivery))
+
+    def load_input(self, context: InputContext) -> SyncRecord | None:
+        """The newest sync of the partition."""
+        spec = self._project.activations[context.asset_key.path[1]]
+        attempts = Syncs(self._project, spec).state().with_label(context.asset_partition_key)
+        return attempts[-1] if attempts else None

@@ -1,0 +1,30 @@
+"""The border to Dagster: our errors become failures in plain words, which no retry policy tries again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from dagster import Failure
+
+from dinmo_pipeline.errors import DinmoError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def failing(function: Callable[P, R]) -> Callable[P, R]:
+    """`function`, whose DinmoError comes out as a Failure with the same words.
+
+    What may pass by itself was tried again where it arose, with the same bytes; Dagster would start from the beginning.
+    """
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except DinmoError as error:
+            raise Failure(description=str(error), metadata={"error": type(error).__name__}, allow_retries=False) from error
+
+    return wrapped

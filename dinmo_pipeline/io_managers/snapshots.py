@@ -1,0 +1,42 @@
+"""Snapshots into the state's folder: the asset says of which sync, this keeps the rows."""
+
+from __future__ import annotations
+
+from dagster import InputContext, IOManager, MetadataValue, OutputContext
+
+from dinmo_pipeline.io_managers.failures import failing
+from dinmo_pipeline.io_managers.requests import SnapshotRequest
+from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline.sync.state import SyncRecord
+from dinmo_pipeline.sync.syncs import Syncs
+
+
+class SnapshotIOManager(IOManager):
+    """Stores a sync's rows as Parquet; loading gives what the log says of the sync."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    @failing
+    def handle_output(self, context: OutputContext, obj: SnapshotRequest) -> None:
+        """Keep the rows under a number of their own: doing it again makes another snapshot, and changes nothing that was delivered."""
+        syncs = Syncs(self._project, self._project.activations[obj.activation])
+        sync = syncs.take_snapshot(obj.label, now=obj.at, full=obj.full)
+        assert sync.snapshot is not None, "a snapshot was just taken"
+        context.add_output_metadata(
+            {
+                "dagster/row_count": sync.snapshot.rows,
+                "rows": sync.snapshot.rows,
+                "sync": sync.number,
+                "base": f"sync {sync.base}" if sync.base is not None else "none: every row is sent",
+                "instant": MetadataValue.timestamp(sync.instant),
+                "file": MetadataValue.path(str(self._project.home / "state" / sync.snapshot.path)),
+                "sha256": sync.snapshot.sha256,
+            }
+        )
+
+    def load_input(self, context: InputContext) -> SyncRecord | None:
+        """The newest sync of the partition, or None when there is none: the delivery says what to do then."""
+        activation = context.asset_key.path[1]
+        attempts = Syncs(self._project, self._project.activations[activation]).state().with_label(context.asset_partition_key)
+        return attempts[-1] if attempts else None

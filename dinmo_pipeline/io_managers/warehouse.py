@@ -1,0 +1,39 @@
+"""Models and segments into the warehouse: the asset says which query, this makes the table."""
+
+from __future__ import annotations
+
+from dagster import InputContext, IOManager, OutputContext, TableColumn, TableSchema
+
+from dinmo_pipeline.io_managers.failures import failing
+from dinmo_pipeline.io_managers.metadata import markdown_table
+from dinmo_pipeline.project.specs import Project, TableRef, TableSpec
+from dinmo_pipeline.warehouse.connections import open_warehouse
+from dinmo_pipeline.warehouse.tables import refresh_table
+
+
+class WarehouseIOManager(IOManager):
+    """Stores a table by running its query, swapped in one transaction. Loading one gives its name: rows stay in DuckDB."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    @failing
+    def handle_output(self, context: OutputContext, obj: TableSpec) -> None:
+        """Refresh the table; adds its rows, columns and first rows to the materialization."""
+        project = self._project
+        with open_warehouse(project.home / "warehouse.duckdb", root=project.root, timezone=project.timezone) as connection:
+            table = refresh_table(connection, obj)
+        columns = [TableColumn(column.name, column.type) for column in table.columns]
+        context.add_output_metadata(
+            {
+                "dagster/row_count": table.rows,
+                "dagster/column_schema": TableSchema(columns),
+                "rows": table.rows,
+                "preview": markdown_table([column.name for column in table.columns], table.preview),
+            }
+        )
+
+    def load_input(self, context: InputContext) -> TableRef:
+        """The table's name in the warehouse."""
+        kind, name = context.asset_key.path
+        return TableRef(kind, name)

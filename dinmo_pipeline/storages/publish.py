@@ -1,0 +1,123 @@
+"""Publishing: put under a temporary name, move into place, tidy; transient faults are tried again with the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import tenacity
+
+from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.storages.contract import Storage, StorageSpec
+
+_RETRIES = 5
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 30.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A file to publish: the bytes that it has, its temporary path and the one it is meant for."""
+
+    temporary_path: str
+    path: str
+    bytes: int
+    sha256: str
+
+
+class Publisher:
+    """One storage while it is published to; connects when first needed, and anew after a transient fault. A context manager."""
+
+    def __init__(self, spec: StorageSpec, project_root: Path, *, retries: int = _RETRIES, first_pause_s: float = _FIRST_PAUSE_S) -> None:
+        self._spec = spec
+        self._project_root = project_root
+        self._storage: Storage | None = None
+        self._retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(TransientStorageError),
+            wait=tenacity.wait_random_exponential(multiplier=first_pause_s, max=_LONGEST_PAUSE_S),
+            stop=tenacity.stop_after_attempt(retries + 1),
+            reraise=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._disconnect()
+
+    @property
+    def moves(self) -> bool:
+        """Whether files are put under temporary names first; where not, each put is whole by itself and shows at once."""
+        return self._do(lambda storage: storage.moves)
+
+    def make_folder(self, remote_folder: str) -> None:
+        """Make the folder that files go to, with its parents."""
+        self._do(lambda storage: storage.make_folder(remote_folder))
+
+    def put(self, local_path: Path, remote_path: str) -> None:
+        """Put one file under exactly this path, verified."""
+        self._do(lambda storage: storage.put(local_path, remote_path))
+
+    def show(self, parcel: Parcel) -> None:
+        """Move a parcel that was put into its place; fine when an earlier try has done so."""
+
+        def move(storage: Storage) -> None:
+            try:
+                storage.move(parcel.temporary_path, parcel.path)
+            except StorageError:
+                # An answer that was lost is no failure of the move.
+                if storage.size(parcel.temporary_path) is not None or not storage.matches(parcel.path, parcel.bytes, parcel.sha256):
+                    raise
+
+        self._do(move)
+
+    def is_shown(self, parcel: Parcel) -> bool:
+        """Whether the parcel's bytes lie in its place, as surely as the storage can tell."""
+        return self._do(lambda storage: storage.matches(parcel.path, parcel.bytes, parcel.sha256))
+
+    def is_waiting(self, parcel: Parcel) -> bool:
+        """Whether the parcel's bytes lie under its temporary name."""
+        return self._do(lambda storage: storage.moves and storage.matches(parcel.temporary_path, parcel.bytes, parcel.sha256))
+
+    def exists(self, remote_path: str) -> bool:
+        """Whether there is a file under this path."""
+        return self._do(lambda storage: storage.size(remote_path) is not None)
+
+    def remove(self, remote_path: str) -> None:
+        """Delete a file; fine when it is gone already."""
+        self._do(lambda storage: storage.delete(remote_path))
+
+    def tidy(self, remote_paths: Iterable[str]) -> tuple[str, ...]:
+        """Delete temporary files of this product; what could not be deleted does no harm and is told as text."""
+        notes = []
+        for remote_path in remote_paths:
+            try:
+                self.remove(remote_path)
+            except PermanentStorageError as error:
+                notes.append(f"a temporary file is left at the destination: {error}")
+            except TransientStorageError as error:
+                notes.append(f"temporary files are left at the destination, which does not answer: {error}")
+                break
+        return tuple(notes)
+
+    def _do(self, action: Callable[[Storage], T]) -> T:
+        result: T = self._retrying(self._attempt, action)
+        return result
+
+    def _attempt(self, action: Callable[[Storage], T]) -> T:
+        if self._storage is None:
+            self._storage = self._spec.connect(self._project_root).__enter__()
+        try:
+            return action(self._storage)
+        except TransientStorageError:
+            self._disconnect()
+            raise
+
+    def _disconnect(self) -> None:
+        storage, self._storage = self._storage, None
+        if storage is not None:
+            storage.__exit__(None, None, None)

@@ -1,0 +1,225 @@
+"""The SQL of snapshots and of what changed between two of them, built from names and types alone.
+
+A snapshot's Parquet file has the columns `c0`, `c1`, …: the key, then every other attribute that is sent, each once. Types
+that Parquet does not hold exactly are kept as text there. Insert's has `present` beside them: false for a key that was sent and has left.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dinmo_pipeline.errors import DataError
+from dinmo_pipeline.formats.contract import Column
+from dinmo_pipeline.formats.duck_types import parse_type
+from dinmo_pipeline.project.specs import SyncMode
+from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn, same_or_numbers
+from dinmo_pipeline.sync.export import Change, Comparison, Snapshot
+from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
+
+CHANGED = "changed"
+REMOVED = "removed"
+"""The tables that `changed_table` and `removed_table` make, in the order of the key."""
+
+_AS_TEXT = re.compile(
+    r"""(?P<quoted>"(?:[^"]|"")*")"""
+    r"""|ENUM\('(?:[^']|'')*'(?:, '(?:[^']|'')*')*\)"""
+    r"""|\b(?:HUGEINT|UHUGEINT|BIGNUM|BIT|INTERVAL|TIME WITH TIME ZONE)\b"""
+)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A column of the snapshot: where it stands there, the source's attribute, its type, and the type that the file has."""
+
+    position: str
+    attribute: str
+    type: str
+    file_type: str
+
+    def value(self, alias: str) -> str:
+        """SQL for the value as the source had it."""
+        column = f"{alias}.{self.position}"
+        return column if self.file_type == self.type else f"CAST({column} AS {self.type})"
+
+
+def stored_columns(contract: Contract) -> tuple[Stored, ...]:
+    """The snapshot's columns: the key first. DataError for a type that a snapshot cannot hold."""
+    columns: tuple[KeyColumn | SentColumn, ...] = (*contract.key, *contract.columns)
+    types = {column.attribute.casefold(): (column.attribute, column.type) for column in columns}
+    return tuple(
+        Stored(f"c{index}", attribute, type_text, _file_type(attribute, type_text))
+        for index, (attribute, type_text) in enumerate(types.values())
+    )
+
+
+def snapshot_query(contract: Contract, table: str, carried_from: str | None) -> str:
+    """The rows of `table`; with the keys in `carried_from` (a snapshot, as SQL) that are no longer among them."""
+    stored = stored_columns(contract)
+    values = [
+        _cast(f"t.{quote_identifier(column.attribute)}", column.type, column.file_type) + f" AS {column.position}" for column in stored
+    ]
+    query = f"SELECT {', '.join(values)} FROM {table} AS t"
+    if contract.sync_mode != SyncMode.INSERT:
+        return query
+    query = f"SELECT *, true AS present FROM ({query})"
+    if carried_from is None:
+        return query
+    keys = stored[: len(contract.key)]
+    same = " AND ".join(f"n.{column.position} = o.{column.position}" for column in keys)
+    nothing = [f"CAST(NULL AS {column.file_type}) AS {column.position}" for column in stored[len(keys) :]]
+    carried = ", ".join([*(f"CAST(o.{column.position} AS {column.file_type})" for column in keys), *nothing, "false"])
+    return f"WITH n AS ({query}) SELECT * FROM n UNION ALL SELECT {carried} FROM {carried_from} AS o ANTI JOIN n ON {same}"
+
+
+def null_keys_query(key: Sequence[str], table: str) -> str:
+    """How many rows of `table` have a null in the columns `key` (SQL)."""
+    return f"SELECT count(*) FROM {table} WHERE {' OR '.join(f'{column} IS NULL' for column in key)}"
+
+
+def repeated_keys_query(key: Sequence[str], table: str, limit: int) -> str:
+    """Keys that more than one row of `table` has: their text and how many rows, the first `limit` of them."""
+    text = " || ', ' || ".join(f"CAST({column} AS VARCHAR)" for column in key)
+    return f"SELECT any_value({text}), count(*) FROM {table} GROUP BY {', '.join(key)} HAVING count(*) > 1 ORDER BY 1 LIMIT {limit}"
+
+
+def all_rows_query(contract: Contract, snapshot: str) -> str:
+    """Every row of the source as the columns `v0`, `v1`, … of a file, from a snapshot."""
+    where = " WHERE n.present" if contract.sync_mode == SyncMode.INSERT else ""
+    return f"SELECT {_sent_values(contract, 'n')} FROM {snapshot} AS n{where}"
+
+
+def table_rows_query(contract: Contract, table: str) -> str:
+    """Every row of the source as the columns of a file, from the warehouse's table."""
+    values = ", ".join(f"t.{quote_identifier(column.attribute)} AS v{index}" for index, column in enumerate(contract.columns))
+    return f"SELECT {values} FROM {table} AS t"
+
+
+def changed_query(comparison: Comparison, since: Snapshot, current: str, before: str) -> str:
+    """The rows that are new or have another value since, as the columns of a file and `is_added`, in the order of the key.
+
+    An inserted row is never updated: with insert these are the new ones alone.
+    """
+    contract, earlier = comparison.contract, since.contract
+    is_added = "o.c0 IS NULL"
+    present = "n.present AND " if contract.sync_mode == SyncMode.INSERT else ""
+    differs = "false" if contract.sync_mode == SyncMode.INSERT else _differs(contract, earlier)
+    order = ", ".join(f"n.{column.position}" for column in stored_columns(contract)[: len(contract.key)])
+    return (
+        f"SELECT {_sent_values(contract, 'n')}, {is_added} AS is_added FROM {current} AS n LEFT JOIN {before} AS o "
+        f"ON {_same_key(contract, earlier)} WHERE {present}({is_added} OR {differs}) ORDER BY {order}"
+    )
+
+
+def removed_query(comparison: Comparison, current: str, before: Sequence[str]) -> str:
+    """The rows of the earlier snapshots that are not in `current`, with the values of the first that has them, in the order of the key."""
+    contract = comparison.contract
+    columns = removed_columns(comparison)
+    key_types = {tuple(column.type for column in snapshot.contract.key) for snapshot in comparison.gone_since}
+    selects = []
+    for index, (snapshot, place) in enumerate(zip(comparison.gone_since, before, strict=True)):
+        earlier = snapshot.contract
+        positions = [f"o.c{number}" if len(key_types) == 1 else f"CAST(o.c{number} AS VARCHAR)" for number in range(len(contract.key))]
+        order = ", ".join(f"{position} AS k{number}" for number, position in enumerate(positions))
+        joins = f" ANTI JOIN {current} AS n ON {_same_key(contract, earlier)}"
+        for first, first_place in zip(comparison.gone_since[:index], before[:index], strict=True):
+            joins += f" ANTI JOIN {first_place} AS n ON {_same_key(first.contract, earlier)}"
+        selects.append(f"SELECT {_removed_values(contract, earlier, columns)}, {order} FROM {place} AS o{joins}")
+    names = ", ".join(f"v{index}" for index in range(len(columns)))
+    keys = ", ".join(f"k{number}" for number in range(len(contract.key)))
+    return f"SELECT {names} FROM ({' UNION ALL '.join(selects)}) ORDER BY {keys}"
+
+
+def removed_columns(comparison: Comparison) -> tuple[Column, ...]:
+    """The columns of `_removed`: today's names, the types of the values last delivered; text where those differ among themselves."""
+    columns = []
+    for column in comparison.contract.columns:
+        types = {
+            earlier.type
+            for snapshot in comparison.gone_since
+            for earlier in snapshot.contract.columns
+            if earlier.identity == column.identity
+        }
+        columns.append(Column(column.name, types.pop() if len(types) == 1 else "VARCHAR" if types else column.type))
+    return tuple(columns)
+
+
+def file_columns(comparison: Comparison, change: Change) -> tuple[Column, ...]:
+    """The columns of the file that holds `change`."""
+    if change == Change.REMOVED and comparison.gone_since:
+        return removed_columns(comparison)
+    return tuple(Column(column.name, column.type) for column in comparison.contract.columns)
+
+
+def parquet_table(local_path: str) -> str:
+    """SQL that reads exactly this Parquet file, whatever characters its path has."""
+    escaped = re.sub(r"([*?\[])", r"[\1]", local_path)
+    return f"read_parquet({quote_literal(escaped)})"
+
+
+def _file_type(attribute: str, type_text: str) -> str:
+    if any(part.kind in ("UNION", "TUPLE") for part in parse_type(type_text).walk()):
+        raise DataError(
+            f"taking the snapshot: column {attribute} is a {type_text}, which a snapshot cannot hold; "
+            "make it a STRUCT, a list or text in the model's query"
+        )
+    return _AS_TEXT.sub(lambda match: match["quoted"] or "VARCHAR", type_text)
+
+
+def _cast(value: str, type_text: str, wanted: str) -> str:
+    return value if type_text == wanted else f"CAST({value} AS {wanted})"
+
+
+def _by_attribute(contract: Contract) -> dict[str, Stored]:
+    return {column.attribute.casefold(): column for column in stored_columns(contract)}
+
+
+def _sent_values(contract: Contract, alias: str) -> str:
+    stored = _by_attribute(contract)
+    return ", ".join(f"{stored[column.attribute.casefold()].value(alias)} AS v{index}" for index, column in enumerate(contract.columns))
+
+
+def _removed_values(contract: Contract, earlier: Contract, columns: Sequence[Column]) -> str:
+    stored = _by_attribute(earlier)
+    known = {column.identity: stored[column.attribute.casefold()] for column in earlier.columns}
+    values = []
+    for index, (column, wanted) in enumerate(zip(contract.columns, columns, strict=True)):
+        found = known.get(column.identity)
+        value = f"CAST(NULL AS {wanted.type})" if found is None else _cast(found.value("o"), found.type, wanted.type)
+        values.append(f"{value} AS v{index}")
+    return ", ".join(values)
+
+
+def _same_key(contract: Contract, earlier: Contract) -> str:
+    pairs = zip(stored_columns(contract)[: len(contract.key)], stored_columns(earlier)[: len(earlier.key)], strict=True)
+    return " AND ".join(_equal(new, old) for new, old in pairs)
+
+
+def _equal(new: Stored, old: Stored) -> str:
+    if new.type == old.type:
+        return f"n.{new.position} = o.{old.position}"
+    return f"{_number_text('n.' + new.position)} = {_number_text('o.' + old.position)}"
+
+
+def _differs(contract: Contract, earlier: Contract) -> str:
+    """Whether a row has to be sent again; both sides as the files hold them, where unlike intervals and exact numbers are unlike texts."""
+    if contract.widens(earlier):
+        return "true"
+    now, before = _by_attribute(contract), _by_attribute(earlier)
+    # What is unmapped or dropped does not count; a key that is equal has no other value.
+    compared: list[SentColumn] = [column for column in contract.columns if column.attribute.casefold() in before]
+    tests = [_distinct(now[column.attribute.casefold()], before[column.attribute.casefold()]) for column in compared]
+    return f"({' OR '.join(tests)})" if tests else "false"
+
+
+def _distinct(new: Stored, old: Stored) -> str:
+    if new.type == old.type or not same_or_numbers(new.type, old.type):
+        return f"n.{new.position} IS DISTINCT FROM o.{old.position}"
+    return f"{_number_text('n.' + new.position)} IS DISTINCT FROM {_number_text('o.' + old.position)}"
+
+
+def _number_text(value: str) -> str:
+    """A number's text without the zeros that only its type writes: numbers of two types are equal when these are."""
+    text = f"CAST({value} AS VARCHAR)"
+    return f"CASE WHEN contains({text}, '.') AND NOT contains({text}, 'e') THEN rtrim(rtrim({text}, '0'), '.') ELSE {text} END"

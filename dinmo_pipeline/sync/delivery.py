@@ -1,0 +1,174 @@
+"""From rendered files to a delivered sync, and from an open intent to the same: the only code that shows a consumer anything.
+
+Where files can be moved: all are put under temporary names, then the intent, then the moves. Where they cannot, each put is whole and
+shows at once, so the intent comes before the first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from dinmo_pipeline.errors import DinmoError
+from dinmo_pipeline.storages.publish import Parcel, Publisher
+from dinmo_pipeline.sync.companions import COMPANIONS, write_companion
+from dinmo_pipeline.sync.engine import Engine
+from dinmo_pipeline.sync.entries import Delivered, Entry, Intent, Prepared
+from dinmo_pipeline.sync.export import Change, Export, Put
+from dinmo_pipeline.sync.render import Staged, render_again, staged_again
+
+
+class Recorder(Protocol):
+    """What a delivery tells of itself, and what forbids it to go on."""
+
+    def append(self, entry: Entry) -> object:
+        """Record a fact; SyncRefused when somebody else went on."""
+
+    def check_unchanged(self) -> None:
+        """SyncRefused when somebody else went on."""
+
+
+class NoRecord:
+    """The recorder of a delivery that does not count."""
+
+    def append(self, entry: Entry) -> object:
+        """Forget it."""
+        return None
+
+    def check_unchanged(self) -> None:
+        """Nobody can be in the way."""
+
+
+def deliver_export(
+    log: Recorder, publisher: Publisher, export: Export, staged: Sequence[Staged], leftovers: Iterable[Export], *, notes: Sequence[str] = ()
+) -> Delivered:
+    """Deliver what was rendered. `leftovers` are exports whose temporary files are tidied on the way."""
+    began = time.monotonic()
+    log.append(Prepared(export.number, export))
+    _make_folder(publisher, export)
+    if publisher.moves:
+        _put_temporary(publisher, staged)
+        with _tidied(publisher, staged):
+            log.append(Intent(export.number))
+        _remove_what_misleads(log, publisher, export)
+        _show(log, publisher, export.puts)
+    else:
+        log.append(Intent(export.number))
+        _remove_what_misleads(log, publisher, export)
+        _put_directly(log, publisher, staged)
+    notes = (*notes, *_tidy(publisher, export, leftovers))
+    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), notes=notes)
+    log.append(outcome)
+    return outcome
+
+
+def complete_export(
+    log: Recorder,
+    publisher: Publisher,
+    export: Export,
+    engine: Engine,
+    local_folder: Path,
+    leftovers: Iterable[Export],
+    *,
+    notes: Sequence[str] = (),
+) -> Delivered:
+    """Complete an export whose intent is recorded: what waits is moved, what is shown stays, what is lost is rendered and put once more."""
+    began = time.monotonic()
+    waiting = {put.path for put in export.puts if publisher.is_waiting(_parcel(put))}
+    lost = [put for put in export.puts if put.path not in waiting and not publisher.is_shown(_parcel(put))]
+    if waiting or lost:
+        _remove_what_misleads(log, publisher, export)
+        # A signal looks the same in every sync, so the one that was there may have been an earlier one's.
+        lost += [put for put in export.puts if put.path in export.signals and put.path not in waiting and put not in lost]
+    if lost:
+        staged = _make_again(export, lost, engine, local_folder)
+        again = {file.put.path: file.put for file in staged}
+        changed = "has the same rows as recorded and other bytes: another version of the product made it"
+        notes = (*notes, *(f"{put.path} {changed}" for put in lost if put.sha256 != again[put.path].sha256))
+        export = replace(export, puts=tuple(again.get(put.path, put) for put in export.puts))
+        # New temporary names, recorded before they are used: whoever completes the same export at the same time loses here.
+        log.append(Prepared(export.number, export))
+        _make_folder(publisher, export)
+        if publisher.moves:
+            _put_temporary(publisher, staged)
+            waiting |= again.keys()
+        else:
+            _put_directly(log, publisher, staged)
+    _show(log, publisher, [put for put in export.puts if put.path in waiting])
+    notes = (*notes, *_tidy(publisher, export, leftovers))
+    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), rolled_forward=True, notes=notes)
+    log.append(outcome)
+    return outcome
+
+
+def _put_temporary(publisher: Publisher, staged: Sequence[Staged]) -> None:
+    with _tidied(publisher, staged):
+        for file in staged:
+            publisher.put(file.local_path, file.put.temporary_path)
+
+
+def _put_directly(log: Recorder, publisher: Publisher, staged: Sequence[Staged]) -> None:
+    for file in staged:
+        log.check_unchanged()
+        publisher.put(file.local_path, file.put.path)
+
+
+def _show(log: Recorder, publisher: Publisher, puts: Sequence[Put]) -> None:
+    for put in puts:
+        log.check_unchanged()
+        publisher.show(_parcel(put))
+
+
+@contextmanager
+def _tidied(publisher: Publisher, staged: Sequence[Staged]) -> Iterator[None]:
+    """On an error that this process survives, nothing is left under temporary names; what it does not survive, the next sync tidies."""
+    try:
+        yield
+    except DinmoError:
+        publisher.tidy(file.put.temporary_path for file in staged)
+        raise
+
+
+def _make_again(export: Export, lost: Sequence[Put], engine: Engine, local_folder: Path) -> list[Staged]:
+    """The files of `lost`, rendered once more in their order; with the manifest, where it would tell of other bytes than there are now."""
+    made: list[Staged] = []
+    rows_lost = [put for put in lost if put.change not in COMPANIONS]
+    if rows_lost:
+        with engine.changes(export.comparison) as changes:
+            made += [render_again(changes, export, put, local_folder / str(index)) for index, put in enumerate(rows_lost)]
+    checksums = {file.put.path: (file.put.bytes, file.put.sha256) for file in made}
+    changed = any((put.bytes, put.sha256) != checksums.get(put.path, (put.bytes, put.sha256)) for put in export.puts)
+    current = replace(export, puts=tuple({file.put.path: file.put for file in made}.get(put.path, put) for put in export.puts))
+    for put in export.puts:
+        if put.change in COMPANIONS and (put in lost or (changed and put.change == Change.MANIFEST)):
+            local_path = local_folder / str(len(made))
+            write_companion(current, put.change, local_path)
+            made.append(staged_again(export, put, local_path))
+    return made
+
+
+def _make_folder(publisher: Publisher, export: Export) -> None:
+    # Where it must be there already, the put itself says that it is not.
+    if export.create_folder:
+        publisher.make_folder(export.folder)
+
+
+def _remove_what_misleads(log: Recorder, publisher: Publisher, export: Export) -> None:
+    """Before the first file shows: the signal of an earlier sync, and parts that this one has no more of."""
+    for path in (*export.signals, *export.stale):
+        log.check_unchanged()
+        publisher.remove(path)
+
+
+def _tidy(publisher: Publisher, export: Export, leftovers: Iterable[Export]) -> tuple[str, ...]:
+    own = {put.temporary_path for put in export.puts}
+    temporary = {put.temporary_path for leftover in leftovers for put in leftover.puts} - own if publisher.moves else set()
+    return publisher.tidy(sorted(temporary))
+
+
+def _parcel(put: Put) -> Parcel:
+    return Parcel(put.temporary_path, put.path, put.bytes, put.sha256)

@@ -1,0 +1,276 @@
+"""DuckDB at work for a sync: snapshots written, changes found, files rendered. No row passes through Python."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from dinmo_pipeline.errors import DataError, StateError
+from dinmo_pipeline.formats.contract import Format, Rows
+from dinmo_pipeline.project.specs import SyncMode, TableRef
+from dinmo_pipeline.sync import changes as sql
+from dinmo_pipeline.sync.contract import Contract
+from dinmo_pipeline.sync.export import Change, Comparison, Counts, Snapshot
+from dinmo_pipeline.sync.log import make_private_folder, sync_folder
+from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure
+from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
+from dinmo_pipeline.warehouse.tables import TableColumn, table_columns, table_sql
+
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table of the warehouse while it is open: its columns, and the ways to look at it and keep it."""
+
+    connection: duckdb.DuckDBPyConnection
+    table: str
+    columns: tuple[TableColumn, ...]
+    state_folder: Path
+
+    def count(self) -> int:
+        """The number of its rows."""
+        return _one_number(self.connection, f"SELECT count(*) FROM {self.table}")
+
+    def check_key(self, contract: Contract) -> None:
+        """DataError, with examples, when a key is null or stands there twice: a delta could not tell such rows apart."""
+        names = ", ".join(column.attribute for column in contract.key)
+        key = [quote_identifier(column.attribute) for column in contract.key]
+        nulls = _one_number(self.connection, sql.null_keys_query(key, self.table))
+        if nulls:
+            noun = "row has" if nulls == 1 else "rows have"
+            raise DataError(
+                f"checking the primary key of {contract.source}: {nulls:,} {noun} no value in {names}; nothing is delivered. "
+                "Leave these rows out in the query, or choose another primary_key"
+            )
+        repeated = self.connection.execute(sql.repeated_keys_query(key, self.table, _EXAMPLES)).fetchall()
+        if repeated:
+            examples = "; ".join(f"{text} ({count} rows)" for text, count in repeated)
+            raise DataError(
+                f"checking the primary key of {contract.source}: more than one row has the same {names}, for instance {examples}; nothing "
+                "is delivered. Make the query give one row a key, or choose another primary_key"
+            )
+
+    def keep(self, contract: Contract, path: str, *, carried: Snapshot | None) -> Snapshot:
+        """Keep all rows in a new file at `path` below the state's folder, on disk when this returns; insert keeps the keys of `carried`."""
+        target = self.state_folder / path
+        make_private_folder(target.parent)
+        query = sql.snapshot_query(contract, self.table, read_snapshot(self.state_folder, carried) if carried is not None else None)
+        draft = target.with_suffix(".draft")
+        draft.unlink(missing_ok=True)
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            self.connection.execute(f"COPY ({query}) TO {quote_literal(str(draft))} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)")
+            with draft.open("rb") as stream:
+                checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+                os.fsync(stream.fileno())
+            draft.rename(target)
+        except (duckdb.IOException, OSError) as error:
+            raise StateError(
+                f"keeping the snapshot {target}: {error}; nothing was delivered. Free some room or mend the folder, then start again"
+            ) from error
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_folder(target.parent)
+        return Snapshot(path, checksum, self.count(), contract)
+
+    def changes(self, comparison: Comparison) -> Changes:
+        """What is sent when it comes from the table itself."""
+        return Changes(self.connection, comparison, self.state_folder, self.table)
+
+
+class Changes:
+    """What one sync sends, while its connection is open: how many rows, and the files that hold them."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, comparison: Comparison, state_folder: Path, table: str) -> None:
+        self._connection = connection
+        self._comparison = comparison
+        self._state_folder = state_folder
+        self._table = table
+        self._find()
+        self.counts = self._count()
+
+    def rows_of(self, change: Change) -> int:
+        """How many rows the file of `change` has."""
+        counts = self.counts
+        if change == Change.ALL:
+            return counts.rows
+        if change == Change.CHANGED:
+            return (counts.added or 0) + (counts.updated or 0)
+        return {Change.ADDED: counts.added, Change.UPDATED: counts.updated, Change.REMOVED: counts.removed}[change] or 0
+
+    def rows(self, change: Change, timezone: str, *, key_only: bool) -> Rows:
+        """The rows of `change` as a format takes them; with `key_only`, the columns of the key alone."""
+        columns = sql.file_columns(self._comparison, change)
+        query = self._query(change)
+        if key_only:
+            keys = {column.attribute.casefold() for column in self._comparison.contract.key}
+            kept = [index for index, column in enumerate(self._comparison.contract.columns) if column.attribute.casefold() in keys]
+            query = f"SELECT {', '.join(f'v{index} AS v{place}' for place, index in enumerate(kept))} FROM ({query})"
+            columns = tuple(columns[index] for index in kept)
+        return Rows(query, columns, timezone)
+
+    def write(self, format_: Format, rows: Rows, local_path: Path) -> None:
+        """Write `rows` to a new local file. DataError where a value cannot be written, StateError when the disk does not take it."""
+        try:
+            format_.write(self._connection, rows, local_path)
+        except (duckdb.IOException, OSError) as error:
+            raise StateError(
+                f"writing {local_path.name} in {local_path.parent}: {error}; nothing was delivered. Free some room there, and start again"
+            ) from error
+        except duckdb.Error as error:
+            raise DataError(f"writing {local_path.name}: {error}; nothing was delivered") from error
+
+    def sample(self, rows: Rows, limit: int) -> tuple[tuple[str | None, ...], ...]:
+        """The first rows as text."""
+        texts = ", ".join(f"CAST(v{index} AS VARCHAR)" for index in range(len(rows.columns)))
+        return tuple(tuple(row) for row in self._connection.execute(f"SELECT {texts} FROM ({rows.query}) LIMIT {limit}").fetchall())
+
+    def _find(self) -> None:
+        comparison = self._comparison
+        if comparison.since is not None and comparison.current is not None:
+            query = sql.changed_query(comparison, comparison.since, self._read(comparison.current), self._read(comparison.since))
+            self._connection.execute(f"CREATE TEMP TABLE {sql.CHANGED} AS {query}")
+        if comparison.gone_since and comparison.current is not None and comparison.contract.sync_mode == SyncMode.DIFFERENCE:
+            before = [self._read(snapshot) for snapshot in comparison.gone_since]
+            query = sql.removed_query(comparison, self._read(comparison.current), before)
+            self._connection.execute(f"CREATE TEMP TABLE {sql.REMOVED} AS {query}")
+
+    def _count(self) -> Counts:
+        comparison, mode = self._comparison, self._comparison.contract.sync_mode
+        if comparison.current is None:
+            rows = _one_number(self._connection, f"SELECT count(*) FROM {self._table}")
+        else:
+            rows = comparison.current.rows
+        if mode == SyncMode.SNAPSHOT:
+            return Counts(rows)
+        added, updated = rows, 0
+        if comparison.since is not None:
+            added = _one_number(self._connection, f"SELECT count(*) FROM {sql.CHANGED} WHERE is_added")
+            updated = _one_number(self._connection, f"SELECT count(*) FROM {sql.CHANGED} WHERE NOT is_added")
+        if mode == SyncMode.INSERT:
+            return Counts(rows, added)
+        if mode == SyncMode.UPSERT:
+            return Counts(rows, added, updated)
+        removed = _one_number(self._connection, f"SELECT count(*) FROM {sql.REMOVED}") if comparison.gone_since else 0
+        return Counts(rows, added, updated, removed)
+
+    def _query(self, change: Change) -> str:
+        comparison = self._comparison
+        every_row = self._every_row()
+        if change == Change.REMOVED and comparison.gone_since:
+            return f"SELECT * FROM {sql.REMOVED}"
+        if change in (Change.REMOVED, Change.UPDATED) and comparison.since is None:
+            return f"{every_row} LIMIT 0"
+        if comparison.since is None:
+            return every_row
+        where = {Change.ADDED: " WHERE is_added", Change.UPDATED: " WHERE NOT is_added"}.get(change, "")
+        return f"SELECT * EXCLUDE (is_added) FROM {sql.CHANGED}{where}"
+
+    def _every_row(self) -> str:
+        contract, current = self._comparison.contract, self._comparison.current
+        if current is not None:
+            return sql.all_rows_query(contract, self._read(current))
+        return sql.table_rows_query(contract, self._table)
+
+    def _read(self, snapshot: Snapshot) -> str:
+        return read_snapshot(self._state_folder, snapshot)
+
+
+def read_snapshot(state_folder: Path, snapshot: Snapshot) -> str:
+    """SQL that reads a snapshot's file."""
+    return sql.parquet_table(str(state_folder / snapshot.path))
+
+
+class Engine:
+    """Opens what a sync works with: the warehouse in `home`, snapshots in the state's folder, scratch room in `home`."""
+
+    def __init__(self, *, root: Path, home: Path, timezone: str) -> None:
+        self._root = root
+        self._timezone = timezone
+        self.home = home
+        self.state_folder = home / "state"
+        self.warehouse_path = home / "warehouse.duckdb"
+
+    @contextmanager
+    def scratch(self, activation: str) -> Iterator[Path]:
+        """An empty folder of this activation for files that are being made, for the owner alone; gone afterwards.
+
+        What a killed process left there goes first: call it while holding the activation's lock.
+        """
+        folder = self.home / "staging" / activation
+        shutil.rmtree(folder, ignore_errors=True)
+        make_private_folder(folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def source(self, ref: TableRef) -> Iterator[Source]:
+        """The table as it is in the warehouse now."""
+        with self._connection() as connection, attached(connection, self.warehouse_path):
+            table = table_sql(ref, catalog=ATTACHED)
+            try:
+                columns = table_columns(connection, table)
+            except duckdb.CatalogException as error:
+                raise StateError(f"reading {ref}: the warehouse has no such table yet; refresh it first, as `dinmo sync` does") from error
+            yield Source(connection, table, columns, self.state_folder)
+
+    @contextmanager
+    def changes(self, comparison: Comparison) -> Iterator[Changes]:
+        """What `comparison` of kept rows says is sent; the warehouse stays closed. StateError for a snapshot that is not what it was."""
+        assert comparison.current is not None, "rows that are not kept are compared while their table is open"
+        for snapshot in _distinct_snapshots(comparison):
+            self._verify(snapshot)
+        with self._connection() as connection:
+            yield Changes(connection, comparison, self.state_folder, table="")
+
+    def is_intact(self, snapshot: Snapshot) -> bool:
+        """Whether the snapshot's file is what was recorded."""
+        try:
+            self._verify(snapshot)
+        except StateError:
+            return False
+        return True
+
+    def _verify(self, snapshot: Snapshot) -> None:
+        path = self.state_folder / snapshot.path
+        try:
+            with path.open("rb") as stream:
+                found = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise StateError(f"reading the snapshot {path}: {error.strerror}; {_WAY_OUT}") from error
+        if found != snapshot.sha256:
+            raise StateError(f"reading the snapshot {path}: its content is not what was recorded (SHA-256 {found[:12]}…); {_WAY_OUT}")
+
+    @contextmanager
+    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        folder = self.home / "staging" / "duckdb"
+        make_private_folder(folder)
+        connection = duckdb.connect(":memory:", config={"temp_directory": str(folder)})
+        try:
+            configure(connection, root=self._root, timezone=self._timezone)
+            yield connection
+        finally:
+            connection.close()
+
+
+_WAY_OUT = "no delta can be made from it. Restore it from a backup, or send every row with `dinmo sync --full`"
+
+
+def _distinct_snapshots(comparison: Comparison) -> Sequence[Snapshot]:
+    found = (comparison.current, comparison.since, *comparison.gone_since)
+    return tuple({snapshot.path: snapshot for snapshot in found if snapshot is not None}.values())
+
+
+def _one_number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    (number,) = connection.execute(query).fetchone() or (0,)
+    return int(number)

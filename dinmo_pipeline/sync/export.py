@@ -1,0 +1,161 @@
+"""An export as a value: every put, move and delete of one sync, frozen. What is retried, rolled forward or shown is this value."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from dinmo_pipeline.formats import FORMATS
+from dinmo_pipeline.formats.contract import Format
+from dinmo_pipeline.project.specs import SyncMode
+from dinmo_pipeline.storages import STORAGES
+from dinmo_pipeline.storages.contract import StorageSpec
+from dinmo_pipeline.sync.contract import Contract
+
+
+class Change(StrEnum):
+    """What a file holds: rows of a kind, or what is told about them."""
+
+    ALL = "all"
+    ADDED = "added"
+    CHANGED = "changed"
+    UPDATED = "updated"
+    REMOVED = "removed"
+    MANIFEST = "manifest"
+    DONE = "done"
+
+
+# One file for each of these; the suffix of its name, where it has one, is the change itself.
+FILES_OF_MODE: Mapping[SyncMode, tuple[Change, ...]] = {
+    SyncMode.SNAPSHOT: (Change.ALL,),
+    SyncMode.UPSERT: (Change.CHANGED,),
+    SyncMode.INSERT: (Change.ADDED,),
+    SyncMode.DIFFERENCE: (Change.ADDED, Change.UPDATED, Change.REMOVED),
+}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The rows of one moment under one contract, in a Parquet file below the state's folder; `rows` counts those in the source.
+
+    Insert's snapshots also carry the keys that were sent and have left the source.
+    """
+
+    path: str
+    sha256: str
+    rows: int
+    contract: Contract
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Which rows are sent. `current` is None for the warehouse table itself; `since` is None when every row is sent.
+
+    `gone_since`: a row of any of these that is not in `current` is removed.
+    """
+
+    contract: Contract
+    current: Snapshot | None
+    since: Snapshot | None
+    gone_since: tuple[Snapshot, ...] = ()
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows of the source, and how many of them changed how; None where the mode does not tell them apart."""
+
+    rows: int
+    added: int | None = None
+    updated: int | None = None
+    removed: int | None = None
+
+
+@dataclass(frozen=True)
+class Put:
+    """One file: rows `first` to `first + rows` of `change`, as the bytes with this checksum, under one path first, then the other.
+
+    `series` is the path without a part number: parts of one series replace one another.
+    """
+
+    change: Change
+    first: int
+    rows: int
+    bytes: int
+    sha256: str
+    temporary_path: str
+    path: str
+    series: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """A storage's definition as it was, without secrets."""
+
+    type: str
+    fields: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, spec: StorageSpec) -> Place:
+        """The place that `spec` defines."""
+        kind = next(name for name, spec_type in STORAGES.items() if type(spec) is spec_type)
+        return cls(kind, spec.model_dump(mode="json", exclude_defaults=True))
+
+    def storage(self, current: Mapping[str, StorageSpec]) -> StorageSpec:
+        """The storage as defined now where it still is the same address (its credentials may be new), else as it was."""
+        recorded = STORAGES[self.type].model_validate(dict(self.fields))
+        now = current.get(recorded.name)
+        return now if now is not None and now.address == recorded.address else recorded
+
+
+@dataclass(frozen=True)
+class Export:
+    """Everything that one sync writes. `base` is the number of the sync that it was compared with; `reason` says why it is full."""
+
+    number: int
+    instant: datetime
+    timezone: str
+    comparison: Comparison
+    removed_key_only: bool
+    base: int | None
+    reason: str
+    counts: Counts
+    place: Place
+    folder: str
+    format_options: Mapping[str, Any]
+    puts: tuple[Put, ...]
+    stale: tuple[str, ...] = ()
+    create_folder: bool = True
+
+    @property
+    def contract(self) -> Contract:
+        """The promise that it keeps."""
+        return self.comparison.contract
+
+    @property
+    def format(self) -> Format:
+        """The format of its files."""
+        return FORMATS[self.format_options["type"]].model_validate(dict(self.format_options))
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Paths that tell a reader to begin: what lies there goes before anything else is shown."""
+        return tuple(put.path for put in self.puts if put.change == Change.DONE)
+
+    @property
+    def bytes(self) -> int:
+        """The size of all files together."""
+        return sum(put.bytes for put in self.puts)
+
+    @property
+    def rows_sent(self) -> int:
+        """The rows of all files together."""
+        return sum(put.rows for put in self.puts)
+
+
+def joined(folder: str, name: str) -> str:
+    """The path of `name` in `folder`, without the `./` of the storage's own start."""
+    return posixpath.normpath(posixpath.join(folder, name))

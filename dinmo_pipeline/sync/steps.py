@@ -1,0 +1,186 @@
+"""The steps that a recorded sync and a rehearsal share: keep the rows, decide what is sent, guard it, render it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dinmo_pipeline.errors import SyncRefused
+from dinmo_pipeline.project.specs import ActivationSpec, SyncMode
+from dinmo_pipeline.storages.contract import StorageSpec
+from dinmo_pipeline.storages.publish import Publisher
+from dinmo_pipeline.sync.companions import COMPANIONS, render_companions
+from dinmo_pipeline.sync.contract import Contract
+from dinmo_pipeline.sync.decide import Delta, Full, Refuse, RollForward, decide, find_base
+from dinmo_pipeline.sync.engine import Changes, Engine, Source
+from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Export, Place, Snapshot
+from dinmo_pipeline.sync.findings import Finding, find_oddities
+from dinmo_pipeline.sync.promises import check_still_promised, contract_of
+from dinmo_pipeline.sync.render import Layout, Staged, key_only, render_files
+from dinmo_pipeline.sync.state import State, SyncRecord
+
+_SAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the files of a sync go. What is not `recorded` moves no base, and no guard stops it.
+
+    `below` puts everything into a folder of that name; `limit` sends at most that many rows a file, as `<name>_trial`.
+    """
+
+    storage: StorageSpec
+    recorded: bool = True
+    below: str | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The first rows of one change, as text, under the names of its file's columns."""
+
+    change: Change
+    names: tuple[str, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Rendered and not yet put. `findings` are what a guard says of it."""
+
+    export: Export
+    staged: tuple[Staged, ...]
+    findings: tuple[Finding, ...]
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A guard holds it; nothing was rendered."""
+
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is sent: the comparison, the number of the base, and why it is full."""
+
+    comparison: Comparison
+    base: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What every step works with: the activation, its destination, DuckDB, and the project's folder."""
+
+    spec: ActivationSpec
+    destination: StorageSpec
+    engine: Engine
+    project_root: Path
+
+    def keep_rows(self, state: State, name: str, *, full: bool) -> tuple[Snapshot, int | None]:
+        """Keep the source's rows in a snapshot of this name; the base's number beside it. DataError when the rows forbid a delivery."""
+        with self.engine.source(self.spec.source) as source:
+            contract = self._checked_contract(source)
+            base = find_base(state, contract)
+            carried = base.snapshot if self.spec.sync_mode == SyncMode.INSERT else None
+            # A full sync is the way out when the base is lost; the keys that only it knew are lost with it.
+            if carried is not None and full and not self.engine.is_intact(carried):
+                carried = None
+            return source.keep(contract, name, carried=carried), base.sync.number if base.sync is not None else None
+
+    def prepare(
+        self, state: State, sync: SyncRecord, target: Target, publisher: Publisher, local_folder: Path
+    ) -> Ready | Held | RollForward:
+        """Decide what `sync` sends and render it to `local_folder`. SyncRefused when the state forbids it, DataError when the rows do."""
+        with ExitStack() as opened:
+            if sync.snapshot is not None:
+                contract = sync.snapshot.contract
+            else:
+                source = opened.enter_context(self.engine.source(self.spec.source))
+                contract = self._checked_contract(source)
+            plan = self._plan(state, sync, self._missing(state, publisher), contract)
+            if isinstance(plan, RollForward):
+                return plan
+            if sync.snapshot is not None:
+                check_still_promised(self.spec, self.destination, contract)
+                changes = opened.enter_context(self.engine.changes(plan.comparison))
+            else:
+                changes = source.changes(plan.comparison)
+            layout = Layout.of(self.spec, sync.instant, below=target.below, trial=target.limit is not None)
+            findings = tuple(
+                find_oddities(
+                    self.spec,
+                    contract,
+                    rows=changes.counts.rows,
+                    last=state.last_delivery,
+                    names=layout.series(),
+                    used=state.delivered_series(contract.address),
+                )
+            )
+            if findings and target.recorded and not sync.approved:
+                return Held(findings)
+            staged = render_files(changes, layout, local_folder, limit=target.limit)
+            export = self._export(state, sync, plan, changes, layout, target, staged)
+            companions = render_companions(export, layout, local_folder)
+            export = replace(export, puts=(*export.puts, *(file.put for file in companions)))
+            return Ready(export, (*staged, *companions), findings, self._samples(changes, plan.comparison))
+
+    def _checked_contract(self, source: Source) -> Contract:
+        contract = contract_of(self.spec, self.destination, source.columns)
+        source.check_key(contract)
+        return contract
+
+    def _missing(self, state: State, publisher: Publisher) -> bool:
+        newest = state.newest
+        if self.spec.if_missing != "full" or newest is None or newest.export is None:
+            return False
+        return any(not publisher.exists(put.path) for put in newest.export.puts if put.change not in COMPANIONS)
+
+    def _plan(self, state: State, sync: SyncRecord, files_missing: bool, contract: Contract) -> _Plan | RollForward:
+        match decide(state, sync, contract, files_missing=files_missing):
+            case Refuse(reason):
+                raise SyncRefused(f"delivering {self.spec.name}: {reason}")
+            case RollForward() as step:
+                return step
+            case Delta(base, since):
+                gone_since = (since,) if contract.sync_mode == SyncMode.DIFFERENCE else ()
+                return _Plan(Comparison(contract, sync.snapshot, since, gone_since), base, "")
+            case Full(reason, base_sync, gone_since):
+                intact = tuple(snapshot for snapshot in gone_since if self.engine.is_intact(snapshot))
+                if len(intact) < len(gone_since):
+                    reason += "; a snapshot of an earlier sync is lost, so rows that left since then are not told as removed"
+                return _Plan(Comparison(contract, sync.snapshot, None, intact), base_sync.number if base_sync is not None else None, reason)
+
+    def _export(
+        self, state: State, sync: SyncRecord, plan: _Plan, changes: Changes, layout: Layout, target: Target, staged: tuple[Staged, ...]
+    ) -> Export:
+        spec, contract = self.spec, plan.comparison.contract
+        paths, series = {file.put.path for file in staged}, set(layout.series())
+        shown = state.shown_paths(contract.address) if target.recorded else {}
+        return Export(
+            number=sync.number,
+            instant=sync.instant,
+            timezone=spec.timezone,
+            comparison=plan.comparison,
+            removed_key_only=spec.removed_columns == "key",
+            base=plan.base,
+            reason=plan.reason,
+            counts=changes.counts,
+            place=Place.of(target.storage),
+            folder=layout.folder,
+            format_options=spec.format.model_dump(mode="json", exclude_defaults=True) | {"type": spec.format.type},
+            puts=tuple(file.put for file in staged),
+            # Parts that an earlier sync wrote under the same name, and this one has no more of.
+            stale=tuple(sorted(path for path, its_series in shown.items() if its_series in series and path not in paths)),
+            create_folder=spec.create_folder,
+        )
+
+    def _samples(self, changes: Changes, comparison: Comparison) -> tuple[Sample, ...]:
+        found = []
+        for change in FILES_OF_MODE[comparison.contract.sync_mode]:
+            rows = changes.rows(change, self.spec.timezone, key_only=key_only(self.spec, change))
+            found.append(Sample(change, tuple(column.name for column in rows.columns), changes.sample(rows, _SAMPLE_ROWS)))
+        return tuple(found)

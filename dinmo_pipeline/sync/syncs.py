@@ -1,0 +1,212 @@
+"""The syncs of an activation, recorded: open intent completed, number, rows kept, prepared, delivered.
+
+Each step leaves the log in a state from which the next sync ends right, whatever stops this one: `docs/architecture.md` argues
+every crash point.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from dinmo_pipeline.errors import SyncBlocked, SyncRefused
+from dinmo_pipeline.project.names import is_dated
+from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
+from dinmo_pipeline.storages.contract import StorageSpec
+from dinmo_pipeline.storages.publish import Publisher
+from dinmo_pipeline.sync.decide import RollForward, decide_start
+from dinmo_pipeline.sync.delivery import NoRecord, complete_export, deliver_export
+from dinmo_pipeline.sync.engine import Engine
+from dinmo_pipeline.sync.entries import Approved, Baselined, Blocked, Delivered, SnapshotTaken, Started
+from dinmo_pipeline.sync.export import Export
+from dinmo_pipeline.sync.findings import Finding
+from dinmo_pipeline.sync.labels import instant_of_label
+from dinmo_pipeline.sync.log import FolderShelf, Log
+from dinmo_pipeline.sync.state import State, SyncRecord
+from dinmo_pipeline.sync.steps import Held, Ready, Sample, Target, Workshop
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A sync as it was delivered: what was written, how it went, the first rows of each file, and whether it counts (`recorded`)."""
+
+    label: str
+    export: Export
+    outcome: Delivered
+    samples: tuple[Sample, ...] = ()
+    recorded: bool = True
+
+
+@dataclass(frozen=True)
+class Completed:
+    """An earlier sync whose open intent was completed. `ends_run`: its files have fixed names, and nobody has had time to read them."""
+
+    delivery: Delivery
+    ends_run: bool
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a sync would send, or sent to where it does not count: the export, what a guard says, the first rows of each file."""
+
+    export: Export
+    findings: tuple[Finding, ...]
+    samples: tuple[Sample, ...]
+
+
+class Syncs:
+    """The syncs of one activation. Every method but `state` holds the activation's lock and starts from what the log says."""
+
+    def __init__(self, project: Project, spec: ActivationSpec, *, engine: Engine | None = None, log: Log | None = None) -> None:
+        self.spec = spec
+        self._project = project
+        self._engine = engine or Engine(root=project.root, home=project.home, timezone=project.timezone)
+        self._log = log or Log(FolderShelf(self._engine.state_folder), spec.name, renamed_from=spec.renamed_from)
+        self._workshop = Workshop(spec, project.storages[spec.destination], self._engine, project.root)
+
+    def state(self) -> State:
+        """What the log says now."""
+        return self._log.read()
+
+    def roll_forward(self, *, full: bool = False) -> Completed | None:
+        """Complete the open intent that comes before a new sync, if there is one; a full sync closes it instead."""
+        with self._log.locked():
+            state = self._log.read()
+            step = decide_start(state, run_type=self.spec.run_type, full=full)
+            return self._complete(state, step) if step is not None else None
+
+    def take_snapshot(self, label: str, *, now: datetime, full: bool = False) -> SyncRecord:
+        """Give a new sync its number and keep its rows. The instant is that of the label's first attempt, else the label's own, else `now`.
+
+        DataError when the rows forbid a delivery.
+        """
+        with self._log.locked():
+            return self._keep_rows(*self._start(self._log.read(), label, now=now, full=full))
+
+    def deliver(self, label: str, *, now: datetime, target: Target | None = None) -> Delivery:
+        """Deliver the newest sync of `label`, or complete it when a crash left it half delivered. A `full_only` sync gets its number here.
+
+        SyncRefused, or its kind SyncBlocked, when the state or a guard forbids it.
+        """
+        target = target or Target(self._workshop.destination)
+        with self._log.locked():
+            state = self._log.read()
+            sync = next(iter(reversed(state.with_label(label))), None)
+            if self.spec.run_type == RunType.FULL_ONLY and not (sync is not None and sync.approved and sync.delivered_at is None):
+                state, sync = self._start(state, label, now=now, full=False)
+            elif sync is None or sync.snapshot is None:
+                raise SyncRefused(
+                    f"delivering {self.spec.name}: partition {label} has no snapshot; launch the job sync_{self.spec.name}, which takes one"
+                )
+            return self._deliver(state, sync, target) if target.recorded else self._deliver_unrecorded(state.settled(), sync, target)
+
+    def rehearse(self, *, instant: datetime, target: Target, send: bool, full: bool = False) -> Rehearsal:
+        """What a sync would send now; with `send`, put to `target`. Nothing is recorded."""
+        with self._log.locked(), self._engine.scratch(self.spec.name) as folder:
+            state = self._log.read().settled()
+            target = replace(target, recorded=False)
+            snapshot, base = self._workshop.keep_rows(state, str(folder / "rehearsal.parquet"), full=full)
+            sync = SyncRecord(state.next_number, "rehearsal", instant, instant, full=full, snapshot=snapshot, base=base)
+            with Publisher(target.storage, self._project.root) as publisher:
+                ready = self._workshop.prepare(state, sync, target, publisher, folder)
+                assert isinstance(ready, Ready), "a settled state has nothing to complete, and no guard stops what is not recorded"
+                if send:
+                    deliver_export(NoRecord(), publisher, ready.export, ready.staged, ())
+            return Rehearsal(ready.export, ready.findings, ready.samples)
+
+    def approve(self) -> SyncRecord:
+        """Let the newest blocked sync pass: `deliver` its label afterwards. SyncRefused when none waits."""
+        with self._log.locked():
+            waiting = self._log.read().waiting
+            if waiting is None:
+                raise SyncRefused(
+                    f"approving {self.spec.name}: no sync of it waits for approval; `dinmo history {self.spec.name}` lists them"
+                )
+            return self._log.append(Approved(waiting.number)).syncs[waiting.number]
+
+    def baseline(self, label: str, *, now: datetime) -> SyncRecord:
+        """Take today's rows as delivered already. SyncRefused for `full_only`, and while an earlier sync is half delivered."""
+        if self.spec.run_type == RunType.FULL_ONLY:
+            raise SyncRefused(f"taking a baseline of {self.spec.name}: it is full_only, which compares with nothing")
+        with self._log.locked():
+            state = self._log.read()
+            if state.open_intent is not None:
+                raise SyncRefused(
+                    f"taking a baseline of {self.spec.name}: sync {state.open_intent.number} is half delivered; "
+                    f"`dinmo sync {self.spec.name}` completes it"
+                )
+            number = state.next_number
+            snapshot, _ = self._workshop.keep_rows(state, self._snapshot_name(number), full=False)
+            return self._log.append(Baselined(number, label, now, snapshot)).syncs[number]
+
+    def _start(self, state: State, label: str, *, now: datetime, full: bool) -> tuple[State, SyncRecord]:
+        attempts = state.with_label(label)
+        instant = attempts[0].instant if attempts else instant_of_label(label) or now
+        number = state.next_number
+        state = self._log.append(Started(number, label, instant, full))
+        return state, state.syncs[number]
+
+    def _keep_rows(self, state: State, sync: SyncRecord) -> SyncRecord:
+        snapshot, base = self._workshop.keep_rows(state, self._snapshot_name(sync.number), full=sync.full)
+        return self._log.append(SnapshotTaken(sync.number, snapshot, base)).syncs[sync.number]
+
+    def _snapshot_name(self, number: int) -> str:
+        # The token keeps a name from ever being used twice: a crash may leave a file whose number is given again.
+        return f"activations/{self.spec.name}/snapshots/{number:06d}-{secrets.token_hex(4)}.parquet"
+
+    def _deliver(self, state: State, sync: SyncRecord, target: Target) -> Delivery:
+        with self._engine.scratch(self.spec.name) as folder, Publisher(target.storage, self._project.root) as publisher:
+            step = self._workshop.prepare(state, sync, target, publisher, folder)
+            if isinstance(step, Held) and sync.snapshot is None:
+                # What is approved must be what is delivered, so a full_only sync that is held keeps its rows after all.
+                sync = self._keep_rows(state, sync)
+                step = self._workshop.prepare(state, sync, target, publisher, folder)
+            if isinstance(step, Ready):
+                notes = self._tidy_elsewhere(state, target.storage)
+                outcome = deliver_export(self._log, publisher, step.export, step.staged, state.leftovers, notes=notes)
+                return Delivery(sync.label, step.export, outcome, step.samples)
+        if isinstance(step, Held):
+            self._log.append(Blocked(sync.number, step.findings))
+            raise SyncBlocked(_blocked_message(self.spec.name, sync, step.findings))
+        completed = self._complete(state, step)
+        if step.number == sync.number:
+            return completed.delivery
+        raise SyncRefused(f"delivering {self.spec.name}: sync {step.number} was half delivered, and is complete now; start a new sync")
+
+    def _deliver_unrecorded(self, state: State, sync: SyncRecord, target: Target) -> Delivery:
+        with self._engine.scratch(self.spec.name) as folder, Publisher(target.storage, self._project.root) as publisher:
+            ready = self._workshop.prepare(state, sync, target, publisher, folder)
+            assert isinstance(ready, Ready), "a settled state has nothing to complete, and no guard stops what is not recorded"
+            outcome = deliver_export(NoRecord(), publisher, ready.export, ready.staged, ())
+        notes = tuple(finding.message for finding in ready.findings)
+        outcome = replace(outcome, notes=(*outcome.notes, *notes))
+        return Delivery(sync.label, ready.export, outcome, ready.samples, recorded=False)
+
+    def _complete(self, state: State, step: RollForward) -> Completed:
+        sync = state.syncs[step.number]
+        assert sync.export is not None, "an intent follows a prepared export"
+        storage = sync.export.place.storage(self._project.storages)
+        with self._engine.scratch(self.spec.name) as folder, Publisher(storage, self._project.root) as publisher:
+            notes = self._tidy_elsewhere(state, storage)
+            outcome = complete_export(self._log, publisher, sync.export, self._engine, folder, state.leftovers, notes=notes)
+        fixed = not is_dated(self.spec.file_name, self.spec.folder)
+        return Completed(Delivery(sync.label, sync.export, outcome), ends_run=fixed)
+
+    def _tidy_elsewhere(self, state: State, here: StorageSpec) -> tuple[str, ...]:
+        """Take temporary files away from destinations that the activation had when a sync crashed and has no more."""
+        notes: tuple[str, ...] = ()
+        for export in state.leftovers:
+            storage = export.place.storage(self._project.storages)
+            if storage.address != here.address:
+                with Publisher(storage, self._project.root) as publisher:
+                    notes += publisher.tidy(put.temporary_path for put in export.puts)
+        return notes
+
+
+def _blocked_message(name: str, sync: SyncRecord, findings: tuple[Finding, ...]) -> str:
+    reasons = "; ".join(finding.message for finding in findings)
+    return (
+        f"delivering {name}: sync {sync.number} stops before anything is delivered: {reasons}. If that is as it should be, "
+        f"`dinmo approve {name}` delivers this very snapshot; else mend the source and start a new sync"
+    )

@@ -1,0 +1,89 @@
+"""The connection policy of the warehouse, one DuckDB file: opened late, briefly, one writer or many readers, waited for in turn."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from dinmo_pipeline.errors import BusyError, StateError
+from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
+
+_PAUSE_S = 0.05
+_WAIT_S = 1800.0
+
+ATTACHED = "warehouse"
+"""The name by which `attached` makes the warehouse's tables known: `warehouse.models.customers`."""
+
+
+@contextmanager
+def open_warehouse(path: Path, *, root: Path, timezone: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The warehouse for writing, alone. Queries find relative files from `root` and run in `timezone`.
+
+    Makes the file. BusyError when other processes have it for longer than half an hour.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _turn(path, fcntl.LOCK_EX), _open(path) as connection:
+        configure(connection, root=root, timezone=timezone)
+        yield connection
+
+
+@contextmanager
+def attached(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[None]:
+    """The warehouse's tables, to be read through `connection`; several processes may at once. StateError when there is no warehouse yet."""
+    if not path.exists():
+        raise StateError(f"reading the warehouse {path}: there is none yet; refresh the models first, as `dinmo sync` does")
+    with _turn(path, fcntl.LOCK_SH):
+        connection.execute(f"ATTACH {quote_literal(str(path))} AS {quote_identifier(ATTACHED)} (READ_ONLY)")
+        try:
+            yield
+        finally:
+            connection.execute(f"DETACH {quote_identifier(ATTACHED)}")
+
+
+def configure(connection: duckdb.DuckDBPyConnection, *, root: Path, timezone: str) -> None:
+    """Have queries find relative files from `root`, wherever the process was started, and run in `timezone`."""
+    connection.execute(f"SET TimeZone = {quote_literal(timezone)}")
+    connection.execute(f"SET file_search_path = {quote_literal(str(root))}")
+    connection.execute("SET enable_progress_bar = false")
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    before = os.umask(0o077)
+    try:
+        connection = duckdb.connect(str(path))
+    except duckdb.IOException as error:
+        raise StateError(f"opening the warehouse {path}: {error}") from error
+    finally:
+        os.umask(before)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _turn(path: Path, kind: int) -> Iterator[None]:
+    # DuckDB fails at once where another process has the file; a lock before it makes that a queue.
+    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        deadline = time.monotonic() + _WAIT_S
+        while True:
+            try:
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise BusyError(
+                        f"waiting for the warehouse {path}: other processes have had it for {_WAIT_S:,.0f} s; nothing was begun"
+                    ) from None
+                time.sleep(_PAUSE_S)
+        yield
+    finally:
+        os.close(descriptor)

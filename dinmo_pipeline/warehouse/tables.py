@@ -1,0 +1,85 @@
+"""Models and segments as tables of the warehouse, made by their queries and swapped in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+from dinmo_pipeline.errors import DataError
+from dinmo_pipeline.project.specs import TableRef, TableSpec
+from dinmo_pipeline.warehouse.identifiers import quote_identifier
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A column of a warehouse table and its DuckDB type."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """A table as it was just made: its rows, its columns and its first rows as text."""
+
+    rows: int
+    columns: tuple[TableColumn, ...]
+    preview: tuple[tuple[str, ...], ...]
+
+
+def refresh_table(connection: duckdb.DuckDBPyConnection, spec: TableSpec, *, preview_rows: int = 5) -> Refreshed:
+    """Run the query of `spec` and put the result in the table's place; readers see the old table or the new one.
+
+    DataError when the query fails, or its result lacks the primary key; the old table stays then.
+    """
+    table = table_sql(spec.ref)
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(spec.ref.kind)}")
+    connection.begin()
+    try:
+        try:
+            connection.execute(f"CREATE OR REPLACE TABLE {table} AS (\n{spec.sql}\n)")
+        except duckdb.Error as error:
+            raise DataError(f"refreshing {spec.ref}: its query failed: {_one_line(error)}; the table is as it was before") from error
+        columns = table_columns(connection, table)
+        _require_key(spec, columns)
+        rows, preview = _count_and_preview(connection, table, columns, preview_rows)
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+    return Refreshed(rows, columns, preview)
+
+
+def table_columns(connection: duckdb.DuckDBPyConnection, table_sql: str) -> tuple[TableColumn, ...]:
+    """The columns of a table, named by quoted SQL, in order."""
+    return tuple(TableColumn(row[0], row[1]) for row in connection.execute(f"DESCRIBE {table_sql}").fetchall())
+
+
+def table_sql(ref: TableRef, *, catalog: str | None = None) -> str:
+    """The quoted name of a table, in an attached database where `catalog` is given."""
+    parts = (ref.kind, ref.name) if catalog is None else (catalog, ref.kind, ref.name)
+    return ".".join(quote_identifier(part) for part in parts)
+
+
+def _require_key(spec: TableSpec, columns: tuple[TableColumn, ...]) -> None:
+    present = {column.name.casefold() for column in columns}
+    missing = [column for column in spec.primary_key if column.casefold() not in present]
+    if missing:
+        found = ", ".join(column.name for column in columns)
+        raise DataError(
+            f"refreshing {spec.ref}: its query gives no column {', '.join(missing)}, which is in its primary key; it gives {found}. "
+            "The table is as it was before"
+        )
+
+
+def _count_and_preview(
+    connection: duckdb.DuckDBPyConnection, table: str, columns: tuple[TableColumn, ...], limit: int
+) -> tuple[int, tuple[tuple[str, ...], ...]]:
+    (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
+    texts = ", ".join(f"coalesce(CAST({quote_identifier(column.name)} AS VARCHAR), '')" for column in columns)
+    return rows, tuple(tuple(row) for row in connection.execute(f"SELECT {texts} FROM {table} LIMIT {limit}").fetchall())
+
+
+def _one_line(error: duckdb.Error) -> str:
+    return " ".join(line.strip() for line in str(error).splitlines() if line.strip() and "^" not in line)[:600]
