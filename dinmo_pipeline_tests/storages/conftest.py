@@ -9,6 +9,15 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.storages.local import LocalFolderSpec
+from dinmo_pipeline_tests.servers.cloud_fixtures import (
+    azurite_relay,
+    azurite_server,
+    gcs_relay,
+    gcs_server,
+    gcs_tokens,
+    s3_relay,
+    s3_server,
+)
 from dinmo_pipeline_tests.servers.fixtures import (
     asyncssh_sftp,
     asyncssh_sftp_relay,
@@ -29,12 +38,18 @@ from dinmo_pipeline_tests.servers.pyftpd import PyFtpd
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST
 from dinmo_pipeline_tests.servers.running import Login
 from dinmo_pipeline_tests.servers.vsftpd import Vsftpd
+from dinmo_pipeline_tests.storages.cloud_places import azure_container, gcs_bucket, s3_bucket
 from dinmo_pipeline_tests.storages.definitions import ftp_spec, sftp_spec
 from dinmo_pipeline_tests.storages.places import Place
 
 __all__ = [
     "asyncssh_sftp",
     "asyncssh_sftp_relay",
+    "azurite_relay",
+    "azurite_server",
+    "gcs_relay",
+    "gcs_server",
+    "gcs_tokens",
     "openssh_relay",
     "openssh_server",
     "pyftpd_bare",
@@ -42,6 +57,8 @@ __all__ = [
     "pyftpd_plain",
     "pyftpd_plain_relay",
     "pyftpd_windows",
+    "s3_relay",
+    "s3_server",
     "vsftpd_explicit",
     "vsftpd_explicit_relay",
     "vsftpd_implicit",
@@ -93,6 +110,9 @@ def ftp(fixture: str, tls: str, *, relay: str | None = None, login: str = "login
 
 PLACES: dict[str, Maker] = {
     "local": local_folder,
+    "azure": azure_container,
+    "gcs": gcs_bucket,
+    "s3": s3_bucket,
     "sftp": sftp("plain"),
     "sftp-chrooted": sftp("chrooted"),
     "sftp-without-posix-rename": sftp("no_posix_rename"),
