@@ -10,7 +10,8 @@ from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 # and store a variant in a shape that few readers know.
 _AS_TEXT = frozenset({"INTERVAL", "TIME WITH TIME ZONE", "VARIANT", "TYPE"})
 _AS_DECIMAL = frozenset({"HUGEINT", "UHUGEINT"})
-_CHANGED = _AS_TEXT | _AS_DECIMAL | {"UNION"}
+# An array that is null makes DuckDB write a column that other readers refuse; as a list it does not.
+_CHANGED = _AS_TEXT | _AS_DECIMAL | {"UNION", "ARRAY"}
 
 
 def parquet_value(column_type: DuckType, value: str, zone: str) -> str:

@@ -51,14 +51,16 @@ def deliver_export(
     publisher.make_folder(export.folder)
     if publisher.moves:
         _put_temporary(publisher, staged)
+        # Before anything is shown: a process that stalled in its moves finds nothing to move any more.
+        notes = (*notes, *_tidy(publisher, export, leftovers))
         with _tidied(publisher, staged):
             log.append(Intent(export.number))
         _show(log, publisher, export.puts)
     else:
         log.append(Intent(export.number))
         _put_directly(log, publisher, staged)
-    notes = (*notes, *_clear(log, publisher, export, leftovers))
-    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), notes=notes)
+    _remove_stale(log, publisher, export)
+    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), notes=tuple(notes))
     log.append(outcome)
     return outcome
 
@@ -93,8 +95,9 @@ def complete_export(
         else:
             _put_directly(log, publisher, staged)
     _show(log, publisher, [put for put in export.puts if put.path in waiting])
-    notes = (*notes, *_clear(log, publisher, export, leftovers))
-    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), rolled_forward=True, notes=notes)
+    _remove_stale(log, publisher, export)
+    notes = (*notes, *_tidy(publisher, export, leftovers))
+    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), rolled_forward=True, notes=tuple(notes))
     log.append(outcome)
     return outcome
 
@@ -128,14 +131,17 @@ def _tidied(publisher: Publisher, staged: Sequence[Staged]) -> Iterator[None]:
 
 
 def _render_lost(export: Export, lost: Sequence[Put], engine: Engine, local_folder: Path) -> list[Staged]:
-    with engine.changes(export.comparison) as changes:
+    with engine.changes(export.comparison, local_folder) as changes:
         return [render_again(changes, export, put, local_folder / str(index)) for index, put in enumerate(lost)]
 
 
-def _clear(log: Recorder, publisher: Publisher, export: Export, leftovers: Iterable[Export]) -> tuple[str, ...]:
+def _remove_stale(log: Recorder, publisher: Publisher, export: Export) -> None:
     for path in export.stale:
         log.check_unchanged()
         publisher.remove(path)
+
+
+def _tidy(publisher: Publisher, export: Export, leftovers: Iterable[Export]) -> tuple[str, ...]:
     own = {put.temporary_path for put in export.puts}
     temporary = {put.temporary_path for leftover in leftovers for put in leftover.puts} - own if publisher.moves else set()
     return publisher.tidy(sorted(temporary))
