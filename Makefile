@@ -11,7 +11,7 @@ ENVIRONMENT := $(if $(wildcard .venv/dev.stamp),dev,demo)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --excludes requirements/excludes.txt
 
-.PHONY: help demo dev test check format lock clean
+.PHONY: help demo dev test check bench format lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,7 @@ dev: .venv/$(ENVIRONMENT).stamp ## Open the example shop in the Dagster UI
 
 test: .venv/dev.stamp ## Run all tests
 	@scripts/ensure-browser
+	@scripts/ensure-servers
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: .venv/dev.stamp ## Lint, check the format and the types
@@ -32,14 +33,17 @@ check: .venv/dev.stamp ## Lint, check the format and the types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+bench: .venv/dev.stamp ## Measure exports and deltas beside DuckDB's own COPY
+	@$(BIN)/python -m benchmarks
+
 format: .venv/dev.stamp ## Fix what the linter can fix, and format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 lock: .venv/$(ENVIRONMENT).stamp ## Pin the newest allowed versions in requirements/
 	$(COMPILE) --group installer --output-file requirements/installer.txt
-	$(COMPILE) pyproject.toml --extra demo --group build --output-file requirements/demo.txt
-	$(COMPILE) pyproject.toml --extra demo --group build --group dev --constraints requirements/demo.txt --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra demo --group build --group dev --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra demo --group build --constraints requirements/dev.txt --output-file requirements/demo.txt
 
 clean: ## Remove the environment, the caches and all that the example shop made
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis dist .dinmo data deliveries

@@ -1,0 +1,7 @@
+"""The `dinmo` command."""
+
+from __future__ import annotations
+
+from dinmo_pipeline.cli.app import main
+
+__all__ = ["main"]

@@ -1,7 +1,6 @@
 """An activation: a snapshot and a delivery, one partition a sync; the job that runs them; its schedule."""
 
-from __future__ import annotations
-
+# Dagster reads the annotations of asset functions as objects, so this module's are no postponed texts.
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar, Self
 
-from dagster import Component, ComponentLoadContext, Definitions
+from dagster import BetaWarning, Component, ComponentLoadContext, Definitions
 from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from dinmo_pipeline.project.load import LoadedProject, load_with_warnings
@@ -35,11 +37,18 @@ class NamedComponent(Component):
 
     def build_defs(self, context: ComponentLoadContext) -> Definitions:
         """The Dagster objects of this definition. DefinitionErrors with every fault of the whole project."""
-        return self.build(_project_of(context))
+        return self.definitions(_project_of(context))
 
-    def build(self, loaded: LoadedProject) -> Definitions:
+    def definitions(self, loaded: LoadedProject) -> Definitions:
         """The Dagster objects of this definition in a valid project."""
-        raise TypeError(f"{type(self).__name__} builds nothing")
+        with warnings.catch_warnings():
+            # An IO manager given to its asset, and code references: what we use of them is pinned by tests.
+            warnings.simplefilter("ignore", BetaWarning)
+            return self.build(loaded)
+
+    @abstractmethod
+    def build(self, loaded: LoadedProject) -> Definitions:
+        """Make the Dagster objects."""
 
 
 def _project_of(context: ComponentLoadContext) -> LoadedProject:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import duckdb
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from dinmo_pipeline.errors import DataError
@@ -26,7 +26,7 @@ _BYTE_ORDER_MARK = "\ufeff"
 # What spreadsheets take for the start of a formula, in full width too, or skip before one.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 # DuckDB's writer prints these as our rules do; a cast before it would only cost time.
-_NATIVE = EXACT_NUMBERS | {"BOOLEAN", "VARCHAR", "UUID", "ENUM", "BIT", "JSON"}
+_NATIVE = (EXACT_NUMBERS - {"DECIMAL BELOW ONE"}) | {"BOOLEAN", "VARCHAR", "UUID", "ENUM", "BIT", "JSON"}
 
 
 def _refuse(message: str) -> PydanticCustomError:
@@ -45,6 +45,22 @@ def _delimiter(text: str) -> str:
     return text
 
 
+def _null_text(text: str, others: ValidationInfo) -> str:
+    if any(character in text for character in (others.data.get("delimiter", ""), '"', "\r", "\n", "\0") if character):
+        raise _refuse(f"{text!r} has a delimiter, quote or line ending in it, and null is never quoted; write another text")
+    return text
+
+
+def _encoding(name: str, others: ValidationInfo) -> str:
+    for option in ("delimiter", "null_text"):
+        try:
+            others.data.get(option, "").encode(_CODECS.get(name, name))
+        except UnicodeEncodeError as error:
+            message = f"{name} has no character {error.object[error.start]!r}, which {option!r} needs; change one of the two"
+            raise _refuse(message) from None
+    return name
+
+
 class CsvFormat(TextFormat):
     """Comma-separated values; null is never quoted, so that it can be told from an empty text and from its own text."""
 
@@ -56,26 +72,18 @@ class CsvFormat(TextFormat):
     quoting: Literal["minimal", "all"] = Field(
         default="minimal", description="minimal: quotes where a value needs them; all: around every value but null."
     )
-    null_text: str = Field(default="", description="What stands for null, without quotes; an equal text is quoted.")
+    null_text: Annotated[str, AfterValidator(_null_text)] = Field(
+        default="", description="What stands for null, without quotes; an equal text is quoted."
+    )
     line_ending: Annotated[Literal["\n", "\r\n"], BeforeValidator(_unescaped)] = Field(
         default="\n", description="What ends each line: `\\n` or `\\r\\n`."
     )
-    encoding: Encoding = Field(default="utf-8", description="The file's encoding; utf-8-bom and utf-16 begin with a byte order mark.")
+    encoding: Annotated[Encoding, AfterValidator(_encoding)] = Field(
+        default="utf-8", description="The file's encoding; utf-8-bom and utf-16 begin with a byte order mark."
+    )
     escape_formulas: bool = Field(
         default=False, description="Whether a text that a spreadsheet would run (=, +, -, @ first) gets a ' before it."
     )
-
-    @model_validator(mode="after")
-    def _check_together(self) -> Self:
-        if any(character in self.null_text for character in (self.delimiter, '"', "\r", "\n", "\0")):
-            raise _refuse(f"null_text: {self.null_text!r} has a delimiter, quote or line ending in it; write another text")
-        for option in ("delimiter", "null_text"):
-            try:
-                getattr(self, option).encode(self.file_encoding)
-            except UnicodeEncodeError as error:
-                character = error.object[error.start]
-                raise _refuse(f"{option}: {character!r} cannot be written in {self.encoding}; write another, or encoding: utf-8") from None
-        return self
 
     @property
     def extension(self) -> str:

@@ -32,6 +32,10 @@ _BLOCK = 1 << 20
 _GZIP_LEVEL = 6
 
 
+# One column, byte by byte. Forcing quotes that are no character spares the writer the search for what would need them.
+_AS_IT_IS = "QUOTE '', ESCAPE '', DELIMITER '', FORCE_QUOTE *"
+
+
 @dataclass(frozen=True)
 class Lines:
     """A text file to be: `query` gives one text column, a line a row, never null.
@@ -46,7 +50,7 @@ class Lines:
     empty: str
     head: str = ""
     tail: str = ""
-    fields: str = "QUOTE '', ESCAPE '', DELIMITER ''"
+    fields: str = _AS_IT_IS
 
 
 class TextFormat(Format):
@@ -93,8 +97,7 @@ class TextFormat(Format):
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, lines: Lines, local_path: Path) -> None:
-    # The CSV writer without quoting writes a single column byte by byte as it is, in parallel. A temporary file of its own
-    # would lose the mode of ours.
+    # The CSV writer is the one that writes text in parallel. A temporary file of its own would lose the mode of ours.
     frame = f"PREFIX {quote_literal(lines.head)}, SUFFIX {quote_literal(lines.tail)}, " if lines.head else ""
     counted = connection.execute(
         f"COPY ({lines.query}) TO {quote_literal(str(local_path))} (FORMAT csv, HEADER false, {lines.fields}, "

@@ -7,7 +7,7 @@ import re
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.duck_types import DuckType
 from dinmo_pipeline.formats.names import clashes
-from dinmo_pipeline.formats.types import PLAIN, plain_text
+from dinmo_pipeline.formats.types import NESTED, PLAIN, plain_text
 from dinmo_pipeline.warehouse.identifiers import quote_literal
 
 REPLACEMENT = "\ufffd"
@@ -20,8 +20,8 @@ _STARTS_WELL = re.compile(f"(?!xml)[{_START}]", re.IGNORECASE)
 
 # https://www.w3.org/TR/xml/#NT-Char, without the surrogates that DuckDB's texts never hold.
 _FORBIDDEN = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x{FFFE}\x{FFFF}]"
-# One look at a text that needs nothing is cheaper than replacing in it; a line ending would be read as a line feed.
-_SPECIAL = r"[&<>\x00-\x08\x0B-\x1F\x{FFFE}\x{FFFF}]"
+_NONCHARACTERS = ("\ufffe", "\uffff")
+# A carriage return as it stands would be read as a line feed.
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 
 
@@ -36,6 +36,9 @@ def needs_nil(column_type: DuckType) -> bool:
     return any(part.kind in ("LIST", "ARRAY", "TUPLE", "UNION") for part in column_type.walk())
 
 
+_TRUE = '"true"'
+
+
 class XmlElements:
     """Makes the SQL of elements; `nil` shows nulls, `replacement` stands for what XML forbids, `zone` is for instants."""
 
@@ -47,9 +50,17 @@ class XmlElements:
         return self._element(name, column_type, value, local=local, nil=self._nil, depth=0)
 
     def _element(self, name: str, column_type: DuckType, value: str, *, nil: bool, depth: int, local: str | None = None) -> str:
-        start, end, null = quote_literal(f"<{name}>"), quote_literal(f"</{name}>"), quote_literal(f'<{name} xsi:nil="true"/>')
-        text = f"{start} || {self._content(column_type, value, local=local, depth=depth)} || {end}"
-        return f"coalesce({text}, {null})" if nil else text
+        start, end = quote_literal(f"<{name}>"), quote_literal(f"</{name}>")
+        content = self._content(column_type, value, local=local, depth=depth)
+        if column_type.kind in NESTED:
+            text = f"{start} || {content} || {end}"
+        elif column_type.kind in PLAIN or column_type.kind == "BLOB":
+            text = f"CASE WHEN {value} IS NOT NULL THEN concat({start}, {content}, {end}) END"
+        else:
+            # NULL is not clean, so it takes the second way and stays NULL.
+            clean, escaped = f"concat({start}, {content}, {end})", f"{start} || {self._escaped(content)} || {end}"
+            text = f"CASE WHEN {_is_clean(content)} THEN {clean} ELSE {escaped} END"
+        return f"coalesce({text}, {quote_literal(f'<{name} xsi:nil={_TRUE}/>')})" if nil else text
 
     def _content(self, column_type: DuckType, value: str, *, local: str | None, depth: int) -> str:
         kind, members = column_type.kind, column_type.members
@@ -80,15 +91,18 @@ class XmlElements:
                 for (name, part), written in zip(members, _member_names(column_type), strict=True)
             ]
             return f"CASE WHEN {value} IS NOT NULL THEN concat('', {', '.join(parts)}) END"
-        text = plain_text(kind, value, self._zone, local)
-        return text if kind in PLAIN or kind == "BLOB" else self._escaped(text)
+        return plain_text(kind, value, self._zone, local)
 
     def _escaped(self, text: str) -> str:
-        escaped = text
         for character, entity in _ENTITIES.items():
-            escaped = f"replace({escaped}, chr({ord(character)}), {quote_literal(entity)})"
-        escaped = f"regexp_replace({escaped}, '{_FORBIDDEN}', {quote_literal(self._replacement)}, 'g')"
-        return f"CASE WHEN regexp_matches({text}, '{_SPECIAL}') THEN {escaped} ELSE {text} END"
+            text = f"replace({text}, chr({ord(character)}), {quote_literal(entity)})"
+        return f"regexp_replace({text}, '{_FORBIDDEN}', {quote_literal(self._replacement)}, 'g')"
+
+
+def _is_clean(text: str) -> str:
+    """SQL for whether a text surely has nothing to escape: JSON leaves it as it is, too, and that is half the price of a pattern."""
+    absent = [f"NOT contains({text}, chr({ord(character)}))" for character in ("&", "<", ">", *_NONCHARACTERS)]
+    return f"strlen(to_json({text})) = strlen({text}) + 2 AND {' AND '.join(absent)}"
 
 
 def _member_names(column_type: DuckType) -> list[str]:

@@ -9,7 +9,7 @@ from dinmo_pipeline.errors import Problem
 from dinmo_pipeline.formats.contract import Format
 from dinmo_pipeline.project.definitions import Definition, Definitions, by_name, read_format
 from dinmo_pipeline.project.fields import ActivationFields, ModelFields, SegmentFields
-from dinmo_pipeline.project.names import NO_EXTENSION, is_dated, template_problems
+from dinmo_pipeline.project.names import MANIFEST_ENDING, NO_EXTENSION, is_dated, template_problems
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, RunType, SyncMode, TableRef
 from dinmo_pipeline.project.targets import Target, shared_files
@@ -153,6 +153,12 @@ def _option_problems(definition: ActivationDefinition) -> Iterator[Problem]:
         yield definition.problem("schedule", "schedule: it is empty; write a cron expression, or leave the field out")
     if definition.fine("max_rows", "max_bytes") and fields.max_rows is not None and fields.max_bytes is not None:
         yield definition.problem("max_bytes", "'max_rows' and 'max_bytes' exclude each other; keep one", at_key=True)
+    if definition.fine("done_file") and fields.done_file is not None:
+        unfit = set(fields.done_file) <= {"."} or any(character == "/" or ord(character) < 32 for character in fields.done_file)
+        if unfit:
+            yield definition.problem(
+                "done_file", f"done_file: {fields.done_file!r} is no name for a file; write .done, or one such as READY"
+            )
     if not definition.fine("file_name", "folder"):
         return
     dated = is_dated(fields.file_name, fields.folder)
@@ -208,6 +214,7 @@ def _target(definition: ActivationDefinition, format_: Format | None, known: _Kn
         return None
     if template_problems(fields.file_name) or template_problems(fields.folder):
         return None
+    done = fields.done_file or ""
     return Target(
         activation=definition.name or "",
         address=storage.fields.address,
@@ -217,6 +224,8 @@ def _target(definition: ActivationDefinition, format_: Format | None, known: _Kn
         format_extension=format_.extension,
         in_three=fields.sync_mode == "difference",
         in_parts=fields.max_rows is not None or fields.max_bytes is not None,
+        endings=(*[MANIFEST_ENDING] * fields.manifest, *[done] * done.startswith(".")),
+        others=(done,) if done and not done.startswith(".") else (),
     )
 
 
@@ -242,6 +251,9 @@ def _spec(fields: ActivationFields, format_: Format, primary_key: tuple[str, ...
         removed_columns=fields.removed_columns,
         max_rows=fields.max_rows,
         max_bytes=fields.max_bytes,
+        manifest=fields.manifest,
+        done_file=fields.done_file,
+        create_folder=fields.create_folder,
         renamed_from=fields.renamed_from,
         description=fields.description,
         owners=tuple(fields.owners),

@@ -165,6 +165,9 @@ def _document(node: Node, name: str, path: Path, problems: list[Problem]) -> Doc
     if not isinstance(node, MappingNode):
         empty = isinstance(node, ScalarNode) and not node.value
         found = "is empty" if empty else "is no mapping"
+        if empty:
+            # What is nothing stands where the next thing begins, which may be past the file's last line.
+            line = max(1, line - 1)
         problems.append(Problem(name, line, f"the document {found}; a definition starts with `type:` and has `attributes:`"))
         return None
     found_here: list[Problem] = []

@@ -56,6 +56,14 @@ def _asset_key(text: str) -> str:
     return _check(text, all(text.split("/")), f"{text!r} is no asset key; write its parts with one / between them")
 
 
+def _different(columns: list[str]) -> list[str]:
+    seen: set[str] = set()
+    for column in columns:
+        _check(column, column.casefold() not in seen, f"{column!r} is repeated; columns that differ by case alone are one")
+        seen.add(column.casefold())
+    return columns
+
+
 def _tags(tags: dict[str, str]) -> dict[str, str]:
     for key, value in tags.items():
         good = bool(_TAG_KEY.fullmatch(key) and _TAG_VALUE.fullmatch(value))
@@ -111,7 +119,7 @@ class ModelFields(Fields):
 
     name: Annotated[Name, Field(description="Small letters, digits and _; unique among models. Queries name it `models.<name>`.")]
     primary_key: Annotated[
-        Annotated[list[Text], TextOrList, Field(min_length=1)],
+        Annotated[list[Text], TextOrList, Field(min_length=1), AfterValidator(_different)],
         Field(description="The columns that tell one row from another, at least one; never null, never twice the same."),
     ]
     sql: Annotated[Text | None, Field(default=None, description="The query itself; this or `sql_file`.")]
@@ -211,6 +219,19 @@ class ActivationFields(Fields):
         Annotated[int, Field(ge=1)] | None,
         Field(default=None, description="The most bytes of one file before compression, 1 or more; parts are numbered from _1."),
     ]
+    manifest: Annotated[
+        bool,
+        Field(default=False, description="Write `<name>.manifest.json` last: the files with rows, bytes and SHA-256, the sync, its base."),
+    ]
+    done_file: Annotated[
+        Text | None,
+        Field(
+            default=None,
+            description="Write an empty file after all others: `.done` ends the name so, a text without a dot in front is the whole name; "
+            "an old one is deleted first. None by default.",
+        ),
+    ]
+    create_folder: Annotated[bool, Field(default=True, description="Whether a missing folder is made; false refuses to deliver then.")]
     removed_columns: Annotated[
         Literal["all", "key"],
         Field(default="all", description="What `_removed` carries: all mapped columns as last delivered, or the key alone."),

@@ -16,6 +16,7 @@ from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.specs import ActivationSpec
 
 NO_EXTENSION = "none"
+MANIFEST_ENDING = ".manifest.json"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _OWN_EXTENSION = re.compile(r"(?<=.)(?:\.[A-Za-z][A-Za-z0-9]{0,7})+$")
@@ -79,6 +80,13 @@ def target_name(spec: ActivationSpec, instant: datetime, *, change: str | None =
     stem, suffix = split_extension(rendered, extension=spec.extension, format_extension=spec.format.extension)
     marks = ["trial"] * trial + [change] * (change is not None) + [str(part)] * (part is not None)
     return "_".join([stem, *map(str, marks)]) + suffix
+
+
+def companion_name(spec: ActivationSpec, instant: datetime, ending: str, *, trial: bool = False) -> str:
+    """The name of a file that goes with those of a sync: `ending` after what stands before their extension."""
+    rendered = render_name(spec.file_name, instant, spec.timezone)
+    stem, _ = split_extension(rendered, extension=spec.extension, format_extension=spec.format.extension)
+    return "_".join([stem, *["trial"] * trial]) + ending
 
 
 def split_extension(rendered: str, *, extension: str | None, format_extension: str) -> tuple[str, str]:

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 _FEW = 12
 
 
-def nearest_hint(found: str, valid: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, else `; valid are a, b`, else nothing: ready to follow the message."""
+def nearest_hint(found: str, valid: Iterable[str], *, prefix: str = "") -> str:
+    """`; did you mean 'x'?`, else `; valid are a, b`, else nothing: ready to follow the message. `prefix` is shown before each name."""
     names = sorted(set(valid))
     by_case = {name.casefold(): name for name in names}
     if match := difflib.get_close_matches(found.casefold(), by_case, n=1, cutoff=0.6):
-        return f"; did you mean {by_case[match[0]]!r}?"
-    return f"; valid are {', '.join(names)}" if 0 < len(names) <= _FEW else ""
+        return f"; did you mean {prefix + by_case[match[0]]!r}?"
+    return f"; valid are {', '.join(prefix + name for name in names)}" if 0 < len(names) <= _FEW else ""

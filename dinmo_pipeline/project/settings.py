@@ -46,6 +46,11 @@ def find_project_root(start: Path) -> Path:
     )
 
 
+def is_dg_project(root: Path) -> bool:
+    """Whether the project says, in `[tool.dg]`, how Dagster's `dg` finds its definitions."""
+    return "dg" in tomllib.loads(_read_pyproject(root)).get("tool", {})
+
+
 def read_settings(root: Path) -> Settings:
     """The settings of the project in `root`; reads `pyproject.toml` and `DINMO_HOME`, changes nothing."""
     text = _read_pyproject(root)

@@ -90,6 +90,9 @@ class ActivationSpec:
     removed_columns: str = "all"
     max_rows: int | None = None
     max_bytes: int | None = None
+    manifest: bool = False
+    done_file: str | None = None
+    create_folder: bool = True
     renamed_from: str | None = None
     description: str | None = None
     owners: tuple[str, ...] = ()

@@ -166,8 +166,10 @@ def _unknown_tables(read: _Read, known: set[TableRef]) -> Iterator[Problem]:
         # A condition's own model is checked, and told of, as the field that it is.
         if found.ref in known or found.ref == read.source.model:
             continue
-        names = [str(ref) for ref in known if ref.kind == found.ref.kind] or [str(ref) for ref in known]
-        yield read.source.problem(found.line, f"there is no table {str(found.ref)!r}{nearest_hint(str(found.ref), names)}")
+        # Names alone are compared: with their kind before them any two would look alike.
+        alike = [ref.name for ref in known if ref.kind == found.ref.kind]
+        hint = nearest_hint(found.ref.name, alike, prefix=f"{found.ref.kind}.") if alike else nearest_hint(str(found.ref), map(str, known))
+        yield read.source.problem(found.line, f"there is no table {str(found.ref)!r}{hint}")
 
 
 def _dependency_order(graph: Mapping[TableRef, tuple[TableRef, ...]]) -> tuple[list[TableRef], list[list[TableRef]]]:

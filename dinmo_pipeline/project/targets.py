@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from dinmo_pipeline.project.names import render_name, split_extension
@@ -18,7 +18,10 @@ _PART = re.compile(r"(.+)_[1-9][0-9]*$")
 
 @dataclass(frozen=True)
 class Target:
-    """What decides the files of one activation. `address` is the storage's; templates are valid."""
+    """What decides the files of one activation. `address` is the storage's; templates are valid.
+
+    `endings` make a file each after what stands before the extension, `others` are whole names.
+    """
 
     activation: str
     address: str
@@ -28,6 +31,8 @@ class Target:
     format_extension: str
     in_three: bool
     in_parts: bool
+    endings: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ def shared_files(targets: Iterable[Target]) -> Iterator[tuple[str, str]]:
     for target in targets:
         files = list(_files(target))
         keys = [file.parts if target.in_parts else file.whole for file in files]
+        keys += [file.whole for file in _companions(target)]
         yield from _clash(target, (owners[key] for key in keys if key in owners))
         owners.update({key: target.activation for key in keys if key not in owners})
         alike += [(target, file) for file in files if file.looks_like_a_part and not target.in_parts]
@@ -85,6 +91,14 @@ def _files(target: Target) -> Iterator[_File]:
     ]
     for mark in [f"_{change}" for change in _CHANGES] if target.in_three else [""]:
         yield _File(places, tuple(stem + mark for stem, _ in names), tuple(suffix for _, suffix in names))
+
+
+def _companions(target: Target) -> Iterator[_File]:
+    (whole, *_) = _files(replace(target, in_three=False))
+    for ending in target.endings:
+        yield _File(whole.places, whole.stems, (ending,) * len(_PROBES))
+    for name in target.others:
+        yield _File(whole.places, (name,) * len(_PROBES), ("",) * len(_PROBES))
 
 
 def _place(address: str, folder: str) -> str:

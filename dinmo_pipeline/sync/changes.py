@@ -121,10 +121,12 @@ def removed_query(comparison: Comparison, current: str, before: Sequence[str]) -
     """The rows of the earlier snapshots that are not in `current`, with the values of the first that has them, in the order of the key."""
     contract = comparison.contract
     columns = removed_columns(comparison)
+    key_types = {tuple(column.type for column in snapshot.contract.key) for snapshot in comparison.gone_since}
     selects = []
     for index, (snapshot, place) in enumerate(zip(comparison.gone_since, before, strict=True)):
         earlier = snapshot.contract
-        order = ", ".join(f"CAST(o.c{number} AS VARCHAR) AS k{number}" for number in range(len(contract.key)))
+        positions = [f"o.c{number}" if len(key_types) == 1 else f"CAST(o.c{number} AS VARCHAR)" for number in range(len(contract.key))]
+        order = ", ".join(f"{position} AS k{number}" for number, position in enumerate(positions))
         joins = f" ANTI JOIN {current} AS n ON {_same_key(contract, earlier)}"
         for first, first_place in zip(comparison.gone_since[:index], before[:index], strict=True):
             joins += f" ANTI JOIN {first_place} AS n ON {_same_key(first.contract, earlier)}"

@@ -15,10 +15,11 @@ from typing import Protocol
 
 from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.storages.publish import Parcel, Publisher
+from dinmo_pipeline.sync.companions import COMPANIONS, write_companion
 from dinmo_pipeline.sync.engine import Engine
 from dinmo_pipeline.sync.entries import Delivered, Entry, Intent, Prepared
-from dinmo_pipeline.sync.export import Export, Put
-from dinmo_pipeline.sync.render import Staged, render_again
+from dinmo_pipeline.sync.export import Change, Export, Put
+from dinmo_pipeline.sync.render import Staged, render_again, staged_again
 
 
 class Recorder(Protocol):
@@ -48,18 +49,19 @@ def deliver_export(
     """Deliver what was rendered. `leftovers` are exports whose temporary files are tidied on the way."""
     began = time.monotonic()
     log.append(Prepared(export.number, export))
-    publisher.make_folder(export.folder)
+    _make_folder(publisher, export)
     if publisher.moves:
         _put_temporary(publisher, staged)
         # Before anything is shown: a process that stalled in its moves finds nothing to move any more.
         notes = (*notes, *_tidy(publisher, export, leftovers))
         with _tidied(publisher, staged):
             log.append(Intent(export.number))
+        _remove(log, publisher, (*export.signals, *export.stale))
         _show(log, publisher, export.puts)
     else:
         log.append(Intent(export.number))
+        _remove(log, publisher, (*export.signals, *export.stale))
         _put_directly(log, publisher, staged)
-    _remove_stale(log, publisher, export)
     outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), notes=tuple(notes))
     log.append(outcome)
     return outcome
@@ -79,23 +81,26 @@ def complete_export(
     began = time.monotonic()
     waiting = {put.path for put in export.puts if publisher.is_waiting(_parcel(put))}
     lost = [put for put in export.puts if put.path not in waiting and not publisher.is_shown(_parcel(put))]
+    _remove(log, publisher, export.stale)
+    if waiting or lost:
+        _remove(log, publisher, export.signals)
+        # A signal looks the same in every sync, so the one that was there may have been an earlier one's.
+        lost += [put for put in export.puts if put.path in export.signals and put.path not in waiting and put not in lost]
     if lost:
-        staged = _render_lost(export, lost, engine, local_folder)
+        staged = _make_again(export, lost, engine, local_folder)
         again = {file.put.path: file.put for file in staged}
-        other = [put.path for put in lost if put.sha256 != again[put.path].sha256]
         changed = "has the same rows as recorded and other bytes: another version of the product made it"
-        notes = (*notes, *(f"{path} {changed}" for path in other))
+        notes = (*notes, *(f"{put.path} {changed}" for put in lost if put.sha256 != again[put.path].sha256))
         export = replace(export, puts=tuple(again.get(put.path, put) for put in export.puts))
         # New temporary names, recorded before they are used: whoever completes the same export at the same time loses here.
         log.append(Prepared(export.number, export))
-        publisher.make_folder(export.folder)
+        _make_folder(publisher, export)
         if publisher.moves:
             _put_temporary(publisher, staged)
             waiting |= again.keys()
         else:
             _put_directly(log, publisher, staged)
     _show(log, publisher, [put for put in export.puts if put.path in waiting])
-    _remove_stale(log, publisher, export)
     notes = (*notes, *_tidy(publisher, export, leftovers))
     outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), rolled_forward=True, notes=tuple(notes))
     log.append(outcome)
@@ -130,13 +135,33 @@ def _tidied(publisher: Publisher, staged: Sequence[Staged]) -> Iterator[None]:
         raise
 
 
-def _render_lost(export: Export, lost: Sequence[Put], engine: Engine, local_folder: Path) -> list[Staged]:
-    with engine.changes(export.comparison, local_folder) as changes:
-        return [render_again(changes, export, put, local_folder / str(index)) for index, put in enumerate(lost)]
+def _make_again(export: Export, lost: Sequence[Put], engine: Engine, local_folder: Path) -> list[Staged]:
+    """The files of `lost`, rendered once more in their order; with the manifest, where it would tell of other bytes than there are now."""
+    made: list[Staged] = []
+    rows_lost = [put for put in lost if put.change not in COMPANIONS]
+    if rows_lost:
+        with engine.changes(export.comparison, local_folder) as changes:
+            made += [render_again(changes, export, put, local_folder / str(index)) for index, put in enumerate(rows_lost)]
+    checksums = {file.put.path: (file.put.bytes, file.put.sha256) for file in made}
+    changed = any((put.bytes, put.sha256) != checksums.get(put.path, (put.bytes, put.sha256)) for put in export.puts)
+    current = replace(export, puts=tuple({file.put.path: file.put for file in made}.get(put.path, put) for put in export.puts))
+    for put in export.puts:
+        if put.change in COMPANIONS and (put in lost or (changed and put.change == Change.MANIFEST)):
+            local_path = local_folder / str(len(made))
+            write_companion(current, put.change, local_path)
+            made.append(staged_again(export, put, local_path))
+    return made
 
 
-def _remove_stale(log: Recorder, publisher: Publisher, export: Export) -> None:
-    for path in export.stale:
+def _make_folder(publisher: Publisher, export: Export) -> None:
+    # Where it must be there already, the put itself says that it is not.
+    if export.create_folder:
+        publisher.make_folder(export.folder)
+
+
+def _remove(log: Recorder, publisher: Publisher, paths: Sequence[str]) -> None:
+    """Before the first file shows: the signal of an earlier sync, and parts that this one has no more of."""
+    for path in paths:
         log.check_unchanged()
         publisher.remove(path)
 

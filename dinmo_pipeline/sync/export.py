@@ -18,13 +18,15 @@ from dinmo_pipeline.sync.contract import Contract
 
 
 class Change(StrEnum):
-    """Which rows a file holds."""
+    """What a file holds: rows of a kind, or what is told about them."""
 
     ALL = "all"
     ADDED = "added"
     CHANGED = "changed"
     UPDATED = "updated"
     REMOVED = "removed"
+    MANIFEST = "manifest"
+    DONE = "done"
 
 
 # One file for each of these; the suffix of its name, where it has one, is the change itself.
@@ -74,7 +76,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Put:
-    """One file: rows `first` to `first + rows` of `change`, as the bytes with this checksum, first here, then there.
+    """One file: rows `first` to `first + rows` of `change`, as the bytes with this checksum, under one path first, then the other.
 
     `series` is the path without a part number: parts of one series replace one another.
     """
@@ -126,6 +128,7 @@ class Export:
     format_options: Mapping[str, Any]
     puts: tuple[Put, ...]
     stale: tuple[str, ...] = ()
+    create_folder: bool = True
 
     @property
     def contract(self) -> Contract:
@@ -136,6 +139,11 @@ class Export:
     def format(self) -> Format:
         """The format of its files."""
         return FORMATS[self.format_options["type"]].model_validate(dict(self.format_options))
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Paths that tell a reader to begin: what lies there goes before anything else is shown."""
+        return tuple(put.path for put in self.puts if put.change == Change.DONE)
 
     @property
     def bytes(self) -> int:

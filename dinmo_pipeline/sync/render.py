@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Export, Put, joine
 # The first part is measured with this many rows; a later one starts from what the last one took.
 _FIRST_GUESS_ROWS = 1000
 _FULL_ENOUGH, _CAUTION = 0.85, 0.97
-_TEMPORARY = ".dinmo-{token}-{index}.part"
+_TEMPORARY = ".dinmo-{token}.part"
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,10 @@ class Layout:
         suffix = change.value if len(FILES_OF_MODE[self.spec.sync_mode]) > 1 else None
         return joined(self.folder, target_name(self.spec, self.instant, change=suffix, part=part, trial=self.trial))
 
+    def companion(self, name: str) -> str:
+        """The path of a file that goes with them."""
+        return joined(self.folder, name)
+
     def series(self) -> tuple[str, ...]:
         """The files that this sync writes, without part numbers."""
         return tuple(self.path(change, None) for change in FILES_OF_MODE[self.spec.sync_mode])
@@ -69,8 +73,7 @@ def key_only(spec: ActivationSpec, change: Change) -> bool:
 
 
 def render_files(changes: Changes, layout: Layout, local_folder: Path, *, limit: int | None = None) -> tuple[Staged, ...]:
-    """Write every file of a sync to `local_folder`, with at most `limit` rows each. Raises what `Changes.write` raises."""
-    token = _token()
+    """Write every file of rows to `local_folder`, with at most `limit` rows each. Raises what `Changes.write` raises."""
     staged: list[Staged] = []
     spec = layout.spec
     for change in FILES_OF_MODE[spec.sync_mode]:
@@ -81,34 +84,28 @@ def render_files(changes: Changes, layout: Layout, local_folder: Path, *, limit:
         for part, (first, count) in enumerate(_windows(changes, rows, total, spec, local_folder), start=1):
             local_path = local_folder / f"{len(staged)}"
             changes.write(spec.format, rows if count == available else rows.window(first, count), local_path)
-            put = Put(
-                change=change,
-                first=first,
-                rows=count,
-                bytes=local_path.stat().st_size,
-                sha256=checksum(local_path),
-                temporary_path=_temporary_path(layout.folder, token, len(staged)),
-                path=layout.path(change, part if layout.in_parts else None),
-                series=layout.path(change, None),
-            )
-            staged.append(Staged(put, local_path))
+            path, series = layout.path(change, part if layout.in_parts else None), layout.path(change, None)
+            staged.append(staged_file(layout.folder, local_path, change=change, first=first, rows=count, path=path, series=series))
     return tuple(staged)
+
+
+def staged_file(folder: str, local_path: Path, *, change: Change, path: str, series: str, first: int = 0, rows: int = 0) -> Staged:
+    """The put of a local file that was just written, under a temporary name that nothing else has."""
+    size = local_path.stat().st_size
+    temporary_path = joined(folder, _TEMPORARY.format(token=secrets.token_hex(8)))
+    return Staged(Put(change, first, rows, size, checksum(local_path), temporary_path, path, series), local_path)
 
 
 def render_again(changes: Changes, export: Export, put: Put, local_path: Path) -> Staged:
     """Write one file of a recorded export once more: under a new temporary name, and in other bytes if another version made them."""
     rows = changes.rows(put.change, export.timezone, key_only=put.change == Change.REMOVED and export.removed_key_only)
     changes.write(export.format, rows.window(put.first, put.rows), local_path)
-    temporary_path = _temporary_path(export.folder, _token(), 0)
-    return Staged(replace(put, bytes=local_path.stat().st_size, sha256=checksum(local_path), temporary_path=temporary_path), local_path)
+    return staged_again(export, put, local_path)
 
 
-def _token() -> str:
-    return secrets.token_hex(6)
-
-
-def _temporary_path(folder: str, token: str, index: int) -> str:
-    return joined(folder, _TEMPORARY.format(token=token, index=index))
+def staged_again(export: Export, put: Put, local_path: Path) -> Staged:
+    """The put of a recorded export whose local file was just written again."""
+    return staged_file(export.folder, local_path, change=put.change, path=put.path, series=put.series, first=put.first, rows=put.rows)
 
 
 def checksum(local_path: Path) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dinmo_pipeline.errors import SyncRefused
 from dinmo_pipeline.project.specs import ActivationSpec, SyncMode
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.publish import Publisher
+from dinmo_pipeline.sync.companions import COMPANIONS, render_companions
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.decide import Delta, Full, Refuse, RollForward, decide, find_base
 from dinmo_pipeline.sync.engine import Changes, Engine, Source
@@ -104,7 +105,7 @@ class Workshop:
             if isinstance(plan, RollForward):
                 return plan
             if sync.snapshot is not None:
-                check_still_promised(self.spec, self.destination, contract)
+                check_still_promised(self.spec, self.destination, self.project_root, contract)
                 changes = opened.enter_context(self.engine.changes(plan.comparison, local_folder))
             else:
                 changes = source.changes(plan.comparison)
@@ -122,11 +123,13 @@ class Workshop:
             if findings and target.recorded and not sync.approved:
                 return Held(findings)
             staged = render_files(changes, layout, local_folder, limit=target.limit)
-            samples = self._samples(changes, plan.comparison)
-            return Ready(self._export(state, sync, plan, changes, layout, target, staged), staged, findings, samples)
+            export = self._export(state, sync, plan, changes, layout, target, staged)
+            companions = render_companions(export, layout, local_folder)
+            export = replace(export, puts=(*export.puts, *(file.put for file in companions)))
+            return Ready(export, (*staged, *companions), findings, self._samples(changes, plan.comparison))
 
     def _checked_contract(self, source: Source) -> Contract:
-        contract = contract_of(self.spec, self.destination, source.columns)
+        contract = contract_of(self.spec, self.destination, self.project_root, source.columns)
         source.check_key(contract)
         return contract
 
@@ -134,7 +137,7 @@ class Workshop:
         newest = state.newest
         if self.spec.if_missing != "full" or newest is None or newest.export is None:
             return False
-        return any(not publisher.exists(put.path) for put in newest.export.puts)
+        return any(not publisher.exists(put.path) for put in newest.export.puts if put.change not in COMPANIONS)
 
     def _plan(self, state: State, sync: SyncRecord, files_missing: bool, contract: Contract) -> _Plan | RollForward:
         match decide(state, sync, contract, files_missing=files_missing):
@@ -172,6 +175,7 @@ class Workshop:
             puts=tuple(file.put for file in staged),
             # Parts that an earlier sync wrote under the same name, and this one has no more of.
             stale=tuple(sorted(path for path, its_series in shown.items() if its_series in series and path not in paths)),
+            create_folder=spec.create_folder,
         )
 
     def _samples(self, changes: Changes, comparison: Comparison) -> tuple[Sample, ...]:

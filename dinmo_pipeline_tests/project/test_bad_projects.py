@@ -94,7 +94,7 @@ ACTIVATIONS = {
     ),
     "neither model nor segment": (
         activation("description: x", without=("model",)),
-        ["1: Activation export: it needs 'model' or 'segment': what is delivered"],
+        ["2: Activation export: it needs 'model' or 'segment': what is delivered"],
     ),
     "a faulty field hides no other fault": (
         activation("foldr: x\nrun_type: [full]\ndestination: nowhere\nfile_name: a/b"),
@@ -218,6 +218,36 @@ ACTIVATIONS = {
             "6: Activation export: format.quoting: unknown value 'none'; valid are all, minimal",
         ],
     ),
+    "options of CSV that cannot be": (
+        activation("format:\n  type: csv\n  delimiter: ;;\n  header: 1\n  line_ending: cr\n  encoding: utf8"),
+        [
+            "5: Activation export: format.delimiter: ';;' is no delimiter; write one character, or \\t for a tab",
+            "6: Activation export: format.header: expected true or false, found '1'",
+            r"7: Activation export: format.line_ending: unknown value 'cr'; valid are \n, \r\n",
+            "8: Activation export: format.encoding: unknown value 'utf8'; did you mean 'utf-8'?",
+        ],
+    ),
+    "options of CSV that do not go together": (
+        activation("format:\n  type: csv\n  delimiter: →\n  null_text: a→b\n  encoding: latin-1"),
+        [
+            "6: Activation export: format.null_text: 'a→b' has a delimiter, quote or line ending in it, and null is never quoted; "
+            "write another text",
+            "7: Activation export: format.encoding: latin-1 has no character '→', which 'delimiter' needs; change one of the two",
+        ],
+    ),
+    "names that XML does not have": (
+        activation("format:\n  type: xml\n  root: my rows\nmapping: {id: full name, name: full_name}"),
+        [
+            "5: Activation export: format.root: 'my rows' is no name for an XML element; write 'my_rows'",
+        ],
+    ),
+    "names that become one in XML": (
+        activation("format: xml\nmapping: {id: full name, name: full_name}"),
+        [
+            "4: Activation export: mapping: the names 'full name' and 'full_name' become one XML element, <full_name>: "
+            "give them different names"
+        ],
+    ),
     "owner that Dagster would refuse": (
         activation("owners: [somebody]"),
         ["3: Activation export: owners.0: 'somebody' is no owner; write an e-mail address or team:name"],
@@ -243,7 +273,7 @@ def test_bad_activation_is_told_with_its_line(case: str, write_project: WritePro
 
 
 TABLES = {
-    "neither sql nor sql_file": (model("primary_key: id"), ["a/defs.yaml:1: Model orders: it needs 'sql' or 'sql_file'"]),
+    "neither sql nor sql_file": (model("primary_key: id"), ["a/defs.yaml:2: Model orders: it needs 'sql' or 'sql_file'"]),
     "sql and sql_file": (
         model("primary_key: id\nsql: SELECT 1\nsql_file: x.sql"),
         ["a/defs.yaml:6: Model orders: 'sql' and 'sql_file' exclude each other; keep one"],
@@ -254,7 +284,7 @@ TABLES = {
     ),
     "sql_file that does not parse": (
         model("primary_key: id\nsql_file: orders.sql"),
-        ['a/orders.sql:3: Model orders: sql_file: syntax error at or near "ORDR"'],
+        ['a/orders.sql:3: Model orders: sql_file: syntax error at or near "BY"'],
     ),
     "block of sql that does not parse": (
         model("primary_key: id\nsql: |\n  SELECT 1\n  FORM x y z"),
@@ -262,11 +292,12 @@ TABLES = {
     ),
     "sql on one line that does not parse": (
         model('primary_key: id\nsql: "SELECT * FROM"'),
-        ["a/defs.yaml:5: Model orders: sql: syntax error at end of input"],
+        ['a/defs.yaml:5: Model orders: sql: syntax error at or near "FROM"'],
     ),
     "table that is none": (
         model(
-            "primary_key: id\nsql: |\n  SELECT *\n  FROM models.customers\n  JOIN models.customer USING (id)\n  JOIN segments.nobody USING (id)"
+            "primary_key: id\nsql: |\n  SELECT *\n  FROM models.customers\n"
+            "  JOIN models.customer USING (id)\n  JOIN segments.nobody USING (id)"
         ),
         [
             "a/defs.yaml:8: Model orders: sql: there is no table 'models.customer'; did you mean 'models.customers'?",
@@ -350,7 +381,7 @@ FILES = {
     "the same name twice": (
         {"defs/a/defs.yaml": activation(), "defs/b/defs.yaml": "# the other\n" + activation("file_name: other")},
         [
-            "defs/b/defs.yaml:5: Activation export: the name is taken by another activation, in defs/a/defs.yaml:3; "
+            "defs/b/defs.yaml:5: Activation export: the name is taken by another activation, in defs/a/defs.yaml:4; "
             "give this one a name of its own"
         ],
     ),
@@ -419,7 +450,8 @@ FILES = {
     "renamed from one that still exists": (
         {"defs/a/defs.yaml": activation(), "defs/b/defs.yaml": activation("name: second\nfile_name: s\nrenamed_from: export")},
         [
-            "defs/b/defs.yaml:5: Activation second: renamed_from: activation 'export' still exists, in defs/a/defs.yaml; remove it, or this option"
+            "defs/b/defs.yaml:5: Activation second: renamed_from: activation 'export' still exists, in defs/a/defs.yaml; "
+            "remove it, or this option"
         ],
     ),
     "two that say they were one": (

@@ -152,9 +152,12 @@ class MemoryStorage(Storage):
             self._place.shown.append((remote_path, content))
         self._fuse.burn(f"after {kind}")
 
-    def size(self, remote_path: str) -> int | None:
+    def stat(self, remote_path: str) -> RemoteFile | None:
         content = self._place.files.get(remote_path)
-        return None if content is None else len(content)
+        return None if content is None else RemoteFile(remote_path.rpartition("/")[2], len(content))
+
+    def read(self, remote_path: str, local_path: Path) -> None:
+        local_path.write_bytes(self._place.files[remote_path])
 
     def matches(self, remote_path: str, size: int, sha256: str) -> bool:
         content = self._place.files.get(remote_path)
@@ -264,7 +267,8 @@ class DictChanges:
         assert isinstance(rows, DictRows)
         self._engine.fuse.burn("before write")
         names = [column.name for column in rows.columns]
-        file = {"change": rows.change, "of": rows.current, "key": rows.key, "names": names, "rows": rows.data}
+        # Files of no rows have the same bytes in every sync, as real ones have.
+        file = {"change": rows.change, "of": rows.current and (rows.current if rows.data else ""), "key": rows.key, "names": names, "rows": rows.data}
         local_path.write_text(json.dumps(file), encoding="utf-8")
 
     def sample(self, rows: Rows, limit: int) -> tuple[tuple[str | None, ...], ...]:
@@ -495,6 +499,8 @@ class Consumer:
         for _, content in self.place.shown[self.read :]:
             file = json.loads(content)
             of = file["of"]
+            if of == "":
+                continue
             if of is None:
                 # A file of full_only takes the place of all there was; no delta can be applied to that.
                 self.copy, self.inserted = {(): {}}, {}

@@ -317,8 +317,8 @@ class Histories(RuleBasedStateMachine):
         consumer.apply(self.starts_anew)
         if sync.snapshot is None:
             return
-        if export.base is None and not export.puts:
-            # No file tells that all is new where there are no rows and empty files are skipped.
+        if export.base is None and not any(put.rows for put in export.puts):
+            # No row tells that all is new where there is none.
             consumer.copy, consumer.inserted = {}, {}
         contract = export.contract
         table = {

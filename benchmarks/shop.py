@@ -1,0 +1,95 @@
+"""A project with one table of customers, seeded, and one activation for each line that is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from dinmo_pipeline.project.load import load_project
+from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.warehouse.connections import open_warehouse
+from dinmo_pipeline.warehouse.tables import refresh_table
+
+FORMATS = ("csv", "ndjson", "parquet", "json", "xml")
+_COLUMNS = "id, name, email, phone, city, score, lifetime_value, orders, last_order_at, is_active"
+
+_STORAGE_AND_MODEL = """\
+type: dinmo_pipeline.LocalFolder
+attributes: {name: out, path: out}
+---
+type: dinmo_pipeline.Model
+attributes: {name: customers, primary_key: [id], sql: "SELECT * FROM read_parquet('customers.parquet')"}
+"""
+_ACTIVATION = """\
+---
+type: dinmo_pipeline.Activation
+attributes:
+  {{name: {name}, model: customers, destination: out, file_name: {name}, format: {format}, run_type: {run_type}, sync_mode: {mode},
+   mapping: [{columns}]}}
+"""
+
+_ROWS = """\
+SELECT
+    i AS id,
+    'Customer ' || i AS name,
+    'customer.' || i || '@example.com' AS email,
+    '+33 6 ' || (10000000 + hash(i) % 90000000) AS phone,
+    ['Paris', 'Lyon', 'Nantes', 'Lille', 'Nice', 'Brest'][1 + (hash(i, 1) % 6)::INTEGER] AS city,
+    (hash(i, 2) % 10000) / 100.0::DOUBLE AS score,
+    ((hash(i, 3) % 1000000) / 100)::DECIMAL(12, 2) AS lifetime_value,
+    (hash(i, 4) % 60)::INTEGER + {added_orders} AS orders,
+    TIMESTAMP '2024-01-01' + to_seconds((hash(i, 5) % 31536000)::BIGINT) AS last_order_at,
+    hash(i, 6) % 3 > 0 AS is_active
+FROM range({rows}) AS t(i)
+"""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The project in `root`, with its table refreshed."""
+
+    root: Path
+    rows: int
+
+    @classmethod
+    def make(cls, root: Path, rows: int) -> Shop:
+        """Write the definitions and the data, and refresh the table."""
+        activations = [(name, name, "full_only", "snapshot") for name in FORMATS] + [("delta", "csv", "full_then_delta", "upsert")]
+        text = _STORAGE_AND_MODEL + "".join(
+            _ACTIVATION.format(name=name, format=format_, run_type=run_type, mode=mode, columns=_COLUMNS)
+            for name, format_, run_type, mode in activations
+        )
+        (root / "defs").mkdir(parents=True)
+        (root / "pyproject.toml").write_text("[tool.dinmo]\n", encoding="utf-8")
+        (root / "defs" / "defs.yaml").write_text(text, encoding="utf-8")
+        shop = cls(root, rows)
+        shop.change(every=None)
+        return shop
+
+    @property
+    def project(self) -> Project:
+        """The definitions."""
+        return load_project(self.root)
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file."""
+        return self.project.home / "warehouse.duckdb"
+
+    def syncs(self, activation: str) -> Syncs:
+        """The syncs of one activation."""
+        project = self.project
+        return Syncs(project, project.activations[activation])
+
+    def change(self, *, every: int | None) -> None:
+        """Write the data anew, with one order more for each `every`-th customer, and refresh the table."""
+        added = f"CASE WHEN i % {every} = 0 THEN 1 ELSE 0 END" if every is not None else "0"
+        with duckdb.connect() as connection:
+            connection.execute(f"COPY ({_ROWS.format(rows=self.rows, added_orders=added)}) TO '{self.root / 'customers.parquet'}'")
+        project = self.project
+        with open_warehouse(self.warehouse, root=project.root, timezone=project.timezone) as connection:
+            for table in project.tables.values():
+                refresh_table(connection, table)

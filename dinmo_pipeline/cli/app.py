@@ -1,0 +1,228 @@
+"""The commands: each reads the project, calls the function that does the work, and shows what came of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from dinmo_pipeline.cli import showing
+from dinmo_pipeline.cli.health import health_of
+from dinmo_pipeline.cli.template import make_project
+from dinmo_pipeline.errors import CallError, DefinitionErrors, DinmoError
+from dinmo_pipeline.project.load import load_project, load_with_warnings
+from dinmo_pipeline.project.nearest import nearest_hint
+from dinmo_pipeline.project.settings import find_project_root
+from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
+from dinmo_pipeline.storages.checkup import check_storage
+from dinmo_pipeline.sync.labels import label_of_instant
+from dinmo_pipeline.sync.redirect import target_elsewhere
+from dinmo_pipeline.sync.steps import Target
+from dinmo_pipeline.sync.syncs import Syncs
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tables in, files out.")
+
+_FAILED, _WRONG = 1, 2
+
+ProjectOption = Annotated[Path, typer.Option("--project", metavar="DIR", help="The project's folder, or one inside it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="An activation.")]
+Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+HERE = Path()
+
+
+def main() -> NoReturn:
+    """Run the command line: 0 fine, 1 the work failed, 2 the definitions or the call are wrong."""
+    try:
+        app()
+    except (DefinitionErrors, CallError) as error:
+        showing.complain(str(error))
+        sys.exit(_WRONG)
+    except DinmoError as error:
+        showing.complain(str(error))
+        sys.exit(_FAILED)
+    sys.exit(0)
+
+
+@app.command()
+def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is new or empty.")]) -> None:
+    """Make a project that works at once."""
+    files = make_project(directory)
+    showing.say(f"made {directory}: {', '.join(files)}")
+    showing.say(f"next: cd {directory} && dinmo check && dinmo sync --all")
+
+
+@app.command()
+def check(project: ProjectOption = HERE) -> None:
+    """Find every mistake in the definitions, with file and line, and warn of what may surprise."""
+    loaded = load_with_warnings(find_project_root(project))
+    for warning in loaded.warnings:
+        showing.warn(str(warning))
+    showing.show_checked(loaded.project, len(loaded.warnings))
+
+
+@app.command()
+def sync(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="Activations.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every activation.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Send every row, and make this the base.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Send N rows a file, as NAME_trial; moves no base.")] = None,
+    to: Annotated[str | None, typer.Option(metavar="STORAGE", help="Send it to another storage; moves no base.")] = None,
+    at: Annotated[str | None, typer.Option(metavar="INSTANT", help="The instant in file names, such as 2025-04-14T07:00:00+02:00.")] = None,
+    project: ProjectOption = HERE,
+) -> None:
+    """Refresh what activations need, find what changed, and deliver it."""
+    loaded = load_project(find_project_root(project))
+    specs = _chosen(loaded, names or [], everything=everything)
+    instant = _instant(at, loaded) or datetime.now(UTC)
+    if dry_run or limit is not None or to is not None:
+        _rehearse(loaded, specs, instant, full=full, send=not dry_run, limit=limit, to=to)
+        return
+    from dinmo_pipeline.cli.running import Runner
+
+    if full and (unfit := [spec.name for spec in specs if spec.run_type == RunType.FULL_ONLY]) and not everything:
+        showing.warn(f"{', '.join(unfit)}: full_only sends every row anyway")
+    with Runner(loaded) as runner:
+        outcomes = showing.follow((spec.name for spec in specs), lambda name: runner.sync(name, label_of_instant(instant), full=full))
+    showing.show_outcomes(outcomes)
+    if any(outcome.problem is not None for outcome in outcomes):
+        raise typer.Exit(_FAILED)
+
+
+@app.command()
+def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
+    """One line an activation: last delivery, next one due, health, what to do. Ends with 1 when one needs somebody."""
+    loaded = load_project(find_project_root(project))
+    lines = [health_of(spec, Syncs(loaded, spec).state(), now=datetime.now(UTC)) for spec in loaded.activations.values()]
+    showing.show_status(lines, as_json=as_json)
+    if any(line.needs_somebody for line in lines):
+        raise typer.Exit(_FAILED)
+
+
+@app.command()
+def history(name: Name, as_json: Json = False, project: ProjectOption = HERE) -> None:
+    """Every sync of an activation, oldest first."""
+    loaded = load_project(find_project_root(project))
+    spec = _activation(loaded, name)
+    showing.show_history(spec, Syncs(loaded, spec).state(), as_json=as_json)
+
+
+@app.command()
+def approve(name: Name, project: ProjectOption = HERE) -> None:
+    """Deliver the very rows of the newest sync that a guard stopped."""
+    from dinmo_pipeline.cli.running import Runner
+
+    loaded = load_project(find_project_root(project))
+    approved = Syncs(loaded, _activation(loaded, name)).approve()
+    for finding in approved.findings:
+        showing.say(f"approved: {finding.message}")
+    with Runner(loaded) as runner:
+        outcomes = showing.follow([name], lambda one: runner.deliver(one, approved.label))
+    showing.show_outcomes(outcomes)
+    if any(outcome.problem is not None for outcome in outcomes):
+        raise typer.Exit(_FAILED)
+
+
+@app.command()
+def baseline(name: Name, project: ProjectOption = HERE) -> None:
+    """Take today's rows as delivered already, so that only later changes are sent."""
+    loaded = load_project(find_project_root(project))
+    spec = _activation(loaded, name)
+    _refresh(loaded, [spec])
+    now = datetime.now(UTC)
+    taken = Syncs(loaded, spec).baseline(label_of_instant(now), now=now)
+    assert taken.snapshot is not None, "a baseline is a snapshot"
+    showing.say(
+        f"{name}: {taken.snapshot.rows:,} rows count as delivered (sync {taken.number}); the next sync sends what changes from now on"
+    )
+
+
+@app.command("test")
+def try_storage(
+    storage: Annotated[str, typer.Argument(metavar="STORAGE", help="A storage.")],
+    folder: Annotated[str, typer.Option(metavar="FOLDER", help="The folder to try.")] = ".",
+    project: ProjectOption = HERE,
+) -> None:
+    """Try a storage: connect, write, rename, read back, delete."""
+    root = find_project_root(project)
+    loaded = load_project(root)
+    if storage not in loaded.storages:
+        raise CallError(f"there is no storage {storage!r}{nearest_hint(storage, loaded.storages)}")
+    spec = loaded.storages[storage]
+    if (unfit := spec.folder_problem(folder)) is not None:
+        raise CallError(f"--folder: {unfit}")
+    steps = [showing.show_step(step) for step in check_storage(spec, root, folder=folder)]
+    if any(step.problem is not None for step in steps):
+        raise typer.Exit(_FAILED)
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(help="The port of the UI.")] = 3000,
+    host: Annotated[str, typer.Option(help="The address that the UI listens on.")] = "127.0.0.1",
+    project: ProjectOption = HERE,
+) -> None:
+    """Open the project in the Dagster UI, with its daemon for schedules."""
+    from dinmo_pipeline.cli.running import dagster_home, loads_itself
+
+    root = find_project_root(project)
+    loaded = load_project(root)
+    command = [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
+    if not loads_itself(root):
+        command += ["--module-name", "dinmo_pipeline.definitions"]
+    showing.say(f"the Dagster UI opens at http://{host}:{port} (Ctrl-C ends it)")
+    done = subprocess.run(command, cwd=root, env={**os.environ, "DAGSTER_HOME": str(dagster_home(loaded))}, check=False)
+    raise typer.Exit(_FAILED if done.returncode else 0)
+
+
+def _chosen(loaded: Project, names: list[str], *, everything: bool) -> list[ActivationSpec]:
+    if everything == bool(names):
+        raise CallError("name the activations to sync, or say --all" if not names else "name activations or say --all, not both")
+    return list(loaded.activations.values()) if everything else [_activation(loaded, name) for name in dict.fromkeys(names)]
+
+
+def _activation(loaded: Project, name: str) -> ActivationSpec:
+    if name not in loaded.activations:
+        raise CallError(f"there is no activation {name!r}{nearest_hint(name, loaded.activations)}")
+    return loaded.activations[name]
+
+
+def _instant(text: str | None, loaded: Project) -> datetime | None:
+    from zoneinfo import ZoneInfo
+
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise CallError(f"--at: {text!r} is no instant; write it as in 2025-04-14T07:00:00+02:00") from None
+    return instant if instant.tzinfo is not None else instant.replace(tzinfo=ZoneInfo(loaded.timezone))
+
+
+def _rehearse(
+    loaded: Project, specs: list[ActivationSpec], instant: datetime, *, full: bool, send: bool, limit: int | None, to: str | None
+) -> None:
+    targets = []
+    for spec in specs:
+        own = Target(loaded.storages[spec.destination], recorded=False, limit=limit)
+        targets.append(own if to is None else target_elsewhere(loaded, spec, to, asked_by="--to", limit=limit))
+    _refresh(loaded, specs)
+    for spec, target in zip(specs, targets, strict=True):
+        rehearsal = Syncs(loaded, spec).rehearse(instant=instant, target=target, send=send, full=full)
+        showing.show_rehearsal(spec, rehearsal, sent_to=target.storage.name if send else None)
+
+
+def _refresh(loaded: Project, specs: list[ActivationSpec]) -> None:
+    from dinmo_pipeline.warehouse.connections import open_warehouse
+    from dinmo_pipeline.warehouse.tables import refresh_table
+
+    wanted = {table.ref for spec in specs for table in loaded.tables_for(spec.source)}
+    for ref, table in loaded.tables.items():
+        if ref in wanted:
+            with open_warehouse(loaded.home / "warehouse.duckdb", root=loaded.root, timezone=loaded.timezone) as connection:
+                refresh_table(connection, table)

@@ -1,0 +1,72 @@
+"""How an activation is: what its log and its schedule say, in one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from dinmo_pipeline.project.cron import schedule_ticks
+from dinmo_pipeline.project.specs import ActivationSpec
+from dinmo_pipeline.sync.state import State
+
+# A leap day's schedule comes within this many days.
+_DAYS_AHEAD = 4 * 366
+
+
+@dataclass(frozen=True)
+class Health:
+    """One activation: its newest delivery, when it is due, how it is and what to do; `ok` and `new` need nobody."""
+
+    activation: str
+    last_sync: int | None
+    last_delivered: datetime | None
+    rows: int | None
+    next_due: datetime | None
+    health: str
+    advice: str
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Whether a person has to do something."""
+        return self.health not in ("ok", "new")
+
+
+def health_of(spec: ActivationSpec, state: State, *, now: datetime) -> Health:
+    """The health of an activation at `now` (with a zone)."""
+    newest = state.newest
+    health, advice = _judge(spec, state)
+    return Health(
+        activation=spec.name,
+        last_sync=newest.number if newest else None,
+        last_delivered=newest.delivered_at if newest else None,
+        rows=state.last_delivery.rows if state.last_delivery else None,
+        next_due=next_due(spec, now),
+        health=health,
+        advice=advice,
+    )
+
+
+def next_due(spec: ActivationSpec, now: datetime) -> datetime | None:
+    """The next tick of the activation's schedule, or None where it has none."""
+    if not spec.schedules:
+        return None
+    zone = ZoneInfo(spec.timezone)
+    local = now.astimezone(zone)
+    ticks = schedule_ticks(spec.schedules, start=local, days=_DAYS_AHEAD)
+    return next((tick for tick in ticks if tick.timestamp() > now.timestamp()), None)
+
+
+def _judge(spec: ActivationSpec, state: State) -> tuple[str, str]:
+    newest = state.newest.number if state.newest else 0
+    latest = max(state.syncs, default=0)
+    if (waiting := state.waiting) is not None:
+        reason = "; ".join(finding.message for finding in waiting.findings)
+        return "blocked", f"{reason}: `dinmo approve {spec.name}`, or mend the source and sync again"
+    if (interrupted := state.open_intent) is not None:
+        return "half delivered", f"sync {interrupted.number} was interrupted: `dinmo sync {spec.name}` completes it"
+    if latest > newest:
+        return "failed", f"sync {latest} was started and not delivered: `dinmo sync {spec.name}` tells why"
+    if newest == 0:
+        return "new", f"never delivered: `dinmo sync {spec.name}`"
+    return "ok", ""

@@ -1,0 +1,249 @@
+"""What people see: tables and progress on a terminal, plain lines in a pipe, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from dinmo_pipeline.cli.health import Health
+from dinmo_pipeline.cli.outcome import Outcome
+from dinmo_pipeline.project.specs import ActivationSpec, Project
+from dinmo_pipeline.storages.checkup import Step
+from dinmo_pipeline.sync.state import State, SyncRecord
+from dinmo_pipeline.sync.syncs import Rehearsal
+
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """A line of the result."""
+    _out.print(Text(text))
+
+
+def warn(text: str) -> None:
+    """A line about something that may surprise, beside the result."""
+    _err.print(Text(f"warning: {text}", style="yellow"))
+
+
+def complain(text: str) -> None:
+    """Why the command failed."""
+    _err.print(Text(text, style="red"))
+
+
+def follow(names: Iterable[str], work: Callable[[str], Outcome]) -> list[Outcome]:
+    """Do the work for each name, one after the other, and show how far it is; in a pipe, a line for each problem as it comes."""
+    listed = list(names)
+    outcomes = []
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal) as progress:
+        task = progress.add_task("", total=len(listed))
+        for name in listed:
+            progress.update(task, description=name)
+            outcome = work(name)
+            outcomes.append(outcome)
+            progress.advance(task)
+            if outcome.problem is not None:
+                progress.console.print(Text(f"{name}: {outcome.problem}", style="red"))
+    return outcomes
+
+
+def show_checked(project: Project, warnings: int) -> None:
+    """What a project without mistakes holds."""
+    models = sum(ref.kind == "models" for ref in project.tables)
+    counts = {
+        "model": models,
+        "segment": len(project.tables) - models,
+        "storage": len(project.storages),
+        "activation": len(project.activations),
+    }
+    listed = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())
+    say(f"{listed}: no errors, {warnings} warning{'' if warnings == 1 else 's'}")
+
+
+def show_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """What was delivered, a line an activation."""
+    delivered = [outcome for outcome in outcomes if outcome.delivered]
+    if delivered:
+        rows = [
+            (
+                outcome.activation,
+                str(outcome.delivered["sync"]),
+                *(_count(outcome.delivered.get(name)) for name in ("rows", "added", "updated", "removed", "rows sent", "files", "bytes")),
+                str(outcome.delivered["kind"]) + (f" → {to}" if (to := outcome.delivered.get("redirected to")) else ""),
+            )
+            for outcome in delivered
+        ]
+        _table(("activation", "sync", "rows", "added", "updated", "removed", "sent", "files", "bytes", "what"), rows, texts={0, 9})
+    for outcome in outcomes:
+        for note in outcome.notes:
+            warn(f"{outcome.activation}: {note}")
+
+
+def show_status(lines: Sequence[Health], *, as_json: bool) -> None:
+    """One line an activation."""
+    if as_json:
+        _json(
+            [
+                {
+                    "activation": line.activation,
+                    "health": line.health,
+                    "last_sync": line.last_sync,
+                    "last_delivered": _iso(line.last_delivered),
+                    "rows": line.rows,
+                    "next_due": _iso(line.next_due),
+                    "advice": line.advice,
+                }
+                for line in lines
+            ]
+        )
+        return
+    rows = [
+        (line.activation, line.health, _when(line.last_delivered), _count(line.rows), _when(line.next_due), line.advice) for line in lines
+    ]
+    _table(("activation", "health", "last delivered", "rows", "next due", "what to do"), rows, texts={0, 1, 2, 4, 5})
+
+
+def show_history(spec: ActivationSpec, state: State, *, as_json: bool) -> None:
+    """Every sync, oldest first."""
+    syncs = [history_entry(sync, state) for _, sync in sorted(state.syncs.items())]
+    if as_json:
+        _json(syncs)
+        return
+    if not syncs:
+        say(f"{spec.name} has never been synced: `dinmo sync {spec.name}`")
+        return
+    rows = [
+        (
+            str(sync["sync"]),
+            sync["instant"],
+            sync["state"],
+            "-" if sync["base"] is None else str(sync["base"]),
+            *(_count(sync[name]) for name in ("rows", "added", "updated", "removed")),
+            str(len(sync["files"])),
+            _count(sync["bytes"]),
+            sync["reason"],
+        )
+        for sync in syncs
+    ]
+    columns = ("sync", "instant", "state", "base", "rows", "added", "updated", "removed", "files", "bytes", "why")
+    _table(columns, rows, texts={1, 2, 10})
+
+
+def history_entry(sync: SyncRecord, state: State) -> dict[str, Any]:
+    """A sync as programs get it; `base` is the number of the sync that it was compared with, null when it sent every row."""
+    export, delivery = sync.export, sync.delivery
+    reasons = "; ".join(finding.message for finding in sync.findings)
+    counts = export.counts if export is not None else None
+    return {
+        "sync": sync.number,
+        "label": sync.label,
+        "instant": sync.instant.isoformat(),
+        "state": state_word(sync, state),
+        "reason": reasons or (export.reason if export is not None else ""),
+        "full": sync.full,
+        "base": export.base if export is not None else None,
+        "rows": counts.rows if counts is not None else sync.snapshot.rows if sync.snapshot is not None else None,
+        "added": counts.added if counts is not None else None,
+        "updated": counts.updated if counts is not None else None,
+        "removed": counts.removed if counts is not None else None,
+        "files": [
+            {"path": put.path, "change": put.change.value, "rows": put.rows, "bytes": put.bytes, "sha256": put.sha256}
+            for put in (export.puts if export is not None else ())
+        ],
+        "bytes": export.bytes if export is not None else None,
+        "delivered_at": _iso(sync.delivered_at),
+        "seconds": delivery.seconds if delivery is not None else None,
+        "notes": list(delivery.notes) if delivery is not None else [],
+    }
+
+
+def state_word(sync: SyncRecord, state: State) -> str:
+    """Where a sync stands, in a word or two."""
+    if sync.is_baseline:
+        return "baseline"
+    if sync.delivery is not None:
+        return "completed later" if sync.delivery.rolled_forward else "delivered"
+    if state.open_intent is not None and state.open_intent.number == sync.number:
+        return "half delivered"
+    if state.newest is not None and state.newest.number > sync.number:
+        return "superseded"
+    return "blocked" if sync.findings and not sync.approved else "not delivered"
+
+
+def show_step(step: Step) -> Step:
+    """One step of trying a storage, as it ends."""
+    mark, style = ("✓", "green") if step.problem is None else ("✗", "red")
+    _out.print(Text(f"{mark} {step.name}  {step.seconds:.2f} s", style=style))
+    if step.problem is not None:
+        complain(step.problem)
+    return step
+
+
+def show_rehearsal(spec: ActivationSpec, rehearsal: Rehearsal, *, sent_to: str | None) -> None:
+    """What would be sent, or was sent where it does not count."""
+    export = rehearsal.export
+    counts = {name: getattr(export.counts, name) for name in ("added", "updated", "removed")}
+    told = ", ".join(f"{_count(count)} {name}" for name, count in counts.items() if count is not None)
+    kind = f"full ({export.reason})" if export.reason else f"what changed since sync {export.base}"
+    say(f"{spec.name}: {export.counts.rows:,} rows{': ' + told if told else ''}; {kind}")
+    verb = f"sent to {sent_to}" if sent_to is not None else "would send"
+    for put in export.puts:
+        say(f"  {verb}: {put.path}  {put.rows:,} rows, {put.bytes:,} bytes")
+    for path in export.stale:
+        say(f"  would remove: {path}")
+    for finding in rehearsal.findings:
+        warn(f"{spec.name}: a guard would stop this sync: {finding.message}")
+    for sample in rehearsal.samples:
+        if sample.rows:
+            say(f"  first rows, {sample.change.value}:")
+            _table(sample.names, [tuple("" if value is None else value for value in row) for row in sample.rows], texts=set(range(99)))
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: set[int]) -> None:
+    if not _out.is_terminal:
+        # One line a row, tabs between: for `cut`, `awk` and eyes.
+        for row in (columns, *rows):
+            print("\t".join(_one_line(value) for value in row))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(Text(column), justify="left" if index in texts else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_one_line(value)) for value in row))
+    Console(highlight=False).print(table)
+
+
+def _one_line(value: str) -> str:
+    return value.replace("\t", " ").replace("\n", " ").replace("\r", " ")
+
+
+def _json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return instant.isoformat() if instant is not None else None
+
+
+def _when(instant: datetime | None) -> str:
+    return (
+        "-"
+        if instant is None
+        else f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        if instant.tzinfo == UTC
+        else f"{instant:%Y-%m-%d %H:%M %Z}"
+    )

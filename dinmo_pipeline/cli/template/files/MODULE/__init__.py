@@ -1,0 +1,1 @@
+"""The definitions of this project are YAML and SQL in `defs/`."""
