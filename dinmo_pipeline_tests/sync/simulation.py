@@ -268,7 +268,13 @@ class DictChanges:
         self._engine.fuse.burn("before write")
         names = [column.name for column in rows.columns]
         # Files of no rows have the same bytes in every sync, as real ones have.
-        file = {"change": rows.change, "of": rows.current and (rows.current if rows.data else ""), "key": rows.key, "names": names, "rows": rows.data}
+        file = {
+            "change": rows.change,
+            "of": rows.current and (rows.current if rows.data else ""),
+            "key": rows.key,
+            "names": names,
+            "rows": rows.data,
+        }
         local_path.write_text(json.dumps(file), encoding="utf-8")
 
     def sample(self, rows: Rows, limit: int) -> tuple[tuple[str | None, ...], ...]:
