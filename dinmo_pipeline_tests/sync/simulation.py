@@ -267,7 +267,14 @@ class DictChanges:
         assert isinstance(rows, DictRows)
         self._engine.fuse.burn("before write")
         names = [column.name for column in rows.columns]
-        file = {"change": rows.change, "of": rows.current, "key": rows.key, "names": names, "rows": rows.data}
+        # Files of no rows have the same bytes in every sync, as real ones have.
+        file = {
+            "change": rows.change,
+            "of": rows.current and (rows.current if rows.data else ""),
+            "key": rows.key,
+            "names": names,
+            "rows": rows.data,
+        }
         local_path.write_text(json.dumps(file), encoding="utf-8")
 
     def sample(self, rows: Rows, limit: int) -> tuple[tuple[str | None, ...], ...]:
@@ -503,6 +510,8 @@ class Consumer:
         for _, content in self.place.shown[self.read :]:
             file = json.loads(content)
             of = file["of"]
+            if of == "":
+                continue
             if of is None:
                 # A file of full_only takes the place of all there was; no delta can be applied to that.
                 self.copy, self.inserted = {(): {}}, {}
