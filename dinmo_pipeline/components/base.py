@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from dagster import BetaWarning, Component, ComponentLoadContext, Definitions
 from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from dinmo_pipeline.project.load import LoadedProject, load_with_warnings
+from dinmo_pipeline.project.load import LoadedProject, load_with_warnings_cached
 
 # One reading of the project for all components of one load: a reload makes another tree, and trees cannot be weakly referenced.
 _newest: list[tuple[object, LoadedProject]] = []
@@ -54,7 +54,7 @@ class NamedComponent(Component):
 def _project_of(context: ComponentLoadContext) -> LoadedProject:
     tree = context.component_tree
     if not _newest or _newest[0][0] is not tree:
-        _newest[:] = [(tree, load_with_warnings(context.project_root))]
+        _newest[:] = [(tree, load_with_warnings_cached(context.project_root))]
     return _newest[0][1]
 
 
