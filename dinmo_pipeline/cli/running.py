@@ -18,9 +18,14 @@ from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import Project, RunType
 from dinmo_pipeline.sync.log import make_private_folder
 
-_DAGSTER_YAML = (
-    "# Dagster's own settings; what may stand here: https://docs.dagster.io/deployment/oss/dagster-yaml\ntelemetry:\n  enabled: false\n"
-)
+_DAGSTER_YAML = """\
+# Dagster's own settings; what may stand here: https://docs.dagster.io/deployment/oss/dagster-yaml
+telemetry:
+  enabled: false
+# No invitation to a newsletter before the first look.
+nux:
+  enabled: false
+"""
 
 
 class Runner:
@@ -29,8 +34,7 @@ class Runner:
     def __init__(self, loaded: LoadedProject) -> None:
         self._project = loaded.project
         self._repository = project_definitions(loaded).get_repository_def()
-        os.environ["DAGSTER_HOME"] = str(dagster_home(loaded.project))
-        self._instance = DagsterInstance.get()
+        self._instance = DagsterInstance.from_config(str(dagster_home(loaded.project)))
         self._refreshed: set[AssetKey] = set()
 
     def __enter__(self) -> Self:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from dagster import BetaWarning, Component, ComponentLoadContext, Definitions
+from dagster import BetaWarning, Component, ComponentLoadContext, Definitions, LocalFileCodeReference
 from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from dinmo_pipeline.project.load import LoadedProject, load_with_warnings_cached
@@ -34,6 +35,11 @@ class NamedComponent(Component):
     def load(cls, attributes: BaseModel | None, context: ComponentLoadContext) -> Self:
         """The component as written: no template is rendered, so that braces in file names stay what they are."""
         return cls(str(getattr(attributes, "name", "")))
+
+    @classmethod
+    def get_code_references_for_yaml(cls, yaml_path: Path, source_position: object, context: object) -> Sequence[LocalFileCodeReference]:
+        """None from Dagster: each asset leads to its definition already, also where Dagster does not read the files."""
+        return ()
 
     def build_defs(self, context: ComponentLoadContext) -> Definitions:
         """The Dagster objects of this definition. DefinitionErrors with every fault of the whole project."""
