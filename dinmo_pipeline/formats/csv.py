@@ -26,7 +26,7 @@ _BYTE_ORDER_MARK = "\ufeff"
 # What spreadsheets take for the start of a formula, in full width too, or skip before one.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 # DuckDB's writer prints these as our rules do; a cast before it would only cost time.
-_NATIVE = EXACT_NUMBERS | {"BOOLEAN", "VARCHAR", "UUID", "ENUM", "BIT", "JSON"}
+_NATIVE = (EXACT_NUMBERS - {"DECIMAL BELOW ONE"}) | {"BOOLEAN", "VARCHAR", "UUID", "ENUM", "BIT", "JSON"}
 
 
 def _refuse(message: str) -> PydanticCustomError:

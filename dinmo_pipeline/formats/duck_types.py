@@ -42,7 +42,7 @@ class DuckType:
     """A type: `kind` is its name without arguments in upper case, LIST and ARRAY for `x[]` and `x[3]`.
 
     `members` are the parts of a nested type with their names: STRUCT and UNION have their own, TUPLE has `1`, `2`, …,
-    LIST and ARRAY have `item`, MAP has `key` and `value`.
+    LIST and ARRAY have `item`, MAP has `key` and `value`. A DECIMAL all of whose digits stand behind the point is `DECIMAL BELOW ONE`.
     """
 
     kind: str
@@ -80,7 +80,11 @@ def _parse(tokens: list[str], position: int) -> tuple[DuckType, int]:
             if kind == "MAP":
                 members = (("key", members[0][1]), ("value", members[1][1]))
         else:
-            position = _skip_arguments(tokens, position)
+            end = _skip_arguments(tokens, position)
+            match tokens[position:end]:
+                case ["(", width, ",", scale, ")"] if kind == "DECIMAL" and width == scale:
+                    kind = "DECIMAL BELOW ONE"
+            position = end
     parsed = DuckType(kind, members)
     while position < len(tokens) and tokens[position][0] == "[":
         parsed = DuckType("LIST" if tokens[position] == "[]" else "ARRAY", (("item", parsed),))

@@ -28,15 +28,15 @@ def json_text(column_type: DuckType, value: str, zone: str, local: str | None = 
 def _json_text(column_type: DuckType, value: str, zone: str, *, local: str | None, depth: int) -> str:
     kind = column_type.kind
     if kind in NESTED:
-        if all(part.kind in _NATIVE for part in column_type.walk()):
+        if all(part.kind in _NATIVE and not _has_nested_key(part) for part in column_type.walk()):
             return f"CAST(to_json({value}) AS VARCHAR)"
         return _nested_text(column_type, value, zone, depth=depth)
-    if kind in EXACT_NUMBERS or kind in ("BOOLEAN", "VARIANT"):
+    if kind in EXACT_NUMBERS or kind == "BOOLEAN":
         return plain_text(kind, value, zone)
     if kind in FLOATS:
         return f"CASE WHEN isfinite({value}) THEN CAST({value} AS VARCHAR) ELSE {float_words(value, mark=chr(34))} END"
-    if kind == "JSON":
-        return _embedded(value)
+    if kind in ("JSON", "VARIANT"):
+        return _embedded(plain_text(kind, value, zone))
     text = plain_text(kind, value, zone, local)
     if kind in ("VARCHAR", "ENUM") or not _is_ascii_word(kind):
         return f"CAST(to_json({text}) AS VARCHAR)"
@@ -47,10 +47,13 @@ def _is_ascii_word(kind: str) -> bool:
     return kind.startswith(("DATE", "TIME", "BLOB", "UUID", "BIT", "INTERVAL"))
 
 
-def _embedded(value: str) -> str:
+def _has_nested_key(part: DuckType) -> bool:
+    return part.kind == "MAP" and part.members[0][1].kind in NESTED
+
+
+def _embedded(text: str) -> str:
     """JSON text as it stands, on one line; as a string where it is not JSON (DuckDB lets `NaN` and `[1,]` pass)."""
     pattern, string = quote_literal(_NOT_JSON), quote_literal(_JSON_STRING)
-    text = f"CAST({value} AS VARCHAR)"
     outside = f"regexp_replace({text}, {string}, '\"\"', 'g')"
     refused = f"NOT json_valid({text}) OR (regexp_matches({text}, {pattern}) AND regexp_matches({outside}, {pattern}))"
     return f"CASE WHEN {refused} THEN CAST(to_json({text}) AS VARCHAR) ELSE replace(replace({text}, chr(10), ' '), chr(13), ' ') END"

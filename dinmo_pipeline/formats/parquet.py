@@ -9,6 +9,7 @@ from typing import Literal
 import duckdb
 from pydantic import Field
 
+from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.contract import Format, Rows, Written
 from dinmo_pipeline.formats.files import new_file
 from dinmo_pipeline.formats.names import clashes
@@ -31,16 +32,17 @@ class ParquetFormat(Format):
         return "parquet"
 
     def write(self, connection: duckdb.DuckDBPyConnection, rows: Rows, local_path: Path) -> Written:
-        values = ", ".join(
-            f"{parquet_value(column_type, f'v{index}', rows.timezone)} AS {quote_identifier(column.name)}"
-            for index, (column, column_type) in enumerate(zip(rows.columns, column_types(rows), strict=True))
-        )
+        values = [parquet_value(column_type, f"v{index}", rows.timezone) for index, column_type in enumerate(column_types(rows))]
+        named = ", ".join(f"{value} AS {quote_identifier(column.name)}" for value, column in zip(values, rows.columns, strict=True))
         codec = "uncompressed" if self.compression == "none" else self.compression
         with writing_settings(connection, rows.timezone), new_file(local_path):
-            connection.execute(
-                f"COPY (SELECT {values} FROM ({rows.query})) TO {quote_literal(str(local_path))} "
-                f"(FORMAT parquet, COMPRESSION {codec}, USE_TMP_FILE false)"
-            )
+            try:
+                connection.execute(
+                    f"COPY (SELECT {named} FROM ({rows.query})) TO {quote_literal(str(local_path))} "
+                    f"(FORMAT parquet, COMPRESSION {codec}, USE_TMP_FILE false)"
+                )
+            except duckdb.ConversionException as error:
+                raise _too_large(connection, rows, values) or error from error
         return Written()
 
     def uncompressed(self) -> ParquetFormat:
@@ -49,3 +51,17 @@ class ParquetFormat(Format):
     def name_problems(self, names: Sequence[str]) -> list[str]:
         problems = clashes(names, str.casefold, "are one column in Parquet: give them different names")
         return problems + ["a column of a Parquet file needs a name, and one is empty"] * ("" in names)
+
+
+def _too_large(connection: duckdb.DuckDBPyConnection, rows: Rows, values: Sequence[str]) -> DataError | None:
+    """The error that names the value which is no Parquet decimal; None where the query itself is at fault."""
+    for index, (column, value) in enumerate(zip(rows.columns, values, strict=True)):
+        found = connection.execute(
+            f"SELECT left(CAST(v{index} AS VARCHAR), 80) FROM ({rows.query}) WHERE v{index} IS NOT NULL AND TRY({value}) IS NULL LIMIT 1"
+        ).fetchone()
+        if found is not None:
+            return DataError(
+                f"writing Parquet: column {column.name!r} ({column.type}) holds {found[0]}, and a Parquet number has at most 38 digits; "
+                "cast the column to VARCHAR in the query to send it as text"
+            )
+    return None

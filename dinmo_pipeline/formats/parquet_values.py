@@ -6,11 +6,11 @@ from dinmo_pipeline.formats.duck_types import DuckType
 from dinmo_pipeline.formats.types import NESTED, plain_text
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 
-# DuckDB would write the first two as doubles, cut intervals to milliseconds and refuse negative ones, drop the offset of a time,
-# and store a variant in a shape that few readers know.
+# DuckDB would cut intervals to milliseconds and refuse negative ones, drop the offset of a time, and store a variant in a shape that
+# few readers know; it would make doubles of the largest integers, and a file that PyArrow refuses of an array that is null.
 _AS_TEXT = frozenset({"INTERVAL", "TIME WITH TIME ZONE", "VARIANT", "TYPE"})
 _AS_DECIMAL = frozenset({"HUGEINT", "UHUGEINT"})
-_CHANGED = _AS_TEXT | _AS_DECIMAL | {"UNION"}
+_CHANGED = _AS_TEXT | _AS_DECIMAL | {"ARRAY", "UNION"}
 
 
 def parquet_value(column_type: DuckType, value: str, zone: str) -> str:
@@ -31,6 +31,8 @@ def _value(column_type: DuckType, value: str, zone: str, *, depth: int) -> str:
     def member(part: DuckType, expression: str) -> str:
         return _value(part, expression, zone, depth=depth + 1)
 
+    if kind == "ARRAY" and members[0][1].kind not in NESTED and members[0][1].kind not in _CHANGED:
+        return f"{value}[:]"
     if kind in ("LIST", "ARRAY"):
         return f"list_transform({value}, lambda {item}: {member(members[0][1], item)})"
     if kind == "MAP":

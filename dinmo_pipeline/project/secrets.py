@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 from dinmo_pipeline.errors import PermanentStorageError
 
 _ONE_REFERENCE = "expected {env: NAME} or {file: PATH}"
+_PORTS = range(1, 65536)
 
 
 class Secret(BaseModel):
@@ -76,6 +77,16 @@ def _read_setting(value: Any) -> str | Secret:
     return _read_reference(value)
 
 
+def _read_port(value: Any) -> int | Secret:
+    if isinstance(value, Secret):
+        return value
+    if isinstance(value, Mapping):
+        return _read_reference(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value not in _PORTS:
+        raise PydanticCustomError("secret", f"expected a port from 1 to 65535, or {_ONE_REFERENCE.removeprefix('expected ')}")
+    return value
+
+
 def _read_reference(value: Mapping[Any, Any]) -> Secret:
     places = [place for place in ("env", "file") if isinstance(value.get(place), str) and value[place]]
     if len(value) != 1 or len(places) != 1:
@@ -89,7 +100,20 @@ SecretField = Annotated[Secret, BeforeValidator(_read_secret, json_schema_input_
 Setting = Annotated[str | Secret, BeforeValidator(_read_setting, json_schema_input_type=str | Secret)]
 """A connection field that takes a plain text, `{env: NAME}` or `{file: PATH}`."""
 
+Port = Annotated[int | Secret, BeforeValidator(_read_port, json_schema_input_type=int | Secret)]
+"""A port number, or `{env: NAME}` or `{file: PATH}` that holds one."""
+
 
 def resolve_setting(setting: str | Secret, project_root: Path, *, what: str) -> str:
     """The text of a connection field, wherever it is; raises as `Secret.resolve` does."""
     return setting if isinstance(setting, str) else setting.resolve(project_root, what=what)
+
+
+def resolve_port(port: int | Secret, project_root: Path, *, what: str) -> int:
+    """The port number, wherever it is; raises PermanentStorageError as `Secret.resolve` does, and when it is no port."""
+    if isinstance(port, int):
+        return port
+    text = port.resolve(project_root, what=what).strip()
+    if not (text.isascii() and text.isdigit() and int(text) in _PORTS):
+        raise PermanentStorageError(f"could not use {what}: {port} holds no port number from 1 to 65535; correct it where the sync runs")
+    return int(text)

@@ -1,7 +1,7 @@
 """What a storage is: a place that files are published to, told apart by capability and never by type.
 
-Remote paths are slash-separated text, absolute or relative to the storage's own start. Each storage is one
-module; `storages.STORAGES` lists them.
+Remote paths are slash-separated text, absolute or relative to the storage's own start (a login directory, a bucket's
+root). Each storage is one module; `storages.STORAGES` lists them.
 """
 
 from __future__ import annotations
@@ -9,19 +9,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file as the storage lists it: its name in the folder and its size in bytes."""
+    """A file as the storage lists it: its name in the folder, its size in bytes and, where the storage tells, when it was changed."""
 
     name: str
     size: int
+    modified: datetime | None = None
 
 
 class StorageSpec(BaseModel, ABC):
@@ -30,11 +32,19 @@ class StorageSpec(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str
+    retries: int = Field(default=5, ge=0, description="How often a delivery is tried again after a fault that may pass; 0 is never.")
 
     @property
     @abstractmethod
     def address(self) -> str:
-        """Who and where the consumer is (host, account, user, bucket, root): a base belongs to one address."""
+        """Who and where the consumer is (host, account, user, bucket, root), as it is written: `{env: NAME}` stays so. Holds no secret."""
+
+    def resolved_address(self, project_root: Path) -> str:
+        """The address with its references read: a base belongs to one of these.
+
+        Raises PermanentStorageError when a reference leads nowhere.
+        """
+        return self.address
 
     @abstractmethod
     def folder_problem(self, folder: str) -> str | None:
@@ -46,10 +56,12 @@ class StorageSpec(BaseModel, ABC):
 
 
 class Storage(ABC):
-    """An open connection. Every method raises TransientStorageError or PermanentStorageError and nothing else.
+    """An open connection, used by one thread at a time; every method raises TransientStorageError or PermanentStorageError only.
 
-    `moves`: whether a file can be moved over another one in one step. Where it cannot, each put is whole by
-    itself and the publisher records the intent before the first put.
+    After a TransientStorageError the connection may be of no more use: open another one for the next try.
+
+    `moves`: whether a file can be put under one name and moved over another, so that no reader ever sees a part of it. Where
+    it cannot, each put goes to the final name and the publisher records the intent before the first put.
     """
 
     moves: bool
@@ -67,14 +79,27 @@ class Storage(ABC):
 
     @abstractmethod
     def put(self, local_path: Path, remote_path: str) -> None:
-        """Write the local file's bytes to `remote_path`: durable when this returns, and verified by the best means without a read right.
+        """Write the local file's bytes to `remote_path`: durable and verified when this returns.
 
-        Overwrites what is there. Where `moves` is true it may leave a part when it raises; where it is false a reader never sees one.
+        Verified by the best means that needs no read right. Overwrites what is there. Where `moves` is true it may leave a
+        part when it raises, for the publisher to delete.
         """
 
     @abstractmethod
+    def read(self, remote_path: str, local_path: Path) -> None:
+        """Copy the file to `local_path`, whole: as long as the storage says that it is.
+
+        Overwrites what is there; may leave a part when it raises.
+        """
+
+    @abstractmethod
+    def stat(self, remote_path: str) -> RemoteFile | None:
+        """The file, or None when there is no such file; a folder is none."""
+
     def size(self, remote_path: str) -> int | None:
         """The file's size in bytes, or None when there is no such file."""
+        found = self.stat(remote_path)
+        return None if found is None else found.size
 
     @abstractmethod
     def matches(self, remote_path: str, size: int, sha256: str) -> bool:
@@ -82,7 +107,10 @@ class Storage(ABC):
 
     @abstractmethod
     def move(self, remote_path: str, target_path: str) -> None:
-        """Move a file over `target_path` in one step, whether that exists or not."""
+        """Move a file over `target_path`, whether that exists or not.
+
+        In one step; where the server knows none, the old file is removed just before.
+        """
 
     @abstractmethod
     def delete(self, remote_path: str) -> None:

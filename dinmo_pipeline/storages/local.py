@@ -7,8 +7,10 @@ import hashlib
 import os
 import posixpath
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -16,6 +18,7 @@ from typing import Literal
 from pydantic import Field
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.storages.actions import LocalFile
 from dinmo_pipeline.storages.contract import RemoteFile, Storage, StorageSpec
 
 _TRANSIENT = {errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.EIO, errno.ENETDOWN, errno.EHOSTDOWN}
@@ -71,7 +74,7 @@ class LocalFolder(Storage):
 
     def put(self, local_path: Path, remote_path: str) -> None:
         target = self._local(remote_path)
-        with self._translating("write the file", remote_path):
+        with LocalFile(local_path, "rb"), self._translating("write the file", remote_path):
             target.unlink(missing_ok=True)
             try:
                 # The staged file stays for another try; a link costs no second copy on the same file system.
@@ -85,10 +88,14 @@ class LocalFolder(Storage):
             _sync_to_disk(target)
         self._verify_size(local_path, remote_path)
 
-    def size(self, remote_path: str) -> int | None:
+    def read(self, remote_path: str, local_path: Path) -> None:
+        with self._translating("read the file", remote_path):
+            shutil.copyfile(self._local(remote_path), local_path)
+
+    def stat(self, remote_path: str) -> RemoteFile | None:
         with self._translating("look at the file", remote_path):
             try:
-                return self._local(remote_path).stat().st_size
+                return _remote_file(posixpath.basename(remote_path), self._local(remote_path).stat())
             except FileNotFoundError:
                 return None
 
@@ -116,7 +123,7 @@ class LocalFolder(Storage):
         with self._translating("list the folder", remote_folder):
             try:
                 with os.scandir(self._local(remote_folder)) as entries:
-                    return [RemoteFile(name=entry.name, size=entry.stat().st_size) for entry in entries if entry.is_file()]
+                    return [file for entry in entries if entry.is_file() and (file := _remote_file(entry.name, entry.stat()))]
             except FileNotFoundError:
                 return []
 
@@ -125,7 +132,8 @@ class LocalFolder(Storage):
         if found != expected:
             shown = "no file" if found is None else f"{found:,} bytes"
             raise TransientStorageError(
-                f"wrote {expected:,} bytes to {self._local(remote_path)} (storage {self._name}), then found {shown}: who else writes there?"
+                f"wrote {expected:,} bytes to {self._local(remote_path)} (storage {self._name}), then found {shown}; "
+                "something else writes there"
             )
 
     def _local(self, remote_path: str) -> Path:
@@ -137,6 +145,12 @@ class LocalFolder(Storage):
             yield
         except OSError as error:
             raise _translated(error, f"could not {action} {self._local(remote_path)} (storage {self._name})") from error
+
+
+def _remote_file(name: str, status: os.stat_result) -> RemoteFile | None:
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return RemoteFile(name=name, size=status.st_size, modified=datetime.fromtimestamp(status.st_mtime, tz=UTC))
 
 
 def _translated(error: OSError, what: str) -> StorageError:

@@ -25,13 +25,13 @@ def companion_paths(layout: Layout) -> Iterator[tuple[Change, str]]:
         yield Change.DONE, layout.companion(name)
 
 
-def render_companions(export: Export, layout: Layout, local_folder: Path, token: str) -> tuple[Staged, ...]:
+def render_companions(export: Export, layout: Layout, local_folder: Path) -> tuple[Staged, ...]:
     """Write them to `local_folder`; `export` holds all other files already."""
     staged = []
     for index, (change, path) in enumerate(companion_paths(layout), start=len(export.puts)):
         local_path = local_folder / str(index)
         write_companion(export, change, local_path)
-        staged.append(staged_file(layout, local_path, token=token, index=index, change=change, first=0, rows=0, path=path, series=path))
+        staged.append(staged_file(layout.folder, local_path, change=change, path=path, series=path))
     return tuple(staged)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dinmo_pipeline.project.specs import RunType, SyncMode
@@ -66,6 +67,8 @@ def find_base(state: State, contract: Contract) -> Base:
     if earlier is None:
         return Base(None, "nothing was recorded of the last delivery")
     broken = contract.break_with(earlier)
+    if broken is None and state.interrupted and state.open_intent is None:
+        broken = f"sync {state.interrupted[-1].number}, full_only, was interrupted"
     return Base(None, broken) if broken is not None else Base(newest)
 
 
@@ -87,7 +90,7 @@ def decide(state: State, sync: SyncRecord, contract: Contract, *, files_missing:
     if contract.run_type == RunType.FULL_ONLY:
         return Full("full_only sends every row")
     interrupted = state.open_intent
-    if interrupted is not None and (interrupted.number == sync.number or not sync.full):
+    if interrupted is not None and (interrupted.number >= sync.number or not sync.full):
         return RollForward(interrupted.number)
     base = find_base(state, contract)
     if (base.sync.number if base.sync is not None else None) != sync.base:
@@ -96,19 +99,17 @@ def decide(state: State, sync: SyncRecord, contract: Contract, *, files_missing:
             f"another sync was delivered after sync {sync.number} had taken its rows; start a new sync, which compares with that one"
         )
     if sync.full:
-        return Full("every row was asked for", base.sync, _gone_since(contract, base, interrupted))
+        return Full("every row was asked for", base.sync, _gone_since(contract, base, state.interrupted))
     if base.sync is None or base.snapshot is None:
         return Full(base.reason)
     if files_missing:
-        return Full("a file of the last delivery is no longer there", base.sync, _gone_since(contract, base, None))
+        return Full("a file of the last delivery is no longer there", base.sync, _gone_since(contract, base, ()))
     return Delta(base.sync.number, base.snapshot)
 
 
-def _gone_since(contract: Contract, base: Base, interrupted: SyncRecord | None) -> tuple[Snapshot, ...]:
+def _gone_since(contract: Contract, base: Base, interrupted: Sequence[SyncRecord]) -> tuple[Snapshot, ...]:
     if contract.sync_mode != SyncMode.DIFFERENCE:
         return ()
-    # The values last delivered come first: a key in both is told with those.
-    found = [base.snapshot]
-    if interrupted is not None and interrupted.snapshot is not None and contract.break_with(interrupted.snapshot.contract) is None:
-        found.append(interrupted.snapshot)
-    return tuple(snapshot for snapshot in found if snapshot is not None)
+    # The values last delivered come first: a key in several is told with those.
+    found = [base.snapshot, *(sync.snapshot for sync in interrupted)]
+    return tuple(snapshot for snapshot in found if snapshot is not None and contract.break_with(snapshot.contract) is None)

@@ -7,11 +7,13 @@ shows at once, so the intent comes before the first.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.storages.publish import Parcel, Publisher
 from dinmo_pipeline.sync.companions import COMPANIONS, write_companion
 from dinmo_pipeline.sync.engine import Engine
@@ -41,80 +43,112 @@ class NoRecord:
         """Nobody can be in the way."""
 
 
-def deliver_export(log: Recorder, publisher: Publisher, export: Export, staged: Sequence[Staged], leftovers: Iterable[Export]) -> Delivered:
+def deliver_export(
+    log: Recorder, publisher: Publisher, export: Export, staged: Sequence[Staged], leftovers: Iterable[Export], *, notes: Sequence[str] = ()
+) -> Delivered:
     """Deliver what was rendered. `leftovers` are exports whose temporary files are tidied on the way."""
     began = time.monotonic()
     log.append(Prepared(export.number, export))
     _make_folder(publisher, export)
     if publisher.moves:
-        for file in staged:
-            publisher.put(file.local_path, file.put.temporary_path)
-    log.append(Intent(export.number))
-    _remove(log, publisher, (*export.signals, *export.stale))
-    for file in staged:
-        log.check_unchanged()
-        if publisher.moves:
-            publisher.show(_parcel(file.put))
-        else:
-            publisher.put(file.local_path, file.put.path)
-    notes = _tidy(publisher, export, leftovers)
+        _put_temporary(publisher, staged)
+        with _tidied(publisher, staged):
+            log.append(Intent(export.number))
+        _remove_what_misleads(log, publisher, export)
+        _show(log, publisher, export.puts)
+    else:
+        log.append(Intent(export.number))
+        _remove_what_misleads(log, publisher, export)
+        _put_directly(log, publisher, staged)
+    notes = (*notes, *_tidy(publisher, export, leftovers))
     outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), notes=notes)
     log.append(outcome)
     return outcome
 
 
 def complete_export(
-    log: Recorder, publisher: Publisher, export: Export, engine: Engine, local_folder: Path, leftovers: Iterable[Export]
+    log: Recorder,
+    publisher: Publisher,
+    export: Export,
+    engine: Engine,
+    local_folder: Path,
+    leftovers: Iterable[Export],
+    *,
+    notes: Sequence[str] = (),
 ) -> Delivered:
-    """Complete an export whose intent is recorded: what is shown stays, what waits is moved, what is lost is rendered and put once more."""
+    """Complete an export whose intent is recorded: what waits is moved, what is shown stays, what is lost is rendered and put once more."""
     began = time.monotonic()
-    missing = [put for put in export.puts if not publisher.is_shown(_parcel(put))]
-    if missing:
-        # A signal looks the same in every sync: this one's is not shown before all else is.
-        _remove(log, publisher, (*export.signals, *export.stale))
-        missing += [put for put in export.puts if put.path in export.signals and put not in missing]
-    lost = [put for put in missing if not publisher.is_waiting(_parcel(put))]
-    made = _make_again(export, lost, engine, local_folder) if lost else []
-    notes = [_other_bytes(file.put) for file in made if file.put not in export.puts]
-    if made:
+    waiting = {put.path for put in export.puts if publisher.is_waiting(_parcel(put))}
+    lost = [put for put in export.puts if put.path not in waiting and not publisher.is_shown(_parcel(put))]
+    if waiting or lost:
+        _remove_what_misleads(log, publisher, export)
+        # A signal looks the same in every sync, so the one that was there may have been an earlier one's.
+        lost += [put for put in export.puts if put.path in export.signals and put.path not in waiting and put not in lost]
+    if lost:
+        staged = _make_again(export, lost, engine, local_folder)
+        again = {file.put.path: file.put for file in staged}
+        changed = "has the same rows as recorded and other bytes: another version of the product made it"
+        notes = (*notes, *(f"{put.path} {changed}" for put in lost if put.sha256 != again[put.path].sha256))
+        export = replace(export, puts=tuple(again.get(put.path, put) for put in export.puts))
+        # New temporary names, recorded before they are used: whoever completes the same export at the same time loses here.
+        log.append(Prepared(export.number, export))
         _make_folder(publisher, export)
-    if publisher.moves:
-        for file in made:
-            publisher.put(file.local_path, file.put.temporary_path)
-    now = {put.path: put for put in missing} | {file.put.path: file.put for file in made}
-    local_paths = {file.put.path: file.local_path for file in made}
-    for put in (now[put.path] for put in export.puts if put.path in now):
-        log.check_unchanged()
         if publisher.moves:
-            publisher.show(_parcel(put))
+            _put_temporary(publisher, staged)
+            waiting |= again.keys()
         else:
-            publisher.put(local_paths[put.path], put.path)
-    notes += _tidy(publisher, export, leftovers)
-    seconds = round(time.monotonic() - began, 3)
-    outcome = Delivered(export.number, seconds=seconds, rolled_forward=True, notes=tuple(notes))
+            _put_directly(log, publisher, staged)
+    _show(log, publisher, [put for put in export.puts if put.path in waiting])
+    notes = (*notes, *_tidy(publisher, export, leftovers))
+    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), rolled_forward=True, notes=notes)
     log.append(outcome)
     return outcome
 
 
+def _put_temporary(publisher: Publisher, staged: Sequence[Staged]) -> None:
+    with _tidied(publisher, staged):
+        for file in staged:
+            publisher.put(file.local_path, file.put.temporary_path)
+
+
+def _put_directly(log: Recorder, publisher: Publisher, staged: Sequence[Staged]) -> None:
+    for file in staged:
+        log.check_unchanged()
+        publisher.put(file.local_path, file.put.path)
+
+
+def _show(log: Recorder, publisher: Publisher, puts: Sequence[Put]) -> None:
+    for put in puts:
+        log.check_unchanged()
+        publisher.show(_parcel(put))
+
+
+@contextmanager
+def _tidied(publisher: Publisher, staged: Sequence[Staged]) -> Iterator[None]:
+    """On an error that this process survives, nothing is left under temporary names; what it does not survive, the next sync tidies."""
+    try:
+        yield
+    except DinmoError:
+        publisher.tidy(file.put.temporary_path for file in staged)
+        raise
+
+
 def _make_again(export: Export, lost: Sequence[Put], engine: Engine, local_folder: Path) -> list[Staged]:
-    """The files of `lost`, rendered once more; with the manifest, where it would tell of other bytes than there are now."""
+    """The files of `lost`, rendered once more in their order; with the manifest, where it would tell of other bytes than there are now."""
     made: list[Staged] = []
     rows_lost = [put for put in lost if put.change not in COMPANIONS]
     if rows_lost:
         with engine.changes(export.comparison) as changes:
             made += [render_again(changes, export, put, local_folder / str(index)) for index, put in enumerate(rows_lost)]
-    now = {file.put.path: file.put for file in made}
-    current = replace(export, puts=tuple(now.get(put.path, put) for put in export.puts))
+    checksums = {file.put.path: (file.put.bytes, file.put.sha256) for file in made}
+    changed = any((put.bytes, put.sha256) != checksums.get(put.path, (put.bytes, put.sha256)) for put in export.puts)
+    current = replace(export, puts=tuple({file.put.path: file.put for file in made}.get(put.path, put) for put in export.puts))
     for put in export.puts:
-        if put.change in COMPANIONS and (put in lost or (put.change == Change.MANIFEST and current != export)):
+        if put.change in COMPANIONS and (put in lost or (changed and put.change == Change.MANIFEST)):
             local_path = local_folder / str(len(made))
             write_companion(current, put.change, local_path)
-            made.append(staged_again(put, local_path))
+            made.append(staged_again(export, put, local_path))
     return made
-
-
-def _other_bytes(put: Put) -> str:
-    return f"{put.path} has the same rows as recorded and other bytes: another version of the product made it"
 
 
 def _make_folder(publisher: Publisher, export: Export) -> None:
@@ -123,8 +157,9 @@ def _make_folder(publisher: Publisher, export: Export) -> None:
         publisher.make_folder(export.folder)
 
 
-def _remove(log: Recorder, publisher: Publisher, paths: Iterable[str]) -> None:
-    for path in paths:
+def _remove_what_misleads(log: Recorder, publisher: Publisher, export: Export) -> None:
+    """Before the first file shows: the signal of an earlier sync, and parts that this one has no more of."""
+    for path in (*export.signals, *export.stale):
         log.check_unchanged()
         publisher.remove(path)
 

@@ -95,14 +95,22 @@ class Baselined:
 
 @dataclass(frozen=True)
 class Renamed:
-    """The first entry of a renamed activation: its history goes on from the first `entries` entries of `name`."""
+    """The history of a renamed activation goes on from the first `entries` entries of `name`."""
 
     name: str
     entries: int
     type: Literal["renamed"] = "renamed"
 
 
-Entry = Started | SnapshotTaken | Blocked | Approved | Prepared | Intent | Delivered | Baselined | Renamed
+@dataclass(frozen=True)
+class HandedOver:
+    """The activation is called `name` now and goes on there: whatever comes after in this log has no past."""
+
+    name: str
+    type: Literal["handed over"] = "handed over"
+
+
+Entry = Started | SnapshotTaken | Blocked | Approved | Prepared | Intent | Delivered | Baselined | Renamed | HandedOver
 
 
 class Record(BaseModel):

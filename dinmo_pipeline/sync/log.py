@@ -1,4 +1,4 @@
-"""An activation's log: numbered immutable files, each created exclusively, so that of two writers at one position one loses and knows it.
+"""An activation's log: numbered immutable entries, each created exclusively, so that of two writers at one position one loses and knows it.
 
 Below the state's folder: `activations/<name>/log/00000001.json`, the snapshots beside it in `snapshots/`, the lock in `lock`.
 """
@@ -9,13 +9,15 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from dinmo_pipeline.errors import BusyError, StateError, SyncRefused
-from dinmo_pipeline.sync.entries import Entry, Record, Renamed, from_json, to_json
+from dinmo_pipeline.sync.entries import Entry, HandedOver, Record, Renamed, from_json, to_json
 from dinmo_pipeline.sync.state import State, fold
 
 _LOCK_PAUSE_S = 0.1
@@ -27,22 +29,52 @@ def now_utc() -> datetime:
     return datetime.now(UTC)
 
 
-class Log:
-    """The log of one activation. Appending is safe against every other process; the lock only spares them the work of losing."""
+@dataclass(frozen=True)
+class Page:
+    """The text of one entry, and where it was read from."""
 
-    def __init__(self, state_folder: Path, activation: str, *, clock: Callable[[], datetime] = now_utc) -> None:
+    where: str
+    text: bytes
+
+
+class Shelf(Protocol):
+    """Where the logs of all activations lie. Every method raises StateError, and BusyError from `locked`, and nothing else."""
+
+    def read(self, activation: str) -> Sequence[Page]:
+        """The entries in order; none when nothing was ever written. StateError when one is missing."""
+
+    def create(self, activation: str, position: int, text: bytes) -> bool:
+        """Write the entry at `position` (from 1), whole and durable when this returns; False when there is one already."""
+
+    def has(self, activation: str, position: int) -> bool:
+        """Whether there is an entry at `position`."""
+
+    def locked(self, activation: str, wait_s: float) -> AbstractContextManager[None]:
+        """Hold the activation for this process; a killed holder's lock is free at once. BusyError after `wait_s` seconds."""
+
+
+class Log:
+    """The log of one activation. Appending is safe against every other process; the lock only spares them the work of losing.
+
+    A log without a past that is `renamed_from` another one has that one's; the first entry that it appends makes this lasting.
+    """
+
+    def __init__(self, shelf: Shelf, activation: str, *, renamed_from: str | None = None, clock: Callable[[], datetime] = now_utc) -> None:
         self.activation = activation
-        self._state_folder = state_folder
-        self._folder = state_folder / "activations" / activation
+        self._shelf = shelf
+        self._renamed_from = renamed_from
         self._clock = clock
         self._known: list[Record] = []
         self._position = 0
+        self._past: Renamed | None = None
 
     def read(self) -> State:
         """The state now; later appends and `check_unchanged` refer to this moment. StateError for a damaged or missing entry."""
         own = self._own_records()
         self._position = len(own)
-        self._known = [*self._inherited(own), *own]
+        self._known, self._past = self._history(own), None
+        if not self._known and self._renamed_from is not None:
+            self._known, self._past = self._find_past(self._renamed_from)
         return fold(self._known)
 
     def append(self, entry: Entry) -> State:
@@ -50,75 +82,140 @@ class Log:
 
         SyncRefused when another process wrote since `read`; StateError when it cannot be written.
         """
-        record = Record(at=self._clock(), entry=entry)
-        try:
-            create_exclusively(self._path(self._position + 1), to_json(record))
-        except FileExistsError:
-            raise SyncRefused(self._overtaken()) from None
-        except OSError as error:
-            raise StateError(
-                f"writing the log of activation {self.activation} ({error.filename}): {error.strerror}; mend that and start again, "
-                "which goes on from what is recorded"
-            ) from error
-        self._position += 1
-        self._known.append(record)
+        if self._past is not None:
+            self._take_over(self._past)
+        self._known.append(self._write(entry))
         return fold(self._known)
 
     def check_unchanged(self) -> None:
         """SyncRefused when another process has written since `read`: whoever wants to show something to a consumer asks first."""
-        if self._path(self._position + 1).exists():
+        if self._shelf.has(self.activation, self._position + 1):
             raise SyncRefused(self._overtaken())
 
-    def is_empty(self) -> bool:
-        """Whether nothing was ever written."""
-        return not self._path(1).exists()
-
-    def continue_from(self, name: str) -> None:
-        """Let a log that is empty go on from that of activation `name`, if that one has any entry."""
-        earlier = Log(self._state_folder, name, clock=self._clock)
-        count = len(earlier._own_records())
-        if count and self.is_empty():
-            self.read()
-            self.append(Renamed(name, count))
-
-    @contextmanager
-    def locked(self, *, wait_s: float = _LOCK_WAIT_S) -> Iterator[None]:
-        """Hold the activation for this process; a killed holder's lock is free at once. BusyError after `wait_s` seconds."""
-        make_private_folder(self._folder)
-        descriptor = os.open(self._folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            _acquire(descriptor, wait_s, self.activation)
-            yield
-        finally:
-            os.close(descriptor)
+    def locked(self, *, wait_s: float = _LOCK_WAIT_S) -> AbstractContextManager[None]:
+        """Hold the activation for this process. BusyError when another has had it for `wait_s` seconds."""
+        return self._shelf.locked(self.activation, wait_s)
 
     def _own_records(self) -> list[Record]:
-        folder = self._folder / "log"
-        names = sorted(path.name for path in folder.glob("[0-9]*.json"))
-        for position, name in enumerate(names, start=1):
-            if name != self._path(position).name:
-                raise StateError(
-                    f"reading the log of activation {self.activation}: entry {position} is missing in {folder}, so nobody knows what was "
-                    "delivered; restore it from a backup, or move the activation's folder away and start again with `dinmo sync --full`"
-                )
-        return [from_json((folder / name).read_bytes(), where=str(folder / name)) for name in names]
+        return [from_json(page.text, where=page.where) for page in self._shelf.read(self.activation)]
 
-    def _inherited(self, records: list[Record]) -> list[Record]:
-        if not records or not isinstance(records[0].entry, Renamed):
-            return []
-        renamed = records[0].entry
-        earlier = Log(self._state_folder, renamed.name, clock=self._clock)
-        before = earlier._own_records()[: renamed.entries]
-        return [*earlier._inherited(before), *before]
+    def _history(self, records: Sequence[Record]) -> list[Record]:
+        """What these entries say happened, with what happened under earlier names."""
+        known: list[Record] = []
+        for record in records:
+            match record.entry:
+                case HandedOver():
+                    known = []
+                case Renamed(name, count):
+                    earlier = Log(self._shelf, name, clock=self._clock)
+                    before = earlier._own_records()
+                    if len(before) < count:
+                        raise StateError(
+                            f"reading the log of activation {self.activation}: it goes on from {count} entries of {name}, and only "
+                            f"{len(before)} are there; restore them from a backup"
+                        )
+                    known = earlier._history(before[:count])
+                case _:
+                    known.append(record)
+        return known
 
-    def _path(self, position: int) -> Path:
-        return self._folder / "log" / f"{position:08d}.json"
+    def _find_past(self, name: str) -> tuple[list[Record], Renamed | None]:
+        """What happened under the earlier name, if anything did and no other activation has gone on from it."""
+        earlier = Log(self._shelf, name, clock=self._clock)
+        records = earlier._own_records()
+        if records and isinstance(records[-1].entry, HandedOver):
+            if records[-1].entry.name != self.activation:
+                return [], None
+            records = records[:-1]
+        known = earlier._history(records)
+        return known, Renamed(name, len(records)) if known else None
+
+    def _take_over(self, past: Renamed) -> None:
+        earlier = Log(self._shelf, past.name, clock=self._clock)
+        with earlier.locked():
+            # The older log is closed first, so that whoever still runs under the old name cannot add to what goes on here.
+            later = earlier._own_records()[past.entries :]
+            if not later:
+                earlier._position = past.entries
+                earlier._write(HandedOver(self.activation))
+            elif later[-1].entry != HandedOver(self.activation):
+                raise SyncRefused(self._overtaken())
+        self._write(past)
+        self._past = None
+
+    def _write(self, entry: Entry) -> Record:
+        record = Record(at=self._clock(), entry=entry)
+        if not self._shelf.create(self.activation, self._position + 1, to_json(record)):
+            raise SyncRefused(self._overtaken())
+        self._position += 1
+        return record
 
     def _overtaken(self) -> str:
         return (
             f"another process went on with activation {self.activation} meanwhile, so this one stops before it shows anything more; "
             "see `dinmo history`, then start the sync again"
         )
+
+
+class FolderShelf:
+    """Logs as files below a folder of this machine."""
+
+    def __init__(self, state_folder: Path) -> None:
+        self._state_folder = state_folder
+
+    def read(self, activation: str) -> Sequence[Page]:
+        folder = self._folder(activation) / "log"
+        with _state_errors("reading the log of", activation):
+            names = sorted(path.name for path in folder.glob("[0-9]*.json"))
+            for position, name in enumerate(names, start=1):
+                if name != self._path(activation, position).name:
+                    raise StateError(
+                        f"reading the log of activation {activation}: entry {position} is missing in {folder}, so nobody knows what was "
+                        "delivered; restore it from a backup, or move the activation's folder away and start again with `dinmo sync --full`"
+                    )
+            return [Page(str(folder / name), (folder / name).read_bytes()) for name in names]
+
+    def create(self, activation: str, position: int, text: bytes) -> bool:
+        try:
+            with _state_errors("writing the log of", activation):
+                create_exclusively(self._path(activation, position), text)
+        except FileExistsError:
+            return False
+        return True
+
+    def has(self, activation: str, position: int) -> bool:
+        with _state_errors("reading the log of", activation):
+            return self._path(activation, position).exists()
+
+    @contextmanager
+    def locked(self, activation: str, wait_s: float) -> Iterator[None]:
+        with _state_errors("taking the lock of", activation):
+            make_private_folder(self._folder(activation))
+            descriptor = os.open(self._folder(activation) / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            _acquire(descriptor, wait_s, activation)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _folder(self, activation: str) -> Path:
+        return self._state_folder / "activations" / activation
+
+    def _path(self, activation: str, position: int) -> Path:
+        return self._folder(activation) / "log" / f"{position:08d}.json"
+
+
+@contextmanager
+def _state_errors(action: str, activation: str) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise StateError(
+            f"{action} activation {activation} ({error.filename}): {error.strerror}; mend that and start again, which goes on from what is "
+            "recorded"
+        ) from error
 
 
 def _acquire(descriptor: int, wait_s: float, activation: str) -> None:

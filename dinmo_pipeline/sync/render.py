@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Export, Put, joine
 # The first part is measured with this many rows; a later one starts from what the last one took.
 _FIRST_GUESS_ROWS = 1000
 _FULL_ENOUGH, _CAUTION = 0.85, 0.97
-_TEMPORARY = ".dinmo-{token}-{index}.part"
+_TEMPORARY = ".dinmo-{token}.part"
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,7 @@ def key_only(spec: ActivationSpec, change: Change) -> bool:
     return change == Change.REMOVED and spec.removed_columns == "key"
 
 
-def new_token() -> str:
-    """What tells the temporary names of one attempt from all others."""
-    return secrets.token_hex(6)
-
-
-def render_files(changes: Changes, layout: Layout, local_folder: Path, token: str, *, limit: int | None = None) -> tuple[Staged, ...]:
+def render_files(changes: Changes, layout: Layout, local_folder: Path, *, limit: int | None = None) -> tuple[Staged, ...]:
     """Write every file of rows to `local_folder`, with at most `limit` rows each. Raises what `Changes.write` raises."""
     staged: list[Staged] = []
     spec = layout.spec
@@ -90,43 +85,27 @@ def render_files(changes: Changes, layout: Layout, local_folder: Path, token: st
             local_path = local_folder / f"{len(staged)}"
             changes.write(spec.format, rows if count == available else rows.window(first, count), local_path)
             path, series = layout.path(change, part if layout.in_parts else None), layout.path(change, None)
-            staged.append(
-                staged_file(
-                    layout, local_path, token=token, index=len(staged), change=change, first=first, rows=count, path=path, series=series
-                )
-            )
+            staged.append(staged_file(layout.folder, local_path, change=change, first=first, rows=count, path=path, series=series))
     return tuple(staged)
 
 
-def staged_file(
-    layout: Layout, local_path: Path, *, token: str, index: int, change: Change, first: int, rows: int, path: str, series: str
-) -> Staged:
-    """The put of a local file that was just written."""
-    return Staged(
-        Put(
-            change=change,
-            first=first,
-            rows=rows,
-            bytes=local_path.stat().st_size,
-            sha256=checksum(local_path),
-            temporary_path=joined(layout.folder, _TEMPORARY.format(token=token, index=index)),
-            path=path,
-            series=series,
-        ),
-        local_path,
-    )
+def staged_file(folder: str, local_path: Path, *, change: Change, path: str, series: str, first: int = 0, rows: int = 0) -> Staged:
+    """The put of a local file that was just written, under a temporary name that nothing else has."""
+    size = local_path.stat().st_size
+    temporary_path = joined(folder, _TEMPORARY.format(token=secrets.token_hex(8)))
+    return Staged(Put(change, first, rows, size, checksum(local_path), temporary_path, path, series), local_path)
 
 
 def render_again(changes: Changes, export: Export, put: Put, local_path: Path) -> Staged:
-    """Write one file of a recorded export once more; its put as it is now, which differs when another version made the bytes."""
+    """Write one file of a recorded export once more: under a new temporary name, and in other bytes if another version made them."""
     rows = changes.rows(put.change, export.timezone, key_only=put.change == Change.REMOVED and export.removed_key_only)
     changes.write(export.format, rows.window(put.first, put.rows), local_path)
-    return staged_again(put, local_path)
+    return staged_again(export, put, local_path)
 
 
-def staged_again(put: Put, local_path: Path) -> Staged:
-    """The put with the size and the checksum that its file has now."""
-    return Staged(replace(put, bytes=local_path.stat().st_size, sha256=checksum(local_path)), local_path)
+def staged_again(export: Export, put: Put, local_path: Path) -> Staged:
+    """The put of a recorded export whose local file was just written again."""
+    return staged_file(export.folder, local_path, change=put.change, path=put.path, series=put.series, first=put.first, rows=put.rows)
 
 
 def checksum(local_path: Path) -> str:

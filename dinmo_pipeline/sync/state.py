@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.project.specs import RunType
 from dinmo_pipeline.sync.entries import (
     Approved,
     Baselined,
     Blocked,
     Delivered,
+    HandedOver,
     Intent,
     Prepared,
     Record,
@@ -25,7 +27,10 @@ from dinmo_pipeline.sync.findings import Finding, LastDelivery
 
 @dataclass(frozen=True)
 class SyncRecord:
-    """All that is known of one sync. `delivered_at` also stands for a baseline, which has no export."""
+    """All that is known of one sync. `delivered_at` also stands for a baseline, which has no export.
+
+    `attempts` are the exports that were prepared, `shown` those of them that a consumer may have seen a file of.
+    """
 
     number: int
     label: str
@@ -37,6 +42,7 @@ class SyncRecord:
     findings: tuple[Finding, ...] = ()
     approved: bool = False
     attempts: tuple[Export, ...] = ()
+    shown: tuple[Export, ...] = ()
     intent_at: datetime | None = None
     delivered_at: datetime | None = None
     delivery: Delivered | None = None
@@ -75,13 +81,18 @@ class State:
         return delivered[-1] if delivered else None
 
     @property
+    def interrupted(self) -> tuple[SyncRecord, ...]:
+        """The syncs since the newest delivery of which a consumer may have seen some files and not all, oldest first."""
+        newest = self.newest.number if self.newest else 0
+        return tuple(sync for number, sync in sorted(self.syncs.items()) if sync.intent_at is not None and number > newest)
+
+    @property
     def open_intent(self) -> SyncRecord | None:
-        """The delta of which a consumer may have seen some files and not all; a full_only sync is replaced as a whole instead."""
-        begun = [sync for sync in self.syncs.values() if sync.intent_at is not None]
-        last = max(begun, key=lambda sync: sync.number, default=None)
+        """The delta that has to be completed; an interrupted full_only sync is replaced as a whole instead."""
+        last = self.interrupted[-1] if self.interrupted else None
         if last is None or last.export is None or last.export.contract.run_type == RunType.FULL_ONLY:
             return None
-        return last if last.number > (self.newest.number if self.newest else 0) else None
+        return last
 
     @property
     def last_delivery(self) -> LastDelivery | None:
@@ -106,35 +117,29 @@ class State:
 
     def settled(self) -> State:
         """The state as if no intent were open: what a delivery that does not count compares with."""
-        interrupted = self.open_intent
-        return self if interrupted is None else State({**self.syncs, interrupted.number: replace(interrupted, intent_at=None)})
+        return State({**self.syncs, **{sync.number: replace(sync, intent_at=None) for sync in self.interrupted}})
 
     def delivered_series(self, address: str) -> frozenset[str]:
         """The names, without part numbers, that delivered syncs wrote at this address."""
-        return frozenset(put.series for export in self._exports(address) for put in export.puts)
+        exports = [sync.export for sync in self.delivered if sync.export is not None]
+        return frozenset(put.series for export in exports if export.contract.address == address for put in export.puts)
 
     def shown_paths(self, address: str) -> dict[str, str]:
         """Every file that may lie with the consumer at this address, with its series: those of half delivered syncs, too."""
         paths: dict[str, str] = {}
-        for export in self._exports(address, half_delivered=True):
-            paths = {path: series for path, series in paths.items() if path not in export.stale}
-            paths.update({put.path: put.series for put in export.puts})
+        for _, sync in sorted(self.syncs.items()):
+            for export in sync.shown:
+                if export.contract.address == address:
+                    paths.update({put.path: put.series for put in export.puts})
+            if sync.delivered_at is not None and sync.export is not None:
+                paths = {path: series for path, series in paths.items() if path not in sync.export.stale}
         return paths
-
-    def _exports(self, address: str, *, half_delivered: bool = False) -> tuple[Export, ...]:
-        return tuple(
-            sync.export
-            for _, sync in sorted(self.syncs.items())
-            if sync.export is not None
-            and sync.export.contract.address == address
-            and (sync.delivered_at is not None or (half_delivered and sync.intent_at is not None))
-        )
 
     @property
     def leftovers(self) -> tuple[Export, ...]:
         """Exports whose temporary files a crash may have left: those prepared since the newest delivery, which tidied all before it."""
-        newest = self.newest.number if self.newest else 0
-        return tuple(export for sync in self.syncs.values() if sync.number > newest for export in sync.attempts)
+        tidied = max((sync.number for sync in self.delivered if not sync.is_baseline), default=0)
+        return tuple(export for sync in self.syncs.values() if sync.number > tidied for export in sync.attempts)
 
 
 def fold(records: Iterable[Record]) -> State:
@@ -143,7 +148,7 @@ def fold(records: Iterable[Record]) -> State:
     for record in records:
         entry, at = record.entry, record.at
         match entry:
-            case Renamed():
+            case Renamed() | HandedOver():
                 continue
             case Started():
                 syncs[entry.number] = SyncRecord(entry.number, entry.label, entry.instant, at, full=entry.full)
@@ -151,7 +156,7 @@ def fold(records: Iterable[Record]) -> State:
             case Baselined():
                 syncs[entry.number] = SyncRecord(entry.number, entry.label, entry.instant, at, snapshot=entry.snapshot, delivered_at=at)
                 continue
-        sync = syncs[entry.number]
+        sync = _begun(syncs, entry.number)
         match entry:
             case SnapshotTaken():
                 sync = replace(sync, snapshot=entry.snapshot, base=entry.base)
@@ -162,8 +167,14 @@ def fold(records: Iterable[Record]) -> State:
             case Prepared():
                 sync = replace(sync, attempts=(*sync.attempts, entry.export))
             case Intent():
-                sync = replace(sync, intent_at=at)
+                sync = replace(sync, intent_at=at, shown=(*sync.shown, *sync.attempts[-1:]))
             case Delivered():
                 sync = replace(sync, delivered_at=at, delivery=entry)
         syncs[entry.number] = sync
     return State(syncs)
+
+
+def _begun(syncs: Mapping[int, SyncRecord], number: int) -> SyncRecord:
+    if number not in syncs:
+        raise StateError(f"reading the log: an entry tells of sync {number}, which never began; restore the log from a backup")
+    return syncs[number]

@@ -10,14 +10,14 @@ from dinmo_pipeline.errors import SyncRefused
 from dinmo_pipeline.project.specs import ActivationSpec, SyncMode
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.publish import Publisher
-from dinmo_pipeline.sync.companions import render_companions
+from dinmo_pipeline.sync.companions import COMPANIONS, render_companions
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.decide import Delta, Full, Refuse, RollForward, decide, find_base
 from dinmo_pipeline.sync.engine import Changes, Engine, Source
 from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Export, Place, Snapshot
 from dinmo_pipeline.sync.findings import Finding, find_oddities
 from dinmo_pipeline.sync.promises import check_still_promised, contract_of
-from dinmo_pipeline.sync.render import Layout, Staged, key_only, new_token, render_files
+from dinmo_pipeline.sync.render import Layout, Staged, key_only, render_files
 from dinmo_pipeline.sync.state import State, SyncRecord
 
 _SAMPLE_ROWS = 5
@@ -105,7 +105,7 @@ class Workshop:
             if isinstance(plan, RollForward):
                 return plan
             if sync.snapshot is not None:
-                check_still_promised(self.spec, self.destination, contract)
+                check_still_promised(self.spec, self.destination, self.project_root, contract)
                 changes = opened.enter_context(self.engine.changes(plan.comparison))
             else:
                 changes = source.changes(plan.comparison)
@@ -122,15 +122,14 @@ class Workshop:
             )
             if findings and target.recorded and not sync.approved:
                 return Held(findings)
-            token = new_token()
-            staged = render_files(changes, layout, local_folder, token, limit=target.limit)
+            staged = render_files(changes, layout, local_folder, limit=target.limit)
             export = self._export(state, sync, plan, changes, layout, target, staged)
-            companions = render_companions(export, layout, local_folder, token)
+            companions = render_companions(export, layout, local_folder)
             export = replace(export, puts=(*export.puts, *(file.put for file in companions)))
             return Ready(export, (*staged, *companions), findings, self._samples(changes, plan.comparison))
 
     def _checked_contract(self, source: Source) -> Contract:
-        contract = contract_of(self.spec, self.destination, source.columns)
+        contract = contract_of(self.spec, self.destination, self.project_root, source.columns)
         source.check_key(contract)
         return contract
 
@@ -138,7 +137,7 @@ class Workshop:
         newest = state.newest
         if self.spec.if_missing != "full" or newest is None or newest.export is None:
             return False
-        return any(not publisher.exists(put.path) for put in newest.export.puts)
+        return any(not publisher.exists(put.path) for put in newest.export.puts if put.change not in COMPANIONS)
 
     def _plan(self, state: State, sync: SyncRecord, files_missing: bool, contract: Contract) -> _Plan | RollForward:
         match decide(state, sync, contract, files_missing=files_missing):

@@ -6,12 +6,14 @@ every crash point.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dinmo_pipeline.errors import SyncBlocked, SyncRefused
 from dinmo_pipeline.project.names import is_dated
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
+from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.decide import RollForward, decide_start
 from dinmo_pipeline.sync.delivery import NoRecord, complete_export, deliver_export
@@ -20,7 +22,7 @@ from dinmo_pipeline.sync.entries import Approved, Baselined, Blocked, Delivered,
 from dinmo_pipeline.sync.export import Export
 from dinmo_pipeline.sync.findings import Finding
 from dinmo_pipeline.sync.labels import instant_of_label
-from dinmo_pipeline.sync.log import Log
+from dinmo_pipeline.sync.log import FolderShelf, Log
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.steps import Held, Ready, Sample, Target, Workshop
 
@@ -60,7 +62,7 @@ class Syncs:
         self.spec = spec
         self._project = project
         self._engine = engine or Engine(root=project.root, home=project.home, timezone=project.timezone)
-        self._log = log or Log(self._engine.state_folder, spec.name)
+        self._log = log or Log(FolderShelf(self._engine.state_folder), spec.name, renamed_from=spec.renamed_from)
         self._workshop = Workshop(spec, project.storages[spec.destination], self._engine, project.root)
 
     def state(self) -> State:
@@ -70,7 +72,7 @@ class Syncs:
     def roll_forward(self, *, full: bool = False) -> Completed | None:
         """Complete the open intent that comes before a new sync, if there is one; a full sync closes it instead."""
         with self._log.locked():
-            state = self._read()
+            state = self._log.read()
             step = decide_start(state, run_type=self.spec.run_type, full=full)
             return self._complete(state, step) if step is not None else None
 
@@ -80,7 +82,7 @@ class Syncs:
         DataError when the rows forbid a delivery.
         """
         with self._log.locked():
-            return self._keep_rows(*self._start(self._read(), label, now=now, full=full))
+            return self._keep_rows(*self._start(self._log.read(), label, now=now, full=full))
 
     def deliver(self, label: str, *, now: datetime, target: Target | None = None) -> Delivery:
         """Deliver the newest sync of `label`, or complete it when a crash left it half delivered. A `full_only` sync gets its number here.
@@ -89,7 +91,7 @@ class Syncs:
         """
         target = target or Target(self._workshop.destination)
         with self._log.locked():
-            state = self._read()
+            state = self._log.read()
             sync = next(iter(reversed(state.with_label(label))), None)
             if self.spec.run_type == RunType.FULL_ONLY and not (sync is not None and sync.approved and sync.delivered_at is None):
                 state, sync = self._start(state, label, now=now, full=False)
@@ -102,7 +104,7 @@ class Syncs:
     def rehearse(self, *, instant: datetime, target: Target, send: bool, full: bool = False) -> Rehearsal:
         """What a sync would send now; with `send`, put to `target`. Nothing is recorded."""
         with self._log.locked(), self._engine.scratch(self.spec.name) as folder:
-            state = self._read().settled()
+            state = self._log.read().settled()
             target = replace(target, recorded=False)
             snapshot, base = self._workshop.keep_rows(state, str(folder / "rehearsal.parquet"), full=full)
             sync = SyncRecord(state.next_number, "rehearsal", instant, instant, full=full, snapshot=snapshot, base=base)
@@ -116,7 +118,7 @@ class Syncs:
     def approve(self) -> SyncRecord:
         """Let the newest blocked sync pass: `deliver` its label afterwards. SyncRefused when none waits."""
         with self._log.locked():
-            waiting = self._read().waiting
+            waiting = self._log.read().waiting
             if waiting is None:
                 raise SyncRefused(
                     f"approving {self.spec.name}: no sync of it waits for approval; `dinmo history {self.spec.name}` lists them"
@@ -128,7 +130,7 @@ class Syncs:
         if self.spec.run_type == RunType.FULL_ONLY:
             raise SyncRefused(f"taking a baseline of {self.spec.name}: it is full_only, which compares with nothing")
         with self._log.locked():
-            state = self._read()
+            state = self._log.read()
             if state.open_intent is not None:
                 raise SyncRefused(
                     f"taking a baseline of {self.spec.name}: sync {state.open_intent.number} is half delivered; "
@@ -137,11 +139,6 @@ class Syncs:
             number = state.next_number
             snapshot, _ = self._workshop.keep_rows(state, self._snapshot_name(number), full=False)
             return self._log.append(Baselined(number, label, now, snapshot)).syncs[number]
-
-    def _read(self) -> State:
-        if self.spec.renamed_from is not None and self._log.is_empty():
-            self._log.continue_from(self.spec.renamed_from)
-        return self._log.read()
 
     def _start(self, state: State, label: str, *, now: datetime, full: bool) -> tuple[State, SyncRecord]:
         attempts = state.with_label(label)
@@ -155,7 +152,8 @@ class Syncs:
         return self._log.append(SnapshotTaken(sync.number, snapshot, base)).syncs[sync.number]
 
     def _snapshot_name(self, number: int) -> str:
-        return f"activations/{self.spec.name}/snapshots/{number:06d}.parquet"
+        # The token keeps a name from ever being used twice: a crash may leave a file whose number is given again.
+        return f"activations/{self.spec.name}/snapshots/{number:06d}-{secrets.token_hex(4)}.parquet"
 
     def _deliver(self, state: State, sync: SyncRecord, target: Target) -> Delivery:
         with self._engine.scratch(self.spec.name) as folder, Publisher(target.storage, self._project.root) as publisher:
@@ -165,7 +163,8 @@ class Syncs:
                 sync = self._keep_rows(state, sync)
                 step = self._workshop.prepare(state, sync, target, publisher, folder)
             if isinstance(step, Ready):
-                outcome = deliver_export(self._log, publisher, step.export, step.staged, state.leftovers)
+                notes = self._tidy_elsewhere(state, target.storage)
+                outcome = deliver_export(self._log, publisher, step.export, step.staged, state.leftovers, notes=notes)
                 return Delivery(sync.label, step.export, outcome, step.samples)
         if isinstance(step, Held):
             self._log.append(Blocked(sync.number, step.findings))
@@ -189,9 +188,20 @@ class Syncs:
         assert sync.export is not None, "an intent follows a prepared export"
         storage = sync.export.place.storage(self._project.storages)
         with self._engine.scratch(self.spec.name) as folder, Publisher(storage, self._project.root) as publisher:
-            outcome = complete_export(self._log, publisher, sync.export, self._engine, folder, state.leftovers)
+            notes = self._tidy_elsewhere(state, storage)
+            outcome = complete_export(self._log, publisher, sync.export, self._engine, folder, state.leftovers, notes=notes)
         fixed = not is_dated(self.spec.file_name, self.spec.folder)
         return Completed(Delivery(sync.label, sync.export, outcome), ends_run=fixed)
+
+    def _tidy_elsewhere(self, state: State, here: StorageSpec) -> tuple[str, ...]:
+        """Take temporary files away from destinations that the activation had when a sync crashed and has no more."""
+        notes: tuple[str, ...] = ()
+        for export in state.leftovers:
+            storage = export.place.storage(self._project.storages)
+            if storage.address != here.address:
+                with Publisher(storage, self._project.root) as publisher:
+                    notes += publisher.tidy(put.temporary_path for put in export.puts)
+        return notes
 
 
 def _blocked_message(name: str, sync: SyncRecord, findings: tuple[Finding, ...]) -> str:

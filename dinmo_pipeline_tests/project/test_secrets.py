@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dinmo_pipeline.errors import PermanentStorageError
-from dinmo_pipeline.project.secrets import Secret, SecretField, Setting, resolve_setting
+from dinmo_pipeline.project.secrets import Secret, SecretField, Setting, resolve_port, resolve_setting
 
 
 class Server(BaseModel):
@@ -57,3 +57,17 @@ def test_secret_written_in_yaml_is_refused_without_being_shown(value: object) ->
     assert "hunter2" not in error["msg"]
     assert "12345678" not in error["msg"]
     assert "{env: NAME}" in error["msg"]
+
+
+@pytest.mark.parametrize("text", ["hunter2", "0", "65536", "²"])
+def test_port_that_is_none_is_refused_without_being_shown(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", text)
+    with pytest.raises(PermanentStorageError, match=r"the port of storage partner: \{env: PORT\} holds no port number") as caught:
+        resolve_port(Secret(env="PORT"), tmp_path, what="the port of storage partner")
+    assert f" {text} " not in str(caught.value)
+
+
+def test_port_is_taken_from_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "port").write_text("2222\n")
+    assert resolve_port(22, tmp_path, what="the port") == 22
+    assert resolve_port(Secret(file="port"), tmp_path, what="the port") == 2222

@@ -1,0 +1,210 @@
+"""What is asked of an FTP server, with whatever commands it knows: MLST or SIZE or a listing, MLSD or LIST. Raises ftplib's errors."""
+
+from __future__ import annotations
+
+import ftplib
+import posixpath
+import re
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
+from socket import socket
+
+from dinmo_pipeline.storages.actions import MOVE_ATTEMPTS, LocalFile
+from dinmo_pipeline.storages.ftp_listing import Entry, listed_entries, machine_entry, timestamp
+
+_BLOCK = 512 * 1024
+IDLE_SECONDS = 180.0
+"""How long one request may go unanswered: a server may flush a large file to a slow disk before it answers."""
+FAREWELL_SECONDS = 10.0
+_UNKNOWN_REQUEST = ("500", "501", "502", "504")
+_LINE_END = re.compile("\r?\n")
+
+
+class FtpCommands:
+    """Requests on a logged-in connection in binary mode, whose current folder is `start`. `features` are the names that FEAT gave."""
+
+    def __init__(self, ftp: ftplib.FTP, *, features: frozenset[str], start: str) -> None:
+        self.start = start
+        self._ftp = ftp
+        self._features = features
+        self._wait_at_most(IDLE_SECONDS)
+
+    def close(self, *, politely: bool) -> None:
+        """Close the connection, saying so to a server that still listens."""
+        with suppress(ftplib.Error, OSError, EOFError, ValueError):
+            if politely:
+                self._wait_at_most(FAREWELL_SECONDS)
+                self._ftp.quit()
+        self._ftp.close()
+
+    def begin_upload(self, remote_path: str) -> socket:
+        """The data connection that the file's bytes go to."""
+        return self._ftp.transfercmd(f"STOR {remote_path}")
+
+    def upload(self, connection: socket, source: LocalFile) -> None:
+        """Send the whole file; it is there when this returns."""
+        try:
+            with connection:
+                connection.settimeout(IDLE_SECONDS)
+                for position in range(0, source.size, _BLOCK):
+                    connection.sendall(source.read_at(position, min(_BLOCK, source.size - position)))
+                _say_goodbye(connection)
+        except OSError:
+            # When it was the server that hung up, its answer says why: a full disk, say.
+            self._wait_at_most(FAREWELL_SECONDS)
+            self._ftp.voidresp()
+            raise
+        self._ftp.voidresp()
+
+    def download(self, command: str, consume: Callable[[bytes], None]) -> str:
+        """Hand on the bytes that the command brings, and return the server's last word."""
+        with self._ftp.transfercmd(command) as connection:
+            connection.settimeout(IDLE_SECONDS)
+            while block := connection.recv(_BLOCK):
+                consume(block)
+            _say_goodbye(connection)
+        return self._ftp.voidresp()
+
+    def rename(self, remote_path: str, target_path: str) -> None:
+        """Rename over the target, or remove that first where the server refuses."""
+        for attempt in range(MOVE_ATTEMPTS):
+            self._ftp.sendcmd(f"RNFR {remote_path}")
+            try:
+                self._ftp.voidcmd(f"RNTO {target_path}")
+                return
+            except ftplib.error_perm:
+                # Renaming is allowed, and a file is in the way: only now may the old one go. Another delivery may be faster.
+                if attempt == MOVE_ATTEMPTS - 1 or self.find(target_path) is None:
+                    raise
+            self.delete(target_path)
+
+    def delete(self, remote_path: str) -> None:
+        """Delete the file; fine when there is none."""
+        try:
+            self._ftp.delete(remote_path)
+        except ftplib.error_perm:
+            if self.find(remote_path) is not None:
+                raise
+
+    def make_folder(self, remote_folder: str) -> None:
+        """Make the folder and its parents."""
+        if self.enters(remote_folder):
+            return
+        parent = posixpath.dirname(remote_folder)
+        if parent not in {remote_folder, ""}:
+            self.make_folder(parent)
+        try:
+            self._ftp.mkd(remote_folder)
+        except ftplib.error_perm:
+            # Another delivery may have made it in between.
+            if not self.enters(remote_folder):
+                raise
+
+    def enters(self, remote_folder: str) -> bool:
+        """Whether the folder exists and may be entered."""
+        try:
+            with self._inside(remote_folder):
+                return True
+        except ftplib.error_perm:
+            return False
+
+    def size(self, remote_path: str) -> int | None:
+        """The file's size, or None when there is none or the account may not know."""
+        try:
+            return self._ftp.size(remote_path)
+        except ftplib.error_perm as error:
+            if not str(error).startswith(_UNKNOWN_REQUEST):
+                return None
+        with suppress(ftplib.error_perm):
+            found = self.find(remote_path)
+            return None if found is None else found.size
+        return None
+
+    def find(self, remote_path: str) -> Entry | None:
+        """The file with all that the server tells of it, or None; a folder is none."""
+        name = posixpath.basename(remote_path)
+        if "MLST" in self._features:
+            try:
+                answer = _LINE_END.split(self._ftp.sendcmd(f"MLST {remote_path}"))
+            except ftplib.error_perm:
+                return None
+            entry = machine_entry(answer[1].removeprefix(" ")) if len(answer) > 1 else None
+            return replace(entry, name=name) if entry is not None and entry.kind in {"file", "link"} else None
+        try:
+            return Entry(name=name, kind="file", size=self._ftp.size(remote_path), modified=self._modified(remote_path))
+        except ftplib.error_perm as error:
+            if not str(error).startswith(_UNKNOWN_REQUEST):
+                return None
+        return next((entry for entry in self.entries(posixpath.dirname(remote_path)) if entry.name == name and entry.kind == "file"), None)
+
+    def entries(self, remote_folder: str) -> Sequence[Entry]:
+        """All that is in the folder; nothing when the folder is missing."""
+        try:
+            return self._machine_entries(remote_folder) if "MLST" in self._features else self._listed_entries(remote_folder)
+        except ftplib.error_perm:
+            # The server's answer is the same for what is missing and for what is forbidden.
+            if self._is_missing(remote_folder):
+                return []
+            raise
+
+    def _machine_entries(self, remote_folder: str) -> Sequence[Entry]:
+        lines, _ = self._lines(f"MLSD {remote_folder or '.'}")
+        return [entry for line in lines if line and (entry := machine_entry(line)) is not None]
+
+    def _listed_entries(self, remote_folder: str) -> Sequence[Entry]:
+        # From inside: a name in the command could be taken for options.
+        with self._inside(remote_folder):
+            try:
+                # Without the option vsftpd hides names that begin with a dot.
+                lines, answer = self._lines("LIST -a")
+            except ftplib.error_perm:
+                lines, answer = [], ""
+            if not any(lines):
+                lines, answer = self._lines("LIST")
+        if "failed to open directory" in answer:
+            # vsftpd's way to say it: a success.
+            raise ftplib.error_perm(f"550 {answer[4:]}")
+        return listed_entries(lines)
+
+    def _lines(self, command: str) -> tuple[list[str], str]:
+        data = bytearray()
+        answer = self.download(command, data.extend)
+        # A name that is no UTF-8 is listed readably; it must not hide all the others.
+        return _LINE_END.split(data.decode("utf-8", "backslashreplace")), answer
+
+    def _is_missing(self, remote_folder: str) -> bool:
+        folder = remote_folder.rstrip("/")
+        name = posixpath.basename(folder)
+        if name in {"", ".", ".."}:
+            return False
+        return all(entry.name != name for entry in self.entries(posixpath.dirname(folder)))
+
+    @contextmanager
+    def _inside(self, remote_folder: str) -> Iterator[None]:
+        self._ftp.cwd(remote_folder or ".")
+        try:
+            yield
+        finally:
+            self._ftp.cwd(self.start)
+
+    def _modified(self, remote_path: str) -> datetime | None:
+        try:
+            return timestamp(self._ftp.sendcmd(f"MDTM {remote_path}").partition(" ")[2])
+        except ftplib.error_perm:
+            return None
+
+    def _wait_at_most(self, seconds: float) -> None:
+        if self._ftp.sock is not None:
+            self._ftp.sock.settimeout(seconds)
+
+
+def _say_goodbye(connection: socket) -> None:
+    """End the secured connection as TLS demands: without it the other side cannot tell the end from a break."""
+    if isinstance(connection, ssl.SSLSocket):
+        connection.settimeout(FAREWELL_SECONDS)
+        # A server that just hangs up has taken all the same; what it says on the control connection decides.
+        with suppress(OSError):
+            connection.unwrap()

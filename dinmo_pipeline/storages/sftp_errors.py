@@ -1,0 +1,98 @@
+"""What goes wrong on an SFTP server, translated: worth another try or not, and what to do about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from dataclasses import dataclass
+
+import asyncssh
+
+from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What the advice depends on: who asked, the right that it takes, where paths start; while logging in, with what and which host key."""
+
+    user: str
+    right: str = "the right to do so"
+    start: str = "relative ones start at the login directory"
+    credentials: str = "what it was given"
+    host_key: str = "the server changed its host key; ask its owner"
+
+
+# The first class that an error is an instance of decides; the words in braces are Circumstances.
+_TABLE: tuple[tuple[type[BaseException], type[StorageError], str], ...] = (
+    (asyncssh.SFTPPermissionDenied, PermanentStorageError, "ask the server's owner to give the user {user} {right}"),
+    (asyncssh.SFTPWriteProtect, PermanentStorageError, "the server's disk is mounted read-only; ask its owner to make it writable"),
+    (asyncssh.SFTPCannotDelete, PermanentStorageError, "ask the server's owner to give the user {user} {right}"),
+    (asyncssh.SFTPNoSuchFile, PermanentStorageError, "the folder or file is missing; make it, or correct the path: {start}"),
+    (asyncssh.SFTPNoSuchPath, PermanentStorageError, "the folder is missing; make it, or correct the path: {start}"),
+    (asyncssh.SFTPNotADirectory, PermanentStorageError, "a file stands where a folder is needed; move it away, or correct the path"),
+    (asyncssh.SFTPFileIsADirectory, PermanentStorageError, "a folder stands where the file belongs; choose another file_name"),
+    (asyncssh.SFTPNoSpaceOnFilesystem, PermanentStorageError, "the server's disk is full; ask its owner to free some room"),
+    (asyncssh.SFTPQuotaExceeded, PermanentStorageError, "the quota of the user {user} is used up; ask the server's owner for more room"),
+    (asyncssh.SFTPInvalidFilename, PermanentStorageError, "the server does not take this name; choose a shorter or plainer one"),
+    # What OpenSSH answers to a name that its disk does not take.
+    (asyncssh.SFTPBadMessage, PermanentStorageError, "the server does not take this name; choose a shorter or plainer one"),
+    (asyncssh.SFTPOpUnsupported, PermanentStorageError, "the server does not know this request; ask its owner to allow it"),
+    (
+        asyncssh.SFTPConnectionLost,
+        TransientStorageError,
+        "the connection broke off; if that lasts, look at the network or ask the server's owner",
+    ),
+    (
+        asyncssh.SFTPNoConnection,
+        TransientStorageError,
+        "the connection broke off; if that lasts, look at the network or ask the server's owner",
+    ),
+    (
+        asyncssh.SFTPError,
+        TransientStorageError,
+        "the server does not say why: its disk or a quota may be full, or another program may hold the file; if it lasts, ask its owner",
+    ),
+    (
+        asyncssh.PermissionDenied,
+        PermanentStorageError,
+        "the server refused the user {user} with {credentials}; correct them, or ask the server's owner to let them in",
+    ),
+    (asyncssh.HostKeyNotVerifiable, PermanentStorageError, "{host_key}"),
+    (asyncssh.KeyExchangeFailed, PermanentStorageError, "the server and this client share no algorithm, or {host_key}"),
+    (asyncssh.ProtocolNotSupported, PermanentStorageError, "what answers there is no SSH 2 server; check host and port"),
+    (asyncssh.ProtocolError, PermanentStorageError, "what answers there does not speak SSH as it should; check host and port"),
+    (asyncssh.ChannelOpenError, PermanentStorageError, "the server lets the user {user} in, but not use SFTP; ask its owner to allow it"),
+    (asyncssh.Error, TransientStorageError, "the connection broke off; if that lasts, look at the network or ask the server's owner"),
+    (socket.gaierror, PermanentStorageError, "the host's name is not known; check it"),
+    (ConnectionRefusedError, TransientStorageError, "nothing listens there; check host and port, or ask whether the server is down"),
+    (TimeoutError, TransientStorageError, "the server did not answer in time; check host, port and firewall"),
+    (OSError, TransientStorageError, "the network failed"),
+    # The library raises it for a name that it cannot encode and for a connection that was closed meanwhile.
+    (ValueError, PermanentStorageError, "the request could not be made; check the path"),
+)
+
+
+def translated(error: BaseException, what: str, circumstances: Circumstances) -> StorageError:
+    """The error as this package raises it: `what` was being done, what came back, what to do next."""
+    if isinstance(error, StorageError):
+        return error
+    kind, advice = next((kind, advice) for cause, kind, advice in _TABLE if isinstance(error, cause))
+    if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
+        kind, advice = TransientStorageError, "the name service did not answer; try again later"
+    return kind(f"{what}: {_found(error)}; {advice.format_map(dataclasses.asdict(circumstances))}")
+
+
+def disk_full(what: str, free: int) -> PermanentStorageError:
+    """The translation of a failed write where the server says how much room is left."""
+    return PermanentStorageError(f"{what}: the server's disk is full, {free:,} bytes are free; ask its owner to free some room")
+
+
+FAULTS: tuple[type[BaseException], ...] = tuple(cause for cause, _, _ in _TABLE)
+
+
+def _found(error: BaseException) -> str:
+    if isinstance(error, asyncssh.Error):
+        return error.reason or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

@@ -1,0 +1,259 @@
+"""Files on an open SFTP connection: several blocks in flight, flushed and counted before a write is done."""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import asyncssh
+
+from dinmo_pipeline.errors import StorageError, TransientStorageError
+from dinmo_pipeline.storages.actions import DELETE, LIST, LOOK, MAKE_FOLDER, MOVE, MOVE_ATTEMPTS, OVERWRITE, READ, WRITE, Action, LocalFile
+from dinmo_pipeline.storages.background import run_in_background
+from dinmo_pipeline.storages.contract import RemoteFile, Storage
+from dinmo_pipeline.storages.sftp_errors import FAULTS, Circumstances, disk_full, translated
+
+T = TypeVar("T")
+
+# Enough for a distant server, and all the memory that a transfer takes. OpenSSH takes blocks of 255 KiB; others are given 16 KiB.
+_BYTES_IN_FLIGHT = 4 * 1024 * 1024
+_MOST_REQUESTS_IN_FLIGHT = 128
+IDLE_SECONDS = 180.0
+"""How long one request may go unanswered: flushing a large file to a slow disk takes a while."""
+CLOSING_SECONDS = 10.0
+_MAYBE_A_FILE = {asyncssh.FILEXFER_TYPE_REGULAR, asyncssh.FILEXFER_TYPE_UNKNOWN}
+
+
+class SftpServer(Storage):
+    """An open SFTP session. A move is one step with `posix-rename`; on a server without it the old file is removed just before.
+
+    `where` is what errors call the server; `start` is where relative paths begin.
+    """
+
+    def __init__(
+        self, connection: asyncssh.SSHClientConnection, client: asyncssh.SFTPClient, *, user: str, where: str, start: str, moves: bool
+    ) -> None:
+        self.moves = moves
+        self._connection = connection
+        self._client = client
+        self._user = user
+        self._where = where
+        self._start = start
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        # A connection that is broken already needs no farewell.
+        with suppress(*FAULTS):
+            run_in_background(self._close())
+
+    def make_folder(self, remote_folder: str) -> None:
+        self._run(MAKE_FOLDER, remote_folder, self._make_folder(remote_folder or "."))
+
+    def put(self, local_path: Path, remote_path: str) -> None:
+        with LocalFile(local_path, "rb") as source:
+            self._run(WRITE, remote_path, self._put(source, remote_path))
+
+    def read(self, remote_path: str, local_path: Path) -> None:
+        with LocalFile(local_path, "wb") as target:
+            self._run(READ, remote_path, self._read(remote_path, target))
+
+    def stat(self, remote_path: str) -> RemoteFile | None:
+        return self._run(LOOK, remote_path, self._stat(remote_path))
+
+    def matches(self, remote_path: str, size: int, sha256: str) -> bool:
+        # Servers agree on no request for a checksum.
+        return self.size(remote_path) == size
+
+    def move(self, remote_path: str, target_path: str) -> None:
+        self._run(MOVE, target_path, self._move(remote_path, target_path))
+
+    def delete(self, remote_path: str) -> None:
+        self._run(DELETE, remote_path, self._delete(remote_path))
+
+    def list(self, remote_folder: str) -> Sequence[RemoteFile]:
+        return self._run(LIST, remote_folder, self._list(remote_folder or "."))
+
+    async def _close(self) -> None:
+        self._connection.close()
+        await asyncio.wait_for(self._connection.wait_closed(), CLOSING_SECONDS)
+
+    async def _make_folder(self, remote_folder: str) -> None:
+        try:
+            await _answer(self._client.stat(remote_folder))
+        except asyncssh.SFTPNoSuchFile:
+            parent = posixpath.dirname(remote_folder)
+            if parent not in {remote_folder, ""}:
+                await self._make_folder(parent)
+            try:
+                await _answer(self._client.mkdir(remote_folder))
+            except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
+                # Another delivery may have made it in between.
+                if not await _answer(self._client.isdir(remote_folder)):
+                    raise
+
+    async def _put(self, source: LocalFile, remote_path: str) -> None:
+        file = await self._open_for_writing(remote_path)
+        try:
+            length = self._client.limits.max_write_len
+            blocks = ((position, min(length, source.size - position)) for position in range(0, source.size, length))
+            await _in_flight((file.write(source.read_at(position, size), position) for position, size in blocks), length)
+            with suppress(asyncssh.SFTPOpUnsupported):
+                await _answer(file.fsync())
+            # Asked of the open file: that takes no right to read, and nobody can have taken the file away yet.
+            found = (await _answer(file.stat())).size
+            await _answer(file.close())
+        except asyncssh.SFTPFailure:
+            # Version 3 of the protocol, which servers speak, has no code for a full disk.
+            await self._raise_if_disk_full(remote_path, source.size)
+            raise
+        finally:
+            with suppress(*FAULTS):
+                await asyncio.wait_for(file.close(), CLOSING_SECONDS)
+        if found != source.size:
+            raise TransientStorageError(
+                f"wrote {source.size:,} bytes to {remote_path} on {self._where}, then found {found or 0:,}; "
+                "something else writes there, or the server lost some"
+            )
+
+    async def _open_for_writing(self, remote_path: str) -> asyncssh.SFTPClientFile:
+        try:
+            return await _answer(self._client.open(remote_path, "wb", block_size=0))
+        except asyncssh.SFTPPermissionDenied as error:
+            if await self._exists(remote_path):
+                raise self._translated(error, OVERWRITE, remote_path) from error
+            raise
+        except asyncssh.SFTPFailure as error:
+            with suppress(*FAULTS):
+                if await _answer(self._client.isdir(remote_path)):
+                    raise self._translated(asyncssh.SFTPFileIsADirectory(error.reason), WRITE, remote_path) from error
+            await self._raise_if_disk_full(remote_path, 1)
+            raise
+
+    async def _raise_if_disk_full(self, remote_path: str, needed: int) -> None:
+        with suppress(*FAULTS):
+            disk = await _answer(self._client.statvfs(posixpath.dirname(remote_path) or "."))
+            free = disk.bavail * disk.frsize
+            if free < needed:
+                raise disk_full(WRITE.described(remote_path, self._where), free)
+
+    async def _read(self, remote_path: str, target: LocalFile) -> None:
+        async with await _answer(self._client.open(remote_path, "rb", block_size=0)) as file:
+            expected = (await _answer(file.stat())).size or 0
+            length = self._client.limits.max_read_len
+
+            async def fetch(position: int, end: int) -> None:
+                while position < end:
+                    block = await file.read(end - position, position)
+                    assert isinstance(block, bytes)
+                    if not block:
+                        raise TransientStorageError(
+                            f"read {position:,} bytes of {remote_path} on {self._where}, which should have {expected:,}; "
+                            "something else writes there"
+                        )
+                    target.write_at(position, block)
+                    position += len(block)
+
+            await _in_flight((fetch(position, min(position + length, expected)) for position in range(0, expected, length)), length)
+
+    async def _stat(self, remote_path: str) -> RemoteFile | None:
+        try:
+            return _remote_file(posixpath.basename(remote_path), await _answer(self._client.stat(remote_path)))
+        except asyncssh.SFTPNoSuchFile:
+            return None
+
+    async def _exists(self, remote_path: str) -> bool:
+        with suppress(*FAULTS):
+            await _answer(self._client.stat(remote_path))
+            return True
+        return False
+
+    async def _move(self, remote_path: str, target_path: str) -> None:
+        # A server may refuse the extension and yet allow the plain request, which never overwrites.
+        with suppress(asyncssh.SFTPOpUnsupported, asyncssh.SFTPPermissionDenied):
+            await _answer(self._client.posix_rename(remote_path, target_path))
+            return
+        for attempt in range(MOVE_ATTEMPTS):
+            try:
+                await _answer(self._client.rename(remote_path, target_path))
+                return
+            except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
+                # Renaming is allowed, and a file is in the way: only now may the old one go. Another delivery may be faster.
+                if attempt == MOVE_ATTEMPTS - 1:
+                    raise
+            if await self._stat(target_path) is not None:
+                await self._delete(target_path)
+
+    async def _delete(self, remote_path: str) -> None:
+        with suppress(asyncssh.SFTPNoSuchFile):
+            await _answer(self._client.remove(remote_path))
+
+    async def _list(self, remote_folder: str) -> Sequence[RemoteFile]:
+        files = []
+        try:
+            async for entry in self._client.scandir(remote_folder):
+                name, attributes = str(entry.filename), entry.attrs
+                if attributes.type == asyncssh.FILEXFER_TYPE_SYMLINK:
+                    file = await self._stat(posixpath.join(remote_folder, name))
+                else:
+                    file = _remote_file(name, attributes)
+                if file is not None:
+                    files.append(file)
+        except asyncssh.SFTPNoSuchFile:
+            return []
+        return files
+
+    def _run(self, action: Action, remote_path: str, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return run_in_background(work)
+        except FAULTS as error:
+            raise self._translated(error, action, remote_path) from error
+
+    def _translated(self, error: BaseException, action: Action, remote_path: str) -> StorageError:
+        circumstances = Circumstances(
+            user=self._user, right=action.missing_right(remote_path), start=f"relative ones start at {self._start}"
+        )
+        return translated(error, action.described(remote_path, self._where), circumstances)
+
+
+async def _answer(request: Awaitable[T]) -> T:
+    return await asyncio.wait_for(request, IDLE_SECONDS)
+
+
+async def _in_flight(requests: Iterable[Coroutine[Any, Any, object]], length: int) -> None:
+    """Run the requests of `length` bytes each, some at a time, each made when its turn comes; the first fault ends them all."""
+    most = max(1, min(_MOST_REQUESTS_IN_FLIGHT, _BYTES_IN_FLIGHT // length))
+    pending: set[asyncio.Task[object]] = set()
+
+    async def settle() -> None:
+        nonlocal pending
+        done, pending = await asyncio.wait(pending, timeout=IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            raise TimeoutError
+        # All are asked: asyncio complains of a fault that nobody looked at.
+        faults = [fault for task in done if (fault := task.exception()) is not None]
+        if faults:
+            raise faults[0]
+
+    try:
+        for request in requests:
+            pending.add(asyncio.ensure_future(request))
+            if len(pending) == most:
+                await settle()
+        while pending:
+            await settle()
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+
+def _remote_file(name: str, attributes: asyncssh.SFTPAttrs) -> RemoteFile | None:
+    if attributes.type not in _MAYBE_A_FILE:
+        return None
+    modified = None if attributes.mtime is None else datetime.fromtimestamp(attributes.mtime, tz=UTC)
+    return RemoteFile(name=name, size=attributes.size or 0, modified=modified)

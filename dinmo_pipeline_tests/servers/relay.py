@@ -1,0 +1,111 @@
+"""A relay on 127.0.0.2 in front of a server on 127.0.0.1, port for port, that holds or cuts what a client sends."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from dinmo_pipeline_tests.servers.running import HOST
+
+RELAY_HOST = "127.0.0.2"
+_WAIT_SECONDS = 30
+
+
+class Relay:
+    """Passes everything on, until told to stop after some bytes from the client: `hold_after` waits, `cut_after` hangs up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+        self._held = threading.Event()
+        self._released = threading.Event()
+        self.let_pass()
+
+    def let_pass(self) -> None:
+        """Go on with what was held, and pass on all that comes."""
+        with self._lock:
+            self._left: int | None = None
+            self._cut = False
+            self._held.clear()
+        self._released.set()
+
+    def hold_after(self, count: int) -> None:
+        """Stop passing on what the client sends after `count` more bytes."""
+        with self._lock:
+            self._left, self._cut = count, False
+            self._held.clear()
+            self._released.clear()
+
+    def cut_after(self, count: int) -> None:
+        """Hang up all connections after `count` more bytes from the client."""
+        with self._lock:
+            self._left, self._cut = count, True
+
+    def wait_until_held(self) -> None:
+        """Wait for the client to have sent what `hold_after` allows."""
+        assert self._held.wait(_WAIT_SECONDS), "the client never sent that much"
+
+    @contextmanager
+    def listening(self, ports: Sequence[int]) -> Iterator[Relay]:
+        """The relay, in front of these ports."""
+        listeners = [socket.create_server((RELAY_HOST, port), backlog=64) for port in ports]
+        for listener in listeners:
+            threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        try:
+            yield self
+        finally:
+            for listener in listeners:
+                # Closing alone does not wake a thread that waits in accept.
+                with suppress(OSError):
+                    listener.shutdown(socket.SHUT_RDWR)
+                listener.close()
+            self.let_pass()
+            self._hang_up()
+
+    def _accept(self, listener: socket.socket) -> None:
+        port = listener.getsockname()[1]
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                try:
+                    server = socket.create_connection((HOST, port))
+                except OSError:
+                    client.close()
+                    continue
+                with self._lock:
+                    self._sockets |= {client, server}
+                threading.Thread(target=self._pump, args=(client, server, True), daemon=True).start()
+                threading.Thread(target=self._pump, args=(server, client, False), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, from_client: bool) -> None:
+        with suppress(OSError):
+            while block := source.recv(65536):
+                if from_client and not self._may_pass(len(block)):
+                    self._hang_up()
+                    return
+                sink.sendall(block)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    def _may_pass(self, count: int) -> bool:
+        with self._lock:
+            if self._left is None:
+                return True
+            self._left -= count
+            if self._left > 0:
+                return True
+            if self._cut:
+                return False
+            self._held.set()
+        self._released.wait(_WAIT_SECONDS)
+        return True
+
+    def _hang_up(self) -> None:
+        with self._lock:
+            sockets, self._sockets = self._sockets, set()
+        for each in sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()

@@ -1,0 +1,139 @@
+"""Starting other people's programs for a test: what they need, a free port, ready, stopped."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+HOST = "127.0.0.1"
+IS_ROOT = os.geteuid() == 0
+_READY_SECONDS = 20
+# Programs of an administrator are often not on a user's PATH.
+_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin", "/usr/local/sbin"))
+
+
+def missing(reason: str) -> NoReturn:
+    """End the test because something is not here: a failure where CI is set, so that nothing goes untested there, else a skip."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason} (a failure because CI is set)", pytrace=False)
+    pytest.skip(reason)
+
+
+def need_program(name: str, *, package: str) -> str:
+    """The program's path."""
+    found = shutil.which(name, path=_PATH)
+    if found is None:
+        missing(f"{name} is not installed: install {package}, or run scripts/ensure-servers")
+    return found
+
+
+def need_root(what: str) -> None:
+    """End the test unless this is root."""
+    if not IS_ROOT:
+        missing(f"{what} needs root")
+
+
+def free_port() -> int:
+    """A port that nobody listens on; taken by the caller at once."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def free_port_range(count: int) -> range:
+    """So many ports in a row that nobody listens on."""
+    for _ in range(100):
+        first = random.randrange(20_000, 32_000)
+        with ExitStack() as stack, suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.create_server((HOST, port)))
+            return range(first, first + count)
+    pytest.fail(f"no {count} free ports in a row were found", pytrace=False)
+
+
+@contextmanager
+def running(command: list[str], *, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The program, running and listening on `port`; its output goes to `log`."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        _wait_until_it_listens(process, port, log)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex((HOST, port)) == 0:
+                return
+        time.sleep(0.02)
+    pytest.fail(f"{process.args!r} does not listen on port {port}; its output:\n{log.read_text(errors='replace')}", pytrace=False)
+
+
+@dataclass(frozen=True)
+class Login:
+    """An account on a server. `home` is its login directory on this machine's disk; `start` is what the account itself sees it as."""
+
+    username: str
+    home: Path
+    start: str
+    password: str = field(repr=False, default="")
+
+
+@contextmanager
+def server_folder() -> Iterator[Path]:
+    """A folder for a server's files that other accounts may pass through; as root in /srv, because a chroot demands folders of root's."""
+    folder = Path(tempfile.mkdtemp(prefix="dinmo-test-", dir="/srv" if IS_ROOT else None))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def system_user(name: str, home: Path, *, start: str | None = None) -> Iterator[Login]:
+    """An account of this machine with a password, for the time of the test; its `home` is made if need be."""
+    need_root("making an account for a server")
+    username = f"dinmo-{name}-{os.getpid()}"
+    password = secrets.token_urlsafe(24)
+    subprocess.run(
+        [need_program("useradd", package="passwd"), "--no-create-home", "--home-dir", start or str(home), "--shell", "/bin/sh", username],
+        check=True,
+        capture_output=True,
+    )
+    try:
+        subprocess.run(
+            [need_program("chpasswd", package="passwd")], input=f"{username}:{password}", text=True, check=True, capture_output=True
+        )
+        if not home.exists():
+            home.mkdir()
+            shutil.chown(home, username, username)
+        yield Login(username=username, home=home, start=start or str(home), password=password)
+    finally:
+        subprocess.run([need_program("userdel", package="passwd"), username], check=True, capture_output=True)

@@ -1,0 +1,41 @@
+"""Definitions of the tests' servers, as a user would write them; an option of None is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dinmo_pipeline.storages.ftp import FtpServerSpec
+from dinmo_pipeline.storages.sftp import SftpServerSpec
+from dinmo_pipeline_tests.servers.openssh import OpenSsh
+from dinmo_pipeline_tests.servers.pyftpd import PyFtpd
+from dinmo_pipeline_tests.servers.running import Login
+from dinmo_pipeline_tests.servers.vsftpd import Vsftpd
+
+
+def sftp_spec(server: OpenSsh, account: Login, **options: object) -> SftpServerSpec:
+    """The account on OpenSSH, by key."""
+    fields: dict[str, object] = {
+        "name": "partner",
+        "host": server.host,
+        "port": server.port,
+        "username": account.username,
+        "private_key": {"file": str(server.private_key)},
+        "host_key": server.host_key,
+        **options,
+    }
+    return SftpServerSpec.model_validate({key: value for key, value in fields.items() if value is not None})
+
+
+def ftp_spec(server: Vsftpd | PyFtpd, account: Login, project_root: Path, **options: object) -> FtpServerSpec:
+    """The account on an FTP server, by a password that is written to `project_root`."""
+    (project_root / "password").write_text(account.password)
+    fields: dict[str, object] = {
+        "name": "partner",
+        "host": server.host,
+        "port": server.port,
+        "username": account.username,
+        "password": {"file": "password"},
+        "ca_file": str(server.authority) if server.authority is not None and options.get("tls") != "none" else None,
+        **options,
+    }
+    return FtpServerSpec.model_validate({key: value for key, value in fields.items() if value is not None})

@@ -1,0 +1,516 @@
+"""A sync's whole world in memory: log, destination, source and clock, with a fuse that burns at every call.
+
+The product's own state, decisions and delivery run on it. What stands in for DuckDB finds changes in Python dicts, independently of the
+product's SQL; files are JSON that says which rows they hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+import pytest
+
+from dinmo_pipeline.errors import DataError, PermanentStorageError, StateError
+from dinmo_pipeline.formats.contract import Column, Format, Rows
+from dinmo_pipeline.formats.ndjson import NdjsonFormat
+from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, Project, RunType, SyncMode, TableRef
+from dinmo_pipeline.storages import STORAGES
+from dinmo_pipeline.storages.contract import RemoteFile, Storage, StorageSpec
+from dinmo_pipeline.sync.contract import Contract, same_or_numbers
+from dinmo_pipeline.sync.engine import Engine
+from dinmo_pipeline.sync.export import Change, Comparison, Counts, Export, Snapshot
+from dinmo_pipeline.sync.labels import label_of_instant
+from dinmo_pipeline.sync.log import Log, Page
+from dinmo_pipeline.sync.state import SyncRecord
+from dinmo_pipeline.sync.syncs import Completed, Delivery, Syncs
+from dinmo_pipeline.warehouse.tables import TableColumn
+
+Row = Mapping[str, int | None]
+Key = tuple[int | None, ...]
+
+TABLE = TableRef("models", "people")
+START = datetime(2025, 4, 14, 7, tzinfo=UTC)
+
+
+class Crash(BaseException):
+    """The power goes."""
+
+
+class Fuse:
+    """Counts calls of the world; at the chosen one something happens, once: a crash, or another machine's turn."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self._at: int | None = None
+        self._happens: Callable[[], None] = lambda: None
+
+    def light(self, at: int, happens: Callable[[], None]) -> None:
+        """Let `happens` be called at call number `at` (from 1), counted from now."""
+        self.calls = []
+        self._at, self._happens = at, happens
+
+    def put_out(self) -> None:
+        """Nothing happens any more."""
+        self._at = None
+        self.calls = []
+
+    def burn(self, call: str) -> None:
+        """A call of this name is made, or has just been."""
+        self.calls.append(call)
+        if self._at is not None and len(self.calls) == self._at:
+            self._at = None
+            self._happens()
+
+
+def crash() -> None:
+    """What a fuse does at the end of a process."""
+    raise Crash
+
+
+class MemoryShelf:
+    """Logs in a dict."""
+
+    def __init__(self, fuse: Fuse) -> None:
+        self._fuse = fuse
+        self.pages: dict[str, list[bytes]] = {}
+
+    def read(self, activation: str) -> Sequence[Page]:
+        return [Page(f"{activation}/{index}", text) for index, text in enumerate(self.pages.get(activation, ()), start=1)]
+
+    def create(self, activation: str, position: int, text: bytes) -> bool:
+        kind = json.loads(text)["entry"]["type"]
+        self._fuse.burn(f"before log {kind}")
+        pages = self.pages.setdefault(activation, [])
+        if len(pages) >= position:
+            return False
+        assert len(pages) == position - 1, "an entry would be missing"
+        pages.append(text)
+        self._fuse.burn(f"after log {kind}")
+        return True
+
+    def has(self, activation: str, position: int) -> bool:
+        self._fuse.burn("before check")
+        return len(self.pages.get(activation, ())) >= position
+
+    @contextmanager
+    def locked(self, activation: str, wait_s: float) -> Iterator[None]:
+        # Machines that share no lock: the log alone must keep them apart.
+        yield
+
+
+@dataclass
+class Place:
+    """A destination: its files, and every file that ever came into sight, in order."""
+
+    moves: bool
+    files: dict[str, bytes] = field(default_factory=dict)
+    shown: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def visible(self) -> dict[str, bytes]:
+        return {path: content for path, content in self.files.items() if not is_temporary(path)}
+
+    def temporary(self) -> list[str]:
+        return [path for path in self.files if is_temporary(path)]
+
+
+def is_temporary(path: str) -> bool:
+    return path.rpartition("/")[2].startswith(".dinmo-")
+
+
+class MemoryStorage(Storage):
+    """An open connection to a place."""
+
+    def __init__(self, place: Place, fuse: Fuse) -> None:
+        self.moves = place.moves
+        self._place = place
+        self._fuse = fuse
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def make_folder(self, remote_folder: str) -> None:
+        self._fuse.burn("before make_folder")
+
+    def put(self, local_path: Path, remote_path: str) -> None:
+        content = local_path.read_bytes()
+        kind = "put temporary" if is_temporary(remote_path) else "put"
+        self._fuse.burn(f"before {kind}")
+        if self._place.moves:
+            # Half of it is there before the whole is.
+            self._place.files[remote_path] = content[: len(content) // 2]
+            self._fuse.burn(f"amid {kind}")
+        self._place.files[remote_path] = content
+        if not is_temporary(remote_path):
+            self._place.shown.append((remote_path, content))
+        self._fuse.burn(f"after {kind}")
+
+    def stat(self, remote_path: str) -> RemoteFile | None:
+        content = self._place.files.get(remote_path)
+        return None if content is None else RemoteFile(remote_path.rpartition("/")[2], len(content))
+
+    def read(self, remote_path: str, local_path: Path) -> None:
+        local_path.write_bytes(self._place.files[remote_path])
+
+    def matches(self, remote_path: str, size: int, sha256: str) -> bool:
+        content = self._place.files.get(remote_path)
+        return content is not None and hashlib.sha256(content).hexdigest() == sha256
+
+    def move(self, remote_path: str, target_path: str) -> None:
+        self._fuse.burn("before move")
+        if remote_path not in self._place.files:
+            raise PermanentStorageError(f"no such file: {remote_path}")
+        content = self._place.files.pop(remote_path)
+        self._place.files[target_path] = content
+        self._place.shown.append((target_path, content))
+        self._fuse.burn("after move")
+
+    def delete(self, remote_path: str) -> None:
+        kind = "delete temporary" if is_temporary(remote_path) else "delete"
+        self._fuse.burn(f"before {kind}")
+        self._place.files.pop(remote_path, None)
+        self._fuse.burn(f"after {kind}")
+
+    def list(self, remote_folder: str) -> Sequence[RemoteFile]:
+        return [RemoteFile(path, len(content)) for path, content in self._place.files.items()]
+
+
+_PLACES: dict[str, tuple[Place, Fuse]] = {}
+
+
+class MemoryStorageSpec(StorageSpec):
+    """A storage whose place is found by its address."""
+
+    host: str
+
+    @property
+    def address(self) -> str:
+        return f"memory:{self.host}"
+
+    def folder_problem(self, folder: str) -> str | None:
+        return None
+
+    def connect(self, project_root: Path) -> MemoryStorage:
+        return MemoryStorage(*_PLACES[self.host])
+
+
+@dataclass(frozen=True)
+class DictRows(Rows):
+    """Rows that are at hand."""
+
+    data: tuple[tuple[int | None, ...], ...] = ()
+    change: Change = Change.ALL
+    current: str | None = None
+    key: tuple[str, ...] = ()
+
+    def window(self, first: int, count: int) -> DictRows:
+        return replace(self, data=self.data[first : first + count])
+
+
+class DictChanges:
+    """What changed between kept tables, found row by row."""
+
+    def __init__(self, engine: DictEngine, comparison: Comparison, table: Sequence[Row]) -> None:
+        self._engine = engine
+        self._comparison = comparison
+        contract = comparison.contract
+        self._rows = engine.rows_of(comparison.current) if comparison.current is not None else tuple(table)
+        now = {_key(contract, row): row for row in self._rows}
+        self._found: dict[Change, list[Row]] = {change: [] for change in Change}
+        self._found[Change.ALL] = list(self._rows)
+        before: dict[Key, Row] = {}
+        if comparison.since is not None:
+            before = {_key(comparison.since.contract, row): row for row in engine.rows_of(comparison.since)}
+        carried = comparison.since is not None and contract.sync_mode == SyncMode.INSERT and engine.keys_of(comparison.since)
+        for key, row in sorted(now.items(), key=lambda item: str(item[0])) if before else now.items():
+            if key not in before:
+                if not (carried and key in carried):
+                    self._found[Change.ADDED].append(row)
+            elif comparison.since is not None and _differs(contract, row, comparison.since.contract, before[key]):
+                self._found[Change.UPDATED].append(row)
+        gone: dict[Key, Row] = {}
+        for snapshot in comparison.gone_since:
+            for row in engine.rows_of(snapshot):
+                gone.setdefault(_key(snapshot.contract, row), row)
+        self._found[Change.REMOVED] = [row for key, row in gone.items() if key not in now]
+        self._found[Change.CHANGED] = [*self._found[Change.ADDED], *self._found[Change.UPDATED]]
+        mode = contract.sync_mode
+        in_difference = mode == SyncMode.DIFFERENCE
+        self.counts = Counts(
+            len(self._rows),
+            None if mode == SyncMode.SNAPSHOT else len(self._found[Change.ADDED]),
+            len(self._found[Change.UPDATED]) if mode == SyncMode.UPSERT or in_difference else None,
+            len(self._found[Change.REMOVED]) if in_difference else None,
+        )
+
+    def rows_of(self, change: Change) -> int:
+        return len(self._found[change])
+
+    def rows(self, change: Change, timezone: str, *, key_only: bool) -> DictRows:
+        contract = self._comparison.contract
+        keys = {column.attribute for column in contract.key}
+        sent = [column for column in contract.columns if not key_only or column.attribute in keys]
+        data = tuple(tuple(row.get(column.attribute) for column in sent) for row in self._found[change])
+        current = self._comparison.current
+        columns = tuple(Column(column.name, column.type) for column in sent)
+        key_names = tuple(column.name for key in contract.key for column in sent if column.attribute == key.attribute)
+        return DictRows("", columns, timezone, data, change, current.path if current is not None else None, key_names)
+
+    def write(self, format_: Format, rows: Rows, local_path: Path) -> None:
+        assert isinstance(rows, DictRows)
+        self._engine.fuse.burn("before write")
+        names = [column.name for column in rows.columns]
+        file = {"change": rows.change, "of": rows.current, "key": rows.key, "names": names, "rows": rows.data}
+        local_path.write_text(json.dumps(file), encoding="utf-8")
+
+    def sample(self, rows: Rows, limit: int) -> tuple[tuple[str | None, ...], ...]:
+        return ()
+
+
+@dataclass
+class DictSource:
+    """The table as it is now."""
+
+    engine: DictEngine
+    table: tuple[Row, ...]
+
+    @property
+    def columns(self) -> tuple[TableColumn, ...]:
+        return tuple(TableColumn(name, type_text) for name, type_text in self.engine.types.items())
+
+    def count(self) -> int:
+        return len(self.table)
+
+    def check_key(self, contract: Contract) -> None:
+        keys = [_key(contract, row) for row in self.table]
+        if len(set(keys)) < len(keys) or any(None in key for key in keys):
+            raise DataError("bad key")
+
+    def keep(self, contract: Contract, path: str, *, carried: Snapshot | None, **_: Any) -> Snapshot:
+        self.engine.fuse.burn("before snapshot")
+        assert path not in self.engine.kept, "a snapshot is never written again"
+        keys = {_key(contract, row) for row in self.table}
+        if carried is not None and contract.sync_mode == SyncMode.INSERT:
+            keys |= self.engine.keys_of(carried)
+        self.engine.kept[path] = (self.table, frozenset(keys))
+        self.engine.fuse.burn("after snapshot")
+        return Snapshot(path, "0" * 64, len(self.table), contract)
+
+    def changes(self, comparison: Comparison) -> DictChanges:
+        return DictChanges(self.engine, comparison, self.table)
+
+
+class DictEngine:
+    """Stands in for DuckDB."""
+
+    def __init__(self, fuse: Fuse, folder: Path) -> None:
+        self.fuse = fuse
+        self.table: dict[int, Row] = {}
+        self.types: dict[str, str] = {}
+        self.kept: dict[str, tuple[tuple[Row, ...], frozenset[Key]]] = {}
+        self.lost: set[str] = set()
+        self._folder = folder
+
+    def rows_of(self, snapshot: Snapshot) -> tuple[Row, ...]:
+        if snapshot.path in self.lost:
+            raise StateError(f"{snapshot.path} is lost")
+        return self.kept[snapshot.path][0]
+
+    def keys_of(self, snapshot: Snapshot) -> frozenset[Key]:
+        self.rows_of(snapshot)
+        return self.kept[snapshot.path][1]
+
+    @contextmanager
+    def scratch(self, activation: str) -> Iterator[Path]:
+        with TemporaryDirectory(dir=self._folder) as folder:
+            yield Path(folder)
+
+    @contextmanager
+    def source(self, ref: TableRef, *_: Any) -> Iterator[DictSource]:
+        yield DictSource(self, tuple(self.table[number] for number in sorted(self.table)))
+
+    @contextmanager
+    def changes(self, comparison: Comparison, *_: Any) -> Iterator[DictChanges]:
+        for snapshot in (comparison.current, comparison.since, *comparison.gone_since):
+            if snapshot is not None:
+                self.rows_of(snapshot)
+        yield DictChanges(self, comparison, ())
+
+    def is_intact(self, snapshot: Snapshot) -> bool:
+        return snapshot.path not in self.lost
+
+
+def _key(contract: Contract, row: Row) -> Key:
+    return tuple(row[column.attribute] for column in contract.key)
+
+
+def _differs(contract: Contract, row: Row, earlier: Contract, before: Row) -> bool:
+    known = {column.identity: column.type for column in earlier.columns}
+    for column in contract.columns:
+        if column.identity not in known or not same_or_numbers(column.type, known[column.identity]):
+            return True
+        if row.get(column.attribute) != before.get(column.attribute):
+            return True
+    return False
+
+
+SPEC = ActivationSpec(
+    name="people_out",
+    source=TABLE,
+    primary_key=("id",),
+    destination="here",
+    folder="out",
+    file_name="{x}_e",
+    format=NdjsonFormat(type="ndjson"),
+    run_type=RunType.FULL_THEN_DELTA,
+    sync_mode=SyncMode.DIFFERENCE,
+    mapping=(MappedColumn("id", "id"), MappedColumn("v", "v")),
+    timezone="UTC",
+    on_existing="refuse",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: what was completed first, what was delivered, or the error."""
+
+    completed: Completed | None = None
+    delivery: Delivery | None = None
+    error: Exception | None = None
+    crashed: bool = False
+
+
+class Simulation:
+    """One activation and everything around it. `storages` are `here` and `there`, `direct`, where nothing can be moved, and `elsewhere`."""
+
+    def __init__(self, folder: Path, spec: ActivationSpec = SPEC) -> None:
+        self.fuse = Fuse()
+        self.shelf = MemoryShelf(self.fuse)
+        self.engine = DictEngine(self.fuse, folder)
+        self.engine.types = {"id": "BIGINT", "alt": "BIGINT", "v": "BIGINT", "w": "BIGINT"}
+        moves = {"here": True, "there": True, "direct": False, "elsewhere": True}
+        self.places = {name: Place(moves=can_move) for name, can_move in moves.items()}
+        hosts = {name: f"{id(self)}-{name}" for name in self.places}
+        _PLACES.clear()
+        _PLACES.update({hosts[name]: (place, self.fuse) for name, place in self.places.items()})
+        self.storages: dict[str, StorageSpec] = {name: MemoryStorageSpec(name=name, host=host) for name, host in hosts.items()}
+        self.spec = spec
+        self.now = START
+        self.folder = folder
+
+    @property
+    def project(self) -> Project:
+        return Project(self.folder, self.folder, "UTC", {}, self.storages, {self.spec.name: self.spec})
+
+    def syncs(self, spec: ActivationSpec | None = None) -> Syncs:
+        """The activation as a process that starts now sees it."""
+        spec = spec or self.spec
+        log = Log(self.shelf, spec.name, renamed_from=spec.renamed_from, clock=lambda: self.now)
+        return Syncs(self.project, spec, engine=cast(Engine, self.engine), log=log)
+
+    def has_run(self) -> bool:
+        """Whether anything was recorded under today's name: one that was passed over without a run leaves no trace."""
+        pages = self.shelf.pages.get(self.spec.name, [])
+        return bool(pages) and b'"handed over"' not in pages[-1]
+
+    def tick(self) -> None:
+        """A second goes by."""
+        self.now += timedelta(seconds=1)
+
+    def set_rows(self, **values: int | None) -> None:
+        """The table holds exactly these rows: `_7=1` is key 7 with v = 1."""
+        self.engine.table = {}
+        for name, value in values.items():
+            number = int(name.removeprefix("_"))
+            self.engine.table[number] = {"id": number, "alt": number + 100, "v": value, "w": 0}
+
+    def run(self, *, full: bool = False, label: str | None = None, at: datetime | None = None) -> Outcome:
+        """What one launch of the activation's job does: roll forward, keep the rows, deliver."""
+        self.tick()
+        syncs = self.syncs()
+        label = label or label_of_instant(at or self.now)
+        completed = None
+        try:
+            completed = syncs.roll_forward(full=full)
+            if completed is not None and completed.ends_run:
+                return Outcome(completed)
+            if self.spec.run_type != RunType.FULL_ONLY:
+                syncs.take_snapshot(label, now=self.now, full=full)
+            return Outcome(completed, syncs.deliver(label, now=self.now))
+        except Crash:
+            return Outcome(crashed=True)
+        except (DataError, StateError, PermanentStorageError) as error:
+            return Outcome(completed, error=error)
+        except Exception as error:
+            if type(error).__name__ not in ("SyncRefused", "SyncBlocked"):
+                raise
+            return Outcome(completed, error=error)
+
+    def run_with(self, at: int, happens: Callable[[], None], **options: Any) -> Outcome:
+        """`run`, and at its call number `at` something happens."""
+        self.fuse.light(at, happens)
+        try:
+            return self.run(**options)
+        finally:
+            self.fuse.put_out()
+
+    def calls_of(self, run: Callable[[], object]) -> list[str]:
+        """The calls that `run` makes."""
+        self.fuse.put_out()
+        run()
+        calls, self.fuse.calls = self.fuse.calls, []
+        return calls
+
+    def place_of(self, export: Export) -> Place:
+        return self.places[str(export.place.fields["name"])]
+
+    def kept_rows(self, sync: SyncRecord) -> tuple[Row, ...]:
+        """The table as it was when the sync took its snapshot."""
+        assert sync.snapshot is not None
+        return self.engine.kept[sync.snapshot.path][0]
+
+
+@pytest.fixture
+def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let exports name the storage in memory."""
+    monkeypatch.setitem(STORAGES, "Memory", MemoryStorageSpec)
+
+
+@dataclass
+class Consumer:
+    """Reads one place: applies every file in the order in which it came into sight. Its copy has rows by key, under the files' names."""
+
+    place: Place
+    read: int = 0
+    anew: set[str] = field(default_factory=set)
+    copy: dict[Key, dict[str, int | None]] = field(default_factory=dict)
+    inserted: dict[Key, list[str]] = field(default_factory=dict)
+
+    def apply(self, starts_anew: Callable[[str], bool]) -> None:
+        """Read what is new. `starts_anew` tells of a sync's snapshot whether it was sent to somebody who is to forget the rest."""
+        for _, content in self.place.shown[self.read :]:
+            file = json.loads(content)
+            of = file["of"]
+            if of is None:
+                # A file of full_only takes the place of all there was; no delta can be applied to that.
+                self.copy, self.inserted = {(): {}}, {}
+                continue
+            if of not in self.anew and starts_anew(of):
+                self.anew.add(of)
+                self.copy, self.inserted = {}, {}
+            rows = [dict(zip(file["names"], values, strict=True)) for values in file["rows"]]
+            for row in rows:
+                key = tuple(row[name] for name in file["key"])
+                if file["change"] == Change.REMOVED:
+                    self.copy.pop(key, None)
+                else:
+                    self.copy[key] = row
+                    self.inserted.setdefault(key, []).append(of)
+        self.read = len(self.place.shown)

@@ -1,0 +1,393 @@
+"""Thousands of random histories, in memory: whatever crashes, stalls or is edited, the consumer ends with the table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from dinmo_pipeline.errors import SyncBlocked, SyncRefused
+from dinmo_pipeline.project.names import is_dated
+from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, RunType, SyncMode
+from dinmo_pipeline.sync.export import FILES_OF_MODE, Export
+from dinmo_pipeline.sync.render import Layout
+from dinmo_pipeline.sync.state import State, SyncRecord
+from dinmo_pipeline.sync.steps import Target
+from dinmo_pipeline_tests.sync.conftest import CASES, SHRINK
+from dinmo_pipeline_tests.sync.simulation import SPEC, Consumer, Crash, Outcome, Simulation, crash
+
+pytestmark = pytest.mark.usefixtures("in_memory")
+
+KINDS = [
+    (RunType.FULL_THEN_DELTA, SyncMode.DIFFERENCE),
+    (RunType.FULL_THEN_DELTA, SyncMode.UPSERT),
+    (RunType.FULL_THEN_DELTA, SyncMode.INSERT),
+    (RunType.FULL_ONLY, SyncMode.SNAPSHOT),
+    (RunType.FULL_ONLY, SyncMode.UPSERT),
+]
+KEY = (MappedColumn("id", "id"), MappedColumn("alt", "alt"))
+MAPPINGS = [
+    (*KEY, MappedColumn("v", "v")),
+    (*KEY, MappedColumn("v", "value")),
+    (*KEY, MappedColumn("w", "w"), MappedColumn("v", "v")),
+    (MappedColumn("id", "ident"), MappedColumn("alt", "alt"), MappedColumn("v", "v")),
+    KEY,
+    None,
+]
+TABLES = st.dictionaries(st.integers(1, 4), st.tuples(st.integers(0, 2), st.integers(0, 1)), max_size=4)
+CALLS = st.integers(1, 60)
+
+
+def rows_in(content: bytes) -> int:
+    return len(json.loads(content)["rows"])
+
+
+class Histories(RuleBasedStateMachine):
+    """One activation's life. After each step that delivered something, the consumer's copy is compared with the table."""
+
+    spec = replace(SPEC, mapping=MAPPINGS[0])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scratch = TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+        self.world = Simulation(Path(self.scratch.name), self.spec)
+        self.consumers = {name: Consumer(place) for name, place in self.world.places.items()}
+        self.spec_of: dict[int, ActivationSpec] = {}
+        self.checked: set[int] = set()
+        self.nested = False
+        self.names = 0
+
+    # What happens
+
+    @rule(table=TABLES)
+    def the_source_changes(self, table: dict[int, tuple[int, int]]) -> None:
+        self.world.engine.table = {n: {"id": n, "alt": n + 100, "v": v, "w": w} for n, (v, w) in table.items()}
+
+    @rule(full=st.booleans() | st.just(False))
+    def it_runs(self, full: bool) -> None:
+        self.world.run(full=full)
+        self.check()
+
+    @rule(at=CALLS, full=st.sampled_from([False, False, False, True]))
+    def it_crashes(self, at: int, full: bool) -> None:
+        self.world.run_with(at, crash, full=full)
+        self.check(crashed=True)
+
+    @rule(at=CALLS, full=st.booleans(), other_full=st.sampled_from([False, False, True]), table=TABLES, other_crashes=st.none() | CALLS)
+    def it_stalls_while_another_machine_runs(
+        self, at: int, full: bool, other_full: bool, table: dict[int, tuple[int, int]], other_crashes: int | None
+    ) -> None:
+        def other() -> None:
+            call = self.world.fuse.calls[-1]
+            if not can_be_fenced(call):
+                return
+            self.nested = True
+            for _ in range(2):
+                if other_crashes is None:
+                    self.world.run(full=other_full)
+                else:
+                    self.world.run_with(other_crashes, crash, full=other_full)
+                self.check(crashed=True)
+                self.the_source_changes(table)
+            self.nested = False
+
+        self.world.run_with(at, other, full=full)
+        self.check(crashed=True)
+
+    @rule(full=st.booleans())
+    def only_a_snapshot_is_taken(self, full: bool) -> None:
+        if self.world.spec.run_type == RunType.FULL_THEN_DELTA:
+            self.world.tick()
+            self.world.syncs().take_snapshot(f"typed {self.world.now:%H%M%S}", now=self.world.now, full=full)
+            self.check(crashed=True)
+
+    @rule(pick=st.integers(0, 50), at=st.none() | CALLS)
+    def a_delivery_is_launched_alone(self, pick: int, at: int | None) -> None:
+        state = self.state()
+        if not state.syncs:
+            return
+        label = sorted(state.syncs.values(), key=lambda sync: sync.number)[pick % len(state.syncs)].label
+        if at is not None:
+            self.world.fuse.light(at, crash)
+        with suppress(SyncRefused, Crash):
+            self.world.syncs().deliver(label, now=self.world.now)
+        self.world.fuse.put_out()
+        self.check(crashed=True)
+
+    @rule(pick=st.integers(0, 50), full=st.booleans())
+    def a_label_is_run_again(self, pick: int, full: bool) -> None:
+        state = self.state()
+        if state.syncs:
+            self.world.run(label=sorted(state.syncs.values(), key=lambda sync: sync.number)[pick % len(state.syncs)].label, full=full)
+            self.check(crashed=True)
+
+    @rule()
+    def somebody_approves(self) -> None:
+        with suppress(SyncRefused):
+            approved = self.world.syncs().approve()
+            self.world.syncs().deliver(approved.label, now=self.world.now)
+        self.check(crashed=True)
+
+    @rule()
+    def a_baseline_is_taken(self) -> None:
+        self.world.tick()
+        try:
+            sync = self.world.syncs().baseline(f"baseline {self.world.now:%H%M%S}", now=self.world.now)
+        except SyncRefused:
+            return
+        self.checked.add(sync.number)
+        consumer = self.consumers[self.world.spec.destination]
+        consumer.apply(self.starts_anew)
+        if self.state().syncs[sync.number].snapshot is None:
+            return
+        consumer.anew.add(sync.snapshot.path if sync.snapshot else "")
+        contract = sync.snapshot.contract if sync.snapshot else None
+        assert contract is not None
+        # The tool that was used before has delivered today's rows.
+        consumer.copy = {
+            tuple(row[key.attribute] for key in contract.key): {column.name: row.get(column.attribute) for column in contract.columns}
+            for row in self.world.kept_rows(sync)
+        }
+        for key in consumer.copy:
+            consumer.inserted[key] = [sync.snapshot.path if sync.snapshot else ""]
+
+    @rule(send=st.booleans(), full=st.booleans(), limit=st.none() | st.integers(1, 2))
+    def it_is_rehearsed(self, send: bool, full: bool, limit: int | None) -> None:
+        before = self.traces()
+        target = Target(self.world.storages["elsewhere"], limit=limit)
+        self.world.syncs().rehearse(instant=self.world.now, target=target, send=send, full=full)
+        assert self.traces() == before, "a rehearsal leaves no trace"
+
+    @rule(pick=st.integers(0, 50))
+    def a_delivery_is_redirected(self, pick: int) -> None:
+        state = self.state()
+        if not state.syncs or self.world.spec.run_type == RunType.FULL_ONLY:
+            return
+        label = sorted(state.syncs.values(), key=lambda sync: sync.number)[pick % len(state.syncs)].label
+        before = self.traces()
+        with suppress(SyncRefused):
+            target = Target(self.world.storages["elsewhere"], recorded=False)
+            self.world.syncs().deliver(label, now=self.world.now, target=target)
+        assert self.traces() == before, "a redirected delivery does not count"
+
+    @rule()
+    def the_consumer_takes_its_files_away(self) -> None:
+        for name, place in self.world.places.items():
+            self.consumers[name].apply(self.starts_anew)
+            place.files = {path: content for path, content in place.files.items() if path not in place.visible()}
+
+    @rule(kind=st.sampled_from(KINDS))
+    def the_mode_is_edited(self, kind: tuple[RunType, SyncMode]) -> None:
+        self.edit(run_type=kind[0], sync_mode=kind[1])
+
+    @rule(key=st.sampled_from([("id",), ("alt",), ("id", "alt")]))
+    def the_key_is_edited(self, key: tuple[str, ...]) -> None:
+        self.edit(primary_key=key)
+
+    @rule(mapping=st.sampled_from(MAPPINGS))
+    def the_mapping_is_edited(self, mapping: tuple[MappedColumn, ...] | None) -> None:
+        self.edit(mapping=mapping)
+
+    @rule(destination=st.sampled_from(["here", "there", "direct"]), folder=st.sampled_from(["out", "other"]))
+    def the_address_is_edited(self, destination: str, folder: str) -> None:
+        self.edit(destination=destination, folder=folder)
+
+    @rule(file_name=st.sampled_from(["{x}_e", "{YYYY}_e", "e", "f"]), overwrite=st.booleans())
+    def the_name_is_edited(self, file_name: str, overwrite: bool) -> None:
+        self.edit(file_name=file_name, on_existing="overwrite" if overwrite or not is_dated(file_name, ".") else "refuse")
+
+    @rule(
+        max_rows=st.sampled_from([None, 1, 2]),
+        empty_files=st.sampled_from(["write", "skip"]),
+        removed_columns=st.sampled_from(["all", "key"]),
+        if_missing=st.sampled_from(["delta", "delta", "full"]),
+    )
+    def the_files_are_edited(self, max_rows: int | None, empty_files: str, removed_columns: str, if_missing: str) -> None:
+        self.edit(max_rows=max_rows, empty_files=empty_files, removed_columns=removed_columns, if_missing=if_missing)
+
+    @rule(column=st.sampled_from(["v", "w", "id"]), type_text=st.sampled_from(["BIGINT", "HUGEINT", "DECIMAL(9,2)", "DOUBLE", "VARCHAR"]))
+    def a_type_changes(self, column: str, type_text: str) -> None:
+        self.world.engine.types[column] = type_text
+
+    @rule(there=st.booleans())
+    def a_column_comes_or_goes(self, there: bool) -> None:
+        self.world.engine.types.pop("extra", None)
+        if there:
+            self.world.engine.types["extra"] = "BIGINT"
+
+    @precondition(lambda self: self.world.has_run())
+    @rule(back=st.booleans())
+    def it_is_renamed(self, back: bool) -> None:
+        old = self.world.spec.name
+        self.names += 1
+        name = self.world.spec.renamed_from if back and self.world.spec.renamed_from is not None else f"people_{self.names}"
+        self.world.spec = replace(self.world.spec, name=name, renamed_from=old)
+
+    @precondition(lambda self: self.world.shelf.pages)
+    @rule()
+    def it_settles(self) -> None:
+        """Whatever was before: a few plain runs and a person's word, and the rows are delivered."""
+        for _ in range(3):
+            outcome = self.world.run()
+            if isinstance(outcome.error, SyncBlocked):
+                approved = self.world.syncs().approve()
+                outcome = Outcome(delivery=self.world.syncs().deliver(approved.label, now=self.world.now))
+            self.check()
+            if outcome.delivery is not None:
+                return
+        raise AssertionError(f"nothing is delivered any more: {outcome}")
+
+    def teardown(self) -> None:
+        try:
+            if self.world.shelf.pages:
+                self.it_settles()
+                for name, place in self.world.places.items():
+                    assert not place.temporary(), f"temporary files are left at {name}"
+        finally:
+            self.scratch.cleanup()
+
+    # What must be seen
+
+    def edit(self, **fields: object) -> None:
+        spec = replace(self.world.spec, **fields)  # type: ignore[arg-type]
+        if is_dated(spec.file_name, spec.folder):
+            spec = replace(spec, if_missing="delta")
+        self.world.spec = spec
+
+    def state(self) -> State:
+        return self.world.syncs().state()
+
+    def traces(self) -> object:
+        places = {name: (dict(place.files), len(place.shown)) for name, place in self.world.places.items() if name != "elsewhere"}
+        return {name: list(pages) for name, pages in self.world.shelf.pages.items()}, places
+
+    def starts_anew(self, snapshot_path: str) -> bool:
+        sync = self.sync_of(snapshot_path)
+        return sync is not None and sync.export is not None and sync.export.base is None
+
+    def sync_of(self, snapshot_path: str) -> SyncRecord | None:
+        for sync in self.state().syncs.values():
+            if sync.snapshot is not None and sync.snapshot.path == snapshot_path:
+                return sync
+        return None
+
+    def check(self, *, crashed: bool = False) -> None:
+        state = self.state()
+        for sync in state.syncs.values():
+            if sync.attempts:
+                self.spec_of.setdefault(sync.number, self.world.spec)
+        new = [sync for sync in state.delivered if sync.number not in self.checked]
+        for sync in new:
+            assert not self.checked or sync.number > max(self.checked), f"sync {sync.number} was delivered after a newer one"
+            self.checked.add(sync.number)
+        for sync in new[-1:]:
+            # What a newer sync has shown half of is compared once that one is complete.
+            if sync.export is not None and not state.interrupted:
+                self.check_files(sync, sync.export, state)
+                self.check_copy(sync, sync.export, state)
+        if new and not crashed and not self.nested and (export := new[-1].export) is not None:
+            assert not self.world.place_of(export).temporary(), "temporary files are left"
+
+    def check_files(self, sync: SyncRecord, export: Export, state: State) -> None:
+        place, spec = self.world.place_of(export), self.spec_of[sync.number]
+        wanted = {put.path for put in export.puts}
+        if not self.nested:
+            assert wanted <= set(place.visible()), f"sync {sync.number} is delivered and its files are not there"
+        spec = replace(spec, sync_mode=export.contract.sync_mode)
+        layout = Layout.of(spec, sync.instant)
+        assert len(FILES_OF_MODE[spec.sync_mode]) == len(layout.series())
+        for other in state.syncs.values():
+            for put in (put for attempt in other.attempts for put in attempt.puts):
+                if put.series in layout.series() and put.path not in wanted and other.intent_at is not None:
+                    assert put.path not in place.visible(), f"a part of sync {other.number} is left: {put.path}"
+        if spec.on_existing == "refuse" and not sync.approved and spec.run_type == RunType.FULL_THEN_DELTA:
+            for other in state.delivered:
+                if other.number < sync.number and other.export is not None and other.export.contract.address == export.contract.address:
+                    assert not wanted & {put.path for put in other.export.puts}, "unread changes were overwritten"
+
+    def check_copy(self, sync: SyncRecord, export: Export, state: State) -> None:
+        consumer = self.consumers[str(export.place.fields["name"])]
+        consumer.apply(self.starts_anew)
+        if sync.snapshot is None:
+            return
+        if export.base is None and not export.puts:
+            # No file tells that all is new where there are no rows and empty files are skipped.
+            consumer.copy, consumer.inserted = {}, {}
+        contract = export.contract
+        table = {
+            tuple(row[key.attribute] for key in contract.key): {column.name: row.get(column.attribute) for column in contract.columns}
+            for row in self.world.kept_rows(sync)
+        }
+        names = [column.name for column in contract.columns]
+        copy = {key: {name: row.get(name) for name in names} for key, row in consumer.copy.items()}
+        if contract.run_type == RunType.FULL_ONLY:
+            return
+        if contract.sync_mode == SyncMode.DIFFERENCE:
+            assert copy == table, f"sync {sync.number}: the consumer's copy is not the table"
+        elif contract.sync_mode == SyncMode.UPSERT:
+            assert {key: copy.get(key) for key in table} == table, f"sync {sync.number}: the consumer lacks changes"
+        else:
+            assert set(table) <= set(consumer.inserted), f"sync {sync.number}: a new row never came"
+            self.check_once(consumer, state)
+
+    def check_once(self, consumer: Consumer, state: State) -> None:
+        for key, sent_by in consumer.inserted.items():
+            earlier: list[SyncRecord] = []
+            for path in dict.fromkeys(sent_by):
+                sync = self.sync_of(path)
+                assert sync is not None
+                asked_for = sync.full or (sync.export is not None and (sync.export.base is None or "no longer there" in sync.export.reason))
+                assert asked_for or all(before.delivered_at is None for before in earlier), f"key {key} was sent twice"
+                earlier.append(sync)
+
+
+def can_be_fenced(call: str) -> bool:
+    """Whether a process that stalls here notices that another went on: a write or deletion that is under way cannot be called back."""
+    return call not in ("before put", "before delete")
+
+
+def machine(**fields: object) -> type[Histories]:
+    return type("Histories", (Histories,), {"spec": replace(Histories.spec, **fields)})  # type: ignore[arg-type]
+
+
+def starts() -> Iterator[object]:
+    for run_type, mode in KINDS:
+        for destination in ("here", "direct"):
+            for file_name in ("{x}_e", "e"):
+                refuse = run_type == RunType.FULL_THEN_DELTA and file_name != "e"
+                fields = {
+                    "run_type": run_type,
+                    "sync_mode": mode,
+                    "destination": destination,
+                    "file_name": file_name,
+                    "on_existing": "refuse" if refuse else "overwrite",
+                }
+                yield pytest.param(fields, id=f"{run_type}-{mode}-{destination}-{'fixed' if file_name == 'e' else 'dated'}")
+
+
+@pytest.mark.parametrize("fields", list(starts()))
+def test_consumer_after_any_history_has_the_table(fields: dict[str, object]) -> None:
+    run_state_machine_as_test(machine(**fields), settings=random_histories(40))
+
+
+def random_histories(count: int) -> settings:
+    """So many histories of thirty steps; what fails is made short only where somebody asks for it, since that takes minutes."""
+    phases = [phase for phase in Phase if SHRINK or phase != Phase.shrink]
+    checks = list(HealthCheck)
+    return settings(
+        max_examples=int(count * CASES),
+        stateful_step_count=30,
+        deadline=None,
+        database=None,
+        report_multiple_bugs=False,
+        phases=phases,
+        suppress_health_check=checks,
+    )
