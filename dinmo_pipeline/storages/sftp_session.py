@@ -65,10 +65,6 @@ class SftpServer(Storage):
     def stat(self, remote_path: str) -> RemoteFile | None:
         return self._run(LOOK, remote_path, self._stat(remote_path))
 
-    def matches(self, remote_path: str, size: int, sha256: str) -> bool:
-        # Servers agree on no request for a checksum.
-        return self.size(remote_path) == size
-
     def move(self, remote_path: str, target_path: str) -> None:
         self._run(MOVE, target_path, self._move(remote_path, target_path))
 
