@@ -25,6 +25,7 @@ dev: .venv/$(ENVIRONMENT).stamp ## Open the example shop in the Dagster UI
 
 test: .venv/dev.stamp ## Run all tests
 	@scripts/ensure-browser
+	@scripts/ensure-servers
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: .venv/dev.stamp ## Lint, check the format and the types
@@ -41,8 +42,8 @@ format: .venv/dev.stamp ## Fix what the linter can fix, and format
 
 lock: .venv/$(ENVIRONMENT).stamp ## Pin the newest allowed versions in requirements/
 	$(COMPILE) --group installer --output-file requirements/installer.txt
-	$(COMPILE) pyproject.toml --extra demo --group build --output-file requirements/demo.txt
-	$(COMPILE) pyproject.toml --extra demo --group build --group dev --constraints requirements/demo.txt --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra demo --group build --group dev --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra demo --group build --constraints requirements/dev.txt --output-file requirements/demo.txt
 
 clean: ## Remove the environment, the caches and all that the example shop made
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis dist .dinmo data deliveries

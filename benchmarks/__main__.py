@@ -32,7 +32,7 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console(highlight=False, width=140)
     console.print(
-        f"{arguments.rows:,} rows × 10 columns, {platform.processor() or platform.machine()}, DuckDB {duckdb.__version__}, "
+        f"{arguments.rows:,} rows of 10 columns, {platform.processor() or platform.machine()}, DuckDB {duckdb.__version__}, "
         f"Python {platform.python_version()}, {arguments.runs} runs"
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -42,7 +42,7 @@ def main() -> None:
         shop = Shop.make(Path(folder), arguments.rows)
         for format_ in FORMATS:
             name = _YARDSTICK[format_]
-            pairs = [(_time(lambda: _copy(shop, name)), _time(lambda: _deliver(shop, format_))) for _ in range(arguments.runs)]
+            pairs = [(_time(_copy, shop, name), _time(_deliver, shop, format_)) for _ in range(arguments.runs)]
             _add(table, f"full export, {format_}", f"COPY to {name}", pairs, _REACH[format_])
         _deliver(shop, "delta")
         for work, every in (("delta, 1 % changed", 100), ("delta, nothing changed", None)):
@@ -51,7 +51,7 @@ def main() -> None:
                 # Each run changes other customers than the one before, or none.
                 shop.change(every=every + run if every is not None else None)
                 _deliver(shop, "delta") if every is None else None
-                pairs.append((_time(lambda: _copy(shop, "parquet")), _time(lambda: _deliver(shop, "delta"))))
+                pairs.append((_time(_copy, shop, "parquet"), _time(_deliver, shop, "delta")))
             _add(table, work, "COPY to parquet", pairs, 1.3 if every else 1.2)
     console.print(table)
 
@@ -72,9 +72,9 @@ def _deliver(shop: Shop, activation: str) -> None:
     syncs.deliver(label, now=now)
 
 
-def _time(work: Callable[[], None]) -> float:
+def _time(work: Callable[[Shop, str], None], shop: Shop, name: str) -> float:
     began = time.perf_counter()
-    work()
+    work(shop, name)
     return time.perf_counter() - began
 
 

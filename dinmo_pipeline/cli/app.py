@@ -19,6 +19,7 @@ from dinmo_pipeline.project.load import load_project, load_with_warnings
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
+from dinmo_pipeline.storages.checkup import check_storage
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.redirect import target_elsewhere
 from dinmo_pipeline.sync.steps import Target
@@ -139,6 +140,25 @@ def baseline(name: Name, project: ProjectOption = HERE) -> None:
     showing.say(
         f"{name}: {taken.snapshot.rows:,} rows count as delivered (sync {taken.number}); the next sync sends what changes from now on"
     )
+
+
+@app.command("test")
+def try_storage(
+    storage: Annotated[str, typer.Argument(metavar="STORAGE", help="A storage.")],
+    folder: Annotated[str, typer.Option(metavar="FOLDER", help="The folder to try.")] = ".",
+    project: ProjectOption = HERE,
+) -> None:
+    """Try a storage: connect, write, rename, read back, delete."""
+    root = find_project_root(project)
+    loaded = load_project(root)
+    if storage not in loaded.storages:
+        raise CallError(f"there is no storage {storage!r}{nearest_hint(storage, loaded.storages)}")
+    spec = loaded.storages[storage]
+    if (unfit := spec.folder_problem(folder)) is not None:
+        raise CallError(f"--folder: {unfit}")
+    steps = [showing.show_step(step) for step in check_storage(spec, root, folder=folder)]
+    if any(step.problem is not None for step in steps):
+        raise typer.Exit(_FAILED)
 
 
 @app.command()

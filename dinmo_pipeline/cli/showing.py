@@ -16,6 +16,7 @@ from rich.text import Text
 from dinmo_pipeline.cli.health import Health
 from dinmo_pipeline.cli.outcome import Outcome
 from dinmo_pipeline.project.specs import ActivationSpec, Project
+from dinmo_pipeline.storages.checkup import Step
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.syncs import Rehearsal
 
@@ -176,6 +177,15 @@ def state_word(sync: SyncRecord, state: State) -> str:
     if state.newest is not None and state.newest.number > sync.number:
         return "superseded"
     return "blocked" if sync.findings and not sync.approved else "not delivered"
+
+
+def show_step(step: Step) -> Step:
+    """One step of trying a storage, as it ends."""
+    mark, style = ("✓", "green") if step.problem is None else ("✗", "red")
+    _out.print(Text(f"{mark} {step.name}  {step.seconds:.2f} s", style=style))
+    if step.problem is not None:
+        complain(step.problem)
+    return step
 
 
 def show_rehearsal(spec: ActivationSpec, rehearsal: Rehearsal, *, sent_to: str | None) -> None:

@@ -31,7 +31,8 @@ PLAIN = (
 )
 
 _FRACTIONS = {
-    "TIMESTAMP_MS": ("epoch_ms({e}) % 1000", ".%g"),
+    # epoch_ms() of this very type is broken in DuckDB 2.0.1.
+    "TIMESTAMP_MS": ("datepart('millisecond', {e}) % 1000", ".%g"),
     "TIMESTAMP": ("epoch_us({e}) % 1000000", ".%f"),
     "TIMESTAMP WITH TIME ZONE": ("epoch_us({e}) % 1000000", ".%f"),
     "TIMESTAMP_NS": ("epoch_ns({e}) % 1000000000", ".%n"),

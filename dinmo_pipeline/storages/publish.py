@@ -13,7 +13,6 @@ import tenacity
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.storages.contract import Storage, StorageSpec
 
-_RETRIES = 5
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 30.0
 
 T = TypeVar("T")
@@ -32,14 +31,14 @@ class Parcel:
 class Publisher:
     """One storage while it is published to; connects when first needed, and anew after a transient fault. A context manager."""
 
-    def __init__(self, spec: StorageSpec, project_root: Path, *, retries: int = _RETRIES, first_pause_s: float = _FIRST_PAUSE_S) -> None:
+    def __init__(self, spec: StorageSpec, project_root: Path, *, first_pause_s: float = _FIRST_PAUSE_S) -> None:
         self._spec = spec
         self._project_root = project_root
         self._storage: Storage | None = None
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientStorageError),
             wait=tenacity.wait_random_exponential(multiplier=first_pause_s, max=_LONGEST_PAUSE_S),
-            stop=tenacity.stop_after_attempt(retries + 1),
+            stop=tenacity.stop_after_attempt(spec.retries + 1),
             reraise=True,
         )
 

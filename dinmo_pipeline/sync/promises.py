@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from dinmo_pipeline.errors import DataError, SyncRefused
 from dinmo_pipeline.project.specs import ActivationSpec
@@ -11,12 +12,15 @@ from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn
 from dinmo_pipeline.warehouse.tables import TableColumn
 
 
-def address_of(spec: ActivationSpec, destination: StorageSpec) -> str:
-    """Who the consumer is: the storage's address and the folder as written, variables and all."""
-    return f"{destination.address}|{spec.folder}"
+def address_of(spec: ActivationSpec, destination: StorageSpec, project_root: Path) -> str:
+    """Who the consumer is: the storage's address, and the folder as written, variables and all.
+
+    PermanentStorageError when the storage names its host or user by a reference that leads nowhere.
+    """
+    return f"{destination.resolved_address(project_root)}|{spec.folder}"
 
 
-def contract_of(spec: ActivationSpec, destination: StorageSpec, columns: Sequence[TableColumn]) -> Contract:
+def contract_of(spec: ActivationSpec, destination: StorageSpec, project_root: Path, columns: Sequence[TableColumn]) -> Contract:
     """The contract under today's columns of the source. DataError when one that is mapped or in the key is missing."""
     known = {column.name.casefold(): column for column in columns}
     names = (
@@ -37,15 +41,21 @@ def contract_of(spec: ActivationSpec, destination: StorageSpec, columns: Sequenc
         key=tuple(KeyColumn(column.name, column.type) for column in keys),
         run_type=spec.run_type,
         sync_mode=spec.sync_mode,
-        address=address_of(spec, destination),
+        address=address_of(spec, destination, project_root),
         columns=tuple(SentColumn(column.name, name, column.type) for column, name in sent),
     )
 
 
-def check_still_promised(spec: ActivationSpec, destination: StorageSpec, contract: Contract) -> None:
+def check_still_promised(spec: ActivationSpec, destination: StorageSpec, project_root: Path, contract: Contract) -> None:
     """SyncRefused when the activation was edited since its rows were kept: they are not those that it would send now."""
     mapped = None if spec.mapping is None else [(column.attribute.casefold(), column.name) for column in spec.mapping]
-    now = (str(spec.source), [name.casefold() for name in spec.primary_key], spec.run_type, spec.sync_mode, address_of(spec, destination))
+    now = (
+        str(spec.source),
+        [name.casefold() for name in spec.primary_key],
+        spec.run_type,
+        spec.sync_mode,
+        address_of(spec, destination, project_root),
+    )
     then = (
         contract.source,
         [column.attribute.casefold() for column in contract.key],

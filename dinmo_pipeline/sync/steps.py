@@ -105,7 +105,7 @@ class Workshop:
             if isinstance(plan, RollForward):
                 return plan
             if sync.snapshot is not None:
-                check_still_promised(self.spec, self.destination, contract)
+                check_still_promised(self.spec, self.destination, self.project_root, contract)
                 changes = opened.enter_context(self.engine.changes(plan.comparison))
             else:
                 changes = source.changes(plan.comparison)
@@ -129,7 +129,7 @@ class Workshop:
             return Ready(export, (*staged, *companions), findings, self._samples(changes, plan.comparison))
 
     def _checked_contract(self, source: Source) -> Contract:
-        contract = contract_of(self.spec, self.destination, source.columns)
+        contract = contract_of(self.spec, self.destination, self.project_root, source.columns)
         source.check_key(contract)
         return contract
 

@@ -152,9 +152,12 @@ class MemoryStorage(Storage):
             self._place.shown.append((remote_path, content))
         self._fuse.burn(f"after {kind}")
 
-    def size(self, remote_path: str) -> int | None:
+    def stat(self, remote_path: str) -> RemoteFile | None:
         content = self._place.files.get(remote_path)
-        return None if content is None else len(content)
+        return None if content is None else RemoteFile(remote_path.rpartition("/")[2], len(content))
+
+    def read(self, remote_path: str, local_path: Path) -> None:
+        local_path.write_bytes(self._place.files[remote_path])
 
     def matches(self, remote_path: str, size: int, sha256: str) -> bool:
         content = self._place.files.get(remote_path)
