@@ -146,7 +146,9 @@ def test_upload_that_fails_leaves_no_parts_behind(s3_server: S3Server, define: D
             with pytest.raises(TransientStorageError):
                 storage.put(local(tmp_path, b"x" * 40 * MIB), "parts.csv")
         assert [request.method for request in front.requests][-1] == "DELETE"
-    assert "Uploads" not in s3_server.client().list_multipart_uploads(Bucket=BUCKET)
+    # Other tests leave some: those whose connection was cut.
+    left = s3_server.client().list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+    assert "parts.csv" not in [upload["Key"] for upload in left]
 
 
 def test_default_credentials_that_are_not_there_say_what_to_define(define: Define, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
