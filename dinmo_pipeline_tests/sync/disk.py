@@ -5,17 +5,20 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import resource
 import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
+from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import Project, RunType
 from dinmo_pipeline.storages.local import LocalFolder
-from dinmo_pipeline.sync.engine import Source
+from dinmo_pipeline.sync.engine import Changes, Source
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.log import FolderShelf
 from dinmo_pipeline.sync.syncs import Completed, Delivery, Syncs
@@ -100,12 +103,20 @@ class Disk:
 
     def run_killed(self, step: int) -> tuple[int, list[str]]:
         """Run in another process that kills itself at its step number `step`; its exit code and the steps that it came to."""
+        return self._run_apart(_run_killed, step)
+
+    def run_on_full_disk(self, step: int) -> tuple[str, list[str]]:
+        """Run in another process, for which the disk is full during its call number `step`; the error, if any, and the calls it came to."""
+        code, steps = self._run_apart(_run_on_full_disk, step)
+        assert code == 0, f"{steps[-1]}: an error that is none of ours"
+        error_path = self.root / "error"
+        return error_path.read_text() if error_path.exists() else "", steps
+
+    def _run_apart(self, target: Callable[[Path, datetime, int], None], step: int) -> tuple[int, list[str]]:
         now = self.tick()
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["dinmo_pipeline_tests.sync.disk"])
         steps_path = self.root / "steps"
         steps_path.write_text("")
-        process = context.Process(target=_run_counted, args=(self.root, now, step))
+        process = forking().Process(target=target, args=(self.root, now, step))
         process.start()
         process.join()
         return process.exitcode or 0, steps_path.read_text().split("\n")[:-1]
@@ -142,6 +153,13 @@ class Disk:
         return [*drafts, *(path for path in staging.rglob("*") if path.is_file())]
 
 
+def forking() -> ForkServerContext:
+    """Processes that have everything imported already, and share no thread with this one."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["dinmo_pipeline_tests.sync.disk"])
+    return context
+
+
 def change_of(path: Path) -> str:
     """What the name says of the rows."""
     found = re.search(r"_(added|updated|removed)(_\d+)?$", path.stem)
@@ -164,24 +182,24 @@ def run(root: Path, now: datetime, *, full: bool = False) -> Completed | Deliver
     return syncs.deliver(label, now=now)
 
 
-STEPS: Iterable[tuple[type, str]] = (
+STEPS: Iterable[tuple[object, str]] = (
     (FolderShelf, "create"),
     (LocalFolder, "make_folder"),
     (LocalFolder, "put"),
     (LocalFolder, "move"),
     (LocalFolder, "delete"),
     (Source, "keep"),
+    (Changes, "write"),
 )
 
 
-def _run_counted(root: Path, now: datetime, last_step: int) -> None:
+def _run_killed(root: Path, now: datetime, last_step: int) -> None:
     count = 0
 
     def step(name: str) -> None:
         nonlocal count
         count += 1
-        with (root / "steps").open("a") as stream:
-            stream.write(name + "\n")
+        _note(root, name)
         if count == last_step:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -197,3 +215,34 @@ def _run_counted(root: Path, now: datetime, last_step: int) -> None:
     for owner, name in STEPS:
         setattr(owner, name, counted(getattr(owner, name), name))
     run(root, now)
+
+
+def _run_on_full_disk(root: Path, now: datetime, full_at: int) -> None:
+    count = 0
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def counted(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            nonlocal count
+            count += 1
+            _note(root, name)
+            if count == full_at:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (8, before[1]))
+            try:
+                return method(*args, **options)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+        return call
+
+    for owner, name in STEPS:
+        setattr(owner, name, counted(getattr(owner, name), name))
+    try:
+        run(root, now)
+    except DinmoError as error:
+        (root / "error").write_text(f"{type(error).__name__}: {error}")
+
+
+def _note(root: Path, name: str) -> None:
+    with (root / "steps").open("a") as stream:
+        stream.write(name + "\n")
