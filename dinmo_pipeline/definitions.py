@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from dagster import Definitions, definitions, load_from_defs_folder
 
 from dinmo_pipeline.components import project_definitions
-from dinmo_pipeline.project.load import load_with_warnings
+from dinmo_pipeline.project.load import load_with_warnings_cached
 from dinmo_pipeline.project.settings import find_project_root, is_dg_project
 
 
@@ -15,4 +16,10 @@ from dinmo_pipeline.project.settings import find_project_root, is_dg_project
 def defs() -> Definitions:
     """Everything in the project's `defs/` folder: in a project of `dg`, other components and Python assets, too."""
     root = find_project_root(Path.cwd())
-    return load_from_defs_folder(path_within_project=root) if is_dg_project(root) else project_definitions(load_with_warnings(root))
+    # Read before Dagster reads, so that every mistake shows at once, those too at which Dagster would stop.
+    loaded = load_with_warnings_cached(root)
+    if not is_dg_project(root):
+        return project_definitions(loaded)
+    # Its module is found without being installed; an installed one comes first.
+    sys.path.extend(str(folder) for folder in (root / "src", root) if str(folder) not in sys.path)
+    return load_from_defs_folder(path_within_project=root)

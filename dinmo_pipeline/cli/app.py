@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,11 +76,11 @@ def sync(
     project: ProjectOption = HERE,
 ) -> None:
     """Refresh what activations need, find what changed, and deliver it."""
-    loaded = load_project(find_project_root(project))
-    specs = _chosen(loaded, names or [], everything=everything)
-    instant = _instant(at, loaded) or datetime.now(UTC)
+    loaded = load_with_warnings(find_project_root(project))
+    specs = _chosen(loaded.project, names or [], everything=everything)
+    instant = _instant(at, loaded.project) or datetime.now(UTC)
     if dry_run or limit is not None or to is not None:
-        _rehearse(loaded, specs, instant, full=full, send=not dry_run, limit=limit, to=to)
+        _rehearse(loaded.project, specs, instant, full=full, send=not dry_run, limit=limit, to=to)
         return
     from dinmo_pipeline.cli.running import Runner
 
@@ -117,8 +116,8 @@ def approve(name: Name, project: ProjectOption = HERE) -> None:
     """Deliver the very rows of the newest sync that a guard stopped."""
     from dinmo_pipeline.cli.running import Runner
 
-    loaded = load_project(find_project_root(project))
-    approved = Syncs(loaded, _activation(loaded, name)).approve()
+    loaded = load_with_warnings(find_project_root(project))
+    approved = Syncs(loaded.project, _activation(loaded.project, name)).approve()
     for finding in approved.findings:
         showing.say(f"approved: {finding.message}")
     with Runner(loaded) as runner:
@@ -176,8 +175,10 @@ def dev(
     if not loads_itself(root):
         command += ["--module-name", "dinmo_pipeline.definitions"]
     showing.say(f"the Dagster UI opens at http://{host}:{port} (Ctrl-C ends it)")
-    done = subprocess.run(command, cwd=root, env={**os.environ, "DAGSTER_HOME": str(dagster_home(loaded))}, check=False)
-    raise typer.Exit(_FAILED if done.returncode else 0)
+    sys.stdout.flush()
+    os.chdir(root)
+    # In this process's place: whoever stops it stops Dagster, which then stops what it has started.
+    os.execve(sys.executable, command, {**os.environ, "DAGSTER_HOME": str(dagster_home(loaded))})
 
 
 def _chosen(loaded: Project, names: list[str], *, everything: bool) -> list[ActivationSpec]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was recorded of a delivery, or what went wrong in words. Neither: it ended before, as `notes` say."""
+    """What the run delivered, and what went wrong in words.
+
+    One entry a delivered sync, with the metadata of its materialization: two when an interrupted sync was completed first.
+    """
 
     activation: str
-    delivered: Mapping[str, Any] = field(default_factory=dict)
+    deliveries: tuple[Mapping[str, Any], ...] = ()
     problem: str | None = None
-    notes: tuple[str, ...] = ()

@@ -9,28 +9,32 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from dagster import AssetKey, DagsterEvent, DagsterInstance, ExecuteInProcessResult
+from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInProcessResult
 
 from dinmo_pipeline.cli.outcome import Outcome
 from dinmo_pipeline.components import project_definitions
 from dinmo_pipeline.components.naming import delivery_key, job_name, partitions_name, snapshot_key, table_key
-from dinmo_pipeline.project.load import load_with_warnings
+from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import Project, RunType
 from dinmo_pipeline.sync.log import make_private_folder
 
-_DAGSTER_YAML = (
-    "# Dagster's own settings; what may stand here: https://docs.dagster.io/deployment/oss/dagster-yaml\ntelemetry:\n  enabled: false\n"
-)
+_DAGSTER_YAML = """\
+# Dagster's own settings; what may stand here: https://docs.dagster.io/deployment/oss/dagster-yaml
+telemetry:
+  enabled: false
+# No invitation to a newsletter before the first look.
+nux:
+  enabled: false
+"""
 
 
 class Runner:
     """Runs jobs of one project; a table is refreshed once for all syncs of one Runner. A context manager."""
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
-        self._repository = project_definitions(load_with_warnings(project.root)).get_repository_def()
-        os.environ["DAGSTER_HOME"] = str(dagster_home(project))
-        self._instance = DagsterInstance.get()
+    def __init__(self, loaded: LoadedProject) -> None:
+        self._project = loaded.project
+        self._repository = project_definitions(loaded).get_repository_def()
+        self._instance = DagsterInstance.from_config(str(dagster_home(loaded.project)))
         self._refreshed: set[AssetKey] = set()
 
     def __enter__(self) -> Self:
@@ -48,7 +52,7 @@ class Runner:
         )
         options = {"ops": {"__".join(own[0].path): {"config": {"full_resync": True}}}} if full and len(own) > 1 else {}
         result = self._run(activation, label, [*(key for key in tables if key not in self._refreshed), *own], options)
-        self._refreshed.update(key for key in tables if any(event.asset_key == key for event in _materializations(result)))
+        self._refreshed.update({made.asset_key for made in _materialized(result)}.intersection(tables))
         return _outcome(activation, result)
 
     def deliver(self, activation: str, label: str) -> Outcome:
@@ -79,31 +83,21 @@ def dagster_home(project: Project) -> Path:
 
 def loads_itself(root: Path) -> bool:
     """Whether the project says on its own what Dagster loads."""
-    if (root / "workspace.yaml").exists():
-        return True
-    return "dagster" in tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {})
+    tool = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {})
+    return "dagster" in tool or "project" in tool.get("dg", {}) or (root / "workspace.yaml").exists()
 
 
-def _materializations(result: ExecuteInProcessResult) -> list[DagsterEvent]:
-    return [event for event in result.all_events if event.is_step_materialization]
+def _materialized(result: ExecuteInProcessResult) -> list[AssetMaterialization]:
+    return [event.materialization for event in result.all_events if event.is_step_materialization]
 
 
 def _outcome(activation: str, result: ExecuteInProcessResult) -> Outcome:
-    if not result.success:
-        return Outcome(activation, problem=_problem(result))
-    delivered: dict[str, Any] = {}
-    for event in _materializations(result):
-        if event.asset_key == delivery_key(activation):
-            delivered = {name: value.value for name, value in event.materialization.metadata.items()}
-    if delivered.pop("rolled forward", False) and not any(event.asset_key == delivery_key(activation) for event in _outputs(result)):
-        return Outcome(
-            activation, delivered, notes=("an earlier sync was half delivered; it is complete now. Run again for newer changes",)
-        )
-    return Outcome(activation, delivered)
-
-
-def _outputs(result: ExecuteInProcessResult) -> list[DagsterEvent]:
-    return [event for event in _materializations(result) if event.step_key is not None and event.step_key.endswith("__delivery")]
+    deliveries = tuple(
+        {name: value.value for name, value in made.metadata.items()}
+        for made in _materialized(result)
+        if made.asset_key == delivery_key(activation)
+    )
+    return Outcome(activation, deliveries, None if result.success else _problem(result))
 
 
 def _problem(result: ExecuteInProcessResult) -> str:

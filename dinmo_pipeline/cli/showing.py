@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -70,22 +70,26 @@ def show_checked(project: Project, warnings: int) -> None:
 
 
 def show_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """What was delivered, a line an activation."""
-    delivered = [outcome for outcome in outcomes if outcome.delivered]
-    if delivered:
-        rows = [
-            (
-                outcome.activation,
-                str(outcome.delivered["sync"]),
-                *(_count(outcome.delivered.get(name)) for name in ("rows", "added", "updated", "removed", "rows sent", "files", "bytes")),
-                str(outcome.delivered["kind"]) + (f" → {to}" if (to := outcome.delivered.get("redirected to")) else ""),
-            )
-            for outcome in delivered
-        ]
-        _table(("activation", "sync", "rows", "added", "updated", "removed", "sent", "files", "bytes", "what"), rows, texts={0, 9})
+    """What was delivered, a line a sync."""
+    counts = ("rows", "added", "updated", "removed", "rows sent", "files", "bytes")
+    rows = [
+        (
+            outcome.activation,
+            str(delivery["sync"]),
+            *(_count(delivery.get(name)) for name in counts),
+            str(delivery["kind"]) + (f" → {to}" if (to := delivery.get("redirected to")) else ""),
+        )
+        for outcome in outcomes
+        for delivery in outcome.deliveries
+    ]
+    if rows:
+        _table(("activation", "sync", "rows", "added", "updated", "removed", "sent", "files", "bytes", "what"), rows, texts=(0, 9))
     for outcome in outcomes:
-        for note in outcome.notes:
-            warn(f"{outcome.activation}: {note}")
+        for delivery in outcome.deliveries:
+            if delivery.get("rolled forward"):
+                warn(f"{outcome.activation}: sync {delivery['sync']} had been left half delivered; it is complete now, as it was begun")
+        if outcome.deliveries and outcome.deliveries[-1].get("rolled forward"):
+            warn(f"{outcome.activation}: run it again for what has changed since")
 
 
 def show_status(lines: Sequence[Health], *, as_json: bool) -> None:
@@ -109,7 +113,7 @@ def show_status(lines: Sequence[Health], *, as_json: bool) -> None:
     rows = [
         (line.activation, line.health, _when(line.last_delivered), _count(line.rows), _when(line.next_due), line.advice) for line in lines
     ]
-    _table(("activation", "health", "last delivered", "rows", "next due", "what to do"), rows, texts={0, 1, 2, 4, 5})
+    _table(("activation", "health", "last delivered", "rows", "next due", "what to do"), rows, texts=(0, 1, 2, 4, 5))
 
 
 def show_history(spec: ActivationSpec, state: State, *, as_json: bool) -> None:
@@ -135,7 +139,7 @@ def show_history(spec: ActivationSpec, state: State, *, as_json: bool) -> None:
         for sync in syncs
     ]
     columns = ("sync", "instant", "state", "base", "rows", "added", "updated", "removed", "files", "bytes", "why")
-    _table(columns, rows, texts={1, 2, 10})
+    _table(columns, rows, texts=(1, 2, 10))
 
 
 def history_entry(sync: SyncRecord, state: State) -> dict[str, Any]:
@@ -198,17 +202,16 @@ def show_rehearsal(spec: ActivationSpec, rehearsal: Rehearsal, *, sent_to: str |
     verb = f"sent to {sent_to}" if sent_to is not None else "would send"
     for put in export.puts:
         say(f"  {verb}: {put.path}  {put.rows:,} rows, {put.bytes:,} bytes")
-    for path in export.stale:
-        say(f"  would remove: {path}")
     for finding in rehearsal.findings:
         warn(f"{spec.name}: a guard would stop this sync: {finding.message}")
     for sample in rehearsal.samples:
         if sample.rows:
             say(f"  first rows, {sample.change.value}:")
-            _table(sample.names, [tuple("" if value is None else value for value in row) for row in sample.rows], texts=set(range(99)))
+            rows = [tuple("" if value is None else value for value in row) for row in sample.rows]
+            _table(sample.names, rows, texts=range(len(sample.names)))
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: set[int]) -> None:
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: Collection[int]) -> None:
     if not _out.is_terminal:
         # One line a row, tabs between: for `cut`, `awk` and eyes.
         for row in (columns, *rows):
@@ -240,10 +243,4 @@ def _iso(instant: datetime | None) -> str | None:
 
 
 def _when(instant: datetime | None) -> str:
-    return (
-        "-"
-        if instant is None
-        else f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-        if instant.tzinfo == UTC
-        else f"{instant:%Y-%m-%d %H:%M %Z}"
-    )
+    return "-" if instant is None else f"{instant:%Y-%m-%d %H:%M %Z}"

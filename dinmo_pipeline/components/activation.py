@@ -29,6 +29,7 @@ from pydantic import BaseModel, Field
 
 from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.components.naming import code_reference, delivery_key, job_name, partitions_name, snapshot_key, table_key
+from dinmo_pipeline.components.wording import describe_delivery, describe_job, describe_snapshot
 from dinmo_pipeline.io_managers.destinations import DestinationIOManager
 from dinmo_pipeline.io_managers.failures import failing
 from dinmo_pipeline.io_managers.metadata import delivery_metadata
@@ -66,7 +67,7 @@ class Activation(NamedComponent):
         job = define_asset_job(
             job_name(spec.name),
             selection=AssetSelection.assets(*keys),
-            description=spec.description or f"Delivers {spec.source} to {spec.destination}.",
+            description=describe_job(spec),
             executor_def=in_process_executor,
         )
         return Definitions(assets=assets, jobs=[job], schedules=[_schedule(spec)] if spec.schedules else [])
@@ -81,7 +82,7 @@ def _snapshot_asset(loaded: LoadedProject, spec: ActivationSpec, partitions: Dyn
         partitions_def=partitions,
         io_manager_def=SnapshotIOManager(project),
         output_required=False,
-        description=f"The rows that a sync of {spec.name} sends or compares with.",
+        description=describe_snapshot(spec),
         group_name="activations",
         kinds={"parquet"},
         owners=list(spec.owners),
@@ -103,7 +104,7 @@ def _delivery_asset(
         deps=[] if from_snapshot else [table_key(spec.source)],
         partitions_def=partitions,
         io_manager_def=DestinationIOManager(loaded.project),
-        description=spec.description,
+        description=describe_delivery(spec),
         group_name="activations",
         kinds={spec.format.type, "file"},
         owners=list(spec.owners),

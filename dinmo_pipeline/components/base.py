@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from dagster import BetaWarning, Component, ComponentLoadContext, Definitions
+from dagster import BetaWarning, Component, ComponentLoadContext, Definitions, LocalFileCodeReference
 from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from dinmo_pipeline.project.load import LoadedProject, load_with_warnings
+from dinmo_pipeline.project.load import LoadedProject, load_with_warnings_cached
 
 # One reading of the project for all components of one load: a reload makes another tree, and trees cannot be weakly referenced.
 _newest: list[tuple[object, LoadedProject]] = []
@@ -35,6 +36,11 @@ class NamedComponent(Component):
         """The component as written: no template is rendered, so that braces in file names stay what they are."""
         return cls(str(getattr(attributes, "name", "")))
 
+    @classmethod
+    def get_code_references_for_yaml(cls, yaml_path: Path, source_position: object, context: object) -> Sequence[LocalFileCodeReference]:
+        """None from Dagster: each asset leads to its definition already, also where Dagster does not read the files."""
+        return ()
+
     def build_defs(self, context: ComponentLoadContext) -> Definitions:
         """The Dagster objects of this definition. DefinitionErrors with every fault of the whole project."""
         return self.definitions(_project_of(context))
@@ -54,7 +60,7 @@ class NamedComponent(Component):
 def _project_of(context: ComponentLoadContext) -> LoadedProject:
     tree = context.component_tree
     if not _newest or _newest[0][0] is not tree:
-        _newest[:] = [(tree, load_with_warnings(context.project_root))]
+        _newest[:] = [(tree, load_with_warnings_cached(context.project_root))]
     return _newest[0][1]
 
 

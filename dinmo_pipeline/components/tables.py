@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.components.naming import code_reference, table_key
+from dinmo_pipeline.components.wording import describe_table
 from dinmo_pipeline.io_managers.warehouse import WarehouseIOManager
 from dinmo_pipeline.project.fields import ModelFields, SegmentFields
 from dinmo_pipeline.project.load import LoadedProject
@@ -42,13 +43,13 @@ def _table_asset(loaded: LoadedProject, spec: TableSpec) -> AssetsDefinition:
         key=table_key(spec.ref),
         deps=[*map(table_key, spec.depends_on), *(AssetKey(key.split("/")) for key in spec.external_deps)],
         io_manager_def=WarehouseIOManager(loaded.project),
-        description=spec.description,
+        description=describe_table(spec),
         group_name=spec.ref.kind,
         kinds={"duckdb", "sql"},
         owners=list(spec.owners),
         tags=dict(spec.tags or {}),
         metadata={
-            "sql": MetadataValue.md(f"```sql\n{spec.sql}\n```"),
+            "sql": MetadataValue.md(f"```sql\n{spec.sql.strip()}\n```"),
             "primary key": ", ".join(spec.primary_key),
             **code_reference(loaded, str(spec.ref)),
         },

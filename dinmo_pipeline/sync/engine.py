@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -239,6 +239,16 @@ class Engine:
             verify_snapshot(self.state_folder, snapshot)
         with self._connection(local_folder) as connection:
             yield Changes(connection, comparison, self.state_folder, table="")
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Delete the files of snapshots, those that are still there. StateError when one cannot be deleted."""
+        for path in paths:
+            try:
+                (self.state_folder / path).unlink(missing_ok=True)
+            except OSError as error:
+                raise StateError(
+                    f"deleting the old snapshot {self.state_folder / path}: {error.strerror}; mend the folder's rights"
+                ) from error
 
     def is_intact(self, snapshot: Snapshot) -> bool:
         """Whether the snapshot's file is what was recorded."""

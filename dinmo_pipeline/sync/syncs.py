@@ -145,6 +145,7 @@ class Syncs:
             return self._log.append(Baselined(number, label, now, snapshot)).syncs[number]
 
     def _start(self, state: State, label: str, *, now: datetime, full: bool) -> tuple[State, SyncRecord]:
+        self._engine.forget(state.unneeded_snapshots(self.spec.keep_syncs))
         attempts = state.with_label(label)
         instant = attempts[0].instant if attempts else instant_of_label(label) or now
         number = state.next_number

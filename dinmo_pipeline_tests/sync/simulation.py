@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -349,6 +349,11 @@ class DictEngine:
             if snapshot is not None:
                 self.rows_of(snapshot)
         yield DictChanges(self, comparison, ())
+
+    def forget(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            self.fuse.burn("before forget")
+            self.kept.pop(path, None)
 
     def is_intact(self, snapshot: Snapshot) -> bool:
         return snapshot.path not in self.lost

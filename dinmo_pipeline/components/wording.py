@@ -1,0 +1,40 @@
+"""What Dagster's UI says of assets and jobs that their authors left without a description."""
+
+from __future__ import annotations
+
+from dinmo_pipeline.project.specs import ActivationSpec, RunType, SyncMode, TableSpec
+
+_MODES = {
+    SyncMode.SNAPSHOT: "all rows",
+    SyncMode.UPSERT: "the rows that were added or updated since the last delivery",
+    SyncMode.INSERT: "the rows that were never sent before",
+    SyncMode.DIFFERENCE: "what was added, updated and removed since the last delivery, in a file each",
+}
+
+
+def describe_table(spec: TableSpec) -> str:
+    """The author's words, or where the rows come from."""
+    read = ", ".join(map(str, spec.depends_on))
+    return spec.description or (f"Made by a query over {read}." if read else "Made by a query.")
+
+
+def describe_snapshot(spec: ActivationSpec) -> str:
+    """What the rows are kept for."""
+    return (
+        f"The rows of {spec.source} as a sync of {spec.name} found them. Once that sync is delivered, the next one is compared with them; "
+        "until then they change nothing."
+    )
+
+
+def describe_delivery(spec: ActivationSpec) -> str:
+    """The author's words, or what is sent where."""
+    sent = "all rows" if spec.run_type == RunType.FULL_ONLY else _MODES[spec.sync_mode]
+    return spec.description or f"Sends {spec.destination} {sent} of {spec.source}, as {spec.format.type}."
+
+
+def describe_job(spec: ActivationSpec) -> str:
+    """What it delivers, and how a person starts it."""
+    return (
+        f"{describe_delivery(spec)}\n\nTo start a sync by hand: *Materialize all…*, *Add a partition* with any new name, *Launch 1 run*. "
+        "A partition stands for one sync."
+    )

@@ -1,0 +1,32 @@
+"""The command, run in this process: the imports are paid once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from dinmo_pipeline.cli import main
+
+from ..people import Ran
+
+Dinmo = Callable[..., Ran]
+
+
+@pytest.fixture
+def dinmo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Dinmo:
+    """`dinmo("sync", "--all", project=root)`, as from a shell with a pipe behind it."""
+    for name in ("DINMO_HOME", "DINMO_REDIRECT", "DINMO_AUTOSTART", "DAGSTER_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments: object, project: object = None) -> Ran:
+        argv = ["dinmo", *map(str, arguments), *(() if project is None else ("--project", str(project)))]
+        monkeypatch.setattr(sys, "argv", argv)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return Ran(int(ended.value.code or 0), out, err)
+
+    return run
