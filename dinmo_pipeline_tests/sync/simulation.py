@@ -49,11 +49,11 @@ class Fuse:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self._at: int | None = None
+        self._at: int | str | None = None
         self._happens: Callable[[], None] = lambda: None
 
-    def light(self, at: int, happens: Callable[[], None]) -> None:
-        """Let `happens` be called at call number `at` (from 1), counted from now."""
+    def light(self, at: int | str, happens: Callable[[], None]) -> None:
+        """Let `happens` be called at call number `at` (from 1), counted from now, or at the first call of that name."""
         self.calls = []
         self._at, self._happens = at, happens
 
@@ -65,7 +65,7 @@ class Fuse:
     def burn(self, call: str) -> None:
         """A call of this name is made, or has just been."""
         self.calls.append(call)
-        if self._at is not None and len(self.calls) == self._at:
+        if self._at in (len(self.calls), call):
             self._at = None
             self._happens()
 
@@ -465,20 +465,13 @@ class Simulation:
                 raise
             return Outcome(completed, error=error)
 
-    def run_with(self, at: int, happens: Callable[[], None], **options: Any) -> Outcome:
-        """`run`, and at its call number `at` something happens."""
+    def run_with(self, at: int | str, happens: Callable[[], None], **options: Any) -> Outcome:
+        """`run`, and at its call number `at`, or its first call of that name, something happens."""
         self.fuse.light(at, happens)
         try:
             return self.run(**options)
         finally:
             self.fuse.put_out()
-
-    def calls_of(self, run: Callable[[], object]) -> list[str]:
-        """The calls that `run` makes."""
-        self.fuse.put_out()
-        run()
-        calls, self.fuse.calls = self.fuse.calls, []
-        return calls
 
     def place_of(self, export: Export) -> Place:
         return self.places[str(export.place.fields["name"])]

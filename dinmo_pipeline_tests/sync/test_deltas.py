@@ -224,7 +224,7 @@ def test_deltas_of_random_tables_applied_to_the_full_file_give_the_table(connect
     synced = 0
 
     @settings(
-        max_examples=int(600 * CASES),
+        max_examples=int(250 * CASES),
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
@@ -242,4 +242,4 @@ def test_deltas_of_random_tables_applied_to_the_full_file_give_the_table(connect
                 synced += 1
 
     check()
-    assert synced > 600 * CASES
+    assert synced > 250 * CASES

@@ -374,7 +374,7 @@ def starts() -> Iterator[object]:
 
 @pytest.mark.parametrize("fields", list(starts()))
 def test_consumer_after_any_history_has_the_table(fields: dict[str, object]) -> None:
-    run_state_machine_as_test(machine(**fields), settings=random_histories(40))
+    run_state_machine_as_test(machine(**fields), settings=random_histories(25))
 
 
 def random_histories(count: int) -> settings:
