@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ..people import FIRST, SECOND, delivered, make_people, run_command, write_definitions, write_people
 from ..people import A_MODE_EACH as MODES
+from ..people import FIRST, SECOND, delivered, make_people, run_command, write_definitions, write_people
 from .conftest import Dinmo
 
 
