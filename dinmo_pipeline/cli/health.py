@@ -16,7 +16,7 @@ _DAYS_AHEAD = 4 * 366
 
 @dataclass(frozen=True)
 class Health:
-    """One activation: its newest delivery, when it is due, how it is and what to do; `ok` and `new` need nobody."""
+    """One activation: its newest delivery, when it is due, how it is and what to do; instants are in its time zone."""
 
     activation: str
     last_sync: int | None
@@ -39,7 +39,7 @@ def health_of(spec: ActivationSpec, state: State, *, now: datetime) -> Health:
     return Health(
         activation=spec.name,
         last_sync=newest.number if newest else None,
-        last_delivered=newest.delivered_at if newest else None,
+        last_delivered=newest.delivered_at.astimezone(ZoneInfo(spec.timezone)) if newest and newest.delivered_at else None,
         rows=state.last_delivery.rows if state.last_delivery else None,
         next_due=next_due(spec, now),
         health=health,

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -128,7 +129,7 @@ def show_history(spec: ActivationSpec, state: State, *, as_json: bool) -> None:
     rows = [
         (
             str(sync["sync"]),
-            sync["instant"],
+            f"{datetime.fromisoformat(sync['instant']).astimezone(ZoneInfo(spec.timezone)):%Y-%m-%d %H:%M:%S %Z}",
             sync["state"],
             "-" if sync["base"] is None else str(sync["base"]),
             *(_count(sync[name]) for name in ("rows", "added", "updated", "removed")),

@@ -1,0 +1,164 @@
+"""What commands print: lines with tabs in a pipe, tables on a terminal, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dinmo_pipeline.cli.health import health_of
+from dinmo_pipeline.project.load import load_project
+from dinmo_pipeline.sync.state import State
+
+from ..people import BIN, FIRST, SECOND, activation, make_people, run_command, write_people
+from .conftest import Dinmo
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two syncs of one activation, none of the other."""
+    root = make_people(
+        tmp_path_factory.mktemp("shown"),
+        activation("changes", sync_mode="difference", schedule='"0 7 * * *"', timezone="Europe/Paris") + activation("never"),
+    )
+    for day, people in (("2025-04-14", FIRST), ("2025-04-15", SECOND)):
+        write_people(root, people)
+        done = run_command("dinmo", "sync", "changes", "--at", f"{day}T07:00:00+02:00", cwd=root)
+        assert done.code == 0, done.err
+        assert done.err == "", "a pipe gets no progress"
+    return root
+
+
+def on_a_terminal(*command: str, cwd: Path) -> str:
+    """What a person sees in a window of 120 columns, without colours."""
+    parent, child = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm-256color"}
+    with subprocess.Popen([BIN / command[0], *command[1:]], cwd=cwd, env=environment, stdin=child, stdout=child, stderr=child) as process:
+        os.close(child)
+        seen = b""
+        while True:
+            try:
+                chunk = os.read(parent, 65536)
+            except OSError:
+                break
+            if not chunk:
+                break
+            seen += chunk
+    os.close(parent)
+    assert process.returncode == 0, seen
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode())
+
+
+def test_history_in_a_pipe_is_a_line_a_sync_with_tabs(project: Path, dinmo: Dinmo) -> None:
+    done = dinmo("history", "changes", project=project)
+
+    assert done.code == 0
+    header, *rows = [line.split("\t") for line in done.out.splitlines()]
+    assert header == ["sync", "instant", "state", "base", "rows", "added", "updated", "removed", "files", "bytes", "why"]
+    assert [row[:9] for row in rows] == [
+        ["1", "2025-04-14 07:00:00 CEST", "delivered", "-", "3", "3", "0", "0", "3"],
+        ["2", "2025-04-15 07:00:00 CEST", "delivered", "1", "3", "1", "1", "1", "3"],
+    ]
+    assert [row[10] for row in rows] == ["the first sync", ""]
+
+
+def test_history_as_json_has_every_fact_of_a_sync(project: Path, dinmo: Dinmo) -> None:
+    first, second = json.loads(dinmo("history", "changes", "--json", project=project).out)
+
+    assert list(first) == [
+        "sync", "label", "instant", "state", "reason", "full", "base", "rows", "added", "updated", "removed",
+        "files", "bytes", "delivered_at", "seconds", "notes",
+    ]  # fmt: skip
+    assert second["base"] == 1
+    assert [(file["path"], file["change"], file["rows"]) for file in second["files"]] == [
+        ("changes/2025-04-15T070000_added.csv", "added", 1),
+        ("changes/2025-04-15T070000_updated.csv", "updated", 1),
+        ("changes/2025-04-15T070000_removed.csv", "removed", 1),
+    ]
+    for file in second["files"]:
+        assert file["bytes"] == (project / "out" / file["path"]).stat().st_size
+    assert second["bytes"] == sum(file["bytes"] for file in second["files"])
+    assert isinstance(second["seconds"], float)
+
+
+def test_history_of_a_new_activation_says_how_to_begin(project: Path, dinmo: Dinmo) -> None:
+    assert dinmo("history", "never", project=project).out == "never has never been synced: `dinmo sync never`\n"
+    assert json.loads(dinmo("history", "never", "--json", project=project).out) == []
+
+
+def test_status_has_a_line_an_activation(project: Path, dinmo: Dinmo) -> None:
+    done = dinmo("status", project=project)
+
+    assert done.code == 0, "what is new needs nobody"
+    header, changes, never = [line.split("\t") for line in done.out.splitlines()]
+    assert header == ["activation", "health", "last delivered", "rows", "next due", "what to do"]
+    assert (changes[0], changes[1], changes[3], changes[5]) == ("changes", "ok", "3", "")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d CES?T", changes[2])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d 07:00 CES?T", changes[4])
+    assert never == ["never", "new", "-", "-", "-", "never delivered: `dinmo sync never`"]
+
+
+def test_status_as_json_has_instants_and_numbers(project: Path, dinmo: Dinmo) -> None:
+    changes, never = json.loads(dinmo("status", "--json", project=project).out)
+
+    assert (changes["activation"], changes["health"], changes["last_sync"], changes["rows"]) == ("changes", "ok", 2, 3)
+    assert datetime.fromisoformat(changes["next_due"]) > datetime.now(UTC) > datetime.fromisoformat(changes["last_delivered"])
+    assert never == {
+        "activation": "never",
+        "health": "new",
+        "last_sync": None,
+        "last_delivered": None,
+        "rows": None,
+        "next_due": None,
+        "advice": "never delivered: `dinmo sync never`",
+    }
+
+
+def test_next_due_keeps_the_hour_when_the_clocks_change(project: Path) -> None:
+    spec = load_project(project).activations["changes"]
+
+    # On 30 March 2025 Paris goes from UTC+1 to UTC+2.
+    due = [health_of(spec, State(), now=datetime(2025, 3, day, 12, tzinfo=UTC)).next_due for day in (28, 29, 30)]
+
+    assert [moment.astimezone(UTC).isoformat() for moment in due if moment is not None] == [
+        "2025-03-29T06:00:00+00:00",
+        "2025-03-30T05:00:00+00:00",
+        "2025-03-31T05:00:00+00:00",
+    ]
+
+
+def test_terminal_shows_tables_that_fit(project: Path) -> None:
+    shown = on_a_terminal("dinmo", "status", cwd=project)
+
+    lines = shown.splitlines()
+    assert re.match(r"activation\s+health\s+last delivered\s+rows\s+next due\s+what to do", lines[0])
+    assert "\t" not in shown
+    assert max(map(len, lines)) <= 120
+    assert "never delivered: `dinmo sync never`" in shown
+
+
+def test_terminal_shows_progress_while_it_syncs(project: Path) -> None:
+    shown = on_a_terminal("dinmo", "sync", "never", cwd=project)
+
+    assert "0/1" in shown
+    assert re.search(r"never\s+1\s+3\s+3\s+0\s+-\s+3\s+1", shown)
+
+
+def test_reader_that_goes_away_ends_the_command_without_a_traceback(project: Path) -> None:
+    done = run_command("sh", "-c", "dinmo history changes --json | head -1", cwd=project)
+
+    assert done.out == "[\n"
+    assert done.err == ""
+
+
+def test_command_without_arguments_prints_its_help(tmp_path: Path) -> None:
+    done = run_command("dinmo", cwd=tmp_path)
+
+    assert "Tables in, files out." in done.out + done.err
+    assert all(command in done.out + done.err for command in ("init", "check", "sync", "status", "history", "approve", "baseline", "dev"))

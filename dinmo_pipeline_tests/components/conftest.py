@@ -1,0 +1,77 @@
+"""The jobs of a project, run in this process on an instance of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInProcessResult, RepositoryDefinition
+
+from dinmo_pipeline.components import project_definitions
+from dinmo_pipeline.components.naming import delivery_key, job_name, partitions_name
+from dinmo_pipeline.project.load import load_with_warnings
+from dinmo_pipeline.sync.state import State
+from dinmo_pipeline.sync.syncs import Syncs
+
+
+@dataclass(frozen=True)
+class Dagster:
+    """A project in Dagster. `run` launches the job of an activation, or some of its assets, for one partition."""
+
+    root: Path
+    instance: DagsterInstance
+
+    @property
+    def repository(self) -> RepositoryDefinition:
+        """Everything that Dagster would load, as the definitions are now."""
+        return project_definitions(load_with_warnings(self.root)).get_repository_def()
+
+    def run(
+        self, activation: str, partition: str, *, assets: Sequence[AssetKey] | None = None, config: dict[str, Any] | None = None
+    ) -> ExecuteInProcessResult:
+        self.instance.add_dynamic_partitions(partitions_name(activation), [partition])
+        return self.repository.get_job(job_name(activation)).execute_in_process(
+            partition_key=partition,
+            instance=self.instance,
+            asset_selection=assets,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(config or {})},
+        )
+
+    def state(self, activation: str) -> State:
+        """What the activation's log says."""
+        project = load_with_warnings(self.root).project
+        return Syncs(project, project.activations[activation]).state()
+
+
+def materialization(result: ExecuteInProcessResult, key: AssetKey) -> AssetMaterialization:
+    """The newest materialization of the asset in this run."""
+    made = [event.materialization for event in result.all_events if event.is_step_materialization and event.asset_key == key]
+    assert made, f"{key.to_user_string()} was not materialized"
+    return made[-1]
+
+
+def delivery_metadata(result: ExecuteInProcessResult, activation: str) -> dict[str, Any]:
+    """The values that the delivery told of itself."""
+    return {name: value.value for name, value in materialization(result, delivery_key(activation)).metadata.items()}
+
+
+def failure(result: ExecuteInProcessResult) -> tuple[str, Any]:
+    """The words of the step that failed, and its data."""
+    assert not result.success
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    data = failed.step_failure_data.user_failure_data
+    assert data is not None, failed.step_failure_data.error
+    return data.description or "", failed
+
+
+@pytest.fixture
+def in_dagster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Dagster]]:
+    """`in_dagster(root)`: the project in `root` on an instance that ends with the test."""
+    for name in ("DINMO_HOME", "DINMO_REDIRECT", "DINMO_AUTOSTART", "DAGSTER_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with DagsterInstance.local_temp(overrides={"telemetry": {"enabled": False}}) as instance:
+        yield lambda root: Dagster(root, instance)
