@@ -37,6 +37,7 @@ Row = Mapping[str, int | None]
 Key = tuple[int | None, ...]
 
 TABLE = TableRef("models", "people")
+DELIVERED = "delivered"
 START = datetime(2025, 4, 14, 7, tzinfo=UTC)
 
 
@@ -78,21 +79,25 @@ def crash() -> None:
 class MemoryShelf:
     """Logs in a dict."""
 
-    def __init__(self, fuse: Fuse) -> None:
+    def __init__(self, fuse: Fuse, told: Callable[[int], None] = lambda _: None) -> None:
         self._fuse = fuse
+        self._told = told
         self.pages: dict[str, list[bytes]] = {}
 
     def read(self, activation: str) -> Sequence[Page]:
         return [Page(f"{activation}/{index}", text) for index, text in enumerate(self.pages.get(activation, ()), start=1)]
 
     def create(self, activation: str, position: int, text: bytes) -> bool:
-        kind = json.loads(text)["entry"]["type"]
+        entry = json.loads(text)["entry"]
+        kind = entry["type"]
         self._fuse.burn(f"before log {kind}")
         pages = self.pages.setdefault(activation, [])
         if len(pages) >= position:
             return False
         assert len(pages) == position - 1, "an entry would be missing"
         pages.append(text)
+        if kind == "delivered":
+            self._told(entry["number"])
         self._fuse.burn(f"after log {kind}")
         return True
 
@@ -144,8 +149,8 @@ class MemoryStorage(Storage):
         kind = "put temporary" if is_temporary(remote_path) else "put"
         self._fuse.burn(f"before {kind}")
         if self._place.moves:
-            # Half of it is there before the whole is.
-            self._place.files[remote_path] = content[: len(content) // 2]
+            # As large as the whole before it is whole: blocks arrive in any order.
+            self._place.files[remote_path] = bytes(len(content))
             self._fuse.burn(f"amid {kind}")
         self._place.files[remote_path] = content
         if not is_temporary(remote_path):
@@ -404,7 +409,7 @@ class Simulation:
 
     def __init__(self, folder: Path, spec: ActivationSpec = SPEC) -> None:
         self.fuse = Fuse()
-        self.shelf = MemoryShelf(self.fuse)
+        self.shelf = MemoryShelf(self.fuse, self._tell)
         self.engine = DictEngine(self.fuse, folder)
         self.engine.types = {"id": "BIGINT", "alt": "BIGINT", "v": "BIGINT", "w": "BIGINT"}
         moves = {"here": True, "there": True, "direct": False, "elsewhere": True}
@@ -416,6 +421,10 @@ class Simulation:
         self.spec = spec
         self.now = START
         self.folder = folder
+
+    def _tell(self, number: int) -> None:
+        for place in self.places.values():
+            place.shown.append((DELIVERED, str(number).encode()))
 
     @property
     def project(self) -> Project:
@@ -498,9 +507,16 @@ class Consumer:
     copy: dict[Key, dict[str, int | None]] = field(default_factory=dict)
     inserted: dict[Key, list[str]] = field(default_factory=dict)
 
-    def apply(self, starts_anew: Callable[[str], bool]) -> None:
-        """Read what is new. `starts_anew` tells of a sync's snapshot whether it was sent to somebody who is to forget the rest."""
-        for _, content in self.place.shown[self.read :]:
+    def apply(self, starts_anew: Callable[[str], bool], starts_empty: Callable[[int], bool]) -> None:
+        """Read what is new. `starts_anew` tells of a sync's snapshot whether it was sent to somebody who is to forget the rest.
+
+        `starts_empty` tells of a delivered sync whether that is all it says: no row of it does.
+        """
+        for path, content in self.place.shown[self.read :]:
+            if path == DELIVERED:
+                if starts_empty(int(content)):
+                    self.copy, self.inserted = {}, {}
+                continue
             file = json.loads(content)
             of = file["of"]
             if of == "":

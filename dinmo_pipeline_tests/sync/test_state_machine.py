@@ -17,8 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from dinmo_pipeline.errors import SyncBlocked, SyncRefused
 from dinmo_pipeline.project.names import is_dated
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, RunType, SyncMode
-from dinmo_pipeline.sync.export import FILES_OF_MODE, Export
-from dinmo_pipeline.sync.render import Layout
+from dinmo_pipeline.sync.export import Export
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline_tests.sync.conftest import CASES, SHRINK
@@ -60,7 +59,8 @@ class Histories(RuleBasedStateMachine):
         self.scratch = TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
         self.world = Simulation(Path(self.scratch.name), self.spec)
         self.consumers = {name: Consumer(place) for name, place in self.world.places.items()}
-        self.spec_of: dict[tuple[int, int], ActivationSpec] = {}
+        self.spec_of: dict[int, ActivationSpec] = {}
+        self.intended: set[int] = set()
         self.checked: set[int] = set()
         self.nested = False
         self.names = 0
@@ -145,7 +145,7 @@ class Histories(RuleBasedStateMachine):
             return
         self.checked.add(sync.number)
         consumer = self.consumers[self.world.spec.destination]
-        consumer.apply(self.starts_anew)
+        self.apply(consumer)
         if self.state().syncs[sync.number].snapshot is None:
             return
         consumer.anew.add(sync.snapshot.path if sync.snapshot else "")
@@ -181,7 +181,7 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def the_consumer_takes_its_files_away(self) -> None:
         for name, place in self.world.places.items():
-            self.consumers[name].apply(self.starts_anew)
+            self.apply(self.consumers[name])
             place.files = {path: content for path, content in place.files.items() if path not in place.visible()}
 
     @rule(kind=st.sampled_from(KINDS))
@@ -269,6 +269,15 @@ class Histories(RuleBasedStateMachine):
         places = {name: (dict(place.files), len(place.shown)) for name, place in self.world.places.items() if name != "elsewhere"}
         return {name: list(pages) for name, pages in self.world.shelf.pages.items()}, places
 
+    def apply(self, consumer: Consumer) -> None:
+        def starts_empty(number: int) -> bool:
+            export = self.state().syncs[number].export
+            if export is None or self.world.place_of(export) is not consumer.place:
+                return False
+            return export.base is None and not any(put.rows for put in export.puts)
+
+        consumer.apply(self.starts_anew, starts_empty)
+
     def starts_anew(self, snapshot_path: str) -> bool:
         sync = self.sync_of(snapshot_path)
         return sync is not None and sync.export is not None and sync.export.base is None
@@ -282,7 +291,10 @@ class Histories(RuleBasedStateMachine):
     def check(self, *, crashed: bool = False) -> None:
         state = self.state()
         for sync in state.syncs.values():
-            self.spec_of.setdefault((sync.number, len(sync.attempts)), self.world.spec)
+            if sync.number not in self.intended:
+                self.spec_of[sync.number] = self.world.spec
+            if sync.intent_at is not None:
+                self.intended.add(sync.number)
         new = [sync for sync in state.delivered if sync.number not in self.checked]
         for sync in new:
             assert not self.checked or sync.number > max(self.checked), f"sync {sync.number} was delivered after a newer one"
@@ -296,16 +308,14 @@ class Histories(RuleBasedStateMachine):
             assert not self.world.place_of(export).temporary(), "temporary files are left"
 
     def check_files(self, sync: SyncRecord, export: Export, state: State) -> None:
-        place, spec = self.world.place_of(export), self.spec_of[sync.number, len(sync.attempts)]
+        place, spec = self.world.place_of(export), self.spec_of[sync.number]
         wanted = {put.path for put in export.puts}
         if not self.nested:
             assert wanted <= set(place.visible()), f"sync {sync.number} is delivered and its files are not there"
-        spec = replace(spec, sync_mode=export.contract.sync_mode)
-        layout = Layout.of(spec, sync.instant)
-        assert len(FILES_OF_MODE[spec.sync_mode]) == len(layout.series())
+        series = {put.series for put in export.puts}
         for other in state.syncs.values():
             for put in (put for attempt in other.attempts for put in attempt.puts):
-                if put.series in layout.series() and put.path not in wanted and other.intent_at is not None:
+                if put.series in series and put.path not in wanted and other.intent_at is not None:
                     assert put.path not in place.visible(), f"a part of sync {other.number} is left: {put.path}"
         if spec.on_existing == "refuse" and not sync.approved and spec.run_type == RunType.FULL_THEN_DELTA:
             for other in state.delivered:
@@ -314,12 +324,9 @@ class Histories(RuleBasedStateMachine):
 
     def check_copy(self, sync: SyncRecord, export: Export, state: State) -> None:
         consumer = self.consumers[str(export.place.fields["name"])]
-        consumer.apply(self.starts_anew)
+        self.apply(consumer)
         if sync.snapshot is None:
             return
-        if export.base is None and not any(put.rows for put in export.puts):
-            # No row tells that all is new where there is none.
-            consumer.copy, consumer.inserted = {}, {}
         contract = export.contract
         table = {
             tuple(row[key.attribute] for key in contract.key): {column.name: row.get(column.attribute) for column in contract.columns}
