@@ -26,6 +26,7 @@ dev: .venv/$(ENVIRONMENT).stamp ## Open the example shop in the Dagster UI
 test: .venv/dev.stamp ## Run all tests
 	@scripts/ensure-browser
 	@scripts/ensure-servers
+	@scripts/ensure-azurite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: .venv/dev.stamp ## Lint, check the format and the types

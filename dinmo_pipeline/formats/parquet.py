@@ -23,7 +23,7 @@ class ParquetFormat(Format):
     """Apache Parquet; the compression is inside the file, so its name ends in `parquet` alone."""
 
     type: Literal["parquet"] = "parquet"
-    compression: Literal["zstd", "snappy", "gzip", "lz4_raw", "brotli", "none"] = Field(
+    compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = Field(
         default="zstd", description="Compression of the pages inside the file."
     )
 

@@ -12,9 +12,11 @@ from dinmo_pipeline.warehouse.identifiers import quote_literal
 
 @contextmanager
 def writing_settings(connection: duckdb.DuckDBPyConnection, timezone: str) -> Iterator[None]:
-    """Set the time zone and keep the rows' order; both are as before afterwards, whatever happens in between."""
-    wanted = {"TimeZone": timezone, "preserve_insertion_order": "true"}
-    before = connection.execute("SELECT current_setting('TimeZone'), current_setting('preserve_insertion_order')::VARCHAR").fetchone() or ()
+    """Set the time zone, keep the rows' order and write in the foreground; all are as before afterwards, whatever happens in between."""
+    # DuckDB 2.0.0 deadlocks when a COPY fails while a thread of its own is writing: without such threads the error comes.
+    wanted = {"TimeZone": timezone, "preserve_insertion_order": "true", "async_threads": "0"}
+    settings = ", ".join(f"CAST(current_setting({quote_literal(name)}) AS VARCHAR)" for name in wanted)
+    before = connection.execute(f"SELECT {settings}").fetchone() or ()
     changed = {name: old for (name, value), old in zip(wanted.items(), before, strict=True) if value != old}
     try:
         for name in changed:

@@ -254,6 +254,7 @@ def _spec(fields: ActivationFields, format_: Format, primary_key: tuple[str, ...
         manifest=fields.manifest,
         done_file=fields.done_file,
         create_folder=fields.create_folder,
+        keep_syncs=fields.keep_syncs,
         renamed_from=fields.renamed_from,
         description=fields.description,
         owners=tuple(fields.owners),

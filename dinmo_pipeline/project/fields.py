@@ -236,6 +236,10 @@ class ActivationFields(Fields):
         Literal["all", "key"],
         Field(default="all", description="What `_removed` carries: all mapped columns as last delivered, or the key alone."),
     ]
+    keep_syncs: Annotated[
+        Annotated[int, Field(ge=1)],
+        Field(default=10, description="The snapshots of how many delivered syncs are kept, 1 or more; what is still needed always is."),
+    ]
     renamed_from: Annotated[
         Name | None, Field(default=None, description="The name it had before, so that it keeps what that one had delivered.")
     ]

@@ -93,6 +93,7 @@ class ActivationSpec:
     manifest: bool = False
     done_file: str | None = None
     create_folder: bool = True
+    keep_syncs: int = 10
     renamed_from: str | None = None
     description: str | None = None
     owners: tuple[str, ...] = ()

@@ -6,11 +6,13 @@ root). Each storage is one module; `storages.STORAGES` lists them.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
@@ -101,9 +103,15 @@ class Storage(ABC):
         found = self.stat(remote_path)
         return None if found is None else found.size
 
-    @abstractmethod
     def matches(self, remote_path: str, size: int, sha256: str) -> bool:
-        """Whether the file is there with this content, as surely as the storage can tell without a download."""
+        """Whether the file is there with this content: told by a checksum that the storage keeps, else by reading the file."""
+        if self.size(remote_path) != size:
+            return False
+        with TemporaryDirectory() as folder:
+            copy = Path(folder, "copy")
+            self.read(remote_path, copy)
+            with copy.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
 
     @abstractmethod
     def move(self, remote_path: str, target_path: str) -> None:

@@ -71,15 +71,19 @@ class FtpCommands:
     def rename(self, remote_path: str, target_path: str) -> None:
         """Rename over the target, or remove that first where the server refuses."""
         for attempt in range(MOVE_ATTEMPTS):
-            self._ftp.sendcmd(f"RNFR {remote_path}")
             try:
-                self._ftp.voidcmd(f"RNTO {target_path}")
+                self._ftp.rename(remote_path, target_path)
                 return
             except ftplib.error_perm:
-                # Renaming is allowed, and a file is in the way: only now may the old one go. Another delivery may be faster.
-                if attempt == MOVE_ATTEMPTS - 1 or self.find(target_path) is None:
+                if attempt == MOVE_ATTEMPTS - 1:
                     raise
-            self.delete(target_path)
+            if attempt == 0:
+                # Only if it may be renamed at all, so that a file in the way is the reason, may the old one go.
+                self._ftp.rename(remote_path, f"{remote_path}~")
+                self._ftp.rename(f"{remote_path}~", remote_path)
+            # Whether it went is for the next try to say: another delivery may have taken it away, and put its own there since.
+            with suppress(ftplib.error_perm):
+                self._ftp.delete(target_path)
 
     def delete(self, remote_path: str) -> None:
         """Delete the file; fine when there is none."""

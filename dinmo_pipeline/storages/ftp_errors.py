@@ -93,7 +93,8 @@ def _found(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
     if isinstance(error, ssl.SSLError):
-        return error.reason or str(error)
+        # Python's own ones have no reason.
+        return getattr(error, "reason", None) or error.strerror or str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__

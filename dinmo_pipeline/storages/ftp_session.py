@@ -71,10 +71,6 @@ class FtpServer(Storage):
             found = self._commands.find(remote_path)
             return None if found is None else _remote_file(found)
 
-    def matches(self, remote_path: str, size: int, sha256: str) -> bool:
-        # Servers agree on no command for a checksum.
-        return self.size(remote_path) == size
-
     def move(self, remote_path: str, target_path: str) -> None:
         with self._translating(MOVE, target_path):
             self._commands.rename(remote_path, target_path)

@@ -29,6 +29,7 @@ _WHAT_TO_DO = {
     errno.ENOSPC: "the disk is full: free some room and start the sync again; nothing was shown to the reader",
     errno.EDQUOT: "the quota of the user {user} is used up: free some room or raise it, then start the sync again",
     errno.ENOENT: "the folder is missing: make it, or correct the path",
+    errno.EEXIST: "a file stands where a folder is needed: move it away, or correct the path",
     errno.ENOTDIR: "a file stands where a folder is needed: move it away, or correct the path",
     errno.EISDIR: "a folder stands where the file belongs: move it away, or choose another file_name",
     errno.ENAMETOOLONG: "the name is longer than the file system takes: choose a shorter file_name",

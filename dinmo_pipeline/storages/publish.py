@@ -75,12 +75,15 @@ class Publisher:
         self._do(move)
 
     def is_shown(self, parcel: Parcel) -> bool:
-        """Whether the parcel's bytes lie in its place, as surely as the storage can tell."""
-        return self._do(lambda storage: storage.matches(parcel.path, parcel.bytes, parcel.sha256))
+        """Whether the parcel's bytes lie in its place. Where nobody may look, they do not: what is put once more does no harm."""
+        try:
+            return self._do(lambda storage: storage.matches(parcel.path, parcel.bytes, parcel.sha256))
+        except PermanentStorageError:
+            return False
 
     def is_waiting(self, parcel: Parcel) -> bool:
-        """Whether the parcel's bytes lie under its temporary name."""
-        return self._do(lambda storage: storage.moves and storage.matches(parcel.temporary_path, parcel.bytes, parcel.sha256))
+        """Whether the parcel lies under its temporary name, which no other file ever had."""
+        return self._do(lambda storage: storage.moves and storage.size(parcel.temporary_path) == parcel.bytes)
 
     def exists(self, remote_path: str) -> bool:
         """Whether there is a file under this path."""

@@ -65,10 +65,6 @@ class SftpServer(Storage):
     def stat(self, remote_path: str) -> RemoteFile | None:
         return self._run(LOOK, remote_path, self._stat(remote_path))
 
-    def matches(self, remote_path: str, size: int, sha256: str) -> bool:
-        # Servers agree on no request for a checksum.
-        return self.size(remote_path) == size
-
     def move(self, remote_path: str, target_path: str) -> None:
         self._run(MOVE, target_path, self._move(remote_path, target_path))
 
@@ -182,9 +178,13 @@ class SftpServer(Storage):
                 await _answer(self._client.rename(remote_path, target_path))
                 return
             except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
-                # Renaming is allowed, and a file is in the way: only now may the old one go. Another delivery may be faster.
                 if attempt == MOVE_ATTEMPTS - 1:
                     raise
+            if attempt == 0:
+                # Only if it may be renamed at all, so that a file in the way is the reason, may the old one go.
+                await _answer(self._client.rename(remote_path, f"{remote_path}~"))
+                await _answer(self._client.rename(f"{remote_path}~", remote_path))
+            # Another delivery may be faster: then the next try says so.
             if await self._stat(target_path) is not None:
                 await self._delete(target_path)
 

@@ -14,7 +14,7 @@ from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.contract import Column
 from dinmo_pipeline.formats.duck_types import parse_type
 from dinmo_pipeline.project.specs import SyncMode
-from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn, same_or_numbers
+from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn, is_exact, same_or_numbers
 from dinmo_pipeline.sync.export import Change, Comparison, Snapshot
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 
@@ -25,6 +25,7 @@ REMOVED = "removed"
 _AS_TEXT = re.compile(
     r"""(?P<quoted>"(?:[^"]|"")*")"""
     r"""|ENUM\('(?:[^']|'')*'(?:, '(?:[^']|'')*')*\)"""
+    r"""|(?P<size>\[\d+\])"""
     r"""|\b(?:HUGEINT|UHUGEINT|BIGNUM|BIT|INTERVAL|TIME WITH TIME ZONE)\b"""
 )
 
@@ -39,9 +40,8 @@ class Stored:
     file_type: str
 
     def value(self, alias: str) -> str:
-        """SQL for the value as the source had it."""
-        column = f"{alias}.{self.position}"
-        return column if self.file_type == self.type else f"CAST({column} AS {self.type})"
+        """SQL for the value as the source had it: some types that Parquet holds exactly are read back as a wider one."""
+        return f"CAST({alias}.{self.position} AS {self.type})"
 
 
 def stored_columns(contract: Contract) -> tuple[Stored, ...]:
@@ -54,8 +54,8 @@ def stored_columns(contract: Contract) -> tuple[Stored, ...]:
     )
 
 
-def snapshot_query(contract: Contract, table: str, carried_from: str | None) -> str:
-    """The rows of `table`; with the keys in `carried_from` (a snapshot, as SQL) that are no longer among them."""
+def snapshot_query(contract: Contract, table: str, carried: tuple[Contract, str] | None) -> str:
+    """The rows of `table`; with the keys in `carried` (an earlier snapshot's contract and its SQL) that are no longer among them."""
     stored = stored_columns(contract)
     values = [
         _cast(f"t.{quote_identifier(column.attribute)}", column.type, column.file_type) + f" AS {column.position}" for column in stored
@@ -64,13 +64,18 @@ def snapshot_query(contract: Contract, table: str, carried_from: str | None) -> 
     if contract.sync_mode != SyncMode.INSERT:
         return query
     query = f"SELECT *, true AS present FROM ({query})"
-    if carried_from is None:
+    if carried is None:
         return query
-    keys = stored[: len(contract.key)]
-    same = " AND ".join(f"n.{column.position} = o.{column.position}" for column in keys)
-    nothing = [f"CAST(NULL AS {column.file_type}) AS {column.position}" for column in stored[len(keys) :]]
-    carried = ", ".join([*(f"CAST(o.{column.position} AS {column.file_type})" for column in keys), *nothing, "false"])
-    return f"WITH n AS ({query}) SELECT * FROM n UNION ALL SELECT {carried} FROM {carried_from} AS o ANTI JOIN n ON {same}"
+    earlier, carried_from = carried
+    keys = list(zip(stored, stored_columns(earlier), strict=False))[: len(contract.key)]
+    values = [f"CAST({_narrowed(new, old)} AS {new.file_type})" for new, old in keys]
+    nothing = [f"CAST(NULL AS {column.file_type})" for column in stored[len(keys) :]]
+    # A key that today's type cannot hold cannot come back either.
+    fits = " AND ".join(f"{_narrowed(new, old)} IS NOT NULL" for new, old in keys)
+    return (
+        f"WITH n AS ({query}) SELECT * FROM n UNION ALL SELECT {', '.join([*values, *nothing, 'false'])} FROM {carried_from} AS o "
+        f"ANTI JOIN n ON {_same_key(contract, earlier)} WHERE {fits}"
+    )
 
 
 def null_keys_query(key: Sequence[str], table: str) -> str:
@@ -134,13 +139,9 @@ def removed_query(comparison: Comparison, current: str, before: Sequence[str]) -
 def removed_columns(comparison: Comparison) -> tuple[Column, ...]:
     """The columns of `_removed`: today's names, the types of the values last delivered; text where those differ among themselves."""
     columns = []
+    before = [_by_attribute(snapshot.contract) for snapshot in comparison.gone_since]
     for column in comparison.contract.columns:
-        types = {
-            earlier.type
-            for snapshot in comparison.gone_since
-            for earlier in snapshot.contract.columns
-            if earlier.identity == column.identity
-        }
+        types = {stored[column.attribute.casefold()].type for stored in before if column.attribute.casefold() in stored}
         columns.append(Column(column.name, types.pop() if len(types) == 1 else "VARCHAR" if types else column.type))
     return tuple(columns)
 
@@ -164,7 +165,8 @@ def _file_type(attribute: str, type_text: str) -> str:
             f"taking the snapshot: column {attribute} is a {type_text}, which a snapshot cannot hold; "
             "make it a STRUCT, a list or text in the model's query"
         )
-    return _AS_TEXT.sub(lambda match: match["quoted"] or "VARCHAR", type_text)
+    # DuckDB writes an array that is null in a way that not every reader of Parquet takes; a list it does not.
+    return _AS_TEXT.sub(lambda match: match["quoted"] or ("[]" if match["size"] else "VARCHAR"), type_text)
 
 
 def _cast(value: str, type_text: str, wanted: str) -> str:
@@ -182,10 +184,9 @@ def _sent_values(contract: Contract, alias: str) -> str:
 
 def _removed_values(contract: Contract, earlier: Contract, columns: Sequence[Column]) -> str:
     stored = _by_attribute(earlier)
-    known = {column.identity: stored[column.attribute.casefold()] for column in earlier.columns}
     values = []
     for index, (column, wanted) in enumerate(zip(contract.columns, columns, strict=True)):
-        found = known.get(column.identity)
+        found = stored.get(column.attribute.casefold())
         value = f"CAST(NULL AS {wanted.type})" if found is None else _cast(found.value("o"), found.type, wanted.type)
         values.append(f"{value} AS v{index}")
     return ", ".join(values)
@@ -199,7 +200,16 @@ def _same_key(contract: Contract, earlier: Contract) -> str:
 def _equal(new: Stored, old: Stored) -> str:
     if new.type == old.type:
         return f"n.{new.position} = o.{old.position}"
-    return f"{_number_text('n.' + new.position)} = {_number_text('o.' + old.position)}"
+    return f"{_exact_text('n.' + new.position)} = {_exact_text('o.' + old.position)}"
+
+
+def _narrowed(new: Stored, old: Stored) -> str:
+    """An earlier key in today's type; null when it has no place there."""
+    value = old.value("o")
+    if new.type == old.type:
+        return value
+    narrowed = f"TRY_CAST({value} AS {new.type})"
+    return f"CASE WHEN {_exact_text(narrowed)} = {_exact_text(value)} THEN {narrowed} END"
 
 
 def _differs(contract: Contract, earlier: Contract) -> str:
@@ -216,10 +226,23 @@ def _differs(contract: Contract, earlier: Contract) -> str:
 def _distinct(new: Stored, old: Stored) -> str:
     if new.type == old.type or not same_or_numbers(new.type, old.type):
         return f"n.{new.position} IS DISTINCT FROM o.{old.position}"
-    return f"{_number_text('n.' + new.position)} IS DISTINCT FROM {_number_text('o.' + old.position)}"
+    if is_exact(new.type) and is_exact(old.type):
+        return f"{_exact_text('n.' + new.position)} IS DISTINCT FROM {_exact_text('o.' + old.position)}"
+    if is_exact(new.type):
+        return _float_differs(new.value("n"), new.type, f"o.{old.position}")
+    if is_exact(old.type):
+        return _float_differs(old.value("o"), old.type, f"n.{new.position}")
+    return f"CAST(n.{new.position} AS DOUBLE) IS DISTINCT FROM CAST(o.{old.position} AS DOUBLE)"
 
 
-def _number_text(value: str) -> str:
-    """A number's text without the zeros that only its type writes: numbers of two types are equal when these are."""
+def _float_differs(exact: str, exact_type: str, floating: str) -> str:
+    """Whether an exact number and a float are two values: they are one when each is what the other becomes in its type."""
+    double = f"CAST({floating} AS DOUBLE)"
+    one = f"TRY_CAST({exact} AS DOUBLE) = {double} AND TRY_CAST({double} AS {exact_type}) = {exact}"
+    return f"NOT coalesce({one}, {exact} IS NULL AND {double} IS NULL)"
+
+
+def _exact_text(value: str) -> str:
+    """The text of an integer or decimal without the zeros that only its type writes: two are equal when these are."""
     text = f"CAST({value} AS VARCHAR)"
-    return f"CASE WHEN contains({text}, '.') AND NOT contains({text}, 'e') THEN rtrim(rtrim({text}, '0'), '.') ELSE {text} END"
+    return f"regexp_replace(rtrim(CASE WHEN contains({text}, '.') THEN {text} ELSE {text} || '.' END, '0'), '^(-?)0?\\.', '\\1.')"

@@ -46,7 +46,9 @@ class Contract:
         """Why nothing can be compared with what was delivered under `earlier` (`changed primary key`), or None when it can."""
         own_key, earlier_key = (tuple(column.attribute.casefold() for column in contract.key) for contract in (self, earlier))
         alike = len(self.key) == len(earlier.key) and all(
-            same_or_numbers(new.type, old.type) for new, old in zip(self.key, earlier.key, strict=True)
+            # A float may be rounded, so an exact number's key cannot be told again in one.
+            new.type == old.type or (is_exact(new.type) and is_exact(old.type))
+            for new, old in zip(self.key, earlier.key, strict=True)
         )
         changes = {
             "source": self.source != earlier.source,
@@ -71,8 +73,9 @@ class Contract:
 
 def same_or_numbers(one: str, other: str) -> bool:
     """Whether two types compare by value: they are one type, or both are numbers."""
-    return one == other or (_is_number(one) and _is_number(other))
+    return one == other or all(parse_type(type_text).kind in EXACT_NUMBERS | FLOATS for type_text in (one, other))
 
 
-def _is_number(type_text: str) -> bool:
-    return parse_type(type_text).kind in EXACT_NUMBERS | FLOATS
+def is_exact(type_text: str) -> bool:
+    """Whether the type is that of integers or decimals."""
+    return parse_type(type_text).kind in EXACT_NUMBERS

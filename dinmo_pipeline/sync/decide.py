@@ -66,10 +66,13 @@ def find_base(state: State, contract: Contract) -> Base:
     earlier = newest.export.contract if newest.export is not None else newest.snapshot.contract if newest.snapshot is not None else None
     if earlier is None:
         return Base(None, "nothing was recorded of the last delivery")
-    broken = contract.break_with(earlier)
-    if broken is None and state.interrupted and state.open_intent is None:
-        broken = f"sync {state.interrupted[-1].number}, full_only, was interrupted"
-    return Base(None, broken) if broken is not None else Base(newest)
+    if (broken := contract.break_with(earlier)) is not None:
+        return Base(None, broken)
+    for sync in state.interrupted:
+        # The consumer may have begun anew with that one.
+        if sync.export is not None and (broken := contract.break_with(sync.export.contract)) is not None:
+            return Base(None, f"sync {sync.number} was interrupted, and since then: {broken}")
+    return Base(newest)
 
 
 def decide_start(state: State, *, run_type: RunType, full: bool) -> RollForward | None:

@@ -52,16 +52,17 @@ def deliver_export(
     _make_folder(publisher, export)
     if publisher.moves:
         _put_temporary(publisher, staged)
+        # Before anything is shown: a process that stalled in its moves finds nothing to move any more.
+        notes = (*notes, *_tidy(publisher, export, leftovers))
         with _tidied(publisher, staged):
             log.append(Intent(export.number))
-        _remove_what_misleads(log, publisher, export)
+        _remove(log, publisher, (*export.signals, *export.stale))
         _show(log, publisher, export.puts)
     else:
         log.append(Intent(export.number))
-        _remove_what_misleads(log, publisher, export)
+        _remove(log, publisher, (*export.signals, *export.stale))
         _put_directly(log, publisher, staged)
-    notes = (*notes, *_tidy(publisher, export, leftovers))
-    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), notes=notes)
+    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), notes=tuple(notes))
     log.append(outcome)
     return outcome
 
@@ -80,8 +81,9 @@ def complete_export(
     began = time.monotonic()
     waiting = {put.path for put in export.puts if publisher.is_waiting(_parcel(put))}
     lost = [put for put in export.puts if put.path not in waiting and not publisher.is_shown(_parcel(put))]
+    _remove(log, publisher, export.stale)
     if waiting or lost:
-        _remove_what_misleads(log, publisher, export)
+        _remove(log, publisher, export.signals)
         # A signal looks the same in every sync, so the one that was there may have been an earlier one's.
         lost += [put for put in export.puts if put.path in export.signals and put.path not in waiting and put not in lost]
     if lost:
@@ -100,7 +102,7 @@ def complete_export(
             _put_directly(log, publisher, staged)
     _show(log, publisher, [put for put in export.puts if put.path in waiting])
     notes = (*notes, *_tidy(publisher, export, leftovers))
-    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), rolled_forward=True, notes=notes)
+    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), rolled_forward=True, notes=tuple(notes))
     log.append(outcome)
     return outcome
 
@@ -138,7 +140,7 @@ def _make_again(export: Export, lost: Sequence[Put], engine: Engine, local_folde
     made: list[Staged] = []
     rows_lost = [put for put in lost if put.change not in COMPANIONS]
     if rows_lost:
-        with engine.changes(export.comparison) as changes:
+        with engine.changes(export.comparison, local_folder) as changes:
             made += [render_again(changes, export, put, local_folder / str(index)) for index, put in enumerate(rows_lost)]
     checksums = {file.put.path: (file.put.bytes, file.put.sha256) for file in made}
     changed = any((put.bytes, put.sha256) != checksums.get(put.path, (put.bytes, put.sha256)) for put in export.puts)
@@ -157,9 +159,9 @@ def _make_folder(publisher: Publisher, export: Export) -> None:
         publisher.make_folder(export.folder)
 
 
-def _remove_what_misleads(log: Recorder, publisher: Publisher, export: Export) -> None:
+def _remove(log: Recorder, publisher: Publisher, paths: Sequence[str]) -> None:
     """Before the first file shows: the signal of an earlier sync, and parts that this one has no more of."""
-    for path in (*export.signals, *export.stale):
+    for path in paths:
         log.check_unchanged()
         publisher.remove(path)
 

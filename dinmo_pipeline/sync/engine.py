@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,10 @@ class Source:
 
     def check_key(self, contract: Contract) -> None:
         """DataError, with examples, when a key is null or stands there twice: a delta could not tell such rows apart."""
+        with _translating(f"checking the primary key of {contract.source}"):
+            self._check_key(contract)
+
+    def _check_key(self, contract: Contract) -> None:
         names = ", ".join(column.attribute for column in contract.key)
         key = [quote_identifier(column.attribute) for column in contract.key]
         nulls = _one_number(self.connection, sql.null_keys_query(key, self.table))
@@ -60,25 +64,29 @@ class Source:
 
     def keep(self, contract: Contract, path: str, *, carried: Snapshot | None) -> Snapshot:
         """Keep all rows in a new file at `path` below the state's folder, on disk when this returns; insert keeps the keys of `carried`."""
+        if carried is not None:
+            verify_snapshot(self.state_folder, carried)
+        earlier = (carried.contract, read_snapshot(self.state_folder, carried)) if carried is not None else None
+        query = sql.snapshot_query(contract, self.table, earlier)
         target = self.state_folder / path
-        make_private_folder(target.parent)
-        query = sql.snapshot_query(contract, self.table, read_snapshot(self.state_folder, carried) if carried is not None else None)
-        draft = target.with_suffix(".draft")
-        draft.unlink(missing_ok=True)
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL, 0o600))
-        try:
-            self.connection.execute(f"COPY ({query}) TO {quote_literal(str(draft))} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)")
-            with draft.open("rb") as stream:
-                checksum = hashlib.file_digest(stream, "sha256").hexdigest()
-                os.fsync(stream.fileno())
-            draft.rename(target)
-        except (duckdb.IOException, OSError) as error:
-            raise StateError(
-                f"keeping the snapshot {target}: {error}; nothing was delivered. Free some room or mend the folder, then start again"
-            ) from error
-        finally:
-            draft.unlink(missing_ok=True)
-        sync_folder(target.parent)
+        with _translating(f"keeping the snapshot {target}"):
+            make_private_folder(target.parent)
+            # One process at a time holds the activation, so another draft is what a killed one left.
+            for abandoned in target.parent.glob("*.draft"):
+                abandoned.unlink()
+            draft = target.with_suffix(".draft")
+            os.close(os.open(draft, os.O_CREAT | os.O_EXCL, 0o600))
+            try:
+                self.connection.execute(
+                    f"COPY ({query}) TO {quote_literal(str(draft))} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
+                )
+                with draft.open("rb") as stream:
+                    checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+                    os.fsync(stream.fileno())
+                draft.rename(target)
+            finally:
+                draft.unlink(missing_ok=True)
+            sync_folder(target.parent)
         return Snapshot(path, checksum, self.count(), contract)
 
     def changes(self, comparison: Comparison) -> Changes:
@@ -94,8 +102,9 @@ class Changes:
         self._comparison = comparison
         self._state_folder = state_folder
         self._table = table
-        self._find()
-        self.counts = self._count()
+        with _translating("finding what changed"):
+            self._find()
+            self.counts = self._count()
 
     def rows_of(self, change: Change) -> int:
         """How many rows the file of `change` has."""
@@ -119,14 +128,8 @@ class Changes:
 
     def write(self, format_: Format, rows: Rows, local_path: Path) -> None:
         """Write `rows` to a new local file. DataError where a value cannot be written, StateError when the disk does not take it."""
-        try:
+        with _translating(f"writing {local_path.name} in {local_path.parent}"):
             format_.write(self._connection, rows, local_path)
-        except (duckdb.IOException, OSError) as error:
-            raise StateError(
-                f"writing {local_path.name} in {local_path.parent}: {error}; nothing was delivered. Free some room there, and start again"
-            ) from error
-        except duckdb.Error as error:
-            raise DataError(f"writing {local_path.name}: {error}; nothing was delivered") from error
 
     def sample(self, rows: Rows, limit: int) -> tuple[tuple[str | None, ...], ...]:
         """The first rows as text."""
@@ -206,17 +209,18 @@ class Engine:
         What a killed process left there goes first: call it while holding the activation's lock.
         """
         folder = self.home / "staging" / activation
-        shutil.rmtree(folder, ignore_errors=True)
-        make_private_folder(folder)
+        with _translating(f"making the folder {folder}"):
+            shutil.rmtree(folder, ignore_errors=True)
+            make_private_folder(folder)
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
-    def source(self, ref: TableRef) -> Iterator[Source]:
-        """The table as it is in the warehouse now."""
-        with self._connection() as connection, attached(connection, self.warehouse_path):
+    def source(self, ref: TableRef, local_folder: Path) -> Iterator[Source]:
+        """The table as it is in the warehouse now. What does not fit into memory goes to `local_folder`."""
+        with self._connection(local_folder) as connection, attached(connection, self.warehouse_path):
             table = table_sql(ref, catalog=ATTACHED)
             try:
                 columns = table_columns(connection, table)
@@ -225,37 +229,39 @@ class Engine:
             yield Source(connection, table, columns, self.state_folder)
 
     @contextmanager
-    def changes(self, comparison: Comparison) -> Iterator[Changes]:
-        """What `comparison` of kept rows says is sent; the warehouse stays closed. StateError for a snapshot that is not what it was."""
+    def changes(self, comparison: Comparison, local_folder: Path) -> Iterator[Changes]:
+        """What `comparison` of kept rows says is sent; the warehouse stays closed. StateError for a snapshot that is not what it was.
+
+        What does not fit into memory goes to `local_folder`.
+        """
         assert comparison.current is not None, "rows that are not kept are compared while their table is open"
         for snapshot in _distinct_snapshots(comparison):
-            self._verify(snapshot)
-        with self._connection() as connection:
+            verify_snapshot(self.state_folder, snapshot)
+        with self._connection(local_folder) as connection:
             yield Changes(connection, comparison, self.state_folder, table="")
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Delete the files of snapshots, those that are still there. StateError when one cannot be deleted."""
+        for path in paths:
+            try:
+                (self.state_folder / path).unlink(missing_ok=True)
+            except OSError as error:
+                raise StateError(
+                    f"deleting the old snapshot {self.state_folder / path}: {error.strerror}; mend the folder's rights"
+                ) from error
 
     def is_intact(self, snapshot: Snapshot) -> bool:
         """Whether the snapshot's file is what was recorded."""
         try:
-            self._verify(snapshot)
+            verify_snapshot(self.state_folder, snapshot)
         except StateError:
             return False
         return True
 
-    def _verify(self, snapshot: Snapshot) -> None:
-        path = self.state_folder / snapshot.path
-        try:
-            with path.open("rb") as stream:
-                found = hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
-            raise StateError(f"reading the snapshot {path}: {error.strerror}; {_WAY_OUT}") from error
-        if found != snapshot.sha256:
-            raise StateError(f"reading the snapshot {path}: its content is not what was recorded (SHA-256 {found[:12]}…); {_WAY_OUT}")
-
     @contextmanager
-    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        folder = self.home / "staging" / "duckdb"
-        make_private_folder(folder)
-        connection = duckdb.connect(":memory:", config={"temp_directory": str(folder)})
+    def _connection(self, local_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+        # A folder of this process alone: DuckDB gives its files the same names in every process.
+        connection = duckdb.connect(":memory:", config={"temp_directory": str(local_folder / "spilled")})
         try:
             configure(connection, root=self._root, timezone=self._timezone)
             yield connection
@@ -264,6 +270,28 @@ class Engine:
 
 
 _WAY_OUT = "no delta can be made from it. Restore it from a backup, or send every row with `dinmo sync --full`"
+
+
+def verify_snapshot(state_folder: Path, snapshot: Snapshot) -> None:
+    """StateError when the snapshot's file is not what was recorded."""
+    path = state_folder / snapshot.path
+    try:
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise StateError(f"reading the snapshot {path}: {error.strerror}; {_WAY_OUT}") from error
+    if found != snapshot.sha256:
+        raise StateError(f"reading the snapshot {path}: its content is not what was recorded (SHA-256 {found[:12]}…); {_WAY_OUT}")
+
+
+@contextmanager
+def _translating(action: str) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
+        raise StateError(f"{action}: {error}; nothing was delivered. Free some room or mend the folder, then start again") from error
+    except duckdb.Error as error:
+        raise DataError(f"{action}: {error}; nothing was delivered") from error
 
 
 def _distinct_snapshots(comparison: Comparison) -> Sequence[Snapshot]:

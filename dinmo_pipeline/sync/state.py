@@ -135,6 +135,13 @@ class State:
                 paths = {path: series for path, series in paths.items() if path not in sync.export.stale}
         return paths
 
+    def unneeded_snapshots(self, keep: int) -> tuple[str, ...]:
+        """Paths of snapshots that no later sync needs: neither among the last `keep` deliveries nor newer than the newest of them."""
+        kept = {sync.number for sync in self.delivered[-max(keep, 1) :]}
+        newest = self.newest.number if self.newest else 0
+        needed = {sync.snapshot.path for number, sync in self.syncs.items() if sync.snapshot and (number in kept or number > newest)}
+        return tuple(sync.snapshot.path for sync in self.syncs.values() if sync.snapshot and sync.snapshot.path not in needed)
+
     @property
     def leftovers(self) -> tuple[Export, ...]:
         """Exports whose temporary files a crash may have left: those prepared since the newest delivery, which tidied all before it."""

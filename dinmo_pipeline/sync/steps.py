@@ -80,9 +80,9 @@ class Workshop:
     engine: Engine
     project_root: Path
 
-    def keep_rows(self, state: State, name: str, *, full: bool) -> tuple[Snapshot, int | None]:
+    def keep_rows(self, state: State, name: str, local_folder: Path, *, full: bool) -> tuple[Snapshot, int | None]:
         """Keep the source's rows in a snapshot of this name; the base's number beside it. DataError when the rows forbid a delivery."""
-        with self.engine.source(self.spec.source) as source:
+        with self.engine.source(self.spec.source, local_folder) as source:
             contract = self._checked_contract(source)
             base = find_base(state, contract)
             carried = base.snapshot if self.spec.sync_mode == SyncMode.INSERT else None
@@ -99,14 +99,14 @@ class Workshop:
             if sync.snapshot is not None:
                 contract = sync.snapshot.contract
             else:
-                source = opened.enter_context(self.engine.source(self.spec.source))
+                source = opened.enter_context(self.engine.source(self.spec.source, local_folder))
                 contract = self._checked_contract(source)
             plan = self._plan(state, sync, self._missing(state, publisher), contract)
             if isinstance(plan, RollForward):
                 return plan
             if sync.snapshot is not None:
                 check_still_promised(self.spec, self.destination, self.project_root, contract)
-                changes = opened.enter_context(self.engine.changes(plan.comparison))
+                changes = opened.enter_context(self.engine.changes(plan.comparison, local_folder))
             else:
                 changes = source.changes(plan.comparison)
             layout = Layout.of(self.spec, sync.instant, below=target.below, trial=target.limit is not None)

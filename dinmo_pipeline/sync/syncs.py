@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from dinmo_pipeline.errors import SyncBlocked, SyncRefused
 from dinmo_pipeline.project.names import is_dated
@@ -82,7 +83,9 @@ class Syncs:
         DataError when the rows forbid a delivery.
         """
         with self._log.locked():
-            return self._keep_rows(*self._start(self._log.read(), label, now=now, full=full))
+            state, sync = self._start(self._log.read(), label, now=now, full=full)
+            with self._engine.scratch(self.spec.name) as folder:
+                return self._keep_rows(state, sync, folder)
 
     def deliver(self, label: str, *, now: datetime, target: Target | None = None) -> Delivery:
         """Deliver the newest sync of `label`, or complete it when a crash left it half delivered. A `full_only` sync gets its number here.
@@ -106,7 +109,7 @@ class Syncs:
         with self._log.locked(), self._engine.scratch(self.spec.name) as folder:
             state = self._log.read().settled()
             target = replace(target, recorded=False)
-            snapshot, base = self._workshop.keep_rows(state, str(folder / "rehearsal.parquet"), full=full)
+            snapshot, base = self._workshop.keep_rows(state, str(folder / "rehearsal.parquet"), folder, full=full)
             sync = SyncRecord(state.next_number, "rehearsal", instant, instant, full=full, snapshot=snapshot, base=base)
             with Publisher(target.storage, self._project.root) as publisher:
                 ready = self._workshop.prepare(state, sync, target, publisher, folder)
@@ -137,18 +140,20 @@ class Syncs:
                     f"`dinmo sync {self.spec.name}` completes it"
                 )
             number = state.next_number
-            snapshot, _ = self._workshop.keep_rows(state, self._snapshot_name(number), full=False)
+            with self._engine.scratch(self.spec.name) as folder:
+                snapshot, _ = self._workshop.keep_rows(state, self._snapshot_name(number), folder, full=False)
             return self._log.append(Baselined(number, label, now, snapshot)).syncs[number]
 
     def _start(self, state: State, label: str, *, now: datetime, full: bool) -> tuple[State, SyncRecord]:
+        self._engine.forget(state.unneeded_snapshots(self.spec.keep_syncs))
         attempts = state.with_label(label)
         instant = attempts[0].instant if attempts else instant_of_label(label) or now
         number = state.next_number
         state = self._log.append(Started(number, label, instant, full))
         return state, state.syncs[number]
 
-    def _keep_rows(self, state: State, sync: SyncRecord) -> SyncRecord:
-        snapshot, base = self._workshop.keep_rows(state, self._snapshot_name(sync.number), full=sync.full)
+    def _keep_rows(self, state: State, sync: SyncRecord, folder: Path) -> SyncRecord:
+        snapshot, base = self._workshop.keep_rows(state, self._snapshot_name(sync.number), folder, full=sync.full)
         return self._log.append(SnapshotTaken(sync.number, snapshot, base)).syncs[sync.number]
 
     def _snapshot_name(self, number: int) -> str:
@@ -160,7 +165,7 @@ class Syncs:
             step = self._workshop.prepare(state, sync, target, publisher, folder)
             if isinstance(step, Held) and sync.snapshot is None:
                 # What is approved must be what is delivered, so a full_only sync that is held keeps its rows after all.
-                sync = self._keep_rows(state, sync)
+                sync = self._keep_rows(state, sync, folder)
                 step = self._workshop.prepare(state, sync, target, publisher, folder)
             if isinstance(step, Ready):
                 notes = self._tidy_elsewhere(state, target.storage)

@@ -70,6 +70,8 @@ def _open(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @contextmanager
 def _turn(path: Path, kind: int) -> Iterator[None]:
+    if "?" in str(path):
+        raise StateError(f"opening the warehouse {path}: DuckDB takes no question mark in a database's path; rename the folder")
     # DuckDB fails at once where another process has the file; a lock before it makes that a queue.
     descriptor = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
     try:

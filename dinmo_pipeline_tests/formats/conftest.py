@@ -17,7 +17,7 @@ from .values import ZONE
 TEXT_FORMATS = [name for name in FORMATS if name != "parquet"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(":memory:", config={"threads": 2}) as opened:
         yield opened

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dinmo_pipeline_tests.servers.asyncssh_server import asyncssh_server
 from dinmo_pipeline_tests.servers.openssh import OpenSsh, openssh
 from dinmo_pipeline_tests.servers.pyftpd import PyFtpd, pyftpd
 from dinmo_pipeline_tests.servers.relay import Relay
@@ -21,6 +22,18 @@ def openssh_server() -> Iterator[OpenSsh]:
 @pytest.fixture(scope="session")
 def openssh_relay(openssh_server: OpenSsh) -> Iterator[Relay]:
     with Relay().listening([openssh_server.port]) as relay:
+        yield relay
+
+
+@pytest.fixture(scope="session")
+def asyncssh_sftp() -> Iterator[OpenSsh]:
+    with asyncssh_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def asyncssh_sftp_relay(asyncssh_sftp: OpenSsh) -> Iterator[Relay]:
+    with Relay().listening([asyncssh_sftp.port]) as relay:
         yield relay
 
 

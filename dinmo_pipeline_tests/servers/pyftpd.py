@@ -19,7 +19,7 @@ from pyftpdlib.servers import FTPServer
 from dinmo_pipeline_tests.servers.certificates import make_certificates
 from dinmo_pipeline_tests.servers.running import HOST, Login, free_port_range, server_folder
 
-Kind = Literal["modern", "plain", "bare", "windows"]
+Kind = Literal["modern", "plain", "bare", "windows", "fixed"]
 _PASSIVE_PORTS = 30
 _ALL_RIGHTS = "elradfmwMT"
 _MODERN_COMMANDS = {"MLSD", "MLST", "SIZE", "MDTM"}
@@ -55,13 +55,20 @@ class WindowsFiles(AbstractedFS):  # type: ignore[misc]
                 yield f"11-24-26  06:49PM {size:>20} {name}\r\n".encode()
 
 
+class FixedFiles(AbstractedFS):  # type: ignore[misc]
+    """Files that keep their names, which is told only at the second of the two commands that rename."""
+
+    def rename(self, src: str, dst: str) -> None:
+        raise FilesystemError("Renaming is not allowed")
+
+
 def _handler(kind: Kind, folder: Path) -> tuple[type[Any], Path | None]:
     if kind == "modern":
         certificates = make_certificates(folder)
         options = {"certfile": str(certificates.server), "tls_control_required": True, "tls_data_required": True}
         return type("Modern", (TLS_FTPHandler,), options), certificates.authority
-    if kind == "plain":
-        return type("Plain", (FTPHandler,), {}), None
+    if kind in {"plain", "fixed"}:
+        return type(kind.title(), (FTPHandler,), {"abstracted_fs": FixedFiles if kind == "fixed" else AbstractedFS}), None
     # Neither says how large a file is: what is there must be found in the listing. Nor do they know PASV, only its successor.
     missing = {*_MODERN_COMMANDS, "PASV"}
     commands = {name: value for name, value in FTPHandler.proto_cmds.items() if name not in missing}
@@ -71,7 +78,7 @@ def _handler(kind: Kind, folder: Path) -> tuple[type[Any], Path | None]:
 
 @contextmanager
 def pyftpd(kind: Kind) -> Iterator[PyFtpd]:
-    """The server: `modern` with TLS and all commands, `plain` without TLS, `bare` and `windows` with few commands."""
+    """The server: `modern` with TLS, `plain` without, `bare` and `windows` with few commands, `fixed` without renaming."""
     with ExitStack() as stack:
         folder = stack.enter_context(server_folder())
         handler, authority = _handler(kind, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import random
 import secrets
 import shutil
@@ -120,6 +121,7 @@ def server_folder() -> Iterator[Path]:
 def system_user(name: str, home: Path, *, start: str | None = None) -> Iterator[Login]:
     """An account of this machine with a password, for the time of the test; its `home` is made if need be."""
     need_root("making an account for a server")
+    _remove_stale_users()
     username = f"dinmo-{name}-{os.getpid()}"
     password = secrets.token_urlsafe(24)
     subprocess.run(
@@ -137,3 +139,12 @@ def system_user(name: str, home: Path, *, start: str | None = None) -> Iterator[
         yield Login(username=username, home=home, start=start or str(home), password=password)
     finally:
         subprocess.run([need_program("userdel", package="passwd"), username], check=True, capture_output=True)
+
+
+def _remove_stale_users() -> None:
+    """Accounts of a test run that was killed: their names end with its process."""
+    for account in pwd.getpwall():
+        owner = account.pw_name.rpartition("-")[2]
+        if account.pw_name.startswith("dinmo-") and owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            # Another worker may be doing the same.
+            subprocess.run([need_program("userdel", package="passwd"), account.pw_name], check=False, capture_output=True)

@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.storages.local import LocalFolderSpec
+from dinmo_pipeline_tests.servers.cloud_fixtures import (
+    azurite_relay,
+    azurite_server,
+    gcs_relay,
+    gcs_server,
+    gcs_tokens,
+    s3_relay,
+    s3_server,
+)
 from dinmo_pipeline_tests.servers.fixtures import (
+    asyncssh_sftp,
+    asyncssh_sftp_relay,
     openssh_relay,
     openssh_server,
     pyftpd_bare,
@@ -27,10 +38,18 @@ from dinmo_pipeline_tests.servers.pyftpd import PyFtpd
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST
 from dinmo_pipeline_tests.servers.running import Login
 from dinmo_pipeline_tests.servers.vsftpd import Vsftpd
+from dinmo_pipeline_tests.storages.cloud_places import azure_container, gcs_bucket, s3_bucket
 from dinmo_pipeline_tests.storages.definitions import ftp_spec, sftp_spec
 from dinmo_pipeline_tests.storages.places import Place
 
 __all__ = [
+    "asyncssh_sftp",
+    "asyncssh_sftp_relay",
+    "azurite_relay",
+    "azurite_server",
+    "gcs_relay",
+    "gcs_server",
+    "gcs_tokens",
     "openssh_relay",
     "openssh_server",
     "pyftpd_bare",
@@ -38,6 +57,8 @@ __all__ = [
     "pyftpd_plain",
     "pyftpd_plain_relay",
     "pyftpd_windows",
+    "s3_relay",
+    "s3_server",
     "vsftpd_explicit",
     "vsftpd_explicit_relay",
     "vsftpd_implicit",
@@ -51,11 +72,11 @@ def local_folder(request: pytest.FixtureRequest, root: Path, folder: str) -> Pla
     return Place(spec=LocalFolderSpec(name="partner", path="out"), project_root=root, folder=folder, disk=root / "out" / folder)
 
 
-def sftp(login: str, **options: object) -> Maker:
-    """OpenSSH, as this account."""
+def sftp(login: str, *, fixture: str = "openssh_server", relay: str = "openssh_relay", **options: object) -> Maker:
+    """The SFTP server of this fixture, as this account, behind the relay of that one."""
 
     def make(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
-        server: OpenSsh = request.getfixturevalue("openssh_server")
+        server: OpenSsh = request.getfixturevalue(fixture)
         account = server.login(login)
         return Place(
             spec=sftp_spec(server, account, **options),
@@ -63,7 +84,7 @@ def sftp(login: str, **options: object) -> Maker:
             folder=folder,
             disk=account.home / folder,
             relayed=sftp_spec(server, account, host=RELAY_HOST, **options),
-            relay=request.getfixturevalue("openssh_relay"),
+            relay=request.getfixturevalue(relay),
         )
 
     return make
@@ -89,10 +110,14 @@ def ftp(fixture: str, tls: str, *, relay: str | None = None, login: str = "login
 
 PLACES: dict[str, Maker] = {
     "local": local_folder,
+    "azure": azure_container,
+    "gcs": gcs_bucket,
+    "s3": s3_bucket,
     "sftp": sftp("plain"),
     "sftp-chrooted": sftp("chrooted"),
     "sftp-without-posix-rename": sftp("no_posix_rename"),
     "sftp-direct": sftp("no_rename", publish="direct"),
+    "asyncssh": sftp("plain", fixture="asyncssh_sftp", relay="asyncssh_sftp_relay"),
     "vsftpd-explicit": ftp("vsftpd_explicit", "explicit", relay="vsftpd_explicit_relay"),
     "vsftpd-implicit": ftp("vsftpd_implicit", "implicit"),
     "vsftpd-plain": ftp("vsftpd_none", "none"),

@@ -151,12 +151,13 @@ class StorageContract:
                 assert storage.size(path) is None
                 assert not storage.matches(path, 0, empty)
 
-    def test_matches_what_was_put_and_not_another_size(self, place: Place, tmp_path: Path) -> None:
+    def test_matches_what_was_put_and_nothing_else(self, place: Place, tmp_path: Path) -> None:
         with place.connect() as storage:
             storage.make_folder(place.folder)
             publish(storage, tmp_path, b"content", place.path("a.csv"))
             assert storage.matches(place.path("a.csv"), 7, hashlib.sha256(b"content").hexdigest())
             assert not storage.matches(place.path("a.csv"), 8, hashlib.sha256(b"content!").hexdigest())
+            assert not storage.matches(place.path("a.csv"), 7, hashlib.sha256(b"another").hexdigest())
 
     def test_delete_of_a_missing_file_is_fine(self, place: Place, tmp_path: Path) -> None:
         with place.connect() as storage:

@@ -15,7 +15,7 @@ from dinmo_pipeline.storages import ftp_commands
 from dinmo_pipeline.storages.ftp import FtpServerSpec
 from dinmo_pipeline_tests.servers.certificates import make_certificates
 from dinmo_pipeline_tests.servers.disks import small_disk
-from dinmo_pipeline_tests.servers.pyftpd import PyFtpd
+from dinmo_pipeline_tests.servers.pyftpd import PyFtpd, pyftpd
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST, Relay
 from dinmo_pipeline_tests.servers.running import HOST, free_port
 from dinmo_pipeline_tests.servers.vsftpd import Vsftpd
@@ -204,6 +204,15 @@ class TestPyftpdlib:
             with pytest.raises(PermanentStorageError, match="set `publish: direct`"):
                 storage.move(".a.part", "a.csv")
             assert content(storage, tmp_path, "a.csv") == b"old"
+
+    def test_server_that_never_renames_keeps_the_old_file(self, tmp_path: Path) -> None:
+        with pyftpd("fixed") as server, ftp_spec(server, server.login, tmp_path, tls="none").connect(tmp_path) as storage:
+            storage.put(local(tmp_path, b"old"), "a.csv")
+            storage.put(local(tmp_path, b"new"), ".a.part")
+            with pytest.raises(PermanentStorageError, match=r"Renaming is not allowed.*set `publish: direct`"):
+                storage.move(".a.part", "a.csv")
+            assert content(storage, tmp_path, "a.csv") == b"old"
+            assert content(storage, tmp_path, ".a.part") == b"new"
 
     def test_line_break_in_a_name_is_refused(self, pyftpd_plain: PyFtpd, tmp_path: Path) -> None:
         with (

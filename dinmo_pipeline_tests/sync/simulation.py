@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -49,11 +49,11 @@ class Fuse:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self._at: int | None = None
+        self._at: int | str | None = None
         self._happens: Callable[[], None] = lambda: None
 
-    def light(self, at: int, happens: Callable[[], None]) -> None:
-        """Let `happens` be called at call number `at` (from 1), counted from now."""
+    def light(self, at: int | str, happens: Callable[[], None]) -> None:
+        """Let `happens` be called at call number `at` (from 1), counted from now, or at the first call of that name."""
         self.calls = []
         self._at, self._happens = at, happens
 
@@ -65,7 +65,7 @@ class Fuse:
     def burn(self, call: str) -> None:
         """A call of this name is made, or has just been."""
         self.calls.append(call)
-        if self._at is not None and len(self.calls) == self._at:
+        if self._at in (len(self.calls), call):
             self._at = None
             self._happens()
 
@@ -267,7 +267,14 @@ class DictChanges:
         assert isinstance(rows, DictRows)
         self._engine.fuse.burn("before write")
         names = [column.name for column in rows.columns]
-        file = {"change": rows.change, "of": rows.current, "key": rows.key, "names": names, "rows": rows.data}
+        # Files of no rows have the same bytes in every sync, as real ones have.
+        file = {
+            "change": rows.change,
+            "of": rows.current and (rows.current if rows.data else ""),
+            "key": rows.key,
+            "names": names,
+            "rows": rows.data,
+        }
         local_path.write_text(json.dumps(file), encoding="utf-8")
 
     def sample(self, rows: Rows, limit: int) -> tuple[tuple[str | None, ...], ...]:
@@ -342,6 +349,11 @@ class DictEngine:
             if snapshot is not None:
                 self.rows_of(snapshot)
         yield DictChanges(self, comparison, ())
+
+    def forget(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            self.fuse.burn("before forget")
+            self.kept.pop(path, None)
 
     def is_intact(self, snapshot: Snapshot) -> bool:
         return snapshot.path not in self.lost
@@ -453,20 +465,13 @@ class Simulation:
                 raise
             return Outcome(completed, error=error)
 
-    def run_with(self, at: int, happens: Callable[[], None], **options: Any) -> Outcome:
-        """`run`, and at its call number `at` something happens."""
+    def run_with(self, at: int | str, happens: Callable[[], None], **options: Any) -> Outcome:
+        """`run`, and at its call number `at`, or its first call of that name, something happens."""
         self.fuse.light(at, happens)
         try:
             return self.run(**options)
         finally:
             self.fuse.put_out()
-
-    def calls_of(self, run: Callable[[], object]) -> list[str]:
-        """The calls that `run` makes."""
-        self.fuse.put_out()
-        run()
-        calls, self.fuse.calls = self.fuse.calls, []
-        return calls
 
     def place_of(self, export: Export) -> Place:
         return self.places[str(export.place.fields["name"])]
@@ -498,6 +503,8 @@ class Consumer:
         for _, content in self.place.shown[self.read :]:
             file = json.loads(content)
             of = file["of"]
+            if of == "":
+                continue
             if of is None:
                 # A file of full_only takes the place of all there was; no delta can be applied to that.
                 self.copy, self.inserted = {(): {}}, {}

@@ -1,0 +1,171 @@
+"""An open Azure container: every request that is made of it.
+
+With the create and write rights alone a delivery works: it asks for nothing but its puts. An account with a
+hierarchical namespace is served through the same requests; it makes the folders itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from dinmo_pipeline.storages.azure_errors import cause_of, code_of
+from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, send_blocks
+from dinmo_pipeline.storages.contract import RemoteFile
+from dinmo_pipeline.storages.object_errors import Cause
+from dinmo_pipeline.storages.objects import (
+    DELETE,
+    LIST,
+    LOOK,
+    MOVE,
+    READ,
+    SHA256,
+    WRITE,
+    ObjectStorage,
+    content_type,
+    folder_prefix,
+    object_key,
+)
+
+if TYPE_CHECKING:
+    from azure.storage.blob import BlobClient, BlobProperties, ContainerClient, ContentSettings
+
+_MOST_BLOCKS = 50_000
+_COPY_POLL_SECONDS = 0.5
+
+
+class AzureContainer(ObjectStorage):
+    """The open container. A blob of several blocks appears when they are committed, so a reader never sees a part."""
+
+    def __init__(self, *, name: str, place: str, client: ContainerClient, credentials: str) -> None:
+        super().__init__(name=name, place=place)
+        self._client = client
+        self._credentials = credentials
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._client.close()
+
+    def put(self, local_path: Path, remote_path: str) -> None:
+        with self._translating(WRITE, remote_path):
+            blob = self._blob(remote_path)
+            size = local_path.stat().st_size
+            if size <= BLOCK_SIZE:
+                self._put_at_once(blob, local_path.read_bytes(), remote_path)
+            else:
+                self._put_in_blocks(blob, local_path, size, remote_path)
+
+    def read(self, remote_path: str, local_path: Path) -> None:
+        with self._translating(READ, remote_path), local_path.open("wb") as stream:
+            download = self._blob(remote_path).download_blob(max_concurrency=IN_FLIGHT)
+            download.readinto(stream)
+        self._check_length(local_path, remote_path, download.size)
+
+    def stat(self, remote_path: str) -> RemoteFile | None:
+        found = self._properties(remote_path)
+        if found is None:
+            return None
+        return RemoteFile(name=object_key(remote_path).rpartition("/")[2], size=found.size, modified=found.last_modified)
+
+    def matches(self, remote_path: str, size: int, sha256: str) -> bool:
+        found = self._properties(remote_path)
+        return found is not None and found.size == size and found.metadata.get(SHA256) == sha256
+
+    def move(self, remote_path: str, target_path: str) -> None:
+        with self._translating(MOVE, remote_path):
+            source, target = self._blob(remote_path), self._blob(target_path)
+            status = str(target.start_copy_from_url(source.url)["copy_status"])
+            while status == "pending":
+                time.sleep(_COPY_POLL_SECONDS)
+                status = str(target.get_blob_properties().copy.status)
+            if status != "success":
+                raise self._error(MOVE, remote_path, Cause(f"Azure's copy ended as {status}", "see what else works there", transient=True))
+            source.delete_blob()
+
+    def delete(self, remote_path: str) -> None:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with self._translating(DELETE, remote_path):
+            try:
+                self._blob(remote_path).delete_blob()
+            except ResourceNotFoundError as error:
+                if code_of(error) != "BlobNotFound":
+                    raise
+
+    def list(self, remote_folder: str) -> Sequence[RemoteFile]:
+        from azure.storage.blob import BlobProperties
+
+        prefix = folder_prefix(remote_folder)
+        with self._translating(LIST, remote_folder):
+            # Metadata is asked for because a folder that a tool made is a blob with a mark in it.
+            found = self._client.walk_blobs(name_starts_with=prefix or None, include=["metadata"], delimiter="/")
+            return [
+                RemoteFile(name=blob.name.removeprefix(prefix), size=blob.size, modified=blob.last_modified)
+                for blob in found
+                if isinstance(blob, BlobProperties) and not blob.name.endswith("/") and not _is_folder(blob)
+            ]
+
+    def _put_at_once(self, blob: BlobClient, content: bytes, remote_path: str) -> None:
+        md5 = hashlib.md5(content, usedforsecurity=False).digest()
+        answer = blob.upload_blob(
+            content,
+            overwrite=True,
+            length=len(content),
+            validate_content=True,
+            content_settings=_settings(remote_path, md5),
+            metadata={SHA256: hashlib.sha256(content).hexdigest()},
+        )
+        if bytes(answer["content_md5"] or b"") != md5:
+            raise self._error(WRITE, remote_path, Cause("Azure has other bytes than were sent", "they changed on the way", transient=True))
+
+    def _put_in_blocks(self, blob: BlobClient, local_path: Path, size: int, remote_path: str) -> None:
+        from azure.storage.blob import BlobBlock
+
+        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+
+        def send(_index: int, piece: bytes) -> str:
+            # Uploads to one name share their uncommitted blocks; names of its own keep the bytes of each apart. They have
+            # 48 digits because all names of a blob's blocks must be as long, and Azure's own tools take so many.
+            block_id = f"{uuid.uuid4().int:048d}"
+            # With its MD5 sent along, Azure takes a block only if it got these very bytes.
+            blob.stage_block(block_id, piece, length=len(piece), validate_content=True)
+            return block_id
+
+        ids = send_blocks(local_path, size, block_size(size, most_blocks=_MOST_BLOCKS), send, md5, sha256)
+        blob.commit_block_list(
+            [BlobBlock(block_id) for block_id in ids],
+            content_settings=_settings(remote_path, md5.digest()),
+            metadata={SHA256: sha256.hexdigest()},
+        )
+
+    def _properties(self, remote_path: str) -> BlobProperties | None:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with self._translating(LOOK, remote_path):
+            try:
+                found = self._blob(remote_path).get_blob_properties()
+            except ResourceNotFoundError as error:
+                if code_of(error) != "BlobNotFound":
+                    raise
+                return None
+            return None if _is_folder(found) else found
+
+    def _blob(self, remote_path: str) -> BlobClient:
+        return self._client.get_blob_client(object_key(remote_path))
+
+    def _cause(self, error: Exception, action: str) -> Cause | None:
+        return cause_of(error, action, credentials=self._credentials)
+
+
+def _settings(remote_path: str, md5: bytes) -> ContentSettings:
+    from azure.storage.blob import ContentSettings
+
+    return ContentSettings(content_type=content_type(remote_path), content_md5=bytearray(md5))
+
+
+def _is_folder(blob: BlobProperties) -> bool:
+    return (blob.metadata or {}).get("hdi_isfolder") == "true"

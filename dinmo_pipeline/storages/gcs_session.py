@@ -1,0 +1,137 @@
+"""An open GCS bucket: every request that is made of it. A delivery needs storage.objects.create, and delete to replace files."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from dinmo_pipeline.storages.blocks import digest_file
+from dinmo_pipeline.storages.contract import RemoteFile
+from dinmo_pipeline.storages.gcs_errors import OTHER_BYTES, cause_of, says_file_is_missing
+from dinmo_pipeline.storages.object_errors import Cause
+from dinmo_pipeline.storages.objects import (
+    ANSWER_SECONDS,
+    CONNECT_SECONDS,
+    DELETE,
+    LIST,
+    LOOK,
+    MOVE,
+    READ,
+    SHA256,
+    WRITE,
+    ObjectStorage,
+    content_type,
+    folder_prefix,
+    object_key,
+)
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Blob, Client
+
+# A chunk that was lost is soon sent again, so that it does not cost the whole file; longer waits are the publisher's.
+_RETRY_SECONDS = 5
+
+
+class GcsBucket(ObjectStorage):
+    """The open bucket. A resumable upload makes the object when its last chunk has come, so a reader never sees a part."""
+
+    def __init__(self, *, name: str, bucket: str, place: str, client: Client, credentials: str) -> None:
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
+        super().__init__(name=name, place=place)
+        self._client = client
+        self._bucket = client.bucket(bucket)
+        self._credentials = credentials
+        retry = DEFAULT_RETRY.with_delay(initial=0.5, maximum=2).with_timeout(_RETRY_SECONDS)
+        self._patience: dict[str, Any] = {"retry": retry, "timeout": (CONNECT_SECONDS, ANSWER_SECONDS)}
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._client.close()
+
+    def put(self, local_path: Path, remote_path: str) -> None:
+        import google_crc32c
+
+        with self._translating(WRITE, remote_path):
+            sha256, crc32c = hashlib.sha256(), google_crc32c.Checksum()
+            digest_file(local_path, sha256, crc32c)
+            blob = self._blob(remote_path)
+            blob.metadata = {SHA256: sha256.hexdigest()}
+            # In chunks of 100 MiB, the library's default: the line is idle between two of them. Google gets the checksum with the
+            # last one and makes no object of other bytes.
+            blob.upload_from_filename(str(local_path), content_type=content_type(remote_path), checksum="crc32c", **self._patience)
+            if blob.crc32c != base64.b64encode(crc32c.digest()).decode("ascii"):
+                raise self._error(WRITE, remote_path, OTHER_BYTES)
+
+    def read(self, remote_path: str, local_path: Path) -> None:
+        found = self._blob(remote_path)
+        with self._translating(READ, remote_path):
+            found.reload(**self._patience)
+            # Not from `found`: it knows a link of the server's own, which may lead past endpoint_url. As it is stored, because
+            # a packed object would else come unpacked, and longer than its size.
+            blob = self._blob(remote_path)
+            with local_path.open("wb") as stream:
+                blob.download_to_file(stream, raw_download=True, if_generation_match=found.generation, **self._patience)
+        self._check_length(local_path, remote_path, found.size)
+
+    def stat(self, remote_path: str) -> RemoteFile | None:
+        found = self._find(remote_path)
+        return None if found is None else _listed(found, found.name.rpartition("/")[2])
+
+    def matches(self, remote_path: str, size: int, sha256: str) -> bool:
+        found = self._find(remote_path)
+        return found is not None and found.size == size and (found.metadata or {}).get(SHA256) == sha256
+
+    def move(self, remote_path: str, target_path: str) -> None:
+        with self._translating(MOVE, remote_path):
+            source, target = self._blob(remote_path), self._blob(target_path)
+            token, _, _ = target.rewrite(source, **self._patience)
+            while token is not None:
+                token, _, _ = target.rewrite(source, token=token, **self._patience)
+            source.delete(**self._patience)
+
+    def delete(self, remote_path: str) -> None:
+        from google.api_core.exceptions import NotFound
+
+        with self._translating(DELETE, remote_path):
+            try:
+                self._blob(remote_path).delete(**self._patience)
+            except NotFound as error:
+                self._see_bucket(error)
+
+    def list(self, remote_folder: str) -> Sequence[RemoteFile]:
+        prefix = folder_prefix(remote_folder)
+        with self._translating(LIST, remote_folder):
+            found = self._client.list_blobs(self._bucket, prefix=prefix, delimiter="/", **self._patience)
+            # An object whose name ends so is a folder that a tool made.
+            return [_listed(blob, blob.name.removeprefix(prefix)) for blob in found if not blob.name.endswith("/")]
+
+    def _find(self, remote_path: str) -> Blob | None:
+        from google.api_core.exceptions import NotFound
+
+        with self._translating(LOOK, remote_path):
+            blob = self._blob(remote_path)
+            try:
+                blob.reload(**self._patience)
+            except NotFound as error:
+                self._see_bucket(error)
+                return None
+            return blob
+
+    def _see_bucket(self, error: Exception) -> None:
+        # Not every server says what is missing, the file or the bucket.
+        if not says_file_is_missing(error):
+            next(iter(self._client.list_blobs(self._bucket, max_results=1, **self._patience)), None)
+
+    def _blob(self, remote_path: str) -> Blob:
+        return self._bucket.blob(object_key(remote_path))
+
+    def _cause(self, error: Exception, action: str) -> Cause | None:
+        return cause_of(error, action, credentials=self._credentials)
+
+
+def _listed(blob: Blob, name: str) -> RemoteFile:
+    return RemoteFile(name=name, size=blob.size, modified=blob.updated)

@@ -1,0 +1,62 @@
+"""Why an object store did not do what it was asked for, in words that carry no secret."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+PASSING_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+"""The HTTP statuses that another try may cure."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What came back, what to do about it, and whether another try may cure it."""
+
+    found: str
+    advice: str
+    transient: bool = False
+
+
+def connection_cause(error: BaseException) -> Cause:
+    """Why no connection came about, or why it broke.
+
+    In the operating system's words: the texts of the HTTP libraries hold addresses with signatures in them.
+    """
+    for fault in _first_cause_first(error):
+        if isinstance(fault, ssl.SSLError):
+            reason = getattr(fault, "verify_message", None) or fault.reason or "TLS failed"
+            return Cause(f"no safe connection: {reason}", "correct the address, or have the server's certificate mended")
+        if isinstance(fault, socket.gaierror):
+            if fault.errno == socket.EAI_AGAIN:
+                return Cause("the name service did not answer", "try again later", transient=True)
+            return Cause(f"the host's name is not known: {fault.strerror}", "correct the address")
+        if isinstance(fault, ConnectionRefusedError):
+            return Cause("nothing listens there", "check the address and its port", transient=True)
+        if isinstance(fault, OSError) and fault.strerror:
+            return Cause(f"the network failed: {fault.strerror}", "check the address and the firewall", transient=True)
+    return Cause("the connection broke, or no answer came in time", "check the network if it lasts", transient=True)
+
+
+def local_cause(error: BaseException) -> Cause | None:
+    """What is wrong with a file of this machine, or None when the error is of another kind: only such a file has a name in it."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return Cause(f"the local file {error.filename}: {error.strerror}", "mend that and start again")
+    return None
+
+
+def _first_cause_first(error: BaseException) -> Iterator[BaseException]:
+    found: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        fault = waiting.pop()
+        if fault is None or any(fault is known for known in found):
+            continue
+        found.append(fault)
+        # What they wrap the libraries keep in `reason` (urllib3), in the arguments (requests) or in `inner_exception` (Azure).
+        kept = (*fault.args, getattr(fault, "reason", None), getattr(fault, "inner_exception", None))
+        waiting += [nested for nested in kept if isinstance(nested, BaseException)]
+        waiting += [fault.__context__, fault.__cause__]
+    return reversed(found)

@@ -1,0 +1,135 @@
+"""What object stores have in common: keys instead of folders, puts that are whole, and errors that carry no secret."""
+
+from __future__ import annotations
+
+import posixpath
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.storages.contract import Storage
+from dinmo_pipeline.storages.object_errors import Cause, local_cause
+
+SHA256 = "sha256"
+"""The metadata entry in which an object carries its content's SHA-256, so that `matches` needs no download."""
+
+CONNECT_SECONDS = 20
+ANSWER_SECONDS = 60
+
+_CONTENT_TYPES = {
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".ndjson": "application/x-ndjson",
+    ".xml": "application/xml",
+    ".parquet": "application/vnd.apache.parquet",
+    ".txt": "text/plain",
+    # As a type and not as Content-Encoding: clients would unpack that unasked, and the size would not fit.
+    ".gz": "application/gzip",
+    ".zst": "application/zstd",
+}
+
+
+def content_type(remote_path: str) -> str:
+    """The media type by the name's last extension."""
+    return _CONTENT_TYPES.get(posixpath.splitext(remote_path)[1].lower(), "application/octet-stream")
+
+
+def folder_problem(folder: str) -> str | None:
+    """Why an object store cannot take `folder`, or None.
+
+    An absolute folder is refused rather than read as a relative one: some tools make an object named `/x/file` of it,
+    which is not the object `x/file`, and the consumer would look in the wrong place.
+    """
+    if "\0" in folder:
+        return f"folder {folder!r} holds a character that no server takes"
+    if folder.startswith("/"):
+        relative = posixpath.normpath(folder).lstrip("/") or "."
+        return f"folder {folder!r} is absolute; folders start at the storage's root here: write {relative!r}"
+    if posixpath.normpath(folder).split("/")[0] == "..":
+        return f"folder {folder!r} leaves the storage's root"
+    return None
+
+
+def address_problem(address: str) -> str | None:
+    """Why `address` is no server's address, or None; in words that leave it out, because a pasted one may hold a signature."""
+    try:
+        parts = urlsplit(address)
+        parts.port  # noqa: B018 (it is read where it is asked for)
+    except ValueError:
+        return "it is no address; write one such as https://example.com"
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        return "it is no address; write one such as https://example.com"
+    if parts.query or parts.fragment or parts.username is not None:
+        return "it holds more than an address; a user, a password and what stands after a ? belong into secrets"
+    return None
+
+
+def object_key(remote_path: str) -> str:
+    """The object's key: the path from the root, without `.`, `..` and doubled slashes; empty for the root itself."""
+    key = posixpath.normpath(remote_path)
+    return "" if key == "." else key
+
+
+def folder_prefix(remote_folder: str) -> str:
+    """What the keys of the objects in the folder begin with."""
+    key = object_key(remote_folder)
+    return f"{key}/" if key else ""
+
+
+class ObjectStorage(Storage):
+    """A bucket or container. An object appears whole or not at all, so every put goes straight to its final name.
+
+    A move is a copy within the store and the deletion of the source: between the two, both are there.
+    """
+
+    moves: Literal[False] = False
+
+    def __init__(self, *, name: str, place: str) -> None:
+        self._name = name
+        self._place = place
+
+    def make_folder(self, remote_folder: str) -> None:
+        # A folder is a part of its objects' keys, or made by the store with the first of them.
+        return None
+
+    @abstractmethod
+    def _cause(self, error: Exception, action: str) -> Cause | None:
+        """What an error of the client library means, or None when it is none of the library's."""
+
+    @contextmanager
+    def _translating(self, action: str, remote_path: str) -> Iterator[None]:
+        try:
+            yield
+        except StorageError:
+            raise
+        except Exception as error:
+            cause = local_cause(error) or self._cause(error, action)
+            if cause is None:
+                raise
+            # Not chained: the libraries' own errors hold addresses with signatures in them.
+            raise self._error(action, remote_path, cause) from None
+
+    def _error(self, action: str, remote_path: str, cause: Cause) -> StorageError:
+        kind = TransientStorageError if cause.transient else PermanentStorageError
+        key = object_key(remote_path)
+        where = f"{self._place}/{key}" if key else self._place
+        return kind(f"could not {action} {where} (storage {self._name}): {cause.found}; {cause.advice}")
+
+    def _check_length(self, local_path: Path, remote_path: str, expected: int) -> None:
+        length = local_path.stat().st_size
+        if length != expected:
+            found = f"the store has {expected:,} bytes, and {length:,} arrived"
+            raise self._error(READ, remote_path, Cause(found, "it was changed meanwhile, or the connection broke", transient=True))
+
+
+# What the errors call the storage's methods; each client's table of rights goes by these.
+WRITE = "write the file"
+READ = "read the file"
+LOOK = "look at the file"
+MOVE = "move the file"
+DELETE = "delete the file"
+LIST = "list the folder"

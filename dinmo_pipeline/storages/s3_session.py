@@ -1,0 +1,176 @@
+"""An open S3 bucket: every request that is made of it. A delivery needs the right s3:PutObject alone."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, digest_file, send_blocks
+from dinmo_pipeline.storages.contract import RemoteFile
+from dinmo_pipeline.storages.object_errors import Cause
+from dinmo_pipeline.storages.objects import (
+    DELETE,
+    LIST,
+    LOOK,
+    MOVE,
+    READ,
+    SHA256,
+    WRITE,
+    ObjectStorage,
+    content_type,
+    folder_prefix,
+    object_key,
+)
+from dinmo_pipeline.storages.s3_errors import cause_of, code_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, HeadObjectOutputTypeDef, PutObjectOutputTypeDef, UploadPartOutputTypeDef
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_MOST_PARTS = 10_000
+# One request copies so much at most; boto3 would begin to copy in parts, and lose the metadata, at 8 MiB.
+_COPY_AT_ONCE = 5 * 1024**3
+
+
+class S3Bucket(ObjectStorage):
+    """The open bucket. An object of several parts appears when they are completed, so a reader never sees one of them."""
+
+    def __init__(self, *, name: str, bucket: str, place: str, client: S3Client, credentials: str) -> None:
+        super().__init__(name=name, place=place)
+        self._bucket = bucket
+        self._client = client
+        self._credentials = credentials
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._client.close()
+
+    def put(self, local_path: Path, remote_path: str) -> None:
+        with self._translating(WRITE, remote_path):
+            size = local_path.stat().st_size
+            if size <= BLOCK_SIZE:
+                self._put_at_once(local_path.read_bytes(), remote_path)
+            else:
+                self._put_in_parts(local_path, size, remote_path)
+
+    def read(self, remote_path: str, local_path: Path) -> None:
+        from boto3.s3.transfer import TransferConfig
+
+        found = self._head(remote_path, READ)
+        if found is None:
+            raise self._error(READ, remote_path, Cause("there is no such file", "see what else deletes there"))
+        with self._translating(READ, remote_path):
+            config = TransferConfig(max_concurrency=IN_FLIGHT, multipart_chunksize=BLOCK_SIZE)
+            self._client.download_file(self._bucket, object_key(remote_path), str(local_path), Config=config)
+        self._check_length(local_path, remote_path, found["ContentLength"])
+
+    def stat(self, remote_path: str) -> RemoteFile | None:
+        found = self._head(remote_path, LOOK)
+        if found is None:
+            return None
+        return RemoteFile(name=object_key(remote_path).rpartition("/")[2], size=found["ContentLength"], modified=found["LastModified"])
+
+    def matches(self, remote_path: str, size: int, sha256: str) -> bool:
+        found = self._head(remote_path, LOOK)
+        return found is not None and found["ContentLength"] == size and found["Metadata"].get(SHA256) == sha256
+
+    def move(self, remote_path: str, target_path: str) -> None:
+        from boto3.s3.transfer import TransferConfig
+
+        source = object_key(remote_path)
+        with self._translating(MOVE, remote_path):
+            self._client.copy(
+                {"Bucket": self._bucket, "Key": source},
+                self._bucket,
+                object_key(target_path),
+                Config=TransferConfig(multipart_threshold=_COPY_AT_ONCE),
+            )
+            self._client.delete_object(Bucket=self._bucket, Key=source)
+
+    def delete(self, remote_path: str) -> None:
+        with self._translating(DELETE, remote_path):
+            self._client.delete_object(Bucket=self._bucket, Key=object_key(remote_path))
+
+    def list(self, remote_folder: str) -> Sequence[RemoteFile]:
+        prefix = folder_prefix(remote_folder)
+        with self._translating(LIST, remote_folder):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
+            return [
+                RemoteFile(name=found["Key"].removeprefix(prefix), size=found["Size"], modified=found["LastModified"])
+                for page in pages
+                for found in page.get("Contents", [])
+                # An object whose key ends so is a folder that a tool made.
+                if not found["Key"].endswith("/")
+            ]
+
+    def _put_at_once(self, content: bytes, remote_path: str) -> None:
+        md5 = hashlib.md5(content, usedforsecurity=False)
+        answer = self._client.put_object(
+            Bucket=self._bucket,
+            Key=object_key(remote_path),
+            Body=content,
+            ContentMD5=_base64(md5.digest()),
+            ContentType=content_type(remote_path),
+            Metadata={SHA256: hashlib.sha256(content).hexdigest()},
+        )
+        self._check_answer(answer, md5.hexdigest(), remote_path)
+
+    def _put_in_parts(self, local_path: Path, size: int, remote_path: str) -> None:
+        key = object_key(remote_path)
+        # The metadata goes with the first request, so the file is read once more than it is sent.
+        sha256 = hashlib.sha256()
+        digest_file(local_path, sha256)
+        upload = self._client.create_multipart_upload(
+            Bucket=self._bucket, Key=key, ContentType=content_type(remote_path), Metadata={SHA256: sha256.hexdigest()}
+        )["UploadId"]
+
+        def send(index: int, piece: bytes) -> CompletedPartTypeDef:
+            # With its MD5 sent along, S3 takes a part only if it got these very bytes: of all checksums the one that every S3 knows.
+            md5 = hashlib.md5(piece, usedforsecurity=False)
+            answer = self._client.upload_part(
+                Bucket=self._bucket, Key=key, UploadId=upload, PartNumber=index + 1, Body=piece, ContentMD5=_base64(md5.digest())
+            )
+            self._check_answer(answer, md5.hexdigest(), remote_path)
+            return {"PartNumber": index + 1, "ETag": answer["ETag"]}
+
+        try:
+            parts = send_blocks(local_path, size, block_size(size, most_blocks=_MOST_PARTS), send)
+            self._client.complete_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
+        except BaseException:
+            # Parts that stay are invisible and cost money. Why they were not completed matters more than that they stayed.
+            with suppress(Exception):
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
+            raise
+
+    def _check_answer(self, answer: PutObjectOutputTypeDef | UploadPartOutputTypeDef, md5: str, remote_path: str) -> None:
+        # The ETag is the content's MD5 unless a key of the owner's encrypts it; some servers make up ETags of another form.
+        etag = answer["ETag"].strip('"').lower()
+        plain = answer.get("ServerSideEncryption") in (None, "AES256") and "SSECustomerAlgorithm" not in answer
+        if plain and _MD5.fullmatch(etag) and etag != md5:
+            raise self._error(WRITE, remote_path, Cause("S3 has other bytes than were sent", "they changed on the way", transient=True))
+
+    def _head(self, remote_path: str, action: str) -> HeadObjectOutputTypeDef | None:
+        from botocore.exceptions import ClientError
+
+        with self._translating(action, remote_path):
+            try:
+                return self._client.head_object(Bucket=self._bucket, Key=object_key(remote_path))
+            except ClientError as error:
+                if code_of(error.response)[1] != 404:
+                    raise
+            # The answer to HEAD does not say what is missing, the file or the bucket.
+            self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1)
+            return None
+
+    def _cause(self, error: Exception, action: str) -> Cause | None:
+        return cause_of(error, action, credentials=self._credentials)
+
+
+def _base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode("ascii")

@@ -1,0 +1,76 @@
+"""Every fault that the libraries know becomes one of this package's errors, with an advice that says something."""
+
+from __future__ import annotations
+
+import errno
+import ftplib
+import inspect
+import socket
+import ssl
+from collections.abc import Callable
+
+import asyncssh
+import pytest
+
+from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.storages import ftp_errors, sftp_errors
+
+_RAISED = (asyncssh.SFTPError, asyncssh.DisconnectError, asyncssh.ChannelOpenError)
+SFTP_FAULTS = [kind for _, kind in inspect.getmembers(asyncssh, inspect.isclass) if issubclass(kind, _RAISED)]
+NETWORK = [
+    (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), PermanentStorageError),
+    (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), TransientStorageError),
+    (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), TransientStorageError),
+    (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), TransientStorageError),
+    (OSError(errno.EHOSTUNREACH, "No route to host"), TransientStorageError),
+    (TimeoutError(), TransientStorageError),
+    (UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid"), PermanentStorageError),
+]
+FTP = [
+    (ftplib.error_temp("421 Too many users"), TransientStorageError),
+    (ftplib.error_temp("425 Can't open data connection"), TransientStorageError),
+    (ftplib.error_temp("450 Busy"), TransientStorageError),
+    (ftplib.error_temp("452 Insufficient storage"), PermanentStorageError),
+    (ftplib.error_temp("499 Unheard of"), TransientStorageError),
+    (ftplib.error_perm("522 session reuse required"), PermanentStorageError),
+    (ftplib.error_perm("530 Login incorrect"), PermanentStorageError),
+    (ftplib.error_perm("552 Quota exceeded"), PermanentStorageError),
+    (ftplib.error_perm("599 Unheard of"), PermanentStorageError),
+    (ftplib.error_proto("HTTP/1.1 400 Bad Request"), PermanentStorageError),
+    (EOFError(), TransientStorageError),
+    (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), TransientStorageError),
+    (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), PermanentStorageError),
+]
+
+
+@pytest.mark.parametrize("kind", SFTP_FAULTS)
+def test_fault_of_asyncssh_is_translated(kind: Callable[..., asyncssh.Error]) -> None:
+    parameters = [name for name, each in inspect.signature(kind).parameters.items() if each.default is each.empty]
+    fault = kind(*(4 if name == "code" else [] if name == "names" else "the cause" for name in parameters))
+    check(sftp_errors.translated(fault, "could not do it", sftp_errors.Circumstances(user="shop")))
+
+
+@pytest.mark.parametrize(("fault", "kind"), NETWORK, ids=str)
+def test_fault_of_the_network_is_translated_alike_by_both(fault: Exception, kind: type[StorageError]) -> None:
+    for error in (
+        sftp_errors.translated(fault, "could not do it", sftp_errors.Circumstances(user="shop")),
+        ftp_errors.translated(fault, "could not do it", ftp_errors.Circumstances(user="shop")),
+    ):
+        assert type(error) is kind
+        check(error)
+
+
+@pytest.mark.parametrize(("fault", "kind"), FTP, ids=str)
+def test_fault_of_ftp_is_translated(fault: Exception, kind: type[StorageError]) -> None:
+    error = ftp_errors.translated(fault, "could not do it", ftp_errors.Circumstances(user="shop"))
+    assert type(error) is kind
+    check(error)
+
+
+def check(error: StorageError) -> None:
+    doing, _, rest = str(error).partition(": ")
+    found, _, advice = rest.partition("; ")
+    assert doing == "could not do it"
+    assert found
+    assert len(advice) > 10
+    assert "{" not in advice
