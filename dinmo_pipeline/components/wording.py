@@ -29,7 +29,7 @@ def describe_snapshot(spec: ActivationSpec) -> str:
 def describe_delivery(spec: ActivationSpec) -> str:
     """The author's words, or what is sent where."""
     sent = "all rows" if spec.run_type == RunType.FULL_ONLY else _MODES[spec.sync_mode]
-    return spec.description or f"Sends {spec.destination} {sent} of {spec.source}, as {spec.format.type}."
+    return spec.description or f"Sends {spec.source} to {spec.destination}, as {spec.format.type}: {sent}."
 
 
 def describe_job(spec: ActivationSpec) -> str:

@@ -56,7 +56,7 @@ def test_every_asset_has_words_a_group_and_its_definition(example: Definitions) 
     assert all(spec.description for spec in specs.values())
     assert {spec.group_name for spec in specs.values()} == {"models", "segments", "activations"}
     delivery = specs["activations/thank_you_to_mailing/delivery"]
-    assert delivery.description == "Sends partners the rows that were never sent before of segments.big_spenders, as ndjson."
+    assert delivery.description == "Sends segments.big_spenders to partners, as ndjson: the rows that were never sent before."
     assert delivery.kinds == {"ndjson", "file"}
     assert delivery.metadata["sync mode"] == "insert"
     for spec in specs.values():

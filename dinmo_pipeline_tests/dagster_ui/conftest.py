@@ -1,0 +1,135 @@
+"""The Dagster UI of a new project, as `dinmo dev` opens it, and a browser before it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from ..people import BIN, run_command
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# A machine that is busy takes its time to start four processes.
+_START_S = 180.0
+_RUN_S = 180.0
+_RUNS = "query($tags: [ExecutionTag!]) { runsOrError(filter: {tags: $tags}) { ... on Runs { results { id status jobName } } } }"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A UI that answers at `url`, for the project in `root`; its process has the id `pid`."""
+
+    url: str
+    root: Path
+    pid: int
+
+    def query(self, text: str, **variables: Any) -> Any:
+        """The data that GraphQL answers; an error fails the test."""
+        body = json.dumps({"query": text, "variables": variables}).encode()
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            answered = json.load(answer)
+        assert not answered.get("errors"), answered
+        return answered["data"]
+
+    def finished_run(self, partition: str) -> dict[str, Any]:
+        """The run of this partition, when it has ended."""
+        tags = [{"key": "dagster/partition", "value": partition}]
+
+        def look() -> dict[str, Any] | None:
+            runs: list[dict[str, Any]] = self.query(_RUNS, tags=tags)["runsOrError"]["results"]
+            return next((run for run in runs if run["status"] in ("SUCCESS", "FAILURE", "CANCELED")), None)
+
+        return wait_for(look, f"the end of the run of {partition!r}", _RUN_S)
+
+
+def wait_for(look: Callable[[], T | None], what: str, seconds: float) -> T:
+    """What `look` finds, as soon as it finds something."""
+    deadline = time.monotonic() + seconds
+    while (found := look()) is None:
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds:.0f} s"
+        time.sleep(0.5)
+    return found
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`dinmo init shop`, then `dinmo dev` in it."""
+    folder = tmp_path_factory.mktemp("ui")
+    assert run_command("dinmo", "init", "shop", cwd=folder).code == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DINMO_", "DAGSTER_"))}
+    log = folder / "dev.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [BIN / "dinmo", "dev", "--port", str(port)],
+            cwd=folder / "shop",
+            env=environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+
+        def look() -> bool | None:
+            assert process.poll() is None, log.read_text(encoding="utf-8")
+            return _answers(url)
+
+        wait_for(look, f"the UI (its log is {log})", _START_S)
+        yield Server(url, folder / "shop", process.pid)
+    finally:
+        _stop(process)
+
+
+def _answers(url: str) -> bool | None:
+    try:
+        with urllib.request.urlopen(f"{url}/server_info", timeout=10):
+            return True
+    except OSError:
+        return None
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """A page of a headless Chromium; none installed is a failure in CI, else a skip that says so."""
+    browser = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
+    if browser is None:
+        message = f"no browser is installed (looked for {', '.join(_BROWSERS)}); scripts/ensure-browser installs one"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox does not start for root.
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        opened = playwright.chromium.launch(executable_path=browser, args=arguments)
+        try:
+            fresh = opened.new_page(viewport={"width": 1400, "height": 1900})
+            fresh.set_default_timeout(60_000)
+            yield fresh
+        finally:
+            opened.close()

@@ -1,0 +1,116 @@
+"""A person in the UI: finds the job, starts a sync, sees what was sent. Daemon, code server and run are processes of their own."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from ..people import run_command
+from .conftest import Server
+
+# One server serves all tests here, so they stay in one process.
+pytestmark = pytest.mark.xdist_group("dagster_ui")
+
+JOB = "sync_big_spenders_to_partner"
+DELIVERY = "/assets/activations/big_spenders_to_partner/delivery"
+
+
+def start_sync(page: Page, server: Server, partition: str) -> None:
+    page.goto(f"{server.url}/jobs")
+    page.get_by_text(JOB, exact=True).first.click()
+    page.get_by_role("button", name="Materialize all").click()
+    # The page behind speaks of it, too.
+    page.locator(".dagster-portal").get_by_text("Add a partition", exact=True).click()
+    page.get_by_placeholder("name", exact=True).fill(partition)
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Launch 1 run").click()
+
+
+def written(root: Path, change: str) -> list[list[str]]:
+    """The ids in each file of this change, the oldest first."""
+    files = sorted((root / "deliveries" / "big_spenders").glob(f"*_{change}.csv"))
+    return [[row["id"] for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())] for file in files]
+
+
+def test_person_starts_a_sync_and_sees_what_was_sent(server: Server, page: Page) -> None:
+    start_sync(page, server, "first look")
+    run = server.finished_run("first look")
+
+    assert (run["status"], run["jobName"]) == ("SUCCESS", JOB)
+    assert [written(server.root, change) for change in ("added", "updated", "removed")] == [[["1", "3", "5"]], [[]], [[]]]
+
+    page.goto(server.url + DELIVERY)
+    expect(page.get_by_text("first look").first).to_be_visible()
+    expect(page.get_by_text("full: the first sync")).to_be_visible()
+    for name, value in {"rows": "3", "added": "3", "updated": "0", "removed": "0", "files": "3"}.items():
+        row = page.get_by_role("row").filter(has=page.get_by_text(name, exact=True)).first
+        expect(row).to_contain_text(value)
+    expect(page.get_by_text("Chloé Martin").first).to_be_visible()
+    expect(page.get_by_text("Sends segments.big_spenders to partner, as csv: what was added, updated and removed").first).to_be_visible()
+
+
+def test_second_sync_by_hand_sends_what_changed(server: Server, page: Page) -> None:
+    data = server.root / "data" / "customers.csv"
+    data.write_text(data.read_text(encoding="utf-8").replace("219.90", "519.90").replace("640.00", "400.00"), encoding="utf-8")
+    start_sync(page, server, "after a change")
+    run = server.finished_run("after a change")
+
+    assert run["status"] == "SUCCESS"
+    assert [written(server.root, change)[1] for change in ("added", "updated", "removed")] == [["2"], [], ["3"]]
+    page.goto(server.url + DELIVERY)
+    expect(page.get_by_text("delta: what changed since sync 1")).to_be_visible()
+
+
+def test_job_page_says_how_to_start_a_sync(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/locations/shop_pipeline/jobs/{JOB}")
+
+    expect(page.get_by_text("To start a sync by hand:")).to_be_visible()
+
+
+def test_run_is_a_process_of_its_own_and_the_command_line_sees_it(server: Server) -> None:
+    selector = {"repositoryName": "__repository__", "repositoryLocationName": "shop_pipeline"}
+    server.query(
+        "mutation($s: RepositorySelector!) { addDynamicPartition(partitionsDefName: "
+        '"syncs_customers_to_partner", partitionKey: "by program", repositorySelector: $s) { __typename } }',
+        s=selector,
+    )
+    launched = server.query(
+        "mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename } }",
+        p={
+            "selector": {**selector, "jobName": "sync_customers_to_partner"},
+            "executionMetadata": {"tags": [{"key": "dagster/partition", "value": "by program"}]},
+        },
+    )
+    assert launched["launchRun"]["__typename"] == "LaunchRunSuccess"
+    run = server.finished_run("by program")
+    assert run["status"] == "SUCCESS"
+    events = server.query(
+        "query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events { ... on MessageEvent { message } } } } }", id=run["id"]
+    )
+    messages = [event.get("message", "") for event in events["logsForRun"]["events"]]
+    assert any(message.startswith("Started process for run (pid:") for message in messages), messages
+
+    assert (server.root / "deliveries" / "customers.json").exists()
+    done = run_command("dinmo", "history", "customers_to_partner", "--json", cwd=server.root)
+    (sync,) = json.loads(done.out)
+    assert (sync["label"], sync["state"]) == ("by program", "delivered")
+
+
+def test_failed_run_says_why_in_our_words(server: Server, page: Page) -> None:
+    folder = server.root / "deliveries"
+    folder.rename(server.root / "kept")
+    try:
+        folder.write_text("in the way", encoding="utf-8")
+        start_sync(page, server, "in the way")
+        run = server.finished_run("in the way")
+    finally:
+        folder.unlink()
+        (server.root / "kept").rename(folder)
+
+    assert run["status"] == "FAILURE"
+    page.goto(f"{server.url}/runs/{run['id']}")
+    expect(page.get_by_text("a file stands where a folder is needed").first).to_be_visible()

@@ -1,0 +1,120 @@
+"""Imports go one way, and only the rooms at Dagster's side know Dagster."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .people import make_people
+
+PACKAGE = "dinmo_pipeline"
+ROOT = Path(__file__).resolve().parent.parent / PACKAGE
+
+# A room may import from itself and from the rooms of a lower floor.
+FLOORS = (
+    {"errors"},
+    {"formats", "storages", "warehouse"},
+    {"project"},
+    {"sync", "inbound"},
+    {"io_managers"},
+    {"components"},
+    {"definitions", "cli"},
+)
+# What the lower floors share downwards, and the fields that storages describe themselves with.
+GRANTED = {("warehouse", "project"), ("storages", "project"), ("formats", "warehouse")}
+KNOW_DAGSTER = {"definitions", "components", "io_managers", "cli"}
+
+
+def room_of(module: str) -> str:
+    """`sync` for `dinmo_pipeline.sync.engine`; the package itself is no room."""
+    return (*module.split("."), "")[1]
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        if "files" not in parts and "defs" not in parts:
+            yield ".".join(part for part in parts if part != "__init__"), path
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Every module that a file imports, wherever it does."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: modules are imported by their whole name"
+            yield node.lineno, node.module or ""
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def test_imports_of_rooms_go_one_way() -> None:
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    wrong = []
+    for name, path in modules():
+        room = room_of(name)
+        for line, imported in imports(path):
+            other = room_of(imported)
+            if not imported.startswith(f"{PACKAGE}.") or not room or other == room or other not in floor:
+                continue
+            if floor[other] >= floor[room] and (room, other) not in GRANTED:
+                wrong.append(f"{path.relative_to(ROOT.parent)}:{line}: {room} imports {imported}")
+    assert wrong == []
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {room_of(name) for name, _ in modules()} - {""}
+
+    assert rooms <= set().union(*FLOORS)
+
+
+def test_only_the_rooms_at_dagsters_side_import_dagster() -> None:
+    found = {room_of(name) for name, path in modules() for _, imported in imports(path) if imported.split(".")[0].startswith("dagster")}
+
+    assert found <= KNOW_DAGSTER
+
+
+def test_nothing_private_of_dagster_is_imported() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT.parent)}:{line}: {imported}"
+        for _, path in modules()
+        for line, imported in imports(path)
+        if imported.split(".")[0].startswith("dagster") and any(part.startswith("_") for part in imported.split("."))
+    ]
+    assert wrong == []
+
+
+CHECK = """\
+sys.argv = ["dinmo", "check", "--project", {project!r}]
+from dinmo_pipeline.cli import main
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import dinmo_pipeline", "from dinmo_pipeline.cli import main", CHECK],
+    ids=["import of the package", "import of the command", "dinmo check"],
+)
+def test_dagster_is_not_imported_for(code: str, tmp_path: Path) -> None:
+    project = str(make_people(tmp_path))
+    program = f"import sys\n{code.format(project=project)}\nprint([name for name in sys.modules if name.startswith('dagster')])"
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_module_has_at_most_300_lines() -> None:
+    long = {name: lines for name, path in modules() if (lines := path.read_text(encoding="utf-8").count("\n")) > 300}
+
+    assert long == {}
