@@ -146,6 +146,8 @@ class CsvFormat(TextFormat):
     def _header_field(self, name: str) -> str:
         if self.escape_formulas and name.startswith(_FORMULA_STARTS):
             name = "'" + name
-        if self.quoting == "all" or not name or any(character in name for character in (self.delimiter, '"', "\r", "\n")):
+        # A reader takes a mark at the start of the file for the encoding's; behind a quote it is part of the name.
+        unsafe = (self.delimiter, '"', "\r", "\n", _BYTE_ORDER_MARK)
+        if self.quoting == "all" or not name or any(character in name for character in unsafe):
             return '"' + name.replace('"', '""') + '"'
         return name

@@ -8,7 +8,7 @@ from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 
 # DuckDB would cut intervals to milliseconds and refuse negative ones, drop the offset of a time, and store a variant in a shape that
 # few readers know; it would make doubles of the largest integers, and a file that PyArrow refuses of an array that is null.
-_AS_TEXT = frozenset({"INTERVAL", "TIME WITH TIME ZONE", "VARIANT", "TYPE"})
+_AS_TEXT = frozenset({"INTERVAL", "TIME WITH TIME ZONE", "VARIANT"})
 _AS_DECIMAL = frozenset({"HUGEINT", "UHUGEINT"})
 _CHANGED = _AS_TEXT | _AS_DECIMAL | {"ARRAY", "UNION"}
 

@@ -16,7 +16,7 @@ REPLACEMENT = "\ufffd"
 _START = "A-Z_a-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c\u200d\u2070-\u218f\u2c00-\u2fef\u3001-\ud7ff"
 _START += "\uf900-\ufdcf\ufdf0-\ufffd\U00010000-\U000effff"
 _NOT_IN_NAME = re.compile(f"[^{_START}\\-.0-9\u00b7\u0300-\u036f\u203f\u2040]")
-_STARTS_WELL = re.compile(f"(?!xml)[{_START}]", re.IGNORECASE)
+_STARTS_WELL = re.compile(f"(?!(?i:xml))[{_START}]")
 
 # https://www.w3.org/TR/xml/#NT-Char, without the surrogates that DuckDB's texts never hold.
 _FORBIDDEN = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x{FFFE}\x{FFFF}]"

@@ -224,6 +224,7 @@ def times() -> list[Value]:
         Value("TIME", f"TIME '{sql}'", written, pa.time64("us"), time.fromisoformat(written))
         for sql, written in (("00:00:00", "00:00:00"), ("23:59:59.999999", "23:59:59.999999"), ("12:00:00.1", "12:00:00.100000"))
     ]
+    found.append(Value("TIME", "TIME '24:00:00'", "24:00:00", pa.time64("us"), Raw(24 * 60 * 60 * 10**6)))
     found.append(Value("TIME_NS", "'12:00:00.123456789'::TIME_NS", "12:00:00.123456789", pa.time64("ns"), Raw(43200123456789)))
     found += [
         Value("TIME WITH TIME ZONE", f"TIMETZ '{sql}'", written, text, written)
@@ -282,6 +283,8 @@ def other() -> list[Value]:
         Value("VARIANT", "'x'::VARIANT", '"x"', pa.string(), '"x"', json="x"),
         Value("VARIANT", "{'a': [1, NULL]}::VARIANT", '{"a":[1,null]}', pa.string(), '{"a":[1,null]}', json={"a": [1, None]}),
     ]
+    point = bytes.fromhex("0101000000000000000000f03f0000000000000040")
+    found.append(Value("GEOMETRY", "'POINT (1 2)'", "POINT (1 2)", pa.binary(), point))
     for data in (b"", b"\x00", b"\xfb\xff\xbf", bytes(range(256))):
         text = base64.b64encode(data).decode()
         found.append(Value("BLOB", f"from_base64('{text}')", text, pa.binary(), data))
