@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dinmo_pipeline.errors import DataError, StateError, SyncBlocked, SyncRefused
+from dinmo_pipeline.errors import DataError, PermanentStorageError, StateError, SyncBlocked, SyncRefused
 from dinmo_pipeline.project.specs import MappedColumn, RunType, SyncMode, TableRef
 from dinmo_pipeline.sync.export import Change, Export
 from dinmo_pipeline.sync.steps import Target
@@ -338,3 +338,71 @@ def test_roll_forward_under_a_fixed_name_ends_the_run(world: Simulation) -> None
     assert outcome.completed.ends_run
     assert outcome.delivery is None
     assert world.run().delivery is not None
+
+
+def test_lower_full_sync_after_a_higher_one_was_half_delivered_is_superseded(world: Simulation) -> None:
+    world.syncs().take_snapshot("lower", now=world.now, full=True)
+    world.set_rows(_1=1, _2=2, _9=9)
+    assert world.run_with("after move", crash).crashed
+    with pytest.raises(SyncRefused, match="is complete now"):
+        world.syncs().deliver("lower", now=world.now)
+    with pytest.raises(SyncRefused, match="superseded"):
+        world.syncs().deliver("lower", now=world.now)
+    world.set_rows(_1=1, _2=2)
+    assert keys(world, Change.REMOVED, exported(world.run())) == [9]
+
+
+@pytest.mark.parametrize(
+    ("other", "full"),
+    [
+        ({"primary_key": ("alt",)}, True),
+        ({"run_type": RunType.FULL_ONLY, "sync_mode": SyncMode.UPSERT, "file_name": "e", "on_existing": "overwrite"}, False),
+    ],
+    ids=["other key", "full_only"],
+)
+def test_sync_after_one_of_another_promise_was_interrupted_has_no_base(world: Simulation, other: dict[str, Any], full: bool) -> None:
+    before = world.spec
+    edit(world, **other)
+    assert world.run_with("after move", crash, full=True).crashed
+    world.spec = before
+    export = exported(world.run(full=full))
+    assert export.base is None
+    assert export.rows_sent == 3
+
+
+def test_temporary_files_of_a_crash_go_after_a_baseline_and_at_a_destination_that_was_left(world: Simulation) -> None:
+    assert world.run_with("after put temporary", crash).crashed
+    assert world.places["here"].temporary()
+    world.syncs().baseline("now", now=world.now)
+    edit(world, destination="there")
+    assert world.run().delivery is not None
+    assert not world.places["here"].temporary()
+
+
+def test_parts_are_stale_at_their_own_address_alone(world: Simulation) -> None:
+    edit(world, file_name="e", on_existing="overwrite", sync_mode=SyncMode.UPSERT)
+    for destination, max_rows in (("here", None), ("there", None), ("here", 1), ("there", 1)):
+        edit(world, destination=destination, max_rows=max_rows)
+        world.run()
+    for destination in ("here", "there"):
+        assert "out/e.ndjson" not in world.places[destination].files
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["delta", "full"])
+@pytest.mark.parametrize(
+    "call", ["before put temporary", "after put temporary", "before log intent", "after log intent", "before move", "after move"]
+)
+def test_process_that_stalls_while_another_delivers_shows_nothing_more(world: Simulation, call: str, full: bool) -> None:
+    def other() -> None:
+        world.set_rows(_1=1, _2=2, _4=4)
+        assert world.run(full=full).delivery is not None
+
+    outcome = world.run_with(call, other)
+    assert isinstance(outcome.error, SyncRefused | PermanentStorageError)
+    newest = world.syncs().state().newest
+    assert newest is not None
+    assert newest.export is not None
+    assert [path for path, _ in world.places["here"].shown if path != "delivered"][-3:] == [put.path for put in newest.export.puts]
+    assert not world.places["here"].temporary()
+    world.set_rows(_1=1)
+    assert keys(world, Change.REMOVED, exported(world.run())) == [2, 4]
