@@ -51,6 +51,8 @@ def configure(connection: duckdb.DuckDBPyConnection, *, root: Path, timezone: st
     connection.execute(f"SET TimeZone = {quote_literal(timezone)}")
     connection.execute(f"SET file_search_path = {quote_literal(str(root))}")
     connection.execute("SET enable_progress_bar = false")
+    # DuckDB 2.0 can hang when a COPY fails while its writer works in the background.
+    connection.execute("SET async_threads = 0")
 
 
 @contextmanager
