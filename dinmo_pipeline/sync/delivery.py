@@ -98,7 +98,9 @@ def complete_export(
         if publisher.moves:
             _put_temporary(publisher, staged)
             waiting |= again.keys()
-        else:
+        # As in the first delivery: what waits is believed once it is whole.
+        log.append(Intent(export.number))
+        if not publisher.moves:
             _put_directly(log, publisher, staged)
     _show(log, publisher, [put for put in export.puts if put.path in waiting])
     notes = (*notes, *_tidy(publisher, export, leftovers))

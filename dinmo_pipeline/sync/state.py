@@ -131,7 +131,7 @@ class State:
             for export in sync.shown:
                 if export.contract.address == address:
                     paths.update({put.path: put.series for put in export.puts})
-            if sync.delivered_at is not None and sync.export is not None:
+            if sync.delivered_at is not None and sync.export is not None and sync.export.contract.address == address:
                 paths = {path: series for path, series in paths.items() if path not in sync.export.stale}
         return paths
 
@@ -174,7 +174,7 @@ def fold(records: Iterable[Record]) -> State:
             case Prepared():
                 sync = replace(sync, attempts=(*sync.attempts, entry.export))
             case Intent():
-                sync = replace(sync, intent_at=at, shown=(*sync.shown, *sync.attempts[-1:]))
+                sync = replace(sync, intent_at=sync.intent_at or at, shown=(*sync.shown, *sync.attempts[-1:]))
             case Delivered():
                 sync = replace(sync, delivered_at=at, delivery=entry)
         syncs[entry.number] = sync

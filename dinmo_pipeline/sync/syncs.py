@@ -190,13 +190,15 @@ class Syncs:
 
     def _complete(self, state: State, step: RollForward) -> Completed:
         sync = state.syncs[step.number]
-        assert sync.export is not None, "an intent follows a prepared export"
-        storage = sync.export.place.storage(self._project.storages)
+        assert sync.shown, "an intent follows a prepared export"
+        # A later attempt than that of the intent may have been cut off in its puts: its temporary files prove nothing.
+        export = sync.shown[-1]
+        storage = export.place.storage(self._project.storages)
         with self._engine.scratch(self.spec.name) as folder, Publisher(storage, self._project.root) as publisher:
             notes = self._tidy_elsewhere(state, storage)
-            outcome = complete_export(self._log, publisher, sync.export, self._engine, folder, state.leftovers, notes=notes)
+            outcome = complete_export(self._log, publisher, export, self._engine, folder, state.leftovers, notes=notes)
         fixed = not is_dated(self.spec.file_name, self.spec.folder)
-        return Completed(Delivery(sync.label, sync.export, outcome), ends_run=fixed)
+        return Completed(Delivery(sync.label, export, outcome), ends_run=fixed)
 
     def _tidy_elsewhere(self, state: State, here: StorageSpec) -> tuple[str, ...]:
         """Take temporary files away from destinations that the activation had when a sync crashed and has no more."""

@@ -139,25 +139,24 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def a_baseline_is_taken(self) -> None:
         self.world.tick()
+        last = self.state().last_delivery
         try:
             sync = self.world.syncs().baseline(f"baseline {self.world.now:%H%M%S}", now=self.world.now)
         except SyncRefused:
             return
+        assert sync.snapshot is not None
         self.checked.add(sync.number)
-        consumer = self.consumers[self.world.spec.destination]
+        consumer, contract = self.consumers[self.world.spec.destination], sync.snapshot.contract
         self.apply(consumer)
-        if self.state().syncs[sync.number].snapshot is None:
-            return
-        consumer.anew.add(sync.snapshot.path if sync.snapshot else "")
-        contract = sync.snapshot.contract if sync.snapshot else None
-        assert contract is not None
+        consumer.anew.add(sync.snapshot.path)
         # The tool that was used before has delivered today's rows.
         consumer.copy = {
             tuple(row[key.attribute] for key in contract.key): {column.name: row.get(column.attribute) for column in contract.columns}
             for row in self.world.kept_rows(sync)
         }
-        for key in consumer.copy:
-            consumer.inserted[key] = [sync.snapshot.path if sync.snapshot else ""]
+        if last is None or contract.break_with(last.contract) is not None:
+            consumer.inserted = {}
+        consumer.inserted |= {key: [sync.snapshot.path] for key in consumer.copy}
 
     @rule(send=st.booleans(), full=st.booleans(), limit=st.none() | st.integers(1, 2))
     def it_is_rehearsed(self, send: bool, full: bool, limit: int | None) -> None:
