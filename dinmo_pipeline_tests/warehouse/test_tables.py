@@ -1,0 +1,105 @@
+"""Tables of the warehouse: swapped whole or not at all, and read by others meanwhile."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from dinmo_pipeline.errors import DataError, StateError
+from dinmo_pipeline.project.specs import TableRef, TableSpec
+from dinmo_pipeline.warehouse.connections import attached, configure, open_warehouse
+from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
+from dinmo_pipeline.warehouse.tables import refresh_table, table_sql
+
+
+def spec(sql: str, *key: str) -> TableSpec:
+    return TableSpec(TableRef("models", "people"), key or ("id",), sql, ())
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with open_warehouse(tmp_path / "warehouse.duckdb", root=tmp_path, timezone="Europe/Paris") as connection:
+        refresh_table(connection, spec("SELECT 1 AS id"))
+        yield connection
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [("SELECT 1 AS other", "no column id"), ("SELECT 'x'::INTEGER AS id", "its query failed"), ("SELECT", "its query failed")],
+)
+def test_query_that_fails_leaves_the_table_as_it_was(warehouse: duckdb.DuckDBPyConnection, sql: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        refresh_table(warehouse, spec(sql))
+    assert warehouse.execute("SELECT * FROM models.people").fetchall() == [(1,)]
+
+
+def test_refresh_tells_rows_columns_and_a_preview(warehouse: duckdb.DuckDBPyConnection) -> None:
+    refreshed = refresh_table(warehouse, spec('SELECT range AS id, NULL::DATE AS "odd ""name" FROM range(9)'))
+    assert refreshed.rows == 9
+    assert [(column.name, column.type) for column in refreshed.columns] == [("id", "BIGINT"), ('odd "name', "DATE")]
+    assert refreshed.preview[0] == ("0", "")
+    assert len(refreshed.preview) == 5
+
+
+def test_query_runs_in_the_projects_time_zone_and_folder(warehouse: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("id\n7\n")
+    refresh_table(warehouse, spec("SELECT id, TIMESTAMPTZ '2025-07-01 00:00:00+00' :: VARCHAR AS t FROM 'data.csv'"))
+    assert warehouse.execute("SELECT * FROM models.people").fetchall() == [(7, "2025-07-01 02:00:00+02")]
+
+
+@pytest.mark.parametrize("name", ["plain", 'with "quotes"', "select", "é ; DROP TABLE x --", ""])
+def test_name_is_quoted_whatever_it_has(name: str) -> None:
+    with duckdb.connect() as connection:
+        if name:
+            connection.execute(f"CREATE TABLE t AS SELECT 1 AS {quote_identifier(name)}")
+            assert connection.execute("DESCRIBE t").fetchall()[0][0] == name
+        assert connection.execute(f"SELECT {quote_literal(name)}").fetchall() == [(name,)]
+
+
+def test_warehouse_that_is_not_there_is_a_state_error(tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing.duckdb"
+    with duckdb.connect() as connection, pytest.raises(StateError, match="refresh the models first"), attached(connection, nothing):
+        raise AssertionError
+
+
+def test_file_that_is_no_warehouse_is_a_state_error(tmp_path: Path) -> None:
+    (tmp_path / "warehouse.duckdb").write_bytes(b"not a database, and longer than its header would be" * 99)
+    with (
+        pytest.raises(StateError, match="opening the warehouse"),
+        open_warehouse(tmp_path / "warehouse.duckdb", root=tmp_path, timezone="UTC"),
+    ):
+        raise AssertionError
+
+
+def test_readers_wait_for_a_writer_and_see_the_whole_of_what_it_wrote(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    (tmp_path / "in").mkdir()
+    writers = [context.Process(target=_write, args=(tmp_path, number)) for number in range(3)]
+    for writer in writers:
+        writer.start()
+    deadline = time.monotonic() + 60
+    seen = set()
+    while any(writer.is_alive() for writer in writers) and time.monotonic() < deadline:
+        if (tmp_path / "warehouse.duckdb").exists():
+            with duckdb.connect() as connection:
+                configure(connection, root=tmp_path, timezone="UTC")
+                with attached(connection, tmp_path / "warehouse.duckdb"):
+                    table = table_sql(TableRef("models", "people"), catalog="warehouse")
+                    try:
+                        seen.add(tuple(connection.execute(f"SELECT count(*), count(DISTINCT n) FROM {table}").fetchone() or ()))
+                    except duckdb.CatalogException:
+                        continue
+    assert {writer.exitcode for writer in writers} == {0}
+    assert seen <= {(1000, 1)}, "rows of two writers, or a part of one's"
+
+
+def _write(folder: Path, number: int) -> None:
+    for _ in range(5):
+        with open_warehouse(folder / "warehouse.duckdb", root=folder, timezone="UTC") as connection:
+            refresh_table(connection, spec(f"SELECT range AS id, {number} AS n FROM range(1000)"))
