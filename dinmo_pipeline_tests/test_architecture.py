@@ -112,9 +112,3 @@ def test_dagster_is_not_imported_for(code: str, tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
-
-
-def test_module_has_at_most_300_lines() -> None:
-    long = {name: lines for name, path in modules() if (lines := path.read_text(encoding="utf-8").count("\n")) > 300}
-
-    assert long == {}

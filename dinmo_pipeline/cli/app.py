@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -177,6 +178,8 @@ def dev(
     showing.say(f"the Dagster UI opens at http://{host}:{port} (Ctrl-C ends it)")
     sys.stdout.flush()
     os.chdir(root)
+    # A shell's background job ignores interrupts, and Dagster would then ignore being stopped, too.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # In this process's place: whoever stops it stops Dagster, which then stops what it has started.
     os.execve(sys.executable, command, {**os.environ, "DAGSTER_HOME": str(dagster_home(loaded))})
 

@@ -9,15 +9,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from dagster import BetaWarning, Component, ComponentLoadContext, Definitions, LocalFileCodeReference
+from dagster import BetaWarning, Component, ComponentLoadContext, Definitions, LocalFileCodeReference, scaffold_with
 from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, model_validator
 
+from dinmo_pipeline.components.scaffold import DefinitionScaffolder
 from dinmo_pipeline.project.load import LoadedProject, load_with_warnings_cached
 
 # One reading of the project for all components of one load: a reload makes another tree, and trees cannot be weakly referenced.
 _newest: list[tuple[object, LoadedProject]] = []
 
 
+@scaffold_with(DefinitionScaffolder)
 class NamedComponent(Component):
     """A definition that the project knows by its name. Fields are described and checked by `fields_model`."""
 

@@ -110,9 +110,9 @@ class State:
 
     @property
     def waiting(self) -> SyncRecord | None:
-        """The newest sync that waits for approval and could still be delivered."""
+        """The newest sync that a guard held and that could still be delivered; approved already, if its delivery failed otherwise."""
         newest = self.newest.number if self.newest else 0
-        blocked = [sync for sync in self.syncs.values() if sync.findings and sync.number > newest and not sync.approved]
+        blocked = [sync for sync in self.syncs.values() if sync.findings and sync.number > newest]
         return max(blocked, key=lambda sync: sync.number, default=None)
 
     def settled(self) -> State:

@@ -119,14 +119,14 @@ class Syncs:
             return Rehearsal(ready.export, ready.findings, ready.samples)
 
     def approve(self) -> SyncRecord:
-        """Let the newest blocked sync pass: `deliver` its label afterwards. SyncRefused when none waits."""
+        """Let the newest blocked sync pass, once and for all: `deliver` its label afterwards. SyncRefused when none waits."""
         with self._log.locked():
             waiting = self._log.read().waiting
             if waiting is None:
                 raise SyncRefused(
                     f"approving {self.spec.name}: no sync of it waits for approval; `dinmo history {self.spec.name}` lists them"
                 )
-            return self._log.append(Approved(waiting.number)).syncs[waiting.number]
+            return waiting if waiting.approved else self._log.append(Approved(waiting.number)).syncs[waiting.number]
 
     def baseline(self, label: str, *, now: datetime) -> SyncRecord:
         """Take today's rows as delivered already. SyncRefused for `full_only`, and while an earlier sync is half delivered."""

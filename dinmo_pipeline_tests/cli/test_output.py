@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.cli.health import health_of
-from dinmo_pipeline.project.load import load_project
+from dinmo_pipeline.cli.running import Runner
+from dinmo_pipeline.project.load import load_project, load_with_warnings
 from dinmo_pipeline.sync.state import State
 
 from ..people import BIN, FIRST, SECOND, activation, make_people, run_command, write_people
@@ -29,9 +30,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     for day, people in (("2025-04-14", FIRST), ("2025-04-15", SECOND)):
         write_people(root, people)
-        done = run_command("dinmo", "sync", "changes", "--at", f"{day}T07:00:00+02:00", cwd=root)
-        assert done.code == 0, done.err
-        assert done.err == "", "a pipe gets no progress"
+        with Runner(load_with_warnings(root)) as runner:
+            outcome = runner.sync("changes", f"{day}T05-00-00.000Z", full=False)
+        assert outcome.problem is None
     return root
 
 

@@ -186,3 +186,34 @@ def test_guard_holds_the_sync_until_it_is_approved(tmp_path: Path, dinmo: Dinmo,
     again = dinmo("approve", "export", project=project)
     assert again.code == 1
     assert "no sync of it waits for approval" in again.err
+
+
+def test_storage_that_works_is_tried_step_by_step_and_left_as_it_was(tmp_path: Path, dinmo: Dinmo) -> None:
+    project = make_people(tmp_path, ONE)
+
+    done = dinmo("test", "out", "--folder", "deep/er", project=project)
+
+    assert done.code == 0
+    assert [line.split("  ")[0] for line in done.out.splitlines()] == [
+        "✓ connect",
+        "✓ folder",
+        "✓ write and verify",
+        "✓ rename",
+        "✓ read back",
+        "✓ delete",
+    ]
+    assert list((project / "out" / "deep" / "er").iterdir()) == []
+
+
+def test_storage_that_does_not_work_ends_at_its_first_failure(tmp_path: Path, dinmo: Dinmo) -> None:
+    project = make_people(tmp_path, ONE)
+    (project / "out").write_text("in the way", encoding="utf-8")
+
+    failed = dinmo("test", "out", project=project)
+    unknown = dinmo("test", "ot", project=project)
+
+    assert failed.code == 1
+    assert [line.split("  ")[0] for line in failed.out.splitlines()] == ["✓ connect", "✗ folder"]
+    assert "could not make the folder" in failed.err
+    assert unknown.code == 2
+    assert "there is no storage 'ot'; did you mean 'out'?" in unknown.err

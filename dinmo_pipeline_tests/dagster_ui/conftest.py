@@ -24,6 +24,7 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # A machine that is busy takes its time to start four processes.
 _START_S = 180.0
 _RUN_S = 180.0
+_STOP_S = 60.0
 _RUNS = "query($tags: [ExecutionTag!]) { runsOrError(filter: {tags: $tags}) { ... on Runs { results { id status jobName } } } }"
 
 T = TypeVar("T")
@@ -110,10 +111,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(60)
+            process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            raise AssertionError(f"`dinmo dev` did not stop within {_STOP_S:.0f} s of being asked to") from None
 
 
 @pytest.fixture(scope="module")

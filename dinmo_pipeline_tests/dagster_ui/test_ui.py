@@ -37,14 +37,14 @@ def written(root: Path, change: str) -> list[list[str]]:
 
 
 def test_person_starts_a_sync_and_sees_what_was_sent(server: Server, page: Page) -> None:
-    start_sync(page, server, "first look")
-    run = server.finished_run("first look")
+    start_sync(page, server, "first-look")
+    run = server.finished_run("first-look")
 
     assert (run["status"], run["jobName"]) == ("SUCCESS", JOB)
     assert [written(server.root, change) for change in ("added", "updated", "removed")] == [[["1", "3", "5"]], [[]], [[]]]
 
     page.goto(server.url + DELIVERY)
-    expect(page.get_by_text("first look").first).to_be_visible()
+    expect(page.get_by_text("first-look").first).to_be_visible()
     expect(page.get_by_text("full: the first sync")).to_be_visible()
     for name, value in {"rows": "3", "added": "3", "updated": "0", "removed": "0", "files": "3"}.items():
         row = page.get_by_role("row").filter(has=page.get_by_text(name, exact=True)).first
@@ -56,8 +56,8 @@ def test_person_starts_a_sync_and_sees_what_was_sent(server: Server, page: Page)
 def test_second_sync_by_hand_sends_what_changed(server: Server, page: Page) -> None:
     data = server.root / "data" / "customers.csv"
     data.write_text(data.read_text(encoding="utf-8").replace("219.90", "519.90").replace("640.00", "400.00"), encoding="utf-8")
-    start_sync(page, server, "after a change")
-    run = server.finished_run("after a change")
+    start_sync(page, server, "after-a-change")
+    run = server.finished_run("after-a-change")
 
     assert run["status"] == "SUCCESS"
     assert [written(server.root, change)[1] for change in ("added", "updated", "removed")] == [["2"], [], ["3"]]
@@ -105,8 +105,8 @@ def test_failed_run_says_why_in_our_words(server: Server, page: Page) -> None:
     folder.rename(server.root / "kept")
     try:
         folder.write_text("in the way", encoding="utf-8")
-        start_sync(page, server, "in the way")
-        run = server.finished_run("in the way")
+        start_sync(page, server, "in-the-way")
+        run = server.finished_run("in-the-way")
     finally:
         folder.unlink()
         (server.root / "kept").rename(folder)

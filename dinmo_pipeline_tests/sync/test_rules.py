@@ -11,6 +11,7 @@ import pytest
 
 from dinmo_pipeline.errors import DataError, PermanentStorageError, StateError, SyncBlocked, SyncRefused
 from dinmo_pipeline.project.specs import MappedColumn, RunType, SyncMode, TableRef
+from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.export import Change, Export
 from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline_tests.sync.simulation import SPEC, Outcome, Simulation, crash
@@ -196,6 +197,24 @@ def test_approved_full_only_sync_delivers_the_rows_that_were_held(tmp_path: Path
     world.set_rows(_5=5)
     delivery = world.syncs().deliver(world.syncs().approve().label, now=world.now)
     assert keys(world, Change.ALL, delivery.export) == []
+
+
+def test_approval_outlasts_a_delivery_that_fails_for_another_reason(world: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.run()
+    world.set_rows()
+    assert isinstance(world.run().error, SyncBlocked)
+    with monkeypatch.context() as patched:
+        patched.setattr(Publisher, "put", refuse)
+        with pytest.raises(PermanentStorageError):
+            world.syncs().deliver(world.syncs().approve().label, now=world.now)
+
+    delivery = world.syncs().deliver(world.syncs().approve().label, now=world.now)
+
+    assert keys(world, Change.REMOVED, delivery.export) == [1, 2, 3]
+
+
+def refuse(*_: object) -> None:
+    raise PermanentStorageError("the disk is full")
 
 
 def test_dated_name_that_was_used_stops_until_it_is_approved(world: Simulation) -> None:

@@ -1,0 +1,141 @@
+"""Writes `docs/reference.md` from the code: `python -m dinmo_pipeline_tests.reference`. A test holds that it was."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import typer.main
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from dinmo_pipeline.cli.app import app
+from dinmo_pipeline.formats import FORMATS
+from dinmo_pipeline.project.definitions import TABLES_AND_ACTIVATIONS
+from dinmo_pipeline.storages import STORAGES
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
+
+_INTRO = """\
+# Reference
+
+Every component, option, command and variable. This page is written from the code (`python -m dinmo_pipeline_tests.reference`), so it
+is never behind it. [destinations.md](destinations.md) explains the storages, [delta-rules.md](delta-rules.md) what a delta is.
+
+Definitions are YAML, several documents a file, in any folder below `defs/`: `type: dinmo_pipeline.<component>`, and below
+`attributes:` the fields of the tables here. A field whose default is `required` must be written.
+"""
+
+VARIABLES = {
+    "DINMO_HOME": "Where warehouse, state and Dagster's storage are; `.dinmo` in the project by default.",
+    "DINMO_REDIRECT": "The name of a storage that gets every delivery in place of its own destination; no base is moved.",
+    "DINMO_AUTOSTART": "`1` has schedules run from the start; else a person starts each in the UI.",
+    "DAGSTER_HOME": "Where Dagster keeps its runs, if not in `DINMO_HOME`; absolute.",
+}
+
+_COMPONENT_WORDS = {
+    "Model": "A table made by a query. It runs in DuckDB and names other models and segments as `models.x` and `segments.y`.",
+    "Segment": "Some rows of a model, with the model's primary key.",
+    "Activation": "One delivery, repeated: of a model or a segment, to a storage, as files.",
+}
+
+
+def render() -> str:
+    """The whole page."""
+    return "\n".join([_INTRO, *_components(), *_formats(), *_commands(), *_variables()])
+
+
+def commands() -> dict[str, Any]:
+    """The commands of `dinmo`, as click knows them."""
+    return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]  # a group, which its stub does not say
+
+
+def options(command: Any) -> dict[str, Any]:
+    """The options of a command by their long names."""
+    return {name: option for option in command.params for name in option.opts if name.startswith("--")}
+
+
+def _components() -> Iterator[str]:
+    yield "## Components\n"
+    for name, model in {**TABLES_AND_ACTIVATIONS, **STORAGES}.items():
+        yield f"### {name}\n"
+        yield f"{_COMPONENT_WORDS.get(name) or _sentence(model.__doc__ or '')}\n"
+        yield from _table("field", model)
+
+
+def _formats() -> Iterator[str]:
+    yield "## Formats\n"
+    yield 'An activation\'s `format` is one of these names, or a mapping: `{type: csv, delimiter: ";"}`.\n'
+    for name, model in FORMATS.items():
+        yield f"### {name}\n"
+        yield f"{_sentence(model.__doc__ or '')}\n"
+        yield from _table("option", model, leave_out=("type",))
+
+
+def _commands() -> Iterator[str]:
+    yield "## Commands\n"
+    yield "Each ends with 0 when all went well, 1 when the work failed, 2 when the definitions or the call are wrong.\n"
+    yield "| command | what it does |\n|---|---|"
+    for name, command in commands().items():
+        arguments = "".join(f" {each.metavar or each.name}" for each in command.params if not each.opts[0].startswith("-"))
+        yield f"| `dinmo {name}{arguments}` | {_cell(command.help)} |"
+        for option, each in options(command).items():
+            value = "" if each.is_flag else f" {each.metavar or each.name.upper()}"
+            yield f"| &nbsp; `{option}{value}` | {_cell(each.help)} |"
+    yield ""
+
+
+def _variables() -> Iterator[str]:
+    yield "## Environment variables\n"
+    yield "| variable | what it does |\n|---|---|"
+    yield from (f"| `{name}` | {words} |" for name, words in VARIABLES.items())
+    yield ""
+
+
+def _table(head: str, model: type[BaseModel], *, leave_out: tuple[str, ...] = ()) -> Iterator[str]:
+    yield f"| {head} | default | what it says |\n|---|---|---|"
+    for name, field in model.model_fields.items():
+        if name not in leave_out:
+            words = field.description or {"name": "Small letters, digits and _; activations name the storage by it."}[name]
+            yield f"| `{name}` | {_default(field)} | {_cell(words)}{_values(field)} |"
+    yield ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value is None:
+        return "none"
+    text = value if isinstance(value, str) and value else json.dumps(value)
+    return "`" + text.replace("\n", "\\n").replace("\t", "\\t") + "`"
+
+
+def _values(field: FieldInfo) -> str:
+    found = [value for kind in _kinds(field.annotation) for value in get_args(kind) if isinstance(value, str)]
+    shown = [f"`{value}`".replace("\n", "\\n").replace("\r", "\\r") for value in found]
+    return f" One of {', '.join(shown)}." if len(shown) > 1 else ""
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    if get_origin(annotation) is Literal:
+        yield annotation
+    else:
+        for part in get_args(annotation):
+            yield from _kinds(part)
+
+
+def _sentence(text: str) -> str:
+    return re.sub(r"\s+", " ", text.partition("\n\n")[0]).strip()
+
+
+def _cell(text: str | None) -> str:
+    assert text, "every field, option and command says what it is"
+    return _sentence(text).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")

@@ -1,0 +1,123 @@
+"""The documents and the code, held to each other: what is named exists, and what exists is named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dinmo_pipeline.formats import FORMATS
+from dinmo_pipeline.project.definitions import TABLES_AND_ACTIVATIONS
+from dinmo_pipeline.storages import STORAGES
+
+from .reference import PAGE, VARIABLES, commands, options, render
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+PROJECT_PAGES = (*PAGES, ROOT / "dinmo_pipeline" / "cli" / "template" / "files" / "README.md")
+COMPONENTS = {**TABLES_AND_ACTIVATIONS, **STORAGES}
+# Folders whose files are not in the repository: environments and what is made.
+_ROOMS = re.compile(r"^(dinmo_pipeline|dinmo_pipeline_tests|docs|demo|scripts|requirements|benchmarks|\.ci)(/|$)")
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(page: Path) -> Iterator[tuple[str, str]]:
+    """The fenced blocks of a page with their language."""
+    yield from re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def code(page: Path) -> Iterator[str]:
+    """Every line of a fenced block, and every span between backticks."""
+    text = page.read_text(encoding="utf-8")
+    for _, block in blocks(page):
+        yield from block.splitlines()
+    yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize("page", PROJECT_PAGES, ids=name_of)
+def test_commands_and_options_that_a_page_names_exist(page: Path) -> None:
+    known = commands()
+    wrong = []
+    for line in code(page):
+        for call in re.findall(r"(?:^|[\s/(;&$])dinmo ([a-z][^;&|#`]*)", line):
+            name, *words = call.split()
+            if name not in known:
+                wrong.append(f"dinmo {name}")
+                continue
+            wrong += [f"dinmo {name} {word}" for word in words if word.startswith("--") and word.split("=")[0] not in options(known[name])]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_make_targets_that_a_page_names_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {target for line in code(page) for target in re.findall(r"(?:^|\s)make ([a-z]+)(?=$|\s)", line)}
+
+    assert named <= targets
+
+
+def test_make_targets_are_all_named_in_contributing_or_readme() -> None:
+    targets = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)) - {"help", "clean"}
+    text = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "CONTRIBUTING.md"))
+
+    assert {target for target in targets if f"make {target}" not in text} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_paths_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = {link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link}
+    missing = [link for link in links if link and not (page.parent / link).exists()]
+    for span in re.findall(r"`([\w./-]+)`", text):
+        if _ROOMS.match(span) and "/" in span and not (ROOT / span).exists():
+            missing.append(span)
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_components_and_fields_that_a_page_names_exist(page: Path) -> None:
+    wrong = [name for name in re.findall(r"\bdinmo_pipeline\.([A-Z]\w+)", page.read_text(encoding="utf-8")) if name not in COMPONENTS]
+    for language, block in blocks(page):
+        if language == "yaml":
+            wrong += [problem for document in yaml.safe_load_all(block) for problem in _unknown(document)]
+    assert wrong == []
+
+
+def _unknown(document: Any) -> Iterator[str]:
+    if not isinstance(document, dict) or not str(document.get("type", "")).startswith("dinmo_pipeline."):
+        return
+    name, attributes = document["type"].removeprefix("dinmo_pipeline."), document.get("attributes", {})
+    if name in COMPONENTS:
+        yield from (f"{name}.{field}" for field in attributes if field not in COMPONENTS[name].model_fields)
+    format_ = attributes.get("format")
+    options_ = format_ if isinstance(format_, dict) else {"type": format_} if format_ else {}
+    if options_:
+        known = FORMATS[options_["type"]].model_fields if options_["type"] in FORMATS else {}
+        yield from (f"format.{option}" for option in options_ if option not in known)
+
+
+def test_reference_is_what_the_code_says() -> None:
+    assert PAGE.read_text(encoding="utf-8") == render(), "run: python -m dinmo_pipeline_tests.reference"
+
+
+def test_environment_variables_of_the_code_are_in_the_reference() -> None:
+    found = {
+        name
+        for path in (ROOT / "dinmo_pipeline").rglob("*.py")
+        for name in re.findall(r"\b(DINMO_[A-Z_]+|DAGSTER_[A-Z_]+)\b", path.read_text(encoding="utf-8"))
+    }
+
+    assert found == set(VARIABLES)
+
+
+def test_pages_are_all_reached_from_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert [name_of(page) for page in PAGES if page.name != "README.md" and name_of(page) not in text] == []
