@@ -18,7 +18,7 @@ from dinmo_pipeline.project.specs import RunType, SyncMode
 from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn
 from dinmo_pipeline.sync.engine import Changes, Source
-from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Snapshot
+from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Counts, Snapshot
 from dinmo_pipeline.warehouse.tables import table_columns
 from dinmo_pipeline_tests.sync.conftest import CASES, SHRINK
 from dinmo_pipeline_tests.sync.readers import read_rows
@@ -133,6 +133,9 @@ class Desk:
     copy: dict[str, dict[str, Any]] = field(default_factory=dict)
     sent_keys: list[str] = field(default_factory=list)
     syncs: int = 0
+    counts: Counts = field(default_factory=lambda: Counts(0))
+    files: dict[Change, list[dict[str, Any]]] = field(default_factory=dict)
+    key_names: list[str] = field(default_factory=list)
 
     def sync(self, step: Step) -> None:
         """Deliver what changed since the last step, and compare."""
@@ -156,8 +159,9 @@ class Desk:
         current = source.keep(contract, f"{self.syncs}.parquet", carried=base if self.mode == SyncMode.INSERT else None)
         gone_since = (base,) if base is not None and self.mode == SyncMode.DIFFERENCE else ()
         found = self._changes(Comparison(contract, current, base, gone_since))
-        files = {change: self._file(found, change) for change in FILES_OF_MODE[self.mode]}
-        for change, rows in files.items():
+        self.counts = found.counts
+        self.files = {change: self._file(found, change) for change in FILES_OF_MODE[self.mode]}
+        for change, rows in self.files.items():
             assert found.rows_of(change) == len(rows), f"{change}: the count is not that of the file"
             self._apply(change, rows)
         everything = self._changes(Comparison(contract, current, None))
@@ -187,7 +191,7 @@ class Desk:
         return read_rows(local_path, self.format_type)
 
     def _key_of(self, row: dict[str, Any]) -> str:
-        return repr([row[name.replace(" ", "_")] for name in self.key])
+        return repr([row[name] for name in self.key_names or [name.replace(" ", "_") for name in self.key]])
 
     def _apply(self, change: Change, rows: list[dict[str, Any]]) -> None:
         for row in rows:

@@ -425,3 +425,18 @@ def test_process_that_stalls_while_another_delivers_shows_nothing_more(world: Si
     assert not world.places["here"].temporary()
     world.set_rows(_1=1)
     assert keys(world, Change.REMOVED, exported(world.run())) == [2, 4]
+
+
+def test_process_that_stalls_where_nothing_can_be_moved_asks_before_it_writes(world: Simulation) -> None:
+    edit(world, destination="direct", file_name="e", on_existing="overwrite")
+
+    def other() -> None:
+        world.run()
+        world.set_rows(_1=1, _2=2, _4=4)
+        assert world.run().delivery is not None
+
+    assert isinstance(world.run_with("before check", other).error, SyncRefused)
+    newest = world.syncs().state().newest
+    assert newest is not None
+    assert newest.export is not None
+    assert keys(world, Change.ADDED, newest.export) == [4]

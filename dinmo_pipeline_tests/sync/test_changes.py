@@ -1,0 +1,116 @@
+"""Every pair of values of every type, before and after: each change is found, and nothing else."""
+
+from __future__ import annotations
+
+from decimal import Decimal, localcontext
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from dinmo_pipeline.project.specs import SyncMode
+from dinmo_pipeline.sync.export import Change
+from dinmo_pipeline_tests.sync.test_deltas import NUMBER_TEXTS, NUMBERS, VALUES, Desk, Step, connection
+
+__all__ = ["connection"]
+
+TYPES = [*VALUES, *NUMBERS]
+
+
+def literals(type_text: str) -> list[str]:
+    if type_text in NUMBERS:
+        return [*(f"TRY_CAST('{text}' AS {type_text})" for text in NUMBER_TEXTS), f"CAST(NULL AS {type_text})"]
+    return [f"CAST({text} AS {type_text})" for text in [*VALUES[type_text], "NULL"]]
+
+
+def step(key_type: str, type_text: str, rows: dict[str, str], mapping: list[tuple[str, str]] | None = None) -> Step:
+    """A table of two columns; keys and values are SQL."""
+    types = {"k": key_type, "v": type_text}
+    return Step(
+        types, [{"k": f"CAST({key} AS {key_type})", "v": value} for key, value in rows.items()], mapping or [("k", "k"), ("v", "v")]
+    )
+
+
+@pytest.mark.parametrize("type_text", TYPES)
+def test_change_between_any_two_values_is_found_and_no_other(connection: duckdb.DuckDBPyConnection, tmp_path: Path, type_text: str) -> None:
+    values = literals(type_text)
+    texts = [connection.execute(f"SELECT CAST({value} AS VARCHAR)").fetchall()[0][0] for value in values]
+    pairs = [(before, after) for before in range(len(values)) for after in range(len(values))]
+    desk = Desk(connection, tmp_path, SyncMode.DIFFERENCE, "csv", ("k",))
+    desk.sync(step("INTEGER", type_text, {str(index): values[before] for index, (before, _) in enumerate(pairs)}))
+    desk.sync(step("INTEGER", type_text, {str(index): values[after] for index, (_, after) in enumerate(pairs)}))
+    changed = [index for index, (before, after) in enumerate(pairs) if texts[before] != texts[after]]
+    assert desk.counts.updated == len(changed)
+    assert (desk.counts.added, desk.counts.removed) == (0, 0)
+
+
+@pytest.mark.parametrize("after", NUMBERS)
+@pytest.mark.parametrize("before", NUMBERS)
+def test_number_in_another_type_changes_when_its_value_does(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, before: str, after: str
+) -> None:
+    desk = Desk(connection, tmp_path, SyncMode.DIFFERENCE, "csv", ("k",))
+    old, new = literals(before), literals(after)
+    pairs = [(one, other) for one in range(len(old)) for other in range(len(new))]
+    desk.sync(step("INTEGER", before, {str(index): old[one] for index, (one, _) in enumerate(pairs)}))
+    desk.sync(step("INTEGER", after, {str(index): new[other] for index, (_, other) in enumerate(pairs)}))
+    old_values, new_values = ([connection.execute(f"SELECT {text}").fetchall()[0][0] for text in texts] for texts in (old, new))
+    assert desk.counts.updated == sum(not one_number(old_values[one], new_values[other]) for one, other in pairs)
+
+
+def one_number(one: object, other: object) -> bool:
+    """Whether two values are one number; a float and an exact number are when each is what the other becomes in its type."""
+    if one is None or other is None or isinstance(one, float) == isinstance(other, float):
+        return one == other
+    exact, floating = (Decimal(str(other)), one) if isinstance(one, float) else (Decimal(str(one)), other)
+    assert isinstance(floating, float)
+    with localcontext() as context:
+        context.prec = 80
+        return float(exact) == floating and Decimal(floating).quantize(exact) == exact
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("DECIMAL(2,2)", "DECIMAL(5,2)"), ("BIGINT", "HUGEINT"), ("TINYINT", "DECIMAL(38,10)"), ("HUGEINT", "DECIMAL(5,2)")],
+)
+def test_key_in_another_exact_type_is_the_same_key(connection: duckdb.DuckDBPyConnection, tmp_path: Path, before: str, after: str) -> None:
+    desk = Desk(connection, tmp_path, SyncMode.DIFFERENCE, "csv", ("k",))
+    numbers = ["0", "0.5", "-0.25"] if before == "DECIMAL(2,2)" else ["0", "1", "-1", "10", "100"]
+    for key_type in (before, after):
+        desk.sync(step(key_type, "INTEGER", dict.fromkeys(numbers, "1")))
+    assert (desk.counts.added, desk.counts.updated, desk.counts.removed) == (0, 0, 0)
+
+
+def test_removed_row_keeps_its_key_under_a_new_name(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    desk = Desk(connection, tmp_path, SyncMode.DIFFERENCE, "csv", ("k",))
+    desk.sync(step("INTEGER", "VARCHAR", {"1": "'a'", "2": "'b'"}))
+    desk.key_names = ["key"]
+    desk.sync(step("INTEGER", "VARCHAR", {"1": "'a'"}, [("k", "key"), ("v", "v")]))
+    assert desk.counts.removed == 1
+    assert len(desk.copy) == 1
+
+
+@pytest.mark.parametrize(("before", "key", "after", "new"), [("DECIMAL(5,2)", "1.50", "BIGINT", "2"), ("BIGINT", "300", "TINYINT", "44")])
+def test_inserted_key_that_todays_type_cannot_hold_is_no_other_key(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, before: str, key: str, after: str, new: str
+) -> None:
+    desk = Desk(connection, tmp_path, SyncMode.INSERT, "csv", ("k",))
+    desk.sync(step(before, "INTEGER", {key: "1", "7": "1"}))
+    desk.sync(step(before, "INTEGER", {"7": "1"}))
+    desk.sync(step(after, "INTEGER", {"7": "1"}))
+    desk.sync(step(after, "INTEGER", {"7": "1", new: "1"}))
+    assert desk.counts.added == 1
+
+
+def test_snapshot_of_a_type_that_cannot_be_kept_says_so(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    desk = Desk(connection, tmp_path, SyncMode.DIFFERENCE, "csv", ("k",))
+    with pytest.raises(Exception, match="which a snapshot cannot hold"):
+        desk.sync(step("INTEGER", "UNION(a INTEGER, b VARCHAR)", {"1": "NULL"}))
+
+
+def test_rows_of_a_change_come_in_the_order_of_the_key(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    desk = Desk(connection, tmp_path, SyncMode.UPSERT, "csv", ("k",))
+    desk.sync(step("INTEGER", "INTEGER", {}))
+    desk.sync(step("INTEGER", "INTEGER", {str(number * 7919 % 5000): "1" for number in range(5000)}))
+    keys = [int(row["k"][1]) for row in desk.files[Change.CHANGED]]
+    assert keys == sorted(keys)
