@@ -80,7 +80,12 @@ def _read_ndjson(local_path: Path) -> Iterator[dict[str, Any]]:
 
 def _read_xml(local_path: Path) -> Iterator[dict[str, Any]]:
     for row in etree.fromstring(local_path.read_bytes()):
-        yield {str(child.tag): etree.tostring(child).decode() if len(child) else child.text or "" for child in row}
+        yield {str(child.tag): _spelled(child) if len(child) else child.text or "" for child in row}
+
+
+def _spelled(element: etree._Element) -> str:
+    """A nested value, always spelled alike: without the namespaces that only the root declares."""
+    return etree.tostring(element, method="c14n", exclusive=True, with_tail=False).decode()
 
 
 def _read_parquet(local_path: Path) -> Iterator[dict[str, Any]]:

@@ -249,3 +249,15 @@ def test_deltas_of_random_tables_applied_to_the_full_file_give_the_table(connect
 
     check()
     assert synced > 250 * CASES
+
+
+def test_nested_key_in_xml_is_sent_once_whatever_columns_are_beside_it(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    types = {"k": "INTEGER", "s": "STRUCT(a INTEGER, b VARCHAR)", "x": "HUGEINT[]"}
+    row = {"k": "3", "s": "CAST({'a': 1, 'b': NULL} AS STRUCT(a INTEGER, b VARCHAR))", "x": "CAST([NULL] AS HUGEINT[])"}
+    desk = Desk(connection, tmp_path, SyncMode.INSERT, "xml", ("k", "s"))
+
+    # A list in a row makes the file's root declare a namespace that the next file does not need.
+    desk.sync(Step(types, [row], [("k", "k"), ("s", "s"), ("x", "x")]))
+    desk.sync(Step(types, [row], [("k", "k"), ("s", "s")]))
+
+    assert len(desk.sent_keys) == 1
