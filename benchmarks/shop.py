@@ -10,8 +10,7 @@ import duckdb
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.sync.syncs import Syncs
-from dinmo_pipeline.warehouse.connections import open_warehouse
-from dinmo_pipeline.warehouse.tables import refresh_table
+from dinmo_pipeline.warehouse.tables import refresh
 
 FORMATS = ("csv", "ndjson", "parquet", "json", "xml")
 _COLUMNS = "id, name, email, phone, city, score, lifetime_value, orders, last_order_at, is_active"
@@ -77,7 +76,7 @@ class Shop:
     @property
     def warehouse(self) -> Path:
         """The DuckDB file."""
-        return self.project.home / "warehouse.duckdb"
+        return self.project.warehouse_path
 
     def syncs(self, activation: str) -> Syncs:
         """The syncs of one activation."""
@@ -90,6 +89,5 @@ class Shop:
         with duckdb.connect() as connection:
             connection.execute(f"COPY ({_ROWS.format(rows=self.rows, added_orders=added)}) TO '{self.root / 'customers.parquet'}'")
         project = self.project
-        with open_warehouse(self.warehouse, root=project.root, timezone=project.timezone) as connection:
-            for table in project.tables.values():
-                refresh_table(connection, table)
+        for table in project.tables.values():
+            refresh(project, table)

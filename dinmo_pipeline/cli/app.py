@@ -222,11 +222,9 @@ def _rehearse(
 
 
 def _refresh(loaded: Project, specs: list[ActivationSpec]) -> None:
-    from dinmo_pipeline.warehouse.connections import open_warehouse
-    from dinmo_pipeline.warehouse.tables import refresh_table
+    from dinmo_pipeline.warehouse.tables import refresh
 
     wanted = {table.ref for spec in specs for table in loaded.tables_for(spec.source)}
     for ref, table in loaded.tables.items():
         if ref in wanted:
-            with open_warehouse(loaded.home / "warehouse.duckdb", root=loaded.root, timezone=loaded.timezone) as connection:
-                refresh_table(connection, table)
+            refresh(loaded, table)

@@ -87,6 +87,8 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
         _table(("activation", "sync", "rows", "added", "updated", "removed", "sent", "files", "bytes", "what"), rows, texts=(0, 9))
     for outcome in outcomes:
         for delivery in outcome.deliveries:
+            if notes := delivery.get("notes"):
+                warn(f"{outcome.activation}: {notes}")
             if delivery.get("rolled forward"):
                 warn(f"{outcome.activation}: sync {delivery['sync']} had been left half delivered; it is complete now, as it was begun")
         if outcome.deliveries and outcome.deliveries[-1].get("rolled forward"):
@@ -203,6 +205,8 @@ def show_rehearsal(spec: ActivationSpec, rehearsal: Rehearsal, *, sent_to: str |
     verb = f"sent to {sent_to}" if sent_to is not None else "would send"
     for put in export.puts:
         say(f"  {verb}: {put.path}  {put.rows:,} rows, {put.bytes:,} bytes")
+    for note in export.notes:
+        warn(f"{spec.name}: {note}")
     for finding in rehearsal.findings:
         warn(f"{spec.name}: a guard would stop this sync: {finding.message}")
     for sample in rehearsal.samples:

@@ -15,7 +15,7 @@ def new_file(local_path: Path) -> Iterator[None]:
     os.close(os.open(local_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
         yield
-    except BaseException:
+    except BaseException:  # an interrupt, too, must leave no customer's rows behind
         local_path.unlink(missing_ok=True)
         raise
 

@@ -42,7 +42,7 @@ def delivery_metadata(delivery: Delivery) -> dict[str, Any]:
     if outcome.rolled_forward:
         metadata["rolled forward"] = True
     if outcome.notes:
-        metadata["notes"] = MetadataValue.md("\n".join(f"- {note}" for note in outcome.notes))
+        metadata["notes"] = MetadataValue.text("; ".join(outcome.notes))
     if not delivery.recorded:
         metadata["redirected to"] = str(export.place.fields["name"])
     return metadata

@@ -7,8 +7,7 @@ from dagster import InputContext, IOManager, OutputContext, TableColumn, TableSc
 from dinmo_pipeline.io_managers.failures import failing
 from dinmo_pipeline.io_managers.metadata import markdown_table
 from dinmo_pipeline.project.specs import Project, TableRef, TableSpec
-from dinmo_pipeline.warehouse.connections import open_warehouse
-from dinmo_pipeline.warehouse.tables import refresh_table
+from dinmo_pipeline.warehouse.tables import refresh
 
 
 class WarehouseIOManager(IOManager):
@@ -20,9 +19,7 @@ class WarehouseIOManager(IOManager):
     @failing
     def handle_output(self, context: OutputContext, obj: TableSpec) -> None:
         """Refresh the table; adds its rows, columns and first rows to the materialization."""
-        project = self._project
-        with open_warehouse(project.home / "warehouse.duckdb", root=project.root, timezone=project.timezone) as connection:
-            table = refresh_table(connection, obj)
+        table = refresh(self._project, obj)
         columns = [TableColumn(column.name, column.type) for column in table.columns]
         context.add_output_metadata(
             {

@@ -115,6 +115,11 @@ class Project:
     storages: Mapping[str, StorageSpec]
     activations: Mapping[str, ActivationSpec]
 
+    @property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file that holds the tables."""
+        return self.home / "warehouse.duckdb"
+
     def tables_for(self, source: TableRef) -> tuple[TableSpec, ...]:
         """The tables that a refresh of `source` needs, itself included, in dependency order."""
         wanted = {source}

@@ -75,7 +75,7 @@ class FtpServerSpec(StorageSpec):
         ftp = self._client(project_root)
         try:
             commands = self._logged_in(ftp, login, password, where)
-        except BaseException:
+        except BaseException:  # an interrupt, too, must leave no connection open
             ftp.close()
             raise
         return FtpServer(commands, user=login.username, where=where, moves=self.publish == "temp_name")

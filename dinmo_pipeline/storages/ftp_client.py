@@ -41,6 +41,6 @@ class TlsFtp(ftplib.FTP_TLS, PlainFtp):
         try:
             # vsftpd refuses a data connection that does not prove to come from the same client.
             return self.context.wrap_socket(connection, server_hostname=self.host, session=self.sock.session), size
-        except BaseException:
+        except BaseException:  # an interrupt, too, must leave no connection open
             connection.close()
             raise

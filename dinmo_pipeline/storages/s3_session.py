@@ -142,7 +142,7 @@ class S3Bucket(ObjectStorage):
         try:
             parts = send_blocks(local_path, size, block_size(size, most_blocks=_MOST_PARTS), send)
             self._client.complete_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
-        except BaseException:
+        except BaseException:  # an interrupt, too, must leave no parts behind
             # Parts that stay are invisible and cost money. Why they were not completed matters more than that they stayed.
             with suppress(Exception):
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)

@@ -164,7 +164,7 @@ async def _connected(
             start = str(await asyncio.wait_for(client.realpath("."), timeout))
         except asyncssh.SFTPError:
             start = "the login directory"
-    except BaseException:
+    except BaseException:  # an interrupt, too, must leave no connection open
         connection.abort()
         raise
     return connection, client, start

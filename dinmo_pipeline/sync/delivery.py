@@ -62,7 +62,7 @@ def deliver_export(
         log.append(Intent(export.number))
         _remove(log, publisher, (*export.signals, *export.stale))
         _put_directly(log, publisher, staged)
-    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), notes=tuple(notes))
+    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), notes=(*notes, *export.notes))
     log.append(outcome)
     return outcome
 
@@ -104,7 +104,7 @@ def complete_export(
             _put_directly(log, publisher, staged)
     _show(log, publisher, [put for put in export.puts if put.path in waiting])
     notes = (*notes, *_tidy(publisher, export, leftovers))
-    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), rolled_forward=True, notes=tuple(notes))
+    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), rolled_forward=True, notes=(*notes, *export.notes))
     log.append(outcome)
     return outcome
 

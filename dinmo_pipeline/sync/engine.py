@@ -13,8 +13,8 @@ from pathlib import Path
 import duckdb
 
 from dinmo_pipeline.errors import DataError, StateError
-from dinmo_pipeline.formats.contract import Format, Rows
-from dinmo_pipeline.project.specs import SyncMode, TableRef
+from dinmo_pipeline.formats.contract import Format, Rows, Written
+from dinmo_pipeline.project.specs import Project, SyncMode, TableRef
 from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.export import Change, Comparison, Counts, Snapshot
@@ -126,10 +126,10 @@ class Changes:
             columns = tuple(columns[index] for index in kept)
         return Rows(query, columns, timezone)
 
-    def write(self, format_: Format, rows: Rows, local_path: Path) -> None:
+    def write(self, format_: Format, rows: Rows, local_path: Path) -> Written:
         """Write `rows` to a new local file. DataError where a value cannot be written, StateError when the disk does not take it."""
         with _translating(f"writing {local_path.name} in {local_path.parent}"):
-            format_.write(self._connection, rows, local_path)
+            return format_.write(self._connection, rows, local_path)
 
     def sample(self, rows: Rows, limit: int) -> tuple[tuple[str | None, ...], ...]:
         """The first rows as text."""
@@ -193,14 +193,11 @@ def read_snapshot(state_folder: Path, snapshot: Snapshot) -> str:
 
 
 class Engine:
-    """Opens what a sync works with: the warehouse in `home`, snapshots in the state's folder, scratch room in `home`."""
+    """Opens what a sync works with: the project's warehouse, snapshots in the state's folder, scratch room in the project's home."""
 
-    def __init__(self, *, root: Path, home: Path, timezone: str) -> None:
-        self._root = root
-        self._timezone = timezone
-        self.home = home
-        self.state_folder = home / "state"
-        self.warehouse_path = home / "warehouse.duckdb"
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self.state_folder = project.home / "state"
 
     @contextmanager
     def scratch(self, activation: str) -> Iterator[Path]:
@@ -208,7 +205,7 @@ class Engine:
 
         What a killed process left there goes first: call it while holding the activation's lock.
         """
-        folder = self.home / "staging" / activation
+        folder = self._project.home / "staging" / activation
         with _translating(f"making the folder {folder}"):
             shutil.rmtree(folder, ignore_errors=True)
             make_private_folder(folder)
@@ -220,7 +217,7 @@ class Engine:
     @contextmanager
     def source(self, ref: TableRef, local_folder: Path) -> Iterator[Source]:
         """The table as it is in the warehouse now. What does not fit into memory goes to `local_folder`."""
-        with self._connection(local_folder) as connection, attached(connection, self.warehouse_path):
+        with self._connection(local_folder) as connection, attached(connection, self._project.warehouse_path):
             table = table_sql(ref, catalog=ATTACHED)
             try:
                 columns = table_columns(connection, table)
@@ -263,7 +260,7 @@ class Engine:
         # A folder of this process alone: DuckDB gives its files the same names in every process.
         connection = duckdb.connect(":memory:", config={"temp_directory": str(local_folder / "spilled")})
         try:
-            configure(connection, root=self._root, timezone=self._timezone)
+            configure(connection, root=self._project.root, timezone=self._project.timezone)
             yield connection
         finally:
             connection.close()

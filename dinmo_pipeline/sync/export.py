@@ -78,7 +78,8 @@ class Counts:
 class Put:
     """One file: rows `first` to `first + rows` of `change`, as the bytes with this checksum, under one path first, then the other.
 
-    `series` is the path without a part number: parts of one series replace one another.
+    `series` is the path without a part number: parts of one series replace one another. `replaced_characters` counts those that
+    the format forbids.
     """
 
     change: Change
@@ -89,6 +90,7 @@ class Put:
     temporary_path: str
     path: str
     series: str
+    replaced_characters: int = 0
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,15 @@ class Export:
     def signals(self) -> tuple[str, ...]:
         """Paths that tell a reader to begin: what lies there goes before anything else is shown."""
         return tuple(put.path for put in self.puts if put.change == Change.DONE)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of its files should know."""
+        return tuple(
+            f"{put.path}: {put.replaced_characters:,} characters that {self.format.type} cannot hold were replaced by U+FFFD"
+            for put in self.puts
+            if put.replaced_characters
+        )
 
     @property
     def bytes(self) -> int:

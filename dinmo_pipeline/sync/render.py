@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -83,9 +83,10 @@ def render_files(changes: Changes, layout: Layout, local_folder: Path, *, limit:
             continue
         for part, (first, count) in enumerate(_windows(changes, rows, total, spec, local_folder), start=1):
             local_path = local_folder / f"{len(staged)}"
-            changes.write(spec.format, rows if count == available else rows.window(first, count), local_path)
+            written = changes.write(spec.format, rows if count == available else rows.window(first, count), local_path)
             path, series = layout.path(change, part if layout.in_parts else None), layout.path(change, None)
-            staged.append(staged_file(layout.folder, local_path, change=change, first=first, rows=count, path=path, series=series))
+            file = staged_file(layout.folder, local_path, change=change, first=first, rows=count, path=path, series=series)
+            staged.append(replace(file, put=replace(file.put, replaced_characters=written.replaced_characters)))
     return tuple(staged)
 
 
@@ -105,7 +106,8 @@ def render_again(changes: Changes, export: Export, put: Put, local_path: Path) -
 
 def staged_again(export: Export, put: Put, local_path: Path) -> Staged:
     """The put of a recorded export whose local file was just written again."""
-    return staged_file(export.folder, local_path, change=put.change, path=put.path, series=put.series, first=put.first, rows=put.rows)
+    file = staged_file(export.folder, local_path, change=put.change, path=put.path, series=put.series, first=put.first, rows=put.rows)
+    return replace(file, put=replace(file.put, replaced_characters=put.replaced_characters))
 
 
 def checksum(local_path: Path) -> str:

@@ -62,7 +62,7 @@ class Syncs:
     def __init__(self, project: Project, spec: ActivationSpec, *, engine: Engine | None = None, log: Log | None = None) -> None:
         self.spec = spec
         self._project = project
-        self._engine = engine or Engine(root=project.root, home=project.home, timezone=project.timezone)
+        self._engine = engine or Engine(project)
         self._log = log or Log(FolderShelf(self._engine.state_folder), spec.name, renamed_from=spec.renamed_from)
         self._workshop = Workshop(spec, project.storages[spec.destination], self._engine, project.root)
 

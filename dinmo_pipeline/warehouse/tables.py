@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import duckdb
 
-from dinmo_pipeline.errors import DataError
-from dinmo_pipeline.project.specs import TableRef, TableSpec
+from dinmo_pipeline.errors import DataError, StateError
+from dinmo_pipeline.project.specs import Project, TableRef, TableSpec
+from dinmo_pipeline.warehouse.connections import open_warehouse
 from dinmo_pipeline.warehouse.identifiers import quote_identifier
 
 
@@ -28,10 +29,17 @@ class Refreshed:
     preview: tuple[tuple[str, ...], ...]
 
 
+def refresh(project: Project, spec: TableSpec) -> Refreshed:
+    """Make the table of `spec` anew in the project's warehouse, which is opened for that alone. Raises what `refresh_table` raises."""
+    with open_warehouse(project.warehouse_path, root=project.root, timezone=project.timezone) as connection:
+        return refresh_table(connection, spec)
+
+
 def refresh_table(connection: duckdb.DuckDBPyConnection, spec: TableSpec, *, preview_rows: int = 5) -> Refreshed:
     """Run the query of `spec` and put the result in the table's place; readers see the old table or the new one.
 
-    DataError when the query fails, or its result lacks the primary key; the old table stays then.
+    DataError when the query fails or its result lacks the primary key, StateError when the warehouse cannot keep it; the old
+    table stays then.
     """
     table = table_sql(spec.ref)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(spec.ref.kind)}")
@@ -44,11 +52,21 @@ def refresh_table(connection: duckdb.DuckDBPyConnection, spec: TableSpec, *, pre
         columns = table_columns(connection, table)
         _require_key(spec, columns)
         rows, preview = _count_and_preview(connection, table, columns, preview_rows)
-        connection.commit()
-    except BaseException:
+        _commit(connection, spec)
+    except BaseException:  # an interrupt, too, must leave no transaction open
         connection.rollback()
         raise
     return Refreshed(rows, columns, preview)
+
+
+def _commit(connection: duckdb.DuckDBPyConnection, spec: TableSpec) -> None:
+    try:
+        connection.commit()
+    except duckdb.Error as error:
+        raise StateError(
+            f"refreshing {spec.ref}: the warehouse did not keep it: {_one_line(error)}; the table is as it was before. "
+            "Free some room there, and start again"
+        ) from error
 
 
 def table_columns(connection: duckdb.DuckDBPyConnection, table_sql: str) -> tuple[TableColumn, ...]:

@@ -163,3 +163,17 @@ def test_command_without_arguments_prints_its_help(tmp_path: Path) -> None:
 
     assert "Tables in, files out." in done.out + done.err
     assert all(command in done.out + done.err for command in ("init", "check", "sync", "status", "history", "approve", "baseline", "dev"))
+
+
+def test_characters_that_xml_forbids_are_counted_wherever_somebody_looks(tmp_path: Path, dinmo: Dinmo) -> None:
+    project = make_people(tmp_path, activation("tree", format="xml", file_name="tree"), people=[(1, "A\x01na\x02", 31)])
+    said = "tree/tree.xml: 2 characters that xml cannot hold were replaced by U+FFFD"
+
+    rehearsed = dinmo("sync", "tree", "--dry-run", project=project)
+    done = dinmo("sync", "tree", project=project)
+
+    assert (rehearsed.code, done.code) == (0, 0)
+    assert said in rehearsed.err
+    assert said in done.err
+    (sync,) = json.loads(dinmo("history", "tree", "--json", project=project).out)
+    assert sync["notes"] == [said]

@@ -14,8 +14,7 @@ from dinmo_pipeline.storages.local import LocalFolderSpec
 from dinmo_pipeline.storages.publish import Parcel, Publisher
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.syncs import Delivery, Syncs
-from dinmo_pipeline.warehouse.connections import open_warehouse
-from dinmo_pipeline.warehouse.tables import refresh_table
+from dinmo_pipeline.warehouse.tables import refresh
 
 from .places import Place
 
@@ -68,8 +67,7 @@ class Shop:
             storages={self.storage.name: self.storage},
             activations={"customers": self.activation},
         )
-        with open_warehouse(project.home / "warehouse.duckdb", root=project.root, timezone="UTC") as connection:
-            refresh_table(connection, table)
+        refresh(project, table)
         syncs, label = Syncs(project, self.activation), label_of_instant(instant)
         if (completed := syncs.roll_forward()) is not None:
             return completed.delivery

@@ -22,8 +22,7 @@ from dinmo_pipeline.sync.engine import Changes, Source
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.log import FolderShelf
 from dinmo_pipeline.sync.syncs import Completed, Delivery, Syncs
-from dinmo_pipeline.warehouse.connections import open_warehouse
-from dinmo_pipeline.warehouse.tables import refresh_table
+from dinmo_pipeline.warehouse.tables import refresh
 from dinmo_pipeline_tests.sync.readers import read_rows
 
 START = datetime(2025, 4, 14, 7, tzinfo=UTC)
@@ -89,9 +88,8 @@ class Disk:
     def refresh(self) -> None:
         """Make the model's table anew."""
         project = self.project
-        with open_warehouse(project.home / "warehouse.duckdb", root=project.root, timezone=project.timezone) as connection:
-            for table in project.tables.values():
-                refresh_table(connection, table)
+        for table in project.tables.values():
+            refresh(project, table)
 
     def tick(self) -> datetime:
         self.runs += 1
@@ -169,9 +167,8 @@ def change_of(path: Path) -> str:
 def run(root: Path, now: datetime, *, full: bool = False) -> Completed | Delivery:
     """Refresh, roll forward, keep the rows, deliver."""
     project = load_project(root)
-    with open_warehouse(project.home / "warehouse.duckdb", root=root, timezone=project.timezone) as connection:
-        for table in project.tables.values():
-            refresh_table(connection, table)
+    for table in project.tables.values():
+        refresh(project, table)
     syncs = Syncs(project, project.activations["export"])
     completed = syncs.roll_forward(full=full)
     if completed is not None and completed.ends_run:

@@ -19,7 +19,7 @@ from typing import Any, cast
 import pytest
 
 from dinmo_pipeline.errors import DataError, PermanentStorageError, StateError
-from dinmo_pipeline.formats.contract import Column, Format, Rows
+from dinmo_pipeline.formats.contract import Column, Format, Rows, Written
 from dinmo_pipeline.formats.ndjson import NdjsonFormat
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, Project, RunType, SyncMode, TableRef
 from dinmo_pipeline.storages import STORAGES
@@ -268,7 +268,7 @@ class DictChanges:
         key_names = tuple(column.name for key in contract.key for column in sent if column.attribute == key.attribute)
         return DictRows("", columns, timezone, data, change, current.path if current is not None else None, key_names)
 
-    def write(self, format_: Format, rows: Rows, local_path: Path) -> None:
+    def write(self, format_: Format, rows: Rows, local_path: Path) -> Written:
         assert isinstance(rows, DictRows)
         self._engine.fuse.burn("before write")
         names = [column.name for column in rows.columns]
@@ -281,6 +281,7 @@ class DictChanges:
             "rows": rows.data,
         }
         local_path.write_text(json.dumps(file), encoding="utf-8")
+        return Written()
 
     def sample(self, rows: Rows, limit: int) -> tuple[tuple[str | None, ...], ...]:
         return ()
