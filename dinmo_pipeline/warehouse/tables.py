@@ -52,16 +52,17 @@ def refresh_table(connection: duckdb.DuckDBPyConnection, spec: TableSpec, *, pre
         columns = table_columns(connection, table)
         _require_key(spec, columns)
         rows, preview = _count_and_preview(connection, table, columns, preview_rows)
-        _commit(connection, spec)
     except BaseException:  # an interrupt, too, must leave no transaction open
         connection.rollback()
         raise
+    _commit(connection, spec)
     return Refreshed(rows, columns, preview)
 
 
 def _commit(connection: duckdb.DuckDBPyConnection, spec: TableSpec) -> None:
     try:
         connection.commit()
+    # It has rolled back by itself.
     except duckdb.Error as error:
         raise StateError(
             f"refreshing {spec.ref}: the warehouse did not keep it: {_one_line(error)}; the table is as it was before. "

@@ -14,18 +14,24 @@ from dinmo_pipeline_tests.servers.running import Login, missing, need_root
 @contextmanager
 def small_disk(account: Login, name: str, *, megabytes: int) -> Iterator[str]:
     """A folder of the account's that holds so much and no more; its name in the login directory."""
+    with small_folder(account.home / name, megabytes=megabytes) as folder:
+        shutil.chown(folder, account.username)
+        yield name
+
+
+@contextmanager
+def small_folder(folder: Path, *, megabytes: int) -> Iterator[Path]:
+    """A new folder on a disk of its own that holds so much and no more."""
     need_root("mounting a small disk")
-    mount_point: Path = account.home / name
-    mount_point.mkdir()
+    folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(mount_point)], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
     )
     if mounted.returncode != 0:
-        mount_point.rmdir()
+        folder.rmdir()
         missing(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
     try:
-        shutil.chown(mount_point, account.username)
-        yield name
+        yield folder
     finally:
-        subprocess.run(["umount", "--lazy", str(mount_point)], check=True, capture_output=True)
-        mount_point.rmdir()
+        subprocess.run(["umount", "--lazy", str(folder)], check=True, capture_output=True)
+        folder.rmdir()

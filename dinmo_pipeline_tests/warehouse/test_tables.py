@@ -15,6 +15,7 @@ from dinmo_pipeline.project.specs import TableRef, TableSpec
 from dinmo_pipeline.warehouse.connections import attached, configure, open_warehouse
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.tables import refresh_table, table_sql
+from dinmo_pipeline_tests.servers.disks import small_folder
 
 
 def spec(sql: str, *key: str) -> TableSpec:
@@ -36,6 +37,23 @@ def test_query_that_fails_leaves_the_table_as_it_was(warehouse: duckdb.DuckDBPyC
     with pytest.raises(DataError, match=message):
         refresh_table(warehouse, spec(sql))
     assert warehouse.execute("SELECT * FROM models.people").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("rows", [300_000, 3_000_000])
+def test_full_disk_is_told_in_words_and_leaves_the_table_as_it_was(tmp_path: Path, rows: int) -> None:
+    with small_folder(tmp_path / "small", megabytes=3) as folder:
+        path = folder / "warehouse.duckdb"
+        with open_warehouse(path, root=folder, timezone="UTC") as connection:
+            refresh_table(connection, spec("SELECT 1 AS id"))
+
+        # The fewer rows fit until they are committed, the more do not while they are made.
+        with open_warehouse(path, root=folder, timezone="UTC") as connection, pytest.raises((DataError, StateError)) as caught:
+            refresh_table(connection, spec(f"SELECT range AS id, hash(range)::VARCHAR || hash(range + 1) AS text FROM range({rows})"))
+
+        assert "refreshing models.people" in str(caught.value)
+        assert "No space left on device" in str(caught.value)
+        with open_warehouse(path, root=folder, timezone="UTC") as connection:
+            assert connection.execute("SELECT * FROM models.people").fetchall() == [(1,)]
 
 
 def test_refresh_tells_rows_columns_and_a_preview(warehouse: duckdb.DuckDBPyConnection) -> None:
