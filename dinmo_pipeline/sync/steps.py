@@ -101,7 +101,7 @@ class Workshop:
             else:
                 source = opened.enter_context(self.engine.source(self.spec.source, local_folder))
                 contract = self._checked_contract(source)
-            plan = self._plan(state, sync, self._missing(state, publisher), contract)
+            plan = self._plan(state, sync, self._missing(state, target, publisher), contract)
             if isinstance(plan, RollForward):
                 return plan
             if sync.snapshot is not None:
@@ -133,9 +133,10 @@ class Workshop:
         source.check_key(contract)
         return contract
 
-    def _missing(self, state: State, publisher: Publisher) -> bool:
+    def _missing(self, state: State, target: Target, publisher: Publisher) -> bool:
         newest = state.newest
-        if self.spec.if_missing != "full" or newest is None or newest.export is None:
+        # Files that go elsewhere say nothing of those that the consumer has.
+        if self.spec.if_missing != "full" or newest is None or newest.export is None or target.below is not None:
             return False
         return any(not publisher.exists(put.path) for put in newest.export.puts if put.change not in COMPANIONS)
 

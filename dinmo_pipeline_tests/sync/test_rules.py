@@ -327,6 +327,19 @@ def test_missing_file_sends_every_row_where_it_was_asked_for(world: Simulation) 
     assert keys(world, Change.ADDED, export) == [1, 2, 3]
 
 
+def test_missing_files_are_looked_for_at_the_destination_alone(world: Simulation) -> None:
+    edit(world, file_name="e", on_existing="overwrite", if_missing="full")
+    world.run()
+    world.set_rows(_1=1, _2=2, _3=3, _4=4)
+    elsewhere = Target(world.storages["elsewhere"], recorded=False, below="here")
+    own = Target(world.storages["here"], recorded=False)
+
+    assert world.syncs().rehearse(instant=world.now, target=elsewhere, send=False).export.counts.added == 1
+    assert world.syncs().rehearse(instant=world.now, target=own, send=False).export.counts.added == 1
+    world.places["here"].files.clear()
+    assert world.syncs().rehearse(instant=world.now, target=own, send=False).export.counts.added == 4
+
+
 def test_parts_that_a_later_sync_has_no_more_of_are_removed(world: Simulation) -> None:
     edit(world, file_name="e", on_existing="overwrite", max_rows=1, sync_mode=SyncMode.UPSERT)
     world.run()
