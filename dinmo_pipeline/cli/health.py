@@ -59,7 +59,7 @@ def next_due(spec: ActivationSpec, now: datetime) -> datetime | None:
 
 def _judge(spec: ActivationSpec, state: State) -> tuple[str, str]:
     newest = state.newest.number if state.newest else 0
-    latest = max(state.syncs, default=0)
+    latest = max((number for number, sync in state.syncs.items() if not sync.redirected), default=0)
     if (waiting := state.waiting) is not None:
         reason = "; ".join(finding.message for finding in waiting.findings)
         return "blocked", f"{reason}: `dinmo approve {spec.name}`, or mend the source and sync again"

@@ -181,6 +181,8 @@ def state_word(sync: SyncRecord, state: State) -> str:
         return "completed later" if sync.delivery.rolled_forward else "delivered"
     if state.open_intent is not None and state.open_intent.number == sync.number:
         return "half delivered"
+    if sync.redirected:
+        return "redirected"
     if state.newest is not None and state.newest.number > sync.number:
         return "superseded"
     return "blocked" if sync.findings and not sync.approved else "not delivered"

@@ -7,6 +7,7 @@ from dagster import InputContext, IOManager, MetadataValue, OutputContext
 from dinmo_pipeline.io_managers.failures import failing
 from dinmo_pipeline.io_managers.requests import SnapshotRequest
 from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline.sync.redirect import redirect_target
 from dinmo_pipeline.sync.state import SyncRecord
 from dinmo_pipeline.sync.syncs import Syncs
 
@@ -20,8 +21,9 @@ class SnapshotIOManager(IOManager):
     @failing
     def handle_output(self, context: OutputContext, obj: SnapshotRequest) -> None:
         """Keep the rows under a number of their own: doing it again makes another snapshot, and changes nothing that was delivered."""
-        syncs = Syncs(self._project, self._project.activations[obj.activation])
-        sync = syncs.take_snapshot(obj.label, now=obj.at, full=obj.full)
+        spec = self._project.activations[obj.activation]
+        redirected = redirect_target(self._project, spec) is not None
+        sync = Syncs(self._project, spec).take_snapshot(obj.label, now=obj.at, full=obj.full, redirected=redirected)
         assert sync.snapshot is not None, "a snapshot was just taken"
         context.add_output_metadata(
             {

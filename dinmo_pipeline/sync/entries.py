@@ -18,12 +18,13 @@ VERSION: Literal[1] = 1
 
 @dataclass(frozen=True)
 class Started:
-    """Sync `number` has its number. `label` is its partition; `full`: every row was asked for."""
+    """Sync `number` has its number. `label` is its partition; `full`: every row was asked for; `redirected`: its files go elsewhere."""
 
     number: int
     label: str
     instant: datetime
     full: bool = False
+    redirected: bool = False
     type: Literal["started"] = "started"
 
 

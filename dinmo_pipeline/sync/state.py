@@ -37,6 +37,7 @@ class SyncRecord:
     instant: datetime
     started_at: datetime
     full: bool = False
+    redirected: bool = False
     snapshot: Snapshot | None = None
     base: int | None = None
     findings: tuple[Finding, ...] = ()
@@ -158,7 +159,7 @@ def fold(records: Iterable[Record]) -> State:
             case Renamed() | HandedOver():
                 continue
             case Started():
-                syncs[entry.number] = SyncRecord(entry.number, entry.label, entry.instant, at, full=entry.full)
+                syncs[entry.number] = SyncRecord(entry.number, entry.label, entry.instant, at, full=entry.full, redirected=entry.redirected)
                 continue
             case Baselined():
                 syncs[entry.number] = SyncRecord(entry.number, entry.label, entry.instant, at, snapshot=entry.snapshot, delivered_at=at)

@@ -77,13 +77,13 @@ class Syncs:
             step = decide_start(state, run_type=self.spec.run_type, full=full)
             return self._complete(state, step) if step is not None else None
 
-    def take_snapshot(self, label: str, *, now: datetime, full: bool = False) -> SyncRecord:
+    def take_snapshot(self, label: str, *, now: datetime, full: bool = False, redirected: bool = False) -> SyncRecord:
         """Give a new sync its number and keep its rows. The instant is that of the label's first attempt, else the label's own, else `now`.
 
-        DataError when the rows forbid a delivery.
+        DataError when the rows forbid a delivery. `redirected`: nobody waits for its delivery.
         """
         with self._log.locked():
-            state, sync = self._start(self._log.read(), label, now=now, full=full)
+            state, sync = self._start(self._log.read(), label, now=now, full=full, redirected=redirected)
             with self._engine.scratch(self.spec.name) as folder:
                 return self._keep_rows(state, sync, folder)
 
@@ -97,7 +97,7 @@ class Syncs:
             state = self._log.read()
             sync = next(iter(reversed(state.with_label(label))), None)
             if self.spec.run_type == RunType.FULL_ONLY and not (sync is not None and sync.approved and sync.delivered_at is None):
-                state, sync = self._start(state, label, now=now, full=False)
+                state, sync = self._start(state, label, now=now, full=False, redirected=not target.recorded)
             elif sync is None or sync.snapshot is None:
                 raise SyncRefused(
                     f"delivering {self.spec.name}: partition {label} has no snapshot; launch the job sync_{self.spec.name}, which takes one"
@@ -144,12 +144,12 @@ class Syncs:
                 snapshot, _ = self._workshop.keep_rows(state, self._snapshot_name(number), folder, full=False)
             return self._log.append(Baselined(number, label, now, snapshot)).syncs[number]
 
-    def _start(self, state: State, label: str, *, now: datetime, full: bool) -> tuple[State, SyncRecord]:
+    def _start(self, state: State, label: str, *, now: datetime, full: bool, redirected: bool) -> tuple[State, SyncRecord]:
         self._engine.forget(state.unneeded_snapshots(self.spec.keep_syncs))
         attempts = state.with_label(label)
         instant = attempts[0].instant if attempts else instant_of_label(label) or now
         number = state.next_number
-        state = self._log.append(Started(number, label, instant, full))
+        state = self._log.append(Started(number, label, instant, full, redirected))
         return state, state.syncs[number]
 
     def _keep_rows(self, state: State, sync: SyncRecord, folder: Path) -> SyncRecord:

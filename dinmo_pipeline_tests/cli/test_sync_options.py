@@ -71,7 +71,14 @@ def test_redirect_sends_every_delivery_elsewhere_and_moves_no_base(project: Path
     assert "→ elsewhere" in done.out
     assert list(delivered(project, "elsewhere")) == ["out/changes/changes.csv", "out/everyone/all.csv"]
     assert not (project / "out").exists()
-    assert all(sync["state"] != "delivered" for sync in history(dinmo, project))
+    assert [sync["state"] for sync in history(dinmo, project)] == ["redirected"]
+    status = dinmo("status", "--json", project=project)
+    assert status.code == 0
+    assert {line["health"] for line in json.loads(status.out)} == {"new"}
+
+    monkeypatch.delenv("DINMO_REDIRECT")
+    assert dinmo("sync", "--all", project=project).code == 0
+    assert len(delivered(project)["changes/changes.csv"]) == 3
 
 
 def test_redirect_to_nothing_names_the_variable(project: Path, dinmo: Dinmo, monkeypatch: pytest.MonkeyPatch) -> None:
