@@ -103,6 +103,17 @@ class InboxPass:
         if failures:
             raise DinmoError("\n".join(dict.fromkeys(map(str, failures))))
 
+    def approve(self, feed: str) -> str:
+        """Let the newest file of the feed that waits for a person's word pass at the next look; its name. CallError when none waits."""
+        with self._record() as record:
+            blocked = [made for made in record.of_feed(feed) if made.outcome == Outcome.BLOCKED]
+            if not blocked or record.is_approved(feed, blocked[-1].sha256):
+                raise CallError(f"no file of feed {feed} waits to be approved")
+            record.approve(feed, blocked[-1].sha256)
+        self._looks.forget(blocked[-1].path)
+        self._looks.save()
+        return blocked[-1].name
+
     def _take_batch(self, feed: FeedSpec, arrivals: Sequence[Arrival]) -> Iterator[FileRecord]:
         with tempfile.TemporaryDirectory(dir=self._local_folder) as folder:
             fetched = list(self._fetched(arrivals, Path(folder)))
