@@ -18,9 +18,7 @@ from zoneinfo import ZoneInfo
 
 from dinmo_pipeline.errors import CallError, DinmoError
 from dinmo_pipeline.inbound.arrivals import FOLDERS, Arrival, Look, done_names, look
-from dinmo_pipeline.inbound.csv_reading import open_csv
 from dinmo_pipeline.inbound.folders import IMPORTS, INIT, REFUSED, Folders
-from dinmo_pipeline.inbound.json_reading import open_json
 from dinmo_pipeline.inbound.loading import Fetched, load_batch
 from dinmo_pipeline.inbound.looks import Looks, Sight
 from dinmo_pipeline.inbound.reading import Reading, Reject
@@ -42,8 +40,13 @@ def now_utc() -> datetime:
 
 def open_feed_file(feed: FeedSpec, local_path: Path) -> Reading:
     """The reading of a file of this feed. FileRefused when it cannot be told apart into records."""
+    # Imported when a file is read: whoever only looks at an inbox does not wait for the parsers.
     if feed.csv is None:
+        from dinmo_pipeline.inbound.json_reading import open_json
+
         return open_json(local_path, key=feed.primary_key)
+    from dinmo_pipeline.inbound.csv_reading import open_csv
+
     return open_csv(local_path, feed.csv, key=feed.primary_key)
 
 
