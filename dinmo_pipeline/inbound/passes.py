@@ -96,15 +96,23 @@ class InboxPass:
         """
         failures: list[DinmoError] = []
         recorded: dict[str, FileRecord] = {}
-        if arrivals:
+        if arrivals or self._looks.taking:
+            self._take_note(taking=True)
             recorded = self._recorded_earlier()
             yield from _collecting(failures, self._finish_earlier(recorded.values()))
         for feed, batch in _batches(arrival for arrival in arrivals if arrival.path not in recorded):
             yield from _collecting(failures, self._take_batch(feed, batch))
+        if not failures:
+            self._take_note(taking=False)
         if len(failures) == 1:
             raise failures[0]
         if failures:
             raise DinmoError("\n".join(dict.fromkeys(map(str, failures))))
+
+    def _take_note(self, *, taking: bool) -> None:
+        if self._looks.taking != taking:
+            self._looks.taking = taking
+            self._looks.save()
 
     def approve(self, feed: str) -> str:
         """Let the newest file of the feed that waits for a person's word pass at the next look; its name. CallError when none waits."""
