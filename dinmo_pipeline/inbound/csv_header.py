@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, tee
 
-from dinmo_pipeline.inbound.csv_records import Records, read_records
+from dinmo_pipeline.inbound.csv_records import Records, read_blocks
 from dinmo_pipeline.inbound.csv_rejects import check_header
 from dinmo_pipeline.inbound.csv_scan import Scanner
 from dinmo_pipeline.inbound.csv_values import values
@@ -110,8 +110,11 @@ def _best(readings: dict[str, tuple[Records, list[str]]], key: Collection[str]) 
 
 
 def _first_record(name: str, blocks: Iterator[bytes], line: int, scanner: Scanner) -> tuple[Records, list[str]]:
-    records = next(read_records(name, blocks, scanner, line), None)
-    if records is None:
+    for block in read_blocks(name, blocks, scanner, line):
+        records = block.records()
+        if records.size:
+            break
+    else:
         raise FileRefused(f"{name}: empty file: it has not even a header. Nothing was changed.")
     return records, [text or "" for text in values(records, records.fields(0), scanner.quote).to_pylist()]
 

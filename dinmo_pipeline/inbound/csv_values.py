@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow
 
+from dinmo_pipeline.inbound.csv_quotes import Flags, Positions
 from dinmo_pipeline.inbound.csv_records import Records
-from dinmo_pipeline.inbound.csv_scan import Flags, Positions
 
 
 def values(records: Records, fields: Positions, quote: int, null_texts: tuple[bytes, ...] = ()) -> pyarrow.LargeStringArray:
