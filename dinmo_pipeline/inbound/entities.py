@@ -15,14 +15,9 @@ from dinmo_pipeline.warehouse.tables import table_sql
 FEED = "_feed"
 
 
-def entity_ref(feed: FeedSpec) -> TableRef:
-    """The entity that the feed is part of."""
-    return TableRef("entities", feed.entity)
-
-
 def show_entity(connection: duckdb.DuckDBPyConnection, entity: TableRef, feeds: Iterable[FeedSpec]) -> None:
-    """Make the entity's view anew over those of `feeds` that have a table; where types of a column differ, one that holds both."""
-    tables = [(feed, FeedTable(connection, feed).columns()) for feed in feeds if entity_ref(feed) == entity]
+    """Make the entity's view anew over those of its feeds that have a table; where types of a column differ, one that holds both."""
+    tables = [(feed, FeedTable(connection, feed).columns()) for feed in feeds]
     tables = [(feed, columns) for feed, columns in tables if columns]
     types: dict[str, set[str]] = {}
     for _, columns in tables:

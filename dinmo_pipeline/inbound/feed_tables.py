@@ -88,7 +88,7 @@ class FeedTable:
         """How many rows it has."""
         if not table_exists(self._connection, self._feed.ref):
             return 0
-        (rows,) = self._connection.execute(f"SELECT count(*) FROM {self._sql}").fetchone() or (0,)
+        [(rows,)] = self._connection.execute(f"SELECT count(*) FROM {self._sql}").fetchall()
         return int(rows)
 
     def count_staged(self, types: Mapping[str, ColumnType]) -> dict[int, Counted]:
@@ -153,9 +153,9 @@ class FeedTable:
     def _require_convertible(self, type_: ColumnType, known: str, value: str) -> None:
         name = type_.column.name
         text = f"CAST({quote_identifier(name)} AS VARCHAR)"
-        lost, example = self._connection.execute(
+        [(lost, example)] = self._connection.execute(
             f"SELECT count(*), any_value({text}) FROM {self._sql} WHERE {text} IS NOT NULL AND {value} IS NULL"
-        ).fetchone() or (0, None)
+        ).fetchall()
         if lost:
             raise DataError(
                 f"loading {self._feed.ref}: its column {name} is {known} in the table, and {lost:,} of its values are no "
@@ -193,8 +193,8 @@ class FeedTable:
     def _newest(self) -> str:
         """The kept rows, of each key the newest, as an SQL source."""
         key = ", ".join(map(quote_identifier, self._feed.primary_key))
-        twice = self._connection.execute(f"SELECT 1 FROM {_KEPT} GROUP BY {key} HAVING count(*) > 1 LIMIT 1").fetchone()
-        if twice is None:
+        twice = self._connection.execute(f"SELECT 1 FROM {_KEPT} GROUP BY {key} HAVING count(*) > 1 LIMIT 1").fetchall()
+        if not twice:
             return _KEPT
         order = ", ".join(f"{name} DESC" for name in (*_AGE, RECORD))
         return f"(SELECT * FROM {_KEPT} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1)"

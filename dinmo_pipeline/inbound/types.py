@@ -103,15 +103,16 @@ class ColumnType:
         """The shape that holds the values of the SQL text `text` in all rows of `source`, as far as any shape does."""
         if not self.widens:
             return self.first_shape()
-        digits, scale, timed = "0", "0", "false"
-        if self.column.type == "number":
-            number = self._point(text)
-            held = f"regexp_full_match({number}, '{_NUMBER}') AND {_digits(number)} + {_scale(number)} <= {MAX_DIGITS}"
-            digits, scale = (f"coalesce(max(CASE WHEN {held} THEN {part} END), 0)" for part in (_digits(number), _scale(number)))
-        else:
-            timed = f"coalesce(bool_or({self._date(text)} IS NULL AND {self._instant(text)} IS NOT NULL), false)"
-        found = connection.execute(f"SELECT {digits}, {scale}, {timed} FROM {source}").fetchone()
-        return self.first_shape() if found is None else self.first_shape().widened(Shape(*found))
+        if self.column.type == "date":
+            timed = f"bool_or({self._date(text)} IS NULL AND {self._instant(text)} IS NOT NULL)"
+            [(found,)] = connection.execute(f"SELECT coalesce({timed}, false) FROM {source}").fetchall()
+            return Shape(timed=found)
+        number = self._point(text)
+        held = f"regexp_full_match({number}, '{_NUMBER}') AND {_digits(number)} + {_scale(number)} <= {MAX_DIGITS}"
+        [(digits, scale)] = connection.execute(
+            f"SELECT coalesce(max({_digits(number)}), 0), coalesce(max({_scale(number)}), 0) FROM {source} WHERE {held}"
+        ).fetchall()
+        return self.first_shape().widened(Shape(digits, scale))
 
     @property
     def complaint(self) -> str:

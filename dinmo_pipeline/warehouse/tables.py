@@ -80,8 +80,8 @@ def table_exists(connection: duckdb.DuckDBPyConnection, ref: TableRef) -> bool:
     found = connection.execute(
         "SELECT 1 FROM information_schema.tables WHERE table_catalog = current_database() AND table_schema = ? AND table_name = ?",
         [ref.kind, ref.name],
-    ).fetchone()
-    return found is not None
+    )
+    return bool(found.fetchall())
 
 
 def table_sql(ref: TableRef, *, catalog: str | None = None) -> str:
