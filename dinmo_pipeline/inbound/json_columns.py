@@ -9,34 +9,40 @@ import pyarrow
 import pyarrow.compute as pc
 from msgspec import Raw
 
+from dinmo_pipeline.inbound.json_values import LEVELS
+
 _TEXT = pyarrow.large_string()
 # Stands in no JSON, whatever it holds.
 _BETWEEN = b"\0"
+_OPENING = (b"{", b"[")
 
 
-def written_texts(values: Sequence[Raw | bytes]) -> pyarrow.Array:
-    """The texts of JSON values: strings without quotes and escapes, null as null, all else as it is written."""
-    joined = _BETWEEN.join(values)
-    written = pc.split_pattern(pyarrow.array([joined], pyarrow.large_binary()), _BETWEEN).values
+def joined(values: Sequence[Raw | bytes]) -> bytes:
+    """The values of a column, in what the other functions take."""
+    return _BETWEEN.join(values)
+
+
+def written_texts(values: bytes) -> pyarrow.Array:
+    """The texts of joined JSON values: strings without quotes and escapes, null as null, all else as it is written."""
+    written = pc.split_pattern(pyarrow.array([values], pyarrow.large_binary()), _BETWEEN).values
     texts = written
-    if b'"' in joined:
+    if b'"' in values:
         strings = pc.starts_with(written, '"')
         texts = pc.if_else(strings, pc.binary_slice(written, 1, -1), written)
-        if b"\\" in joined:
+        if b"\\" in values:
             escaped = pc.and_(strings, pc.match_substring(written, "\\"))
             plain = [msgspec.json.decode(value, type=str).encode() for value in written.filter(escaped).to_pylist()]
             texts = pc.replace_with_mask(texts, escaped, pyarrow.array(plain, written.type))
-    if b"null" in joined:
+    if b"null" in values:
         texts = pc.if_else(pc.equal(written, b"null"), None, texts)
     return texts.cast(_TEXT)
 
 
-def nested(values: Sequence[Raw]) -> list[bytes]:
-    """Those of the values that are objects or arrays."""
-    joined = _BETWEEN.join(values)
-    if b"{" not in joined and b"[" not in joined:
+def deep_values(values: bytes) -> list[bytes]:
+    """Those of the joined values that hold an object, or arrays that may have too many levels."""
+    if b"{" not in values and b"[" not in values:
         return []
-    return [text for text in joined.split(_BETWEEN) if text[:1] in (b"{", b"[")]
+    return [value for value in values.split(_BETWEEN) if value[:1] in _OPENING and (b"{" in value or len(value) > LEVELS)]
 
 
 def colons(column: pyarrow.Array) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow
 
-from dinmo_pipeline.inbound.json_columns import colons, nested, written_texts
+from dinmo_pipeline.inbound.json_columns import colons, deep_values, joined, written_texts
 from dinmo_pipeline.inbound.json_names import Names
 from dinmo_pipeline.inbound.json_pieces import Lines, Piece, Pieces, Record, pieces_of
 from dinmo_pipeline.inbound.json_values import LEVELS, JsonFault, Members, NoObject, check_nesting, members
@@ -100,12 +100,13 @@ class _JsonReading(Reading):
             if is_text:
                 column = pyarrow.array(values, pyarrow.large_string())
             else:
+                text = joined(values)
                 try:
-                    for value in nested(values):
+                    for value in deep_values(text):
                         check_nesting(value, LEVELS - 1)
                 except JsonFault:
                     return None
-                column = written_texts(values)
+                column = written_texts(text)
             left -= colons(column)
             columns.append(column)
         return self._batch(range(first, first + len(rows)), lines, columns) if left == 0 else None
@@ -125,7 +126,7 @@ class _JsonReading(Reading):
                 lines.append(record.line)
         if isinstance(piece, Lines) and piece.cut_off and self.rejects and self.rejects[-1].record == first + count - 1:
             self.warnings.append(f"{self._file}: its last line has no end and is no whole record: the file may be cut off.")
-        columns = [written_texts([row.get(name, _NULL) for row in rows]) if rows else [] for name in self.columns]
+        columns = [written_texts(joined([row.get(name, _NULL) for row in rows])) if rows else [] for name in self.columns]
         return self._batch(numbers, lines, columns), count
 
     def _by_column(self, found: Members) -> dict[str, bytes]:
