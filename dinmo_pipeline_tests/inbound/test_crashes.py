@@ -71,9 +71,9 @@ def started(root: Path, last_step: int, after_import: str) -> Any:
     return process
 
 
-def exit_code(process: Any) -> int | None:
+def exit_code(process: Any) -> int:
     process.join(120)
-    code: int | None = process.exitcode
+    code: int = process.exitcode
     return code
 
 
