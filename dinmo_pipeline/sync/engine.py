@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -131,6 +131,15 @@ class Source:
         return Changes(self.connection, comparison, self.state_folder, self.table)
 
 
+@dataclass(frozen=True)
+class NumberedRows(Rows):
+    """All rows of a table, whose row ids count them from 0: a window of them reads nothing of what comes before it."""
+
+    def window(self, first: int, count: int) -> NumberedRows:
+        """The `count` rows that start at row number `first` (from 0)."""
+        return replace(self, query=f"{self.query} WHERE rowid BETWEEN {first} AND {first + count - 1}")
+
+
 class Changes:
     """What one sync sends, while its connection is open: how many rows, and the files that hold them."""
 
@@ -139,6 +148,7 @@ class Changes:
         self._comparison = comparison
         self._state_folder = state_folder
         self._table = table
+        self._numbered: dict[str, str] = {}
         with _translating("finding what changed"):
             self._find()
             self.counts = self._count()
@@ -162,6 +172,14 @@ class Changes:
             query = f"SELECT {', '.join(f'v{index} AS v{place}' for place, index in enumerate(kept))} FROM ({query})"
             columns = tuple(columns[index] for index in kept)
         return Rows(query, columns, timezone)
+
+    def numbered(self, rows: Rows) -> Rows:
+        """The same rows, made once, so that many windows of them cost no more than all at once."""
+        if rows.query not in self._numbered:
+            table = self._numbered[rows.query] = f"numbered_{len(self._numbered)}"
+            with _translating("numbering the rows of the parts"):
+                self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {rows.query}")
+        return NumberedRows(f"SELECT * FROM {self._numbered[rows.query]}", rows.columns, rows.timezone)
 
     def write(self, format_: Format, rows: Rows, local_path: Path) -> Written:
         """Write `rows` to a new local file. DataError where a value cannot be written, StateError when the disk does not take it."""

@@ -268,6 +268,9 @@ class DictChanges:
         key_names = tuple(column.name for key in contract.key for column in sent if column.attribute == key.attribute)
         return DictRows("", columns, timezone, data, change, current.path if current is not None else None, key_names)
 
+    def numbered(self, rows: Rows) -> Rows:
+        return rows
+
     def write(self, format_: Format, rows: Rows, local_path: Path) -> Written:
         assert isinstance(rows, DictRows)
         self._engine.fuse.burn("before write")
