@@ -150,6 +150,21 @@ def null_keys_query(key: Sequence[str], table: str) -> str:
     return f"SELECT count(*) FROM {table} WHERE {' OR '.join(f'{column} IS NULL' for column in key)}"
 
 
+def ascending_keys_query(key: Sequence[str], table: str) -> str:
+    """Whether each row of `table` has a larger key than the row before it, so that no key repeats; none is null."""
+    value = key[0] if len(key) == 1 else f"row({', '.join(key)})"
+    # One row has none before it: were there more, they would be starts of several sequences.
+    return (
+        "SELECT count(*) FILTER (before IS NULL) < 2 AND coalesce(bool_and(before < value), true) "
+        f"FROM (SELECT {value} AS value, lag({value}) OVER () AS before FROM {table})"
+    )
+
+
+def distinct_keys_query(key: Sequence[str], table: str) -> str:
+    """How many keys `table` has."""
+    return f"SELECT count(*) FROM (SELECT 1 FROM {table} GROUP BY {', '.join(key)})"
+
+
 def repeated_keys_query(key: Sequence[str], table: str, limit: int) -> str:
     """Keys that more than one row of `table` has: their text and how many rows, the first `limit` of them."""
     text = " || ', ' || ".join(f"CAST({column} AS VARCHAR)" for column in key)

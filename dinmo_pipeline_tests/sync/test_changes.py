@@ -9,7 +9,8 @@ import duckdb
 import pytest
 
 from dinmo_pipeline.errors import DataError
-from dinmo_pipeline.project.specs import SyncMode
+from dinmo_pipeline.project.specs import RunType, SyncMode
+from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn
 from dinmo_pipeline.sync.engine import Source
 from dinmo_pipeline.sync.export import Change
 from dinmo_pipeline.warehouse.tables import table_columns
@@ -168,3 +169,30 @@ def test_patch_is_small_when_little_changed(connection: duckdb.DuckDBPyConnectio
     assert desk.base.whole is not None
     sizes = [(tmp_path / file.path).stat().st_size for file in desk.base.files]
     assert sizes[0] < sizes[1] / 4
+
+
+@pytest.mark.parametrize("rows", [10, 50_000])
+@pytest.mark.parametrize("order", ["n", "-n", "hash(n)"])
+@pytest.mark.parametrize(
+    "columns", ["n AS k0", "n // 100 AS k0, n % 100 AS k1", "chr(97 + (n % 26)::INTEGER) || n AS k0, {'a': n, 'b': NULL} AS k1"]
+)
+def test_repeated_key_is_found_wherever_it_stands(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, columns: str, order: str, rows: int
+) -> None:
+    def check(numbers: str) -> None:
+        connection.execute(f"CREATE OR REPLACE TABLE t AS SELECT {columns} FROM ({numbers}) AS t(n) ORDER BY {order}")
+        found = table_columns(connection, "t")
+        contract = Contract(
+            "models.t",
+            tuple(KeyColumn(column.name, column.type) for column in found),
+            RunType.FULL_ONLY,
+            SyncMode.SNAPSHOT,
+            "here",
+            tuple(SentColumn(column.name, column.name, column.type) for column in found),
+        )
+        Source(connection, "t", found, tmp_path).check_key(contract)
+
+    check(f"SELECT * FROM range({rows})")
+    for repeated in (0, rows // 2, rows - 1):
+        with pytest.raises(DataError, match=r"\(2 rows\)"):
+            check(f"SELECT * FROM range({rows}) UNION ALL SELECT {repeated}")
