@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from inspect import isclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -15,6 +16,7 @@ from pydantic.fields import FieldInfo
 from dinmo_pipeline.cli.app import app
 from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.project.definitions import TABLES_AND_ACTIVATIONS
+from dinmo_pipeline.project.secrets import Secret
 from dinmo_pipeline.storages import STORAGES
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
@@ -64,6 +66,16 @@ def _components() -> Iterator[str]:
         yield f"### {name}\n"
         yield f"{_COMPONENT_WORDS.get(name) or _sentence(model.__doc__ or '')}\n"
         yield from _table("field", model)
+        yield from _nested(name, model)
+
+
+def _nested(component: str, model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        for inner in get_args(field.annotation) or (field.annotation,):
+            if isclass(inner) and issubclass(inner, BaseModel) and inner is not Secret:
+                yield f"#### {component}: `{name}`\n"
+                yield f"{_sentence(inner.__doc__ or '')}\n"
+                yield from _table("field", inner)
 
 
 def _formats() -> Iterator[str]:

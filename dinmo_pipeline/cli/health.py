@@ -29,7 +29,7 @@ class Health:
     @property
     def needs_somebody(self) -> bool:
         """Whether a person has to do something."""
-        return self.health not in ("ok", "new")
+        return self.health not in ("ok", "new", "warning")
 
 
 def health_of(spec: ActivationSpec, state: State, *, now: datetime) -> Health:
@@ -69,4 +69,6 @@ def _judge(spec: ActivationSpec, state: State) -> tuple[str, str]:
         return "failed", f"sync {latest} was started and not delivered: `dinmo sync {spec.name}` tells why"
     if newest == 0:
         return "new", f"never delivered: `dinmo sync {spec.name}`"
+    if state.newest is not None and state.newest.warnings:
+        return "warning", "; ".join(finding.message for finding in state.newest.warnings)
     return "ok", ""

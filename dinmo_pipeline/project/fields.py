@@ -10,10 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from dinmo_pipeline.project.cron import cron_problem
+from dinmo_pipeline.project.limits import Measure, limit_example, parse_limit
 from dinmo_pipeline.project.settings import timezone_problem
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -75,6 +76,16 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _in_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _limit(value: Any, info: ValidationInfo) -> str:
+    measure = Measure(info.field_name or "")
+    good = isinstance(value, str) and parse_limit(measure, value) is not None
+    return _check(str(value), good, f"{str(value)!r} is no limit of {measure}; write one such as {limit_example(measure)}")
+
+
 def _typed(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 
@@ -88,6 +99,10 @@ def _mapping_shape(value: Any) -> str | None:
 Name = Annotated[str, AfterValidator(_name)]
 Text = Annotated[str, Field(min_length=1)]
 TextOrList = BeforeValidator(_listed, json_schema_input_type=str | list[str])
+Limits = Annotated[
+    list[Annotated[str, BeforeValidator(_limit, json_schema_input_type=str)]],
+    BeforeValidator(_in_list, json_schema_input_type=str | list[str]),
+]
 Owners = Annotated[
     Annotated[list[Annotated[str, AfterValidator(_owner)]], TextOrList],
     Field(default_factory=list, description="Who answers for it: e-mail addresses or team:name; none by default."),
@@ -114,6 +129,52 @@ class Fields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class FailIf(Fields):
+    """What stops a sync before anything is delivered, until it is approved: for each measure a limit, or a list of them."""
+
+    rows: Annotated[
+        Limits,
+        Field(default_factory=list, description='Rows of the source: a number, or a share of those last delivered (`"< 50%"`).'),
+    ]
+    added: Annotated[
+        Limits,
+        Field(default_factory=list, description="Rows that came since the last delivery: a number, or a share of the rows delivered then."),
+    ]
+    updated: Annotated[
+        Limits, Field(default_factory=list, description="Rows that changed since the last delivery: a number or a share, as with `added`.")
+    ]
+    removed: Annotated[
+        Limits,
+        Field(default_factory=list, description="Rows that left since the last delivery: a number or a share; sync_mode difference."),
+    ]
+    replaced_characters: Annotated[
+        Limits, Field(default_factory=list, description='Characters that the format forbids and that were replaced (`"> 0"`).')
+    ]
+    bytes: Annotated[
+        Limits, Field(default_factory=list, description='The size of all files together, in bytes, kB, MB, GB, KiB, MiB, GiB (`"> 1 GB"`).')
+    ]
+    source_age: Annotated[
+        Limits,
+        Field(
+            default_factory=list,
+            description="The time from the newest value of the model's `loaded_at` to the sync, in seconds, minutes, hours or days "
+            '(`"> 2 days"`).',
+        ),
+    ]
+
+
+class WarnIf(FailIf):
+    """What is told of a sync that is delivered all the same: for each measure a limit, or a list of them."""
+
+    duration: Annotated[
+        Limits,
+        Field(
+            default_factory=list,
+            description='How long finding and delivering the changes took, in seconds, minutes, hours or days (`"> 10 minutes"`).',
+        ),
+    ]
+
+
 class ModelFields(Fields):
     """A table made by a query."""
 
@@ -125,6 +186,10 @@ class ModelFields(Fields):
     sql: Annotated[Text | None, Field(default=None, description="The query itself; this or `sql_file`.")]
     sql_file: Annotated[
         Text | None, Field(default=None, description="The file that holds the query, relative to this file; this or `sql`.")
+    ]
+    loaded_at: Annotated[
+        Text | None,
+        Field(default=None, description="The column that says when a row was loaded or changed; `source_age` is measured from its newest."),
     ]
     deps: Annotated[
         Annotated[list[Annotated[str, AfterValidator(_asset_key)]], TextOrList],
@@ -235,6 +300,18 @@ class ActivationFields(Fields):
     removed_columns: Annotated[
         Literal["all", "key"],
         Field(default="all", description="What `_removed` carries: all mapped columns as last delivered, or the key alone."),
+    ]
+    fail_if: Annotated[
+        FailIf | None,
+        Field(
+            default=None,
+            description='What stops a sync until it is approved: `{rows: "< 1000", removed: "> 10%"}`. By default a source that turned '
+            "empty or lost more than half of 1,000 rows or more; `{}` stops nothing.",
+        ),
+    ]
+    warn_if: Annotated[
+        WarnIf | None,
+        Field(default=None, description='What is told of a sync that is delivered all the same: `{duration: "> 10 minutes"}`.'),
     ]
     keep_syncs: Annotated[
         Annotated[int, Field(ge=1)],

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from dinmo_pipeline.formats.contract import Format
+from dinmo_pipeline.project.limits import Limit
 from dinmo_pipeline.storages.contract import StorageSpec
 
 
@@ -68,8 +69,19 @@ class MappedColumn:
 
 
 @dataclass(frozen=True)
+class LoadedAt:
+    """The column of a model that says when a row was loaded or changed."""
+
+    table: TableRef
+    column: str
+
+
+@dataclass(frozen=True)
 class ActivationSpec:
-    """One delivery, repeated. `mapping` is None for `"*"`: all of the source's columns of the day."""
+    """One delivery, repeated. `mapping` is None for `"*"`: all of the source's columns of the day.
+
+    `fail_if` is None for the default guards; `loaded_at` is there where a limit is on the age of the source.
+    """
 
     name: str
     source: TableRef
@@ -93,6 +105,9 @@ class ActivationSpec:
     manifest: bool = False
     done_file: str | None = None
     create_folder: bool = True
+    fail_if: tuple[Limit, ...] | None = None
+    warn_if: tuple[Limit, ...] = ()
+    loaded_at: LoadedAt | None = None
     keep_syncs: int = 10
     renamed_from: str | None = None
     description: str | None = None
