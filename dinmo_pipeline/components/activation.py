@@ -3,10 +3,12 @@
 # Dagster reads the annotations of asset functions as objects, so this module's are no postponed texts.
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import ClassVar
 
 from dagster import (
+    AssetCheckResult,
     AssetExecutionContext,
     AssetIn,
     AssetMaterialization,
@@ -28,10 +30,12 @@ from dagster import (
 from pydantic import BaseModel, Field
 
 from dinmo_pipeline.components.base import NamedComponent
+from dinmo_pipeline.components.checks import check_specs, guards_blocked, guards_passed, warnings_of
 from dinmo_pipeline.components.naming import code_reference, delivery_key, job_name, partitions_name, snapshot_key, table_key
 from dinmo_pipeline.components.wording import describe_delivery, describe_job, describe_snapshot
+from dinmo_pipeline.errors import SyncBlocked
 from dinmo_pipeline.io_managers.destinations import DestinationIOManager
-from dinmo_pipeline.io_managers.failures import failing
+from dinmo_pipeline.io_managers.failures import failing, failure_of
 from dinmo_pipeline.io_managers.metadata import delivery_metadata
 from dinmo_pipeline.io_managers.requests import DeliveryRequest, SnapshotRequest
 from dinmo_pipeline.io_managers.snapshots import SnapshotIOManager
@@ -40,7 +44,7 @@ from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.redirect import redirect_target
-from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.sync.syncs import Outgoing, Syncs
 
 AUTOSTART = "DINMO_AUTOSTART"
 
@@ -49,6 +53,16 @@ class SyncConfig(Config):
     """Options of one sync."""
 
     full_resync: bool = Field(default=False, description="Send every row, and make this the base; an interrupted sync is closed by it.")
+
+
+class DeliveryConfig(Config):
+    """Options of one delivery."""
+
+    approve: bool = Field(
+        default=False,
+        description="Deliver the very rows of this partition although a guard holds them. Launch the delivery alone: a snapshot taken in "
+        "the same run would be another one.",
+    )
 
 
 class Activation(NamedComponent):
@@ -109,6 +123,7 @@ def _delivery_asset(
         kinds={spec.format.type, "file"},
         owners=list(spec.owners),
         tags=dict(spec.tags or {}),
+        check_specs=check_specs(spec),
         metadata={
             "destination": spec.destination,
             "folder": spec.folder,
@@ -118,10 +133,35 @@ def _delivery_asset(
             **code_reference(loaded, f"activations.{spec.name}"),
         },
     )
-    def delivery(context: AssetExecutionContext, **snapshot: object) -> DeliveryRequest:
-        return DeliveryRequest(spec.name, context.partition_key, datetime.now(UTC))
+    def delivery(
+        context: AssetExecutionContext, config: DeliveryConfig, **snapshot: object
+    ) -> Iterator[Output[DeliveryRequest] | AssetCheckResult]:
+        with ExitStack() as opened:
+            outgoing = _judged(loaded.project, spec, context.partition_key, opened, approve=config.approve)
+            if isinstance(outgoing, SyncBlocked):
+                waiting = Syncs(loaded.project, spec).state().waiting
+                yield guards_blocked(waiting.findings if waiting is not None else ())
+                raise failure_of(outgoing)
+            yield guards_passed(outgoing.findings)
+            # The IO manager delivers while this waits; it comes back only if that went well.
+            yield Output(DeliveryRequest(outgoing, opened.close))
+        if spec.warn_if:
+            newest = Syncs(loaded.project, spec).state().newest
+            yield warnings_of(newest.warnings if newest is not None else ())
 
     return delivery
+
+
+@failing
+def _judged(project: Project, spec: ActivationSpec, label: str, opened: ExitStack, *, approve: bool) -> Outgoing | SyncBlocked:
+    """The sync of this label, ready to be delivered until `opened` closes, or what holds it."""
+    syncs = Syncs(project, spec)
+    if approve:
+        syncs.approve(label)
+    try:
+        return opened.enter_context(syncs.outgoing(label, now=datetime.now(UTC), target=redirect_target(project, spec)))
+    except SyncBlocked as blocked:
+        return blocked
 
 
 @failing

@@ -137,13 +137,22 @@ class Syncs:
                     deliver_export(NoRecord(), publisher, ready.export, ready.staged, (), Stopwatch())
             return Rehearsal(ready.export, ready.findings, ready.samples)
 
-    def approve(self) -> SyncRecord:
-        """Let the newest blocked sync pass, once and for all: `deliver` its label afterwards. SyncRefused when none waits."""
+    def approve(self, label: str | None = None) -> SyncRecord:
+        """Let the newest blocked sync pass, once and for all: `deliver` its label afterwards. SyncRefused when none waits.
+
+        With `label` only if it is the newest sync of that label.
+        """
         with self._log.locked():
-            waiting = self._log.read().waiting
+            state = self._log.read()
+            waiting = state.waiting
             if waiting is None:
                 raise SyncRefused(
                     f"approving {self.spec.name}: no sync of it waits for approval; `dinmo history {self.spec.name}` lists them"
+                )
+            if label is not None and waiting not in state.with_label(label)[-1:]:
+                raise SyncRefused(
+                    f"approving {self.spec.name}: the rows of partition {label} are not those that wait for approval; launch "
+                    f"activations/{self.spec.name}/delivery alone, for partition {waiting.label}"
                 )
             return waiting if waiting.approved else self._log.append(Approved(waiting.number)).syncs[waiting.number]
 
@@ -243,5 +252,6 @@ def _blocked_message(name: str, sync: SyncRecord, findings: tuple[Finding, ...])
     reasons = "; ".join(finding.message for finding in findings)
     return (
         f"delivering {name}: sync {sync.number} stops before anything is delivered: {reasons}. If that is as it should be, "
-        f"`dinmo approve {name}` delivers this very snapshot; else mend the source and start a new sync"
+        f"`dinmo approve {name}` delivers this very snapshot; in Dagster, materialize activations/{name}/delivery alone, for partition "
+        f"{sync.label}, with approve: true in its launchpad. Else mend the source and start a new sync"
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from dagster import ExecuteInProcessResult
 
+from dinmo_pipeline.components.naming import delivery_key
 from dinmo_pipeline.sync.labels import label_of_instant
 
 from ..people import FIRST, STORAGES, activation, delivered, make_people, run_command, write_people
@@ -79,3 +82,63 @@ def test_command_line_tells_what_warned_and_what_blocked(tmp_path: Path) -> None
     assert run_command("dinmo", "approve", "held", cwd=tmp_path).code == 0
     assert len(delivered(tmp_path)) == 2
     assert run_command("dinmo", "status", cwd=tmp_path).code == 0, "a warning alone needs nobody"
+
+
+def checks(result: ExecuteInProcessResult) -> dict[str, tuple[bool, str, str | None]]:
+    """Every check of this run by its name: whether it passed, its severity and its words."""
+    return {
+        evaluation.check_name: (evaluation.passed, evaluation.severity.value, evaluation.description)
+        for evaluation in result.get_asset_check_evaluations()
+    }
+
+
+@pytest.mark.parametrize("fields", [{"run_type": "full_only", "sync_mode": "snapshot"}, {"sync_mode": "upsert"}], ids=["full", "delta"])
+def test_blocked_sync_is_an_error_of_its_check_and_approved_in_a_run_of_the_delivery_alone(
+    tmp_path: Path, in_dagster: InDagster, fields: dict[str, str]
+) -> None:
+    dagster = in_dagster(make_people(tmp_path, activation("held", fail_if='{rows: "< 4"}', **fields)))
+    held = dagster.run("held", "monday")
+    words = 'rows: 3 rows; fail_if says "< 4"'
+    assert words in failure(held)[0]
+    assert "for partition monday, with approve: true" in failure(held)[0]
+    assert checks(held) == {"guards": (False, "ERROR", words)}
+    assert delivered(tmp_path) == {}
+
+    write_people(tmp_path, (*FIRST, (5, "Eve", 1)))
+    approve = {"ops": {"activations__held__delivery": {"config": {"approve": True}}}}
+    alone = dagster.run("held", "monday", assets=[delivery_key("held")], config=approve)
+    assert alone.success
+    assert checks(alone) == {"guards": (True, "WARN", words)}
+    ((file, rows),) = delivered(tmp_path).items()
+    assert [row[0] for row in rows] == ["1", "2", "3"], f"{file} must hold the rows that were held, not those that came since"
+
+
+def test_approving_another_partition_or_with_a_new_snapshot_is_refused(tmp_path: Path, in_dagster: InDagster) -> None:
+    dagster = in_dagster(make_people(tmp_path, activation("held", fail_if='{rows: "< 4"}')))
+    approve = {"ops": {"activations__held__delivery": {"config": {"approve": True}}}}
+    assert "no sync of it waits for approval" in failure(dagster.run("held", "monday", config=approve))[0]
+    dagster.run("held", "tuesday")
+    for partition, assets in (("monday", [delivery_key("held")]), ("tuesday", None)):
+        text, _ = failure(dagster.run("held", partition, assets=assets, config=approve))
+        assert "are not those that wait for approval; launch activations/held/delivery alone, for partition tuesday" in text
+    assert delivered(tmp_path) == {}
+
+
+def test_broken_warning_is_a_warning_of_its_check_and_delivered(tmp_path: Path, in_dagster: InDagster) -> None:
+    dagster = in_dagster(make_people(tmp_path, activation("told", warn_if='{rows: "< 4"}')))
+    told = dagster.run("told", "monday")
+    assert told.success
+    assert checks(told) == {"guards": (True, "WARN", None), "warnings": (False, "WARN", 'rows: 3 rows; warn_if says "< 4"')}
+    write_people(tmp_path, (*FIRST, (5, "Eve", 1)))
+    assert checks(dagster.run("told", "tuesday"))["warnings"] == (True, "WARN", None)
+    assert len(delivered(tmp_path)) == 2
+
+
+def test_delivery_that_fails_gives_its_lock_free(tmp_path: Path, in_dagster: InDagster) -> None:
+    dagster = in_dagster(make_people(tmp_path, activation("changes", create_folder="false")))
+    failed = dagster.run("changes", "monday")
+    assert not failed.success
+    (tmp_path / "out" / "changes").mkdir(parents=True)
+    began = time.monotonic()
+    assert dagster.run("changes", "tuesday").success
+    assert time.monotonic() - began < 30, "it waited for the lock of the run before"
