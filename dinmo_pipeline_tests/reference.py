@@ -41,6 +41,7 @@ VARIABLES = {
 _COMPONENT_WORDS = {
     "Model": "A table made by a query. It runs in DuckDB and names other models and segments as `models.x` and `segments.y`.",
     "Segment": "Some rows of a model, with the model's primary key.",
+    "Notify": "Who is told when an activation fails, is blocked, breaks a limit, or is delivered again ([guards.md](guards.md)).",
     "Activation": "One delivery, repeated: of a model or a segment, to a storage, as files.",
 }
 
@@ -111,6 +112,7 @@ def _table(head: str, model: type[BaseModel], *, leave_out: tuple[str, ...] = ()
     yield f"| {head} | default | what it says |\n|---|---|---|"
     for name, field in model.model_fields.items():
         if name not in leave_out:
+            name = field.alias or name
             words = field.description or {"name": "Small letters, digits and _; activations name the storage by it."}[name]
             yield f"| `{name}` | {_default(field)} | {_cell(words)}{_values(field)} |"
     yield ""

@@ -36,7 +36,7 @@ def problem_of(error: ErrorDetails, *, document: Document, base: KeyPath, value:
         missing = ".".join(map(str, (*base[1:], *error["loc"])))
         return document.problem((*base, *path), f"{subject}: {missing!r} is missing", at_key=True)
     if kind == "extra_forbidden":
-        message = f"{subject}: unknown field {label!r}{nearest_hint(str(path[-1]), _innermost(model, path[:-1]).model_fields)}"
+        message = f"{subject}: unknown field {label!r}{nearest_hint(str(path[-1]), _written_names(_innermost(model, path[:-1])))}"
         return document.problem((*base, *path), message, at_key=True)
     raw = _found(document, (*base, *path), error["input"])
     wording = _WORDINGS.get(kind, _other)(error, raw)
@@ -52,6 +52,10 @@ def _innermost(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
             break
         model = inside[0]
     return model
+
+
+def _written_names(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:

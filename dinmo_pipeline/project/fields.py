@@ -1,6 +1,6 @@
-"""What YAML may say of a model, a segment and an activation: every option, its values and its default.
+"""What YAML may say of a model, a segment, an activation and who is told: every option, its values and its default.
 
-These models check one definition by itself; what it refers to is checked in `tables` and `activations`. Their
+These models check one definition by itself; what it refers to is checked in `tables`, `activations` and `notifications`. Their
 descriptions serve as documentation and as the JSON schema that editors complete from.
 """
 
@@ -13,6 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from dinmo_pipeline.notify.email import Email
+from dinmo_pipeline.notify.slack import Slack
+from dinmo_pipeline.notify.webhook import Webhook
 from dinmo_pipeline.project.cron import cron_problem
 from dinmo_pipeline.project.limits import Measure, limit_example, parse_limit
 from dinmo_pipeline.project.settings import timezone_problem
@@ -323,3 +326,20 @@ class ActivationFields(Fields):
     description: Description
     owners: Owners
     tags: Tags
+
+
+class NotifyFields(Fields):
+    """Who is told when an activation fails, is blocked, breaks a limit of `warn_if`, or is delivered again."""
+
+    name: Annotated[Name, Field(description="Small letters, digits and _; unique among those who are told.")]
+    slack: Annotated[Slack | None, Field(default=None, description="A Slack channel; this, `email` or `webhook`.")]
+    email: Annotated[Email | None, Field(default=None, description="E-mail; this, `slack` or `webhook`.")]
+    webhook: Annotated[Webhook | None, Field(default=None, description="Any web address; this, `slack` or `email`.")]
+    level: Annotated[
+        Literal["warning", "failure"],
+        Field(default="warning", description="What is told: failures and warnings, or failures alone; a blocked sync is a failure."),
+    ]
+    only: Annotated[
+        Annotated[list[str], TextOrList],
+        Field(default_factory=list, description="The activations that it is about; all by default."),
+    ]

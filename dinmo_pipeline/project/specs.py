@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from dinmo_pipeline.formats.contract import Format
+from dinmo_pipeline.notify.contract import Channel
 from dinmo_pipeline.project.limits import Limit
 from dinmo_pipeline.storages.contract import StorageSpec
 
@@ -190,6 +191,20 @@ class FeedSpec:
 
 
 @dataclass(frozen=True)
+class NotifySpec:
+    """Who is told, how, from which level on, and of which activations; none means all."""
+
+    name: str
+    channel: Channel
+    level: Literal["warning", "failure"] = "warning"
+    only: tuple[str, ...] = ()
+
+    def concerns(self, activation: str) -> bool:
+        """Whether it is about this activation."""
+        return not self.only or activation in self.only
+
+
+@dataclass(frozen=True)
 class Project:
     """All definitions of a project, valid and resolved.
 
@@ -205,6 +220,7 @@ class Project:
     activations: Mapping[str, ActivationSpec]
     inboxes: Mapping[str, InboxSpec] = field(default_factory=dict)
     feeds: Mapping[str, FeedSpec] = field(default_factory=dict)
+    notifications: Mapping[str, NotifySpec] = field(default_factory=dict)
 
     @property
     def warehouse_path(self) -> Path:
