@@ -35,6 +35,7 @@ VARIABLES = {
     "DINMO_HOME": "Where warehouse, state and Dagster's storage are; `.dinmo` in the project by default.",
     "DINMO_REDIRECT": "The name of a storage that gets every delivery in place of its own destination; no base is moved.",
     "DINMO_AUTOSTART": "`1` has schedules run from the start; else a person starts each in the UI.",
+    "DINMO_UI_URL": "The address of the Dagster UI, such as `https://dagster.shop.example`: messages then link to the run.",
     "DAGSTER_HOME": "Where Dagster keeps its runs, if not in `DINMO_HOME`; absolute.",
 }
 

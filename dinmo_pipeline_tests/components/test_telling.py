@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey, DagsterInstance, RunRequest, SkipReason, build_schedule_context
+from dagster import AssetKey, RunRequest, SkipReason, build_schedule_context
 
-from dinmo_pipeline.components import project_definitions
 from dinmo_pipeline.components.naming import delivery_key, snapshot_key
 from dinmo_pipeline.project.load import load_with_warnings
 from dinmo_pipeline.sync.condition import BETWEEN_STEPS
@@ -222,40 +221,38 @@ def test_command_line_tells_and_status_shows_why_and_who_was_not_told(tmp_path: 
     assert untold.code == 0
 
 
-def tick(root: Path, at: datetime) -> RunRequest | SkipReason:
+def tick(dagster: Dagster, at: datetime) -> RunRequest | SkipReason:
     """What the schedule answers at that moment."""
-    schedule = project_definitions(load_with_warnings(root)).get_repository_def().get_schedule_def("changes_schedule")
-    with DagsterInstance.ephemeral() as instance:
-        data = schedule.evaluate_tick(build_schedule_context(instance=instance, scheduled_execution_time=at))
+    repository = dagster.repository
+    context = build_schedule_context(instance=dagster.instance, scheduled_execution_time=at, repository_def=repository)
+    data = repository.get_schedule_def("changes_schedule").evaluate_tick(context)
     return data.run_requests[0] if data.run_requests else SkipReason(data.skip_message)
 
 
 def test_tick_is_skipped_while_a_lasting_failure_is_young_and_nothing_was_changed(tmp_path: Path, in_dagster: InDagster) -> None:
     fields = {"create_folder": "false", "schedule": '"*/5 * * * *"'}
     dagster = in_dagster(make_people(tmp_path, activation("changes", **fields)))
-    assert isinstance(tick(tmp_path, datetime.now(UTC)), RunRequest)
-    waits = []
-    for number in range(6):
+    assert isinstance(tick(dagster, datetime.now(UTC)), RunRequest)
+    for number, minutes in enumerate((5, 10, 20, 40, 45, 45)):
         assert not dagster.run("changes", str(number)).success
-        failed_at = datetime.now(UTC)
-        minutes = [minute for minute in range(1, 61) if isinstance(tick(tmp_path, failed_at + timedelta(minutes=minute)), RunRequest)]
-        waits.append(minutes[0])
-    assert waits == [5, 10, 20, 40, 45, 45]
-    skipped = tick(tmp_path, datetime.now(UTC))
+        due = datetime.now(UTC) + timedelta(minutes=minutes)
+        assert isinstance(tick(dagster, due - timedelta(minutes=1)), SkipReason)
+        assert isinstance(tick(dagster, due), RunRequest)
+    skipped = tick(dagster, datetime.now(UTC))
     assert isinstance(skipped, SkipReason)
     assert "nothing was changed since the last attempt ended with: " in str(skipped.skip_message)
     assert "`dinmo sync changes` tries at once" in str(skipped.skip_message)
 
     make_people(tmp_path, activation("changes", **{**fields, "folder": "elsewhere"}))
-    assert isinstance(tick(tmp_path, datetime.now(UTC)), RunRequest), "the definition was edited"
+    assert isinstance(tick(dagster, datetime.now(UTC)), RunRequest), "the definition was edited"
     make_people(tmp_path, activation("changes", **fields))
-    assert isinstance(tick(tmp_path, datetime.now(UTC)), SkipReason)
+    assert isinstance(tick(dagster, datetime.now(UTC)), SkipReason)
     (tmp_path / "out" / "changes").mkdir(parents=True)
     assert dagster.run("changes", "by hand").success
-    assert isinstance(tick(tmp_path, datetime.now(UTC)), RunRequest), "it works again"
+    assert isinstance(tick(dagster, datetime.now(UTC)), RunRequest), "it works again"
 
 
 def test_tick_after_a_blocked_sync_is_not_skipped(tmp_path: Path, in_dagster: InDagster) -> None:
     dagster = in_dagster(make_people(tmp_path, activation("changes", fail_if='{rows: "< 4"}', schedule='"*/5 * * * *"')))
     assert not dagster.run("changes", "1").success
-    assert isinstance(tick(tmp_path, datetime.now(UTC)), RunRequest)
+    assert isinstance(tick(dagster, datetime.now(UTC)), RunRequest)
