@@ -27,6 +27,7 @@ _FIRST_FIELDS: Mapping[str, Mapping[str, Any]] = {
         "mapping": {"id": "id"},
         "schedule": "0 7 * * *",
     },
+    "Notify": {"slack": {"webhook_url": {"env": "SLACK_WEBHOOK_URL"}}},
 }
 # A feed's name is made of several fields; this one is for its author to choose.
 _NAMED_BY = {"Feed": "source"}

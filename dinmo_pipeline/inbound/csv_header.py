@@ -24,6 +24,7 @@ _RESERVED_PREFIX = "_dinmo"
 _BREAK = re.compile(rb"\r\n|\r|\n")
 _SEPARATOR_LINE = re.compile(rb'"?sep=([^"\r\n]{1,4})"?(?:\r\n|\r|\n|$)', re.IGNORECASE)
 _SHOWN = 60
+_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def read_header(name: str, blocks: Iterator[bytes], line: int, dialect: CsvDiale
         if column not in columns:
             nearest = difflib.get_close_matches(column, columns, n=1)
             hint = f" Is it {nearest[0]!r}?" if nearest else ""
-            raise FileRefused(f"{name}: the key column {column!r} is missing; columns found: {', '.join(columns)}.{hint}")
+            raise FileRefused(f"{name}: the key column {column!r} is missing; columns found: {_listed(columns)}.{hint}")
     return Header(delimiter, columns, unnamed_last)
 
 
@@ -122,23 +123,28 @@ def _first_record(name: str, blocks: Iterator[bytes], line: int, scanner: Scanne
 def _columns(name: str, names: Sequence[str]) -> tuple[str, ...]:
     columns = tuple(map(identifier, names))
     if "" in columns:
-        places = ", ".join(str(number) for number, column in enumerate(columns, 1) if not column)
-        raise FileRefused(f"{name}: the header has no name for column {places}: {_listed(names)}. Each column needs one.")
+        places = [str(number) for number, column in enumerate(columns, 1) if not column]
+        raise FileRefused(f"{name}: the header has no name for column {_listed(places)}: {_quoted(names)}. Each column needs one.")
     doubles = {column for column, count in Counter(columns).items() if count > 1}
     if doubles:
         clashing = [each for each, column in zip(names, columns, strict=True) if column in doubles]
         raise FileRefused(
-            f"{name}: names in the header are the same column ({', '.join(sorted(doubles))}): {_listed(clashing)}. "
+            f"{name}: names in the header are the same column ({_listed(sorted(doubles))}): {_quoted(clashing)}. "
             "Names differ by more than case, spaces and signs."
         )
     reserved = [column for column in columns if column in _RESERVED or column.startswith(_RESERVED_PREFIX)]
     if reserved:
-        raise FileRefused(f"{name}: {_listed(reserved)} in the header: names that the table keeps for itself. Ask for other names.")
+        raise FileRefused(f"{name}: {_quoted(reserved)} in the header: names that the table keeps for itself. Ask for other names.")
     return columns
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(_short, names))
+def _listed(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - _LISTED} more" if len(texts) > _LISTED else ""
+    return ", ".join(texts[:_LISTED]) + more
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return _listed([_short(each) for each in names])
 
 
 def _short(text: str) -> str:

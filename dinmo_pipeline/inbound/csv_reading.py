@@ -62,7 +62,7 @@ class CsvReading(Reading):
                 self.warnings.append(
                     f"{self._path.name}: the last line, {records.lines[-1]}, has no line break and is not whole: the file looks cut off."
                 )
-            fields = (records.firsts[taken] + np.arange(len(self.columns))[:, np.newaxis]).ravel()
+            fields = np.add.outer(np.arange(len(self.columns), dtype=np.int32), records.firsts[taken].astype(np.int32)).ravel()
             texts = values(records, fields, quote, null_texts)
             columns = [texts.slice(index * len(taken), len(taken)) for index in range(len(self.columns))]
             numbers = [pyarrow.array(number + 1 + taken), pyarrow.array(records.lines[taken])]

@@ -52,7 +52,9 @@ class Block:
             fields = self._last_break + 1
             marks, ends, breaks = found.marks[:fields], found.ends[:fields], found.breaks[:fields]
         lasts = np.flatnonzero(breaks)
-        starts = np.concatenate([[0], marks[:-1] + 1])
+        starts = np.empty_like(marks)
+        starts[0] = 0
+        np.add(marks[:-1], 1, out=starts[1:])
         firsts = np.concatenate([[0], lasts[:-1] + 1])
         counts = np.diff(lasts, prepend=-1)
         lines = self.line + np.arange(len(lasts))

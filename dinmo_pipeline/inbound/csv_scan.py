@@ -68,6 +68,7 @@ class Scanner:
         present = [sign for sign in signs if text.find(sign, begin, self.end) >= 0]
         positions = _positions(data[begin : self.end], present, begin)
         codes = data[positions]
+        positions = positions.astype(np.int32)
         inside = np.full(len(positions), self.inside)
         faults = dropped = NONE
         if self.quote in present:

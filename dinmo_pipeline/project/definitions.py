@@ -19,7 +19,7 @@ from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.formats.contract import Format
 from dinmo_pipeline.project.complaints import problem_of
 from dinmo_pipeline.project.documents import PACKAGE, Document
-from dinmo_pipeline.project.fields import ActivationFields, ModelFields, SegmentFields, name_problem
+from dinmo_pipeline.project.fields import ActivationFields, ModelFields, NotifyFields, SegmentFields, name_problem
 from dinmo_pipeline.project.inbound_fields import FeedFields, InboxFields
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.specs import feed_name
@@ -28,7 +28,7 @@ from dinmo_pipeline.storages.contract import StorageSpec
 
 TABLES_AND_ACTIVATIONS: dict[str, type[BaseModel]] = {"Model": ModelFields, "Segment": SegmentFields, "Activation": ActivationFields}
 INBOUND: dict[str, type[BaseModel]] = {"Inbox": InboxFields, "Feed": FeedFields}
-COMPONENT_FIELDS: dict[str, type[BaseModel]] = {**TABLES_AND_ACTIVATIONS, **INBOUND, **STORAGES}
+COMPONENT_FIELDS: dict[str, type[BaseModel]] = {**TABLES_AND_ACTIVATIONS, **INBOUND, "Notify": NotifyFields, **STORAGES}
 _ENVELOPE = ("type", "attributes", "requirements", "post_processing", "template_vars_module")
 _ATTRIBUTES = "attributes"
 _OF_ITS_OWN = {"feed": "another source or subsection"}
@@ -72,6 +72,7 @@ class Definitions:
     storages: tuple[Definition[StorageSpec], ...]
     inboxes: tuple[Definition[InboxFields], ...]
     feeds: tuple[Definition[FeedFields], ...]
+    notifications: tuple[Definition[NotifyFields], ...]
 
     def __len__(self) -> int:
         return sum(len(getattr(self, kind.name)) for kind in dataclasses.fields(self))
@@ -105,7 +106,9 @@ def read_definitions(documents: Iterable[Document]) -> tuple[Definitions, list[P
         component = _component(document, problems)
         if component is not None:
             found.append(_read_definition(document, component, problems))
-    kinds: dict[str, list[Definition[Any]]] = {"Model": [], "Segment": [], "Activation": [], "storage": [], "Inbox": [], "Feed": []}
+    kinds: dict[str, list[Definition[Any]]] = {
+        kind: [] for kind in ("Model", "Segment", "Activation", "storage", "Inbox", "Feed", "Notify")
+    }
     for definition in found:
         kinds.get(definition.component, kinds["storage"]).append(definition)
     for kind, definitions in kinds.items():

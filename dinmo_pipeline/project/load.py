@@ -13,6 +13,7 @@ from dinmo_pipeline.project.advice import check_warnings
 from dinmo_pipeline.project.definitions import Definition, Definitions, by_name, read_definitions
 from dinmo_pipeline.project.documents import FileMark, definition_files, file_mark, read_documents, relative_name
 from dinmo_pipeline.project.inboxes import read_inboxes
+from dinmo_pipeline.project.notifications import read_notifications
 from dinmo_pipeline.project.settings import PYPROJECT, Settings, read_settings
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.project.tables import read_tables
@@ -101,7 +102,16 @@ def _read(root: Path) -> _Outcome:
     inbound = read_inboxes(definitions, timezone=settings.timezone)
     tables = read_tables(definitions, root=root)
     activations, activation_problems = read_activations(definitions, timezone=settings.timezone)
-    problems = [*settings.problems, *reading.problems, *definition_problems, *inbound.problems, *tables.problems, *activation_problems]
+    notifications, notify_problems = read_notifications(definitions, by_name(definitions.activations))
+    problems = [
+        *settings.problems,
+        *reading.problems,
+        *definition_problems,
+        *inbound.problems,
+        *tables.problems,
+        *activation_problems,
+        *notify_problems,
+    ]
     if not problems and not len(definitions):
         problems.append(_nothing_defined(settings))
     if problems:
@@ -115,6 +125,7 @@ def _read(root: Path) -> _Outcome:
         activations=activations,
         inboxes=inbound.inboxes,
         feeds=inbound.feeds,
+        notifications=notifications,
     )
     written = by_name(definitions.activations)
     warnings = check_warnings((spec, written[name]) for name, spec in activations.items())
@@ -135,6 +146,7 @@ def _positions(definitions: Definitions) -> dict[str, Position]:
         "storages": definitions.storages,
         "inboxes": definitions.inboxes,
         "feeds": definitions.feeds,
+        "notifications": definitions.notifications,
     }
     return {
         f"{kind}.{definition.name}": Position(definition.document.path, definition.document.line)

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from dinmo_pipeline.formats.contract import Format
+from dinmo_pipeline.notify.contract import Channel
+from dinmo_pipeline.project.limits import Limit
 from dinmo_pipeline.storages.contract import StorageSpec
 
 
@@ -70,8 +72,19 @@ class MappedColumn:
 
 
 @dataclass(frozen=True)
+class LoadedAt:
+    """The column of a model that says when a row was loaded or changed."""
+
+    table: TableRef
+    column: str
+
+
+@dataclass(frozen=True)
 class ActivationSpec:
-    """One delivery, repeated. `mapping` is None for `"*"`: all of the source's columns of the day."""
+    """One delivery, repeated. `mapping` is None for `"*"`: all of the source's columns of the day.
+
+    `fail_if` is None for the default guards; `loaded_at` is there where a limit is on the age of the source.
+    """
 
     name: str
     source: TableRef
@@ -95,6 +108,9 @@ class ActivationSpec:
     manifest: bool = False
     done_file: str | None = None
     create_folder: bool = True
+    fail_if: tuple[Limit, ...] | None = None
+    warn_if: tuple[Limit, ...] = ()
+    loaded_at: LoadedAt | None = None
     keep_syncs: int = 10
     renamed_from: str | None = None
     description: str | None = None
@@ -186,6 +202,20 @@ class FeedSpec:
 
 
 @dataclass(frozen=True)
+class NotifySpec:
+    """Who is told, how, from which level on, and of which activations; none means all."""
+
+    name: str
+    channel: Channel
+    level: Literal["warning", "failure"] = "warning"
+    only: tuple[str, ...] = ()
+
+    def concerns(self, activation: str) -> bool:
+        """Whether it is about this activation."""
+        return not self.only or activation in self.only
+
+
+@dataclass(frozen=True)
 class Project:
     """All definitions of a project, valid and resolved.
 
@@ -201,6 +231,7 @@ class Project:
     activations: Mapping[str, ActivationSpec]
     inboxes: Mapping[str, InboxSpec] = field(default_factory=dict)
     feeds: Mapping[str, FeedSpec] = field(default_factory=dict)
+    notifications: Mapping[str, NotifySpec] = field(default_factory=dict)
 
     @property
     def warehouse_path(self) -> Path:

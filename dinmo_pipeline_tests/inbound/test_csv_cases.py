@@ -207,18 +207,21 @@ def test_a_nul_in_a_value_rejects_its_row_and_names_the_column(read: ReadText) -
     assert found.places == [("a", "x\0z"), ("a", "\0")]
 
 
-@pytest.mark.parametrize("tail", [b"\0", b"1;x\0\0\0\0", b"\0" * 5_000_000, b'1;"x\0\0'])
+@pytest.mark.parametrize("tail", [b"\0", b"1;x\0\0\0\0", b"\0" * 5_000_000, b'1;"x\0\0'], ids=["one", "some", "many", "in a quoted value"])
 def test_a_tail_of_nuls_is_refused(tail: bytes, refusal: Callable[..., str]) -> None:
     assert "ends in NUL bytes, it looks truncated" in refusal(b"id;a\n" + tail)
 
 
 @pytest.mark.parametrize("size", [3_000_000, 100_000_000])
 def test_a_huge_value_loads(size: int, read: ReadText) -> None:
-    value = 'a;"é\n' * (size // 6)
+    part = 'a comma, a semicolon; a "quote", and é\n' + "b" * 60
+    value = part * (size // len(part.encode()))
 
     found = read('id;a\n1;x\n2;"' + value.replace('"', '""') + '"\n3;y\n')
 
-    assert found.rows == [("1", "x"), ("2", value), ("3", "y")]
+    # Not compared by assert alone: it would show both.
+    same = found.rows == [("1", "x"), ("2", value), ("3", "y")]
+    assert same
 
 
 def test_a_record_over_the_limit_is_refused_with_its_name(refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,6 +248,16 @@ def test_a_record_of_too_many_fields_is_refused_with_the_limits_name(refusal: Ca
         ('id;"a\n1;x\n', 1),
         ('id;a\n"1\n";"\r\n\r\nx"y\n', 3),
         ('id;a\n1;"x' + "\n2;y" * 900_000, 2),
+    ],
+    ids=[
+        "below",
+        "before quoted values",
+        "after a value of lines",
+        "alone",
+        "before a doubled one",
+        "in the header",
+        "under a multiline value",
+        "far away",
     ],
 )
 def test_a_quote_that_is_not_closed_refuses_the_file_with_the_line_where_it_opens(
