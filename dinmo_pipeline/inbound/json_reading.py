@@ -23,24 +23,27 @@ _NULL = b"null"
 _ESCAPED_COLON = b"\\u003"
 
 
-def open_json(path: Path, *, key: Collection[str] = ()) -> Reading:
+def open_json(path: Path, *, key: Collection[str] = ()) -> JsonReading:
     """An array of objects, one object, or one object a line, by its content; read once here for its names.
 
     FileRefused where it is none of them, where it holds names that no column can have, and where it has records and lacks a column of
     `key`.
     """
-    names = Names(path.name)
     pieces = pieces_of(path)
-    names.learn(pieces)
-    missing = [name for name in key if name not in names.columns]
+    reading = JsonReading(path.name, pieces)
+    missing = [name for name in key if name not in reading.columns]
     if missing and any(True for piece in pieces() for _ in piece.records()):
-        found = ", ".join(names.columns) or "none"
+        found = ", ".join(reading.columns) or "none"
         raise FileRefused(f"{path.name}: lacks the key column {', '.join(missing)}. Its columns are: {found}.")
-    return _JsonReading(path.name, pieces, names)
+    return reading
 
 
-class _JsonReading(Reading):
-    def __init__(self, file_name: str, pieces: Pieces, names: Names) -> None:
+class JsonReading(Reading):
+    """The records of pieces, which are read once for their names when it is made; `file_name` is for errors."""
+
+    def __init__(self, file_name: str, pieces: Pieces) -> None:
+        names = Names(file_name)
+        names.learn(pieces)
         self.columns = tuple(names.columns)
         self.rejects: list[Reject] = []
         self.warnings: list[str] = []
