@@ -1,6 +1,6 @@
 """Reading JSON: every record's members as text, exactly as they are written.
 
-A piece whose records all have all the names is decoded as a whole. Whatever is unusual about it, it is read record by record.
+A piece is decoded as a whole, column by column. Where anything is unusual about it, it is read again record by record.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 
 import pyarrow
+from msgspec import UNSET
 
 from dinmo_pipeline.inbound.json_columns import colons, deep_values, joined, written_texts
 from dinmo_pipeline.inbound.json_names import Names
@@ -51,7 +52,7 @@ class JsonReading(Reading):
         self._pieces = pieces
         self._names = names
         self._fields = names.fields
-        self._row = names.row_type(complete=True)
+        self._row = names.row_type()
         self._loaded = 0
 
     def batches(self) -> Iterator[pyarrow.RecordBatch]:
@@ -88,7 +89,7 @@ class JsonReading(Reading):
                 return
 
     def _whole(self, piece: Piece, first: int) -> pyarrow.RecordBatch | None:
-        """All records of a piece, if they have the same names and nothing is wrong with them; else None."""
+        """All records of a piece, if nothing is wrong with any of them; else None."""
         if self._row is None or len(self._fields) != len(self.columns) or _ESCAPED_COLON in piece.data:
             return None
         rows = piece.decode(self._row)
@@ -96,10 +97,15 @@ class JsonReading(Reading):
         if not rows or lines is None:
             return None
         # Each member has one colon, the others stand in its value: what is left belongs to a name that is there twice.
-        left = piece.data.count(b":") - len(rows) * len(self._fields)
+        left = piece.data.count(b":")
         columns = []
         for number, (_, is_text) in enumerate(self._fields):
             values = list(map(attrgetter(f"f{number}"), rows))
+            left -= len(values)
+            if missing := len(values) - len([value for value in values if value is not UNSET]):
+                left += missing
+                null = None if is_text else _NULL
+                values = [null if value is UNSET else value for value in values]
             if is_text:
                 column = pyarrow.array(values, pyarrow.large_string())
             else:
