@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow
 from msgspec import UNSET
 
+from dinmo_pipeline.inbound.csv_reading import REJECTS_LIMIT
 from dinmo_pipeline.inbound.json_columns import colons, deep_values, joined, written_texts
 from dinmo_pipeline.inbound.json_names import Names
 from dinmo_pipeline.inbound.json_pieces import Lines, Piece, Pieces, Record, pieces_of
@@ -96,29 +97,21 @@ class JsonReading(Reading):
         lines = piece.lines(len(rows)) if rows else None
         if not rows or lines is None:
             return None
-        # Each member has one colon, the others stand in its value: what is left belongs to a name that is there twice.
-        left = piece.data.count(b":")
-        columns = []
+        columns, members_found = [], 0
         for number, (_, is_text) in enumerate(self._fields):
             values = list(map(attrgetter(f"f{number}"), rows))
-            left -= len(values)
-            if missing := len(values) - len([value for value in values if value is not UNSET]):
-                left += missing
-                null = None if is_text else _NULL
-                values = [null if value is UNSET else value for value in values]
-            if is_text:
-                column = pyarrow.array(values, pyarrow.large_string())
-            else:
-                text = joined(values)
-                try:
-                    for value in deep_values(text):
-                        check_nesting(value, LEVELS - 1)
-                except JsonFault:
-                    return None
-                column = written_texts(text)
-            left -= colons(column)
+            there = len([value for value in values if value is not UNSET])
+            if there < len(values):
+                values = [(None if is_text else _NULL) if value is UNSET else value for value in values]
+            column = pyarrow.array(values, pyarrow.large_string()) if is_text else _written(joined(values))
+            if column is None:
+                return None
+            members_found += there
             columns.append(column)
-        return self._batch(range(first, first + len(rows)), lines, columns) if left == 0 else None
+        # Each member has one colon, the others stand in its value: one more belongs to a name that is there twice.
+        if piece.data.count(b":") != members_found + sum(map(colons, columns)):
+            return None
+        return self._batch(range(first, first + len(rows)), lines, columns)
 
     def _one_by_one(self, piece: Piece, first: int) -> tuple[pyarrow.RecordBatch, int]:
         """The records of a piece that can be read, and how many it has; the others become rejects, or the file is refused."""
@@ -142,6 +135,8 @@ class JsonReading(Reading):
         row: dict[str, bytes] = {}
         for name, value in found.items():
             column = self._names.column_of(name)
+            if column not in self._names.columns:
+                raise FileRefused(f"{self._file}: the name {name!r} was not there a moment ago: the file changed while it was read.")
             if column in row:
                 raise JsonFault(f"has two names for the column {column}, one of them {name!r}")
             row[column] = bytes(value)
@@ -153,8 +148,24 @@ class JsonReading(Reading):
             raise FileRefused(f"{self._file}: the record at line {record.line} {error.reason}.") from error
         where = "" if error.byte is None else f" (byte {error.byte:,} of the line, counted from 0)"
         self.rejects.append(Reject(number, record.line, None, None, f"{error.reason}{where}"))
+        if len(self.rejects) > REJECTS_LIMIT:
+            first = self.rejects[0]
+            raise FileRefused(
+                f"{self._file}: more records are rejected than REJECTS_LIMIT, {REJECTS_LIMIT:,}; the first one, at line {first.line}, "
+                f"{first.reason}."
+            )
 
     def _batch(self, numbers: Sequence[int], lines: Sequence[int], columns: Sequence[pyarrow.Array]) -> pyarrow.RecordBatch:
         return pyarrow.RecordBatch.from_arrays(
             [pyarrow.array(numbers, pyarrow.int64()), pyarrow.array(lines, pyarrow.int64()), *columns], schema=self.schema
         )
+
+
+def _written(values: bytes) -> pyarrow.Array | None:
+    """The column of joined values that are not all text; None where one of them has a fault inside."""
+    try:
+        for value in deep_values(values):
+            check_nesting(value, LEVELS - 1)
+    except JsonFault:
+        return None
+    return written_texts(values)
