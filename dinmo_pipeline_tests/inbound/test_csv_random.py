@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dinmo_pipeline.inbound.csv_reading import CsvReading
@@ -25,9 +26,7 @@ def read_fast(path: Path, dialect: CsvDialect, block_bytes: int) -> Expected | i
             batch.validate(full=True)
             found.rows += [(record, line, tuple(values)) for record, line, *values in zip(*batch.to_pydict().values(), strict=True)]
     except FileRefused as refused:
-        line = re.search(r"line (\d+)", str(refused))
-        assert line is not None, refused
-        return int(line.group(1))
+        return int(re.findall(r"line (\d+)", str(refused))[0])
     found.rejects = [(reject.record, reject.line) for reject in reading.rejects]
     found.originals = dict(reading.originals(range(1, len(found.rows) + len(found.rejects) + 1)))
     return found
@@ -67,6 +66,10 @@ def files(draw: st.DrawFn) -> tuple[CsvDialect, str]:
     return dialect, text + "." if text.endswith("\0") else text
 
 
+CASES = float(os.environ.get("DINMO_TEST_CASES", "1"))
+
+
+@settings(max_examples=int(400 * CASES), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(file=files(), block_bytes=st.sampled_from([1, 2, 3, 7, 64, 100_000]))
 def test_random_text_gives_what_the_slow_reader_gives(
     file: tuple[CsvDialect, str], block_bytes: int, tmp_path_factory: pytest.TempPathFactory
@@ -76,3 +79,35 @@ def test_random_text_gives_what_the_slow_reader_gives(
     path.write_bytes(text.encode())
 
     assert read_fast(path, dialect, block_bytes) == read_expected(text, dialect)
+
+
+TABLE = 'id;a\r\n1;"x;""y"""\n2;5" é\r3;"\n"\n\n4;\n;""\n'
+
+
+def test_no_damage_to_one_byte_gives_wrong_rows(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.csv"
+    dialect = CsvDialect(delimiter=";")
+    whole = TABLE.encode()
+    signs = b';"\r\n x\\\x00\xc3\xa9\xff'
+    kinds = set()
+    for place in range(len("id;a\r\n"), len(whole)):
+        damages = [whole[:place] + whole[place + 1 :], whole[: place + 1] + whole[place:], whole[:place]]
+        damages += [whole[:place] + bytes([sign]) + whole[place + 1 :] for sign in signs]
+        damages += [whole[:place] + bytes([sign]) + whole[place:] for sign in signs]
+        for damaged in damages:
+            path.write_bytes(damaged)
+            try:
+                text = damaged.decode()
+            except UnicodeDecodeError as error:
+                with pytest.raises(FileRefused, match=f"byte {error.start} of the file"):
+                    list(CsvReading(path, dialect, ()).batches())
+                kinds.add("encoding")
+                continue
+            if damaged.endswith(b"\0"):
+                with pytest.raises(FileRefused, match="truncated"):
+                    list(CsvReading(path, dialect, ()).batches())
+                continue
+            expected = read_expected(text, dialect)
+            kinds.add("refused" if isinstance(expected, int) else "rejected" if expected.rejects else "loaded")
+            assert read_fast(path, dialect, 7) == expected, damaged
+    assert kinds == {"encoding", "refused", "rejected", "loaded"}
