@@ -164,8 +164,7 @@ class JsonReading(Reading):
 def _written(values: bytes) -> pyarrow.Array | None:
     """The column of joined values that are not all text; None where one of them has a fault inside."""
     try:
-        for value in deep_values(values):
-            check_nesting(value, LEVELS - 1)
+        check_nesting(deep_values(values), LEVELS - 1)
     except JsonFault:
         return None
     return written_texts(values)
