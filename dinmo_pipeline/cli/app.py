@@ -13,6 +13,7 @@ import typer
 
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.health import health_of
+from dinmo_pipeline.cli.profiling import profile
 from dinmo_pipeline.cli.template import make_project
 from dinmo_pipeline.errors import CallError, DefinitionErrors, DinmoError
 from dinmo_pipeline.project.load import load_project, load_with_warnings
@@ -29,6 +30,8 @@ from dinmo_pipeline.sync.syncs import Syncs
 from dinmo_pipeline.sync.telling import Teller
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tables in, files out.")
+
+app.command()(profile)
 
 _FAILED, _WRONG = 1, 2
 

@@ -222,6 +222,16 @@ def show_rehearsal(spec: ActivationSpec, rehearsal: Rehearsal, *, sent_to: str |
             _table(sample.names, rows, texts=range(len(sample.names)))
 
 
+def show_rows(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: Collection[int]) -> None:
+    """A table; `texts` are the numbers of the columns that are no numbers."""
+    _table(columns, rows, texts=texts)
+
+
+def show_json(value: Any) -> None:
+    """A result for programs."""
+    _json(value)
+
+
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: Collection[int]) -> None:
     if not _out.is_terminal:
         # One line a row, tabs between: for `cut`, `awk` and eyes.

@@ -28,33 +28,27 @@ class Names:
 
     def learn(self, pieces: Pieces) -> None:
         """Read the whole file. FileRefused for a name that no column can have, and where the file is no JSON."""
-        row = self.row_type(complete=False)
+        row = self.row_type()
         for piece in pieces():
             if row is None or not piece.decode(row):
                 self._learn_slowly(piece)
-                row = self.row_type(complete=False)
+                row = self.row_type()
 
     @property
     def fields(self) -> list[tuple[str, bool]]:
         """The column of each field of `row_type`, and whether it is text."""
         return [(column, self._is_text[name]) for column, names in self.columns.items() for name in names]
 
-    def row_type(self, *, complete: bool) -> type[Any] | None:
-        """A msgspec type of the records as they are known: each member text or null, else as it is written; `complete`: none missing.
+    def row_type(self) -> type[Any] | None:
+        """A msgspec type of the records as they are known: each member text or null, else as it is written; UNSET where it is missing.
 
         None where one of the names is such that msgspec takes it for no field.
         """
-        names = {f"f{number}": name for number, name in enumerate(self._is_text)}
-        fields = [self._field(field, self._is_text[name], complete) for field, name in names.items()]
         if any(_NO_FIELD.search(name) for name in self._is_text):
             return None
+        names = {f"f{number}": name for number, name in enumerate(self._is_text)}
+        fields = [(field, str | None | UnsetType if self._is_text[name] else Raw, UNSET) for field, name in names.items()]
         return msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, gc=False)
-
-    @staticmethod
-    def _field(field: str, is_text: bool, complete: bool) -> tuple[str, Any] | tuple[str, Any, Any]:
-        if complete:
-            return (field, str | None if is_text else Raw)
-        return (field, str | None | UnsetType if is_text else Raw, UNSET)
 
     def column_of(self, name: str) -> str:
         """The column that a member of this name belongs to; FileRefused where there can be none."""

@@ -124,6 +124,24 @@ class Elements(Piece):
 Pieces = Callable[[], Iterator[Piece]]
 
 
+class Beginning:
+    """The first pieces, of at least `size` bytes if there are so many, each time it is called; `whole` says then whether they are all."""
+
+    def __init__(self, pieces: Pieces, size: int) -> None:
+        self.whole = True
+        self._pieces = pieces
+        self._size = size
+
+    def __call__(self) -> Iterator[Piece]:
+        left = self._size
+        for piece in self._pieces():
+            self.whole = left > 0
+            if not self.whole:
+                return
+            yield piece
+            left -= len(piece.data)
+
+
 def pieces_of(path: Path) -> Pieces:
     """What gives the file's pieces from its start each time it is called. FileRefused, also while reading, where it is no JSON."""
     first = next((byte for block in _blocks(path) for byte in block.lstrip(_SPACE)[:1]), None)

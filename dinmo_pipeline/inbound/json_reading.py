@@ -1,6 +1,6 @@
 """Reading JSON: every record's members as text, exactly as they are written.
 
-A piece whose records all have all the names is decoded as a whole. Whatever is unusual about it, it is read record by record.
+A piece is decoded as a whole, column by column. Where anything is unusual about it, it is read again record by record.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from operator import attrgetter
 from pathlib import Path
 
 import pyarrow
+from msgspec import UNSET
 
+from dinmo_pipeline.inbound.csv_reading import REJECTS_LIMIT
 from dinmo_pipeline.inbound.json_columns import colons, deep_values, joined, written_texts
 from dinmo_pipeline.inbound.json_names import Names
 from dinmo_pipeline.inbound.json_pieces import Lines, Piece, Pieces, Record, pieces_of
@@ -23,24 +25,27 @@ _NULL = b"null"
 _ESCAPED_COLON = b"\\u003"
 
 
-def open_json(path: Path, *, key: Collection[str] = ()) -> Reading:
+def open_json(path: Path, *, key: Collection[str] = ()) -> JsonReading:
     """An array of objects, one object, or one object a line, by its content; read once here for its names.
 
     FileRefused where it is none of them, where it holds names that no column can have, and where it has records and lacks a column of
     `key`.
     """
-    names = Names(path.name)
     pieces = pieces_of(path)
-    names.learn(pieces)
-    missing = [name for name in key if name not in names.columns]
+    reading = JsonReading(path.name, pieces)
+    missing = [name for name in key if name not in reading.columns]
     if missing and any(True for piece in pieces() for _ in piece.records()):
-        found = ", ".join(names.columns) or "none"
+        found = ", ".join(reading.columns) or "none"
         raise FileRefused(f"{path.name}: lacks the key column {', '.join(missing)}. Its columns are: {found}.")
-    return _JsonReading(path.name, pieces, names)
+    return reading
 
 
-class _JsonReading(Reading):
-    def __init__(self, file_name: str, pieces: Pieces, names: Names) -> None:
+class JsonReading(Reading):
+    """The records of pieces, which are read once for their names when it is made; `file_name` is for errors."""
+
+    def __init__(self, file_name: str, pieces: Pieces) -> None:
+        names = Names(file_name)
+        names.learn(pieces)
         self.columns = tuple(names.columns)
         self.rejects: list[Reject] = []
         self.warnings: list[str] = []
@@ -48,7 +53,7 @@ class _JsonReading(Reading):
         self._pieces = pieces
         self._names = names
         self._fields = names.fields
-        self._row = names.row_type(complete=True)
+        self._row = names.row_type()
         self._loaded = 0
 
     def batches(self) -> Iterator[pyarrow.RecordBatch]:
@@ -85,31 +90,28 @@ class _JsonReading(Reading):
                 return
 
     def _whole(self, piece: Piece, first: int) -> pyarrow.RecordBatch | None:
-        """All records of a piece, if they have the same names and nothing is wrong with them; else None."""
+        """All records of a piece, if nothing is wrong with any of them; else None."""
         if self._row is None or len(self._fields) != len(self.columns) or _ESCAPED_COLON in piece.data:
             return None
         rows = piece.decode(self._row)
         lines = piece.lines(len(rows)) if rows else None
         if not rows or lines is None:
             return None
-        # Each member has one colon, the others stand in its value: what is left belongs to a name that is there twice.
-        left = piece.data.count(b":") - len(rows) * len(self._fields)
-        columns = []
+        columns, members_found = [], 0
         for number, (_, is_text) in enumerate(self._fields):
             values = list(map(attrgetter(f"f{number}"), rows))
-            if is_text:
-                column = pyarrow.array(values, pyarrow.large_string())
-            else:
-                text = joined(values)
-                try:
-                    for value in deep_values(text):
-                        check_nesting(value, LEVELS - 1)
-                except JsonFault:
-                    return None
-                column = written_texts(text)
-            left -= colons(column)
+            there = len([value for value in values if value is not UNSET])
+            if there < len(values):
+                values = [(None if is_text else _NULL) if value is UNSET else value for value in values]
+            column = pyarrow.array(values, pyarrow.large_string()) if is_text else _written(joined(values))
+            if column is None:
+                return None
+            members_found += there
             columns.append(column)
-        return self._batch(range(first, first + len(rows)), lines, columns) if left == 0 else None
+        # Each member has one colon, the others stand in its value: one more belongs to a name that is there twice.
+        if piece.data.count(b":") != members_found + sum(map(colons, columns)):
+            return None
+        return self._batch(range(first, first + len(rows)), lines, columns)
 
     def _one_by_one(self, piece: Piece, first: int) -> tuple[pyarrow.RecordBatch, int]:
         """The records of a piece that can be read, and how many it has; the others become rejects, or the file is refused."""
@@ -133,6 +135,8 @@ class _JsonReading(Reading):
         row: dict[str, bytes] = {}
         for name, value in found.items():
             column = self._names.column_of(name)
+            if column not in self._names.columns:
+                raise FileRefused(f"{self._file}: the name {name!r} was not there a moment ago: the file changed while it was read.")
             if column in row:
                 raise JsonFault(f"has two names for the column {column}, one of them {name!r}")
             row[column] = bytes(value)
@@ -144,8 +148,23 @@ class _JsonReading(Reading):
             raise FileRefused(f"{self._file}: the record at line {record.line} {error.reason}.") from error
         where = "" if error.byte is None else f" (byte {error.byte:,} of the line, counted from 0)"
         self.rejects.append(Reject(number, record.line, None, None, f"{error.reason}{where}"))
+        if len(self.rejects) > REJECTS_LIMIT:
+            first = self.rejects[0]
+            raise FileRefused(
+                f"{self._file}: more records are rejected than REJECTS_LIMIT, {REJECTS_LIMIT:,}; the first one, at line {first.line}, "
+                f"{first.reason}."
+            )
 
     def _batch(self, numbers: Sequence[int], lines: Sequence[int], columns: Sequence[pyarrow.Array]) -> pyarrow.RecordBatch:
         return pyarrow.RecordBatch.from_arrays(
             [pyarrow.array(numbers, pyarrow.int64()), pyarrow.array(lines, pyarrow.int64()), *columns], schema=self.schema
         )
+
+
+def _written(values: bytes) -> pyarrow.Array | None:
+    """The column of joined values that are not all text; None where one of them has a fault inside."""
+    try:
+        check_nesting(deep_values(values), LEVELS - 1)
+    except JsonFault:
+        return None
+    return written_texts(values)

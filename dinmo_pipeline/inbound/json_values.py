@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -19,6 +20,7 @@ _MEMBERS = msgspec.json.Decoder(Members)
 _ELEMENTS = msgspec.json.Decoder(list[Raw])
 _WORDS = re.compile(r"JSON is malformed: (?P<reason>.*) \(byte (?P<byte>\d+)\)")
 _HALF_PAIR = re.compile(rb"(?<!\\)(?:\\\\)*(\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|[c-fC-F]..))", re.DOTALL)
+_ESCAPED_COLON = b"\\u003"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _BRACKET = re.compile(rb"[\[\]{}]")
 
@@ -39,7 +41,7 @@ class NoObject(JsonFault):
 def members(text: bytes) -> Members:
     """The members of the object that `text` is, each as it is written; JsonFault where it is none, repeats a name or is too deep."""
     found = plain_members(text)
-    check_nesting(text)
+    check_nesting([text])
     return found
 
 
@@ -73,12 +75,14 @@ def _fault(error: msgspec.DecodeError | RecursionError, text: bytes) -> JsonFaul
     return JsonFault(f"is no JSON: {told['reason']}", byte - 1 if told["reason"] == "trailing characters" else byte)
 
 
-def check_nesting(text: bytes, levels: int = LEVELS) -> None:
-    """Raise JsonFault where valid JSON has more than `levels` levels, or an object that has a name twice."""
-    if text.count(b"{") + text.count(b"[") > levels and _levels(text) > levels:
-        raise JsonFault(_TOO_DEEP)
-    if _may_repeat_names(text):
-        json.loads(text, object_pairs_hook=_refuse_repeated, parse_int=str, parse_float=str)
+def check_nesting(texts: Sequence[bytes], levels: int = LEVELS) -> None:
+    """Raise JsonFault where one of these valid JSON texts has more than `levels` levels, or an object that has a name twice."""
+    for text in texts:
+        if text.count(b"{") + text.count(b"[") > levels and _levels(text) > levels:
+            raise JsonFault(_TOO_DEEP)
+    together = b"[" + b",".join(texts) + b"]"
+    if _may_repeat_names(together):
+        json.loads(together, object_pairs_hook=_refuse_repeated, parse_int=str, parse_float=str)
 
 
 def _levels(text: bytes) -> int:
@@ -90,17 +94,17 @@ def _levels(text: bytes) -> int:
 
 
 def _may_repeat_names(text: bytes) -> bool:
-    """Whether colons stand in an object that neither its members' values nor one a member account for. False is certain."""
+    """Whether colons get lost when the text is read and written again, as those of a name's first value do. False is certain."""
     if text.count(b":") < 2:
         return False
-    if text.lstrip()[:1] == b"{":
-        found = _MEMBERS.decode(text)
-        values = [bytes(value) for value in found.values()]
-        if text.count(b":") != len(values) + sum(value.count(b":") for value in values):
-            return True
-    else:
-        values = [bytes(value) for value in _ELEMENTS.decode(text)]
-    return any(_may_repeat_names(value) for value in values if value[:1] in (b"{", b"["))
+    if _ESCAPED_COLON in text:
+        return True
+    try:
+        again = msgspec.json.encode(msgspec.json.decode(text))
+    except (msgspec.DecodeError, RecursionError):
+        # A number that no float can hold, say.
+        return True
+    return again.count(b":") != text.count(b":")
 
 
 def _refuse_repeated(pairs: list[tuple[str, object]]) -> None:

@@ -170,7 +170,7 @@ def test_array_that_is_no_strict_json_is_refused(tmp_path: Path, content: str, r
 
 @pytest.mark.parametrize(("content", "reason"), BAD_ARRAYS.values(), ids=BAD_ARRAYS.keys())
 def test_array_is_refused_behind_many_good_records_too(tmp_path: Path, content: str, reason: str) -> None:
-    good = ",".join(f'{{"id": {number}, "x": [{{"a": 1}}, {{"a": 2}}]}}' for number in range(50_000))
+    good = ",".join(f'{{"id": {number}, "x": [{{"a": 1}}, {{"a": 2}}]}}' for number in range(15_000))
     body = content.removeprefix("[").removeprefix("]")
 
     assert "json: " in refusal(tmp_path, f"[{good},{body}")
@@ -318,6 +318,22 @@ def test_record_beyond_the_limit_is_refused_with_its_name(tmp_path: Path, layout
     long = json.dumps({"id": "x" * 5_000_000})
 
     assert "RECORD_LIMIT" in refusal(tmp_path, layout.format('{"id": 1}', long))
+
+
+def test_rejects_beyond_the_limit_refuse_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dinmo_pipeline.inbound.json_reading.REJECTS_LIMIT", 3)
+
+    assert len(read(tmp_path, '{"id": 1}\n' + "5\n" * 3).rejects) == 3
+    assert "REJECTS_LIMIT" in refusal(tmp_path, '{"id": 1}\n' + "5\n" * 4)
+
+
+def test_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, '{"id": 1}\n')
+    reading = open_json(path)
+    path.write_text('{"id": 1, "name": 2}\n')
+
+    with pytest.raises(FileRefused, match="changed while it was read"):
+        list(reading.batches())
 
 
 def test_file_is_read_by_its_exact_name_and_unpacked(tmp_path: Path) -> None:
