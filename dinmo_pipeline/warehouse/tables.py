@@ -75,6 +75,15 @@ def table_columns(connection: duckdb.DuckDBPyConnection, table_sql: str) -> tupl
     return tuple(TableColumn(row[0], row[1]) for row in connection.execute(f"DESCRIBE {table_sql}").fetchall())
 
 
+def table_exists(connection: duckdb.DuckDBPyConnection, ref: TableRef) -> bool:
+    """Whether the warehouse has the table or view."""
+    found = connection.execute(
+        "SELECT 1 FROM information_schema.tables WHERE table_catalog = current_database() AND table_schema = ? AND table_name = ?",
+        [ref.kind, ref.name],
+    )
+    return bool(found.fetchall())
+
+
 def table_sql(ref: TableRef, *, catalog: str | None = None) -> str:
     """The quoted name of a table, in an attached database where `catalog` is given."""
     parts = (ref.kind, ref.name) if catalog is None else (catalog, ref.kind, ref.name)
