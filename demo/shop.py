@@ -19,7 +19,7 @@ from demo import source
 # The week of Thanksgiving: on each of these mornings some households lapse, some lapse further and some are back.
 MORNINGS = (date(2017, 11, 22), date(2017, 11, 23), date(2017, 11, 24))
 TIMEZONE = ZoneInfo("America/New_York")
-MADE_BY_THE_DEMO = (".dinmo", "data", "deliveries")
+MADE_BY_THE_DEMO = (".dinmo", "drop", "deliveries")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ import typer
 
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.health import health_of
+from dinmo_pipeline.cli.inbox import inbox_commands
+from dinmo_pipeline.cli.options import HERE, ProjectOption
 from dinmo_pipeline.cli.template import make_project
 from dinmo_pipeline.errors import CallError, DefinitionErrors, DinmoError
 from dinmo_pipeline.project.load import load_project, load_with_warnings
@@ -26,14 +28,12 @@ from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline.sync.syncs import Syncs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tables in, files out.")
+app.add_typer(inbox_commands, name="inbox")
 
 _FAILED, _WRONG = 1, 2
 
-ProjectOption = Annotated[Path, typer.Option("--project", metavar="DIR", help="The project's folder, or one inside it.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="An activation.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
-HERE = Path()
-
 
 def main() -> NoReturn:
     """Run the command line: 0 fine, 1 the work failed, 2 the definitions or the call are wrong."""
