@@ -15,13 +15,12 @@ from dinmo_pipeline.storages.contract import RemoteFile
 
 @dataclass(frozen=True)
 class Arrival:
-    """A file of a feed that lies in `raw/` or `init/`, as it was listed. `done_path` is its done file's, where it has one."""
+    """A file of a feed that lies in `raw/` or `init/`, as it was listed."""
 
     folder: str
     name: str
     sight: Sight
     match: NameMatch
-    done_path: str | None = None
 
     @property
     def path(self) -> str:
@@ -48,11 +47,12 @@ class Look:
 def look(inbox: InboxSpec, feeds: Sequence[FeedSpec], listings: Mapping[str, Sequence[RemoteFile]], looks: Looks, now: datetime) -> Look:
     """Decide on the files that are listed in each of RAW and INIT; `looks` remembers them."""
     found: list[Arrival] = []
+    done: set[str] = set()
     strangers: dict[str, str] = {}
     there = {f"{folder}/{file.name}" for folder, files in listings.items() for file in files}
     for folder, files in listings.items():
         names = {file.name for file in files}
-        companions = {name for file in files for name in _done_names(inbox, file.name)}
+        companions = {name for file in files for name in done_names(inbox, file.name)}
         for file in files:
             if is_temporary(file.name) or file.name in companions:
                 continue
@@ -60,17 +60,19 @@ def look(inbox: InboxSpec, feeds: Sequence[FeedSpec], listings: Mapping[str, Seq
             if isinstance(match, str):
                 strangers[f"{folder}/{file.name}"] = match
                 continue
-            done = next((name for name in _done_names(inbox, file.name) if name in names), None)
-            found.append(Arrival(folder, file.name, Sight.of(file), match, None if done is None else f"{folder}/{done}"))
+            arrival = Arrival(folder, file.name, Sight.of(file), match)
+            found.append(arrival)
+            if not names.isdisjoint(done_names(inbox, file.name)):
+                done.add(arrival.path)
     settled = looks.settled({arrival.path: arrival.sight for arrival in found}, now=now, after=timedelta(seconds=inbox.settle_seconds))
     looks.keep_only(there)
     fresh = [arrival for arrival in found if not looks.was_taken(arrival.path, arrival.sight)]
-    due = [a for a in fresh if (a.path in settled if inbox.done_file is None else a.done_path is not None)]
+    due = [arrival for arrival in fresh if arrival.path in (settled if inbox.done_file is None else done)]
     waiting = tuple(arrival.path for arrival in fresh if arrival not in due)
     return Look(tuple(sorted(due, key=_turn)), waiting, looks.untold(strangers))
 
 
-def _done_names(inbox: InboxSpec, name: str) -> Iterator[str]:
+def done_names(inbox: InboxSpec, name: str) -> Iterator[str]:
     """What a done file of `name` may be called: an ending is put after the name, or in the place of its extension."""
     if inbox.done_file is None:
         return

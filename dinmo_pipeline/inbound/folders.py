@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from datetime import date
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from dinmo_pipeline.errors import StorageError
 from dinmo_pipeline.project.specs import InboxSpec
-from dinmo_pipeline.storages.contract import Storage
+from dinmo_pipeline.storages.contract import RemoteFile, Storage
 from dinmo_pipeline.storages.retried import RetriedStorage
 
 RAW: Final = "raw"
@@ -32,18 +33,42 @@ class Folders:
         """Where that is on the storage."""
         return posixpath.normpath(posixpath.join(self._inbox.folder, relative))
 
-    def free_target(self, name: str, *, refused: bool, today: date) -> str:
-        """Where a file of this name goes: a path in `imports/` that nothing lies under and that was not given away before."""
-        folder = REFUSED if refused else f"{IMPORTS}/{today.isoformat()}"
+    def list(self, relative: str) -> Sequence[RemoteFile]:
+        """The files directly in a folder; none when there is no such folder."""
+        return self._remote.do(lambda storage: storage.list(self.path(relative)))
+
+    def free_target(self, folder: str, name: str) -> str:
+        """A path in `folder` for a file of this name, that nothing lies under and that was not given away before."""
         if folder not in self._taken:
-            listed = self._remote.do(lambda storage: storage.list(self.path(folder)))
-            self._taken[folder] = {file.name for file in listed}
+            self._taken[folder] = {file.name for file in self.list(folder)}
         taken, number, free = self._taken[folder], 1, name
         while free in taken:
             number += 1
             free = _numbered(name, number)
         taken.add(free)
         return f"{folder}/{free}"
+
+    def fetch(self, relative: str, local_path: Path) -> bool:
+        """Copy a file to `local_path`; False when it is not there any more."""
+
+        def read(storage: Storage) -> bool:
+            try:
+                storage.read(self.path(relative), local_path)
+            except StorageError:
+                if storage.stat(self.path(relative)) is None:
+                    return False
+                raise
+            return True
+
+        return self._remote.do(read)
+
+    def stat(self, relative: str) -> RemoteFile | None:
+        """A file as it is now; None when it is not there."""
+        return self._remote.do(lambda storage: storage.stat(self.path(relative)))
+
+    def matches(self, relative: str, size: int, sha256: str) -> bool:
+        """Whether this very content lies there."""
+        return self._remote.do(lambda storage: storage.matches(self.path(relative), size, sha256))
 
     def put(self, local_path: Path, relative: str) -> None:
         """Write a file of ours, whole, to a path that `free_target` gave away or that stands beside one."""
@@ -63,17 +88,22 @@ class Folders:
 
     def relocate(self, source: str, target: str, local_path: Path) -> None:
         """Move a file to its target; `local_path` has its bytes, for storages that cannot move. Fine when that was done before."""
-        self._make_folder_of(target)
         old, new = self.path(source), self.path(target)
+        if self.stat(source) is None:
+            return
+        self._make_folder_of(target)
 
         def move(storage: Storage) -> None:
-            if storage.stat(old) is None:
-                return
-            if storage.moves:
-                storage.move(old, new)
-            else:
-                storage.put(local_path, new)
-                storage.delete(old)
+            try:
+                if storage.moves:
+                    storage.move(old, new)
+                else:
+                    storage.put(local_path, new)
+                    storage.delete(old)
+            except StorageError:
+                # An answer that was lost is no failure of the move.
+                if storage.stat(old) is not None:
+                    raise
 
         self._remote.do(move)
 
