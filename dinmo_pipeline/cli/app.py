@@ -13,7 +13,7 @@ import typer
 
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.health import health_of
-from dinmo_pipeline.cli.inbox import inbox_commands
+from dinmo_pipeline.cli.inbox import import_files, inbox_commands
 from dinmo_pipeline.cli.options import HERE, ProjectOption
 from dinmo_pipeline.cli.template import make_project
 from dinmo_pipeline.errors import CallError, DefinitionErrors, DinmoError
@@ -29,6 +29,7 @@ from dinmo_pipeline.sync.syncs import Syncs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tables in, files out.")
 app.add_typer(inbox_commands, name="inbox")
+app.command("import")(import_files)
 
 _FAILED, _WRONG = 1, 2
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dinmo_pipeline.cli.health import Health
-from dinmo_pipeline.cli.outcome import Outcome
+from dinmo_pipeline.cli.outcome import Imported, Outcome
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.storages.checkup import Step
 from dinmo_pipeline.sync.state import State, SyncRecord
@@ -93,6 +93,34 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
                 warn(f"{outcome.activation}: sync {delivery['sync']} had been left half delivered; it is complete now, as it was begun")
         if outcome.deliveries and outcome.deliveries[-1].get("rolled forward"):
             warn(f"{outcome.activation}: run it again for what has changed since")
+
+
+def show_files(imported: Imported) -> Imported:
+    """A line a file, as its run ends."""
+    for file in imported.files:
+        counts = [f"{file['rows']:,} of {file['records']:,} records loaded"]
+        counts += [f"{file['skipped']:,} skipped, without a key"] * bool(file["skipped"])
+        counts += [f"{file['rejected']:,} rejected"] * bool(file["rejected"])
+        if file["outcome"] == "loaded":
+            say(f"{file['file']}: {', '.join(counts)}")
+        else:
+            say(f"{file['file']}: {file['outcome']}: {file['reason']}")
+        for warning in [file["warnings"]] if "warnings" in file else []:
+            warn(f"{file['file']}: {warning}")
+    if imported.problem is not None:
+        complain(f"{imported.feed}: {imported.problem}")
+    return imported
+
+
+def show_imported(inbox: str, imported: Sequence[Imported]) -> bool:
+    """The sums over an inbox's files; whether somebody has to look at one."""
+    files = [file for outcome in imported for file in outcome.files]
+    sums = {name: sum(file[name] for file in files) for name in ("rows", "skipped", "rejected")}
+    stopped = [file for file in files if file["outcome"] in ("refused", "blocked")]
+    told = f"{len(files):,} file{'' if len(files) == 1 else 's'}, {sums['rows']:,} records loaded"
+    told += f", {sums['skipped']:,} skipped, {sums['rejected']:,} rejected" * bool(files)
+    say(f"{inbox}: {told}" + f"; {len(stopped):,} refused or blocked" * bool(stopped))
+    return bool(stopped) or any(outcome.problem is not None for outcome in imported)
 
 
 def show_status(lines: Sequence[Health], *, as_json: bool) -> None:

@@ -59,6 +59,14 @@ def refresh_table(connection: duckdb.DuckDBPyConnection, spec: TableSpec, *, pre
     return Refreshed(rows, columns, preview)
 
 
+def look_at(connection: duckdb.DuckDBPyConnection, ref: TableRef, *, preview_rows: int = 5) -> Refreshed:
+    """A table or view as it is now."""
+    table = table_sql(ref)
+    columns = table_columns(connection, table)
+    rows, preview = _count_and_preview(connection, table, columns, preview_rows)
+    return Refreshed(rows, columns, preview)
+
+
 def _commit(connection: duckdb.DuckDBPyConnection, spec: TableSpec) -> None:
     try:
         connection.commit()
