@@ -31,7 +31,10 @@ class Sight:
 
 
 class Looks:
-    """The memory of one inbox, a JSON file; losing it costs a file one more look, never its rows. Paths are relative to the inbox."""
+    """The memory of one inbox, a JSON file; losing it costs a file one more look, never its rows. Paths are relative to the inbox.
+
+    `taking`: whether files are being taken, or were when a process ended before its time.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -39,6 +42,7 @@ class Looks:
         self._standing: dict[str, list[object]] = kept.get("standing", {})
         self._taken: dict[str, list[object]] = kept.get("taken", {})
         self._told: dict[str, str] = kept.get("told", {})
+        self.taking: bool = kept.get("taking", False)
 
     def settled(self, files: Mapping[str, Sight], *, now: datetime, after: timedelta) -> set[str]:
         """Those of `files` that have looked the same for `after`; all others are looked at again. Forgets what is no longer there."""
@@ -78,7 +82,7 @@ class Looks:
         draft = self._path.with_name(self._path.name + ".draft")
         descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump({"standing": self._standing, "taken": self._taken, "told": self._told}, stream)
+            json.dump({"standing": self._standing, "taken": self._taken, "told": self._told, "taking": self.taking}, stream)
         draft.replace(self._path)
 
 

@@ -18,9 +18,7 @@ from zoneinfo import ZoneInfo
 
 from dinmo_pipeline.errors import CallError, DinmoError
 from dinmo_pipeline.inbound.arrivals import FOLDERS, Arrival, Look, done_names, look
-from dinmo_pipeline.inbound.csv_reading import open_csv
 from dinmo_pipeline.inbound.folders import IMPORTS, INIT, REFUSED, Folders
-from dinmo_pipeline.inbound.json_reading import open_json
 from dinmo_pipeline.inbound.loading import Fetched, load_batch
 from dinmo_pipeline.inbound.looks import Looks, Sight
 from dinmo_pipeline.inbound.reading import Reading, Reject
@@ -42,8 +40,13 @@ def now_utc() -> datetime:
 
 def open_feed_file(feed: FeedSpec, local_path: Path) -> Reading:
     """The reading of a file of this feed. FileRefused when it cannot be told apart into records."""
+    # Imported when a file is read: whoever only looks at an inbox does not wait for the parsers.
     if feed.csv is None:
+        from dinmo_pipeline.inbound.json_reading import open_json
+
         return open_json(local_path, key=feed.primary_key)
+    from dinmo_pipeline.inbound.csv_reading import open_csv
+
     return open_csv(local_path, feed.csv, key=feed.primary_key)
 
 
@@ -93,15 +96,34 @@ class InboxPass:
         """
         failures: list[DinmoError] = []
         recorded: dict[str, FileRecord] = {}
-        if arrivals:
+        if arrivals or self._looks.taking:
+            self._take_note(taking=True)
             recorded = self._recorded_earlier()
             yield from _collecting(failures, self._finish_earlier(recorded.values()))
         for feed, batch in _batches(arrival for arrival in arrivals if arrival.path not in recorded):
             yield from _collecting(failures, self._take_batch(feed, batch))
+        if not failures:
+            self._take_note(taking=False)
         if len(failures) == 1:
             raise failures[0]
         if failures:
             raise DinmoError("\n".join(dict.fromkeys(map(str, failures))))
+
+    def _take_note(self, *, taking: bool) -> None:
+        if self._looks.taking != taking:
+            self._looks.taking = taking
+            self._looks.save()
+
+    def approve(self, feed: str) -> str:
+        """Let the newest file of the feed that waits for a person's word pass at the next look; its name. CallError when none waits."""
+        with self._record() as record:
+            blocked = [made for made in record.of_feed(feed) if made.outcome == Outcome.BLOCKED]
+            if not blocked or record.is_approved(feed, blocked[-1].sha256):
+                raise CallError(f"no file of feed {feed} waits to be approved")
+            record.approve(feed, blocked[-1].sha256)
+        self._looks.forget(blocked[-1].path)
+        self._looks.save()
+        return blocked[-1].name
 
     def _take_batch(self, feed: FeedSpec, arrivals: Sequence[Arrival]) -> Iterator[FileRecord]:
         with tempfile.TemporaryDirectory(dir=self._local_folder) as folder:
