@@ -47,7 +47,7 @@ lock: .venv/$(ENVIRONMENT).stamp ## Pin the newest allowed versions in requireme
 	$(COMPILE) pyproject.toml --extra demo --group build --constraints requirements/dev.txt --output-file requirements/demo.txt
 
 clean: ## Remove the environment, the caches and all that the example shop made
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis dist .dinmo data deliveries
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis dist .dinmo drop deliveries
 
 .venv/%.stamp: requirements/%.txt requirements/installer.txt pyproject.toml scripts/set-up
 	@scripts/set-up $*

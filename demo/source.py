@@ -26,12 +26,12 @@ _TABLES: Mapping[str, str] = {
 _NIGHTLY: Mapping[str, str] = {
     "orders_till": """
         SELECT DISTINCT basket_id AS "Order", household_id AS "Household", store_id AS "Store", transaction_timestamp AS "Ordered at"
-        FROM 'transactions.parquet' WHERE transaction_timestamp >= {first} AND transaction_timestamp < {end} ORDER BY "Ordered at", "Order\"""",
+        FROM 'transactions.parquet' WHERE transaction_timestamp >= {first} AND transaction_timestamp < {end} ORDER BY ALL""",
     "ordersitems_till": """
         SELECT
             basket_id AS "Order", product_id AS "Product", quantity AS "Quantity", sales_value::DECIMAL(12, 2) AS "Amount",
             (retail_disc + coupon_disc + coupon_match_disc)::DECIMAL(12, 2) AS "Discounts"
-        FROM 'transactions.parquet' WHERE transaction_timestamp >= {first} AND transaction_timestamp < {end} ORDER BY "Order", "Product\"""",
+        FROM 'transactions.parquet' WHERE transaction_timestamp >= {first} AND transaction_timestamp < {end} ORDER BY ALL""",
 }
 _COUPONS = """
     SELECT household_id, coupon_upc AS coupon, campaign_id AS campaign, redemption_date::DATE AS redeemed_on
@@ -45,7 +45,7 @@ class Senders:
     inbox: Path
     year: Path
 
-    def send_all_until(self, morning: date) -> None:
+    def send_all_before(self, morning: date) -> None:
         """The first load: what is known of people, products and stores, and the year up to this morning."""
         for name, query in _TABLES.items():
             self._send_csv("init", name, morning, query.format(end=f"DATE '{morning}'"))

@@ -76,7 +76,7 @@ def inbox_sensor(project: Project, inbox: InboxSpec, jobs: Sequence[Any]) -> Sen
         for path, reason in seen.strangers.items():
             context.log.warning(f"{path} stays where it is: {reason}")
         due = _by_feed(seen)
-        pauses = {name: pause for name in due if (pause := _pause(context.instance, name, datetime.now(UTC))) is not None}
+        pauses = {name: pause for name in due if (pause := _pause(context.instance, name, _now())) is not None}
         wanted = {name: partitions for name, partitions in due.items() if name not in pauses}
         return SensorResult(
             run_requests=[
@@ -124,6 +124,10 @@ def _pause(instance: DagsterInstance, feed: str, now: datetime) -> str | None:
 def _is_on_its_way(record: RunRecord, now: datetime) -> bool:
     status = record.dagster_run.status
     return status == DagsterRunStatus.QUEUED or (status in _BEGUN and now - _last_seen(record) < _BEGINNING)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _last_seen(record: RunRecord) -> datetime:
