@@ -72,8 +72,9 @@ def look(inbox: InboxSpec, feeds: Sequence[FeedSpec], listings: Mapping[str, Seq
     settled = looks.settled({arrival.path: arrival.sight for arrival in found}, now=now, after=timedelta(seconds=inbox.settle_seconds))
     looks.keep_only(there)
     fresh = [arrival for arrival in found if not looks.was_taken(arrival.path, arrival.sight)]
-    due = [arrival for arrival in fresh if arrival.path in (settled if inbox.done_file is None else done)]
-    waiting = tuple(arrival.path for arrival in fresh if arrival not in due)
+    ready = settled if inbox.done_file is None else done
+    due = [arrival for arrival in fresh if arrival.path in ready]
+    waiting = tuple(arrival.path for arrival in fresh if arrival.path not in ready)
     return Look(tuple(sorted(due, key=_turn)), waiting, looks.untold(strangers))
 
 

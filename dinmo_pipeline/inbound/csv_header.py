@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, tee
 
-from dinmo_pipeline.inbound.csv_records import read_records
+from dinmo_pipeline.inbound.csv_records import Records, read_blocks
 from dinmo_pipeline.inbound.csv_rejects import check_header
 from dinmo_pipeline.inbound.csv_scan import Scanner
 from dinmo_pipeline.inbound.csv_values import values
@@ -76,17 +76,13 @@ def read_header(name: str, blocks: Iterator[bytes], line: int, dialect: CsvDiale
     FileRefused where there is none, where names are unfit, and where a column of `key` is missing.
     """
     candidates = [each for each in DELIMITERS if each != dialect.quote] if dialect.delimiter is None else [dialect.delimiter]
-    headers: dict[str, list[str]] = {}
-    refused: FileRefused | None = None
-    for delimiter, copy in zip(candidates, tee(blocks, len(candidates)), strict=True):
-        try:
-            headers[delimiter] = _names(name, copy, line, Scanner(delimiter, dialect.quote, dialect.escape))
-        except FileRefused as error:
-            refused = error
-    if not headers and refused is not None:
-        raise refused
-    delimiter = _best(headers, key)
-    names = headers[delimiter]
+    readings = {
+        delimiter: _first_record(name, copy, line, Scanner(delimiter, dialect.quote, dialect.escape))
+        for delimiter, copy in zip(candidates, tee(blocks, len(candidates)), strict=True)
+    }
+    delimiter = _best(readings, key)
+    records, names = readings[delimiter]
+    check_header(name, records)
     if len(names) == 1 and key and identifier(names[0]) not in key:
         tried = "; , tab and | were tried" if dialect.delimiter is None else f"{dialect.delimiter!r} is declared"
         raise FileRefused(
@@ -103,22 +99,24 @@ def read_header(name: str, blocks: Iterator[bytes], line: int, dialect: CsvDiale
     return Header(delimiter, columns, unnamed_last)
 
 
-def _best(headers: dict[str, list[str]], key: Collection[str]) -> str:
+def _best(readings: dict[str, tuple[Records, list[str]]], key: Collection[str]) -> str:
     def merit(delimiter: str) -> tuple[bool, int]:
-        names = headers[delimiter]
+        _, names = readings[delimiter]
         return set(key) <= {identifier(each) for each in names}, len(names)
 
-    ranked = sorted(headers, key=merit, reverse=True)
+    ranked = sorted(readings, key=merit, reverse=True)
     doubtful = len(ranked) > 1 and merit(ranked[0]) == merit(ranked[1])
-    return DELIMITERS[0] if doubtful and DELIMITERS[0] in headers else ranked[0]
+    return DELIMITERS[0] if doubtful and DELIMITERS[0] in readings else ranked[0]
 
 
-def _names(name: str, blocks: Iterator[bytes], line: int, scanner: Scanner) -> list[str]:
-    records = next(read_records(name, blocks, scanner, line), None)
-    if records is None:
+def _first_record(name: str, blocks: Iterator[bytes], line: int, scanner: Scanner) -> tuple[Records, list[str]]:
+    for block in read_blocks(name, blocks, scanner, line):
+        records = block.records()
+        if records.size:
+            break
+    else:
         raise FileRefused(f"{name}: empty file: it has not even a header. Nothing was changed.")
-    check_header(name, records)
-    return [text or "" for text in values(records, records.fields(0), scanner.quote).to_pylist()]
+    return records, [text or "" for text in values(records, records.fields(0), scanner.quote).to_pylist()]
 
 
 def _columns(name: str, names: Sequence[str]) -> tuple[str, ...]:

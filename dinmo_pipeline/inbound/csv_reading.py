@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow
 
 from dinmo_pipeline.inbound.csv_header import read_header, take_separator_line, without_first_lines
-from dinmo_pipeline.inbound.csv_records import Records, read_records
+from dinmo_pipeline.inbound.csv_records import Block, Records, read_blocks
 from dinmo_pipeline.inbound.csv_rejects import judge
 from dinmo_pipeline.inbound.csv_scan import Scanner
 from dinmo_pipeline.inbound.csv_values import values
@@ -22,7 +22,7 @@ from dinmo_pipeline.inbound.reading import FileRefused, Reading, Reject
 from dinmo_pipeline.inbound.text import text_blocks, without_last_lines
 from dinmo_pipeline.project.specs import CsvDialect
 
-_BLOCK_BYTES = 2 * 1024 * 1024
+_BLOCK_BYTES = 1024 * 1024
 _BLOCKS_AHEAD = 2
 REJECTS_LIMIT = 1_000_000
 
@@ -54,7 +54,7 @@ class CsvReading(Reading):
         null_texts = tuple(text.encode() for text in self._dialect.null_text)
         quote = ord(self._dialect.quote)
         number = 0
-        for records in _ahead(self._records(self._top)):
+        for records in _without_header(_ahead(self._read(self._top))):
             rejects = judge(self._path.name, records, self.columns, self._header.fields, number)
             self._keep(rejects.values())
             taken = np.delete(np.arange(records.size), list(rejects)) if rejects else np.arange(records.size)
@@ -73,7 +73,7 @@ class CsvReading(Reading):
     def originals(self, records: Collection[int]) -> Iterator[tuple[int, str]]:
         wanted = np.array(sorted(records), np.int64)
         number = 0
-        for found in self._records(self._open()):
+        for found in _without_header(self._read(self._open())):
             indices = wanted[slice(*np.searchsorted(wanted, [number + 1, number + found.size + 1]))] - number - 1
             for index in indices.tolist():
                 yield number + index + 1, found.raw(index)
@@ -87,13 +87,8 @@ class CsvReading(Reading):
         dialect = self._dialect if separator is None else replace(self._dialect, delimiter=separator)
         return _Top(blocks, 1 + dialect.skip_lines + (separator is not None), dialect)
 
-    def _records(self, top: _Top) -> Iterator[Records]:
-        scanner = Scanner(self.delimiter, self._dialect.quote, self._dialect.escape)
-        for number, records in enumerate(read_records(self._path.name, top.blocks, scanner, top.line)):
-            if number == 0:
-                yield records.after_first()
-            else:
-                yield records
+    def _read(self, top: _Top) -> Iterator[Block]:
+        return read_blocks(self._path.name, top.blocks, Scanner(self.delimiter, self._dialect.quote, self._dialect.escape), top.line)
 
     def _keep(self, rejects: Collection[Reject]) -> None:
         self.rejects += rejects
@@ -119,14 +114,24 @@ def _text(path: Path, dialect: CsvDialect, block_bytes: int) -> Iterator[bytes]:
         yield from without_first_lines(without_last_lines(blocks, dialect.skip_last_lines), dialect.skip_lines)
 
 
-def _ahead(records: Iterator[Records]) -> Iterator[Records]:
+def _without_header(blocks: Iterator[Block]) -> Iterator[Records]:
+    header = True
+    for block in blocks:
+        records = block.records()
+        if header and records.size:
+            records = records.after_first()
+            header = False
+        yield records
+
+
+def _ahead(blocks: Iterator[Block]) -> Iterator[Block]:
     """The same, read and scanned in another thread while these are used."""
     with ThreadPoolExecutor(1, "csv") as thread:
-        waiting: deque[Future[Records | None]] = deque()
+        waiting: deque[Future[Block | None]] = deque()
         try:
             while True:
                 while len(waiting) < _BLOCKS_AHEAD:
-                    waiting.append(thread.submit(next, records, None))
+                    waiting.append(thread.submit(next, blocks, None))
                 found = waiting.popleft().result()
                 if found is None:
                     return

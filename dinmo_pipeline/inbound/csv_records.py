@@ -8,12 +8,60 @@ from functools import cached_property
 
 import numpy as np
 
-from dinmo_pipeline.inbound.csv_scan import CR, LF, Flags, Found, Positions, Scanner
+from dinmo_pipeline.inbound.csv_quotes import NONE, Positions
+from dinmo_pipeline.inbound.csv_scan import Found, Scanner
 from dinmo_pipeline.inbound.reading import FileRefused
 
 RECORD_LIMIT = 256 * 1024 * 1024
 FIELDS_LIMIT = 1_000_000
 _LONGEST_READ = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Block:
+    """Text that begins at a record and at this physical line; the record after its last one is cut off, unless it is `final`."""
+
+    text: bytes
+    found: Found
+    line: int
+    final: bool
+    inside: bool
+
+    @property
+    def end(self) -> int:
+        """Where the record after the last one begins."""
+        return len(self.text) if self.final else int(self.found.marks[self._last_break]) + 1
+
+    @property
+    def end_line(self) -> int:
+        """The line on which it begins."""
+        return self.line + int(self.found.breaks.sum()) + int(np.searchsorted(self.found.quoted_breaks, self.end))
+
+    @property
+    def _last_break(self) -> int:
+        return len(self.found.breaks) - 1 - int(np.argmax(self.found.breaks[::-1]))
+
+    def records(self) -> Records:
+        """The records, blank lines left out."""
+        found, end = self.found, len(self.text)
+        unclosed = self.final and self.inside
+        unended = unclosed or (self.final and not self.text.endswith((b"\r", b"\n")))
+        if unended:
+            marks, ends, breaks = np.append(found.marks, end), np.append(found.ends, end), np.append(found.breaks, True)
+        else:
+            fields = self._last_break + 1
+            marks, ends, breaks = found.marks[:fields], found.ends[:fields], found.breaks[:fields]
+        lasts = np.flatnonzero(breaks)
+        starts = np.concatenate([[0], marks[:-1] + 1])
+        firsts = np.concatenate([[0], lasts[:-1] + 1])
+        counts = np.diff(lasts, prepend=-1)
+        lines = self.line + np.arange(len(lasts))
+        if len(found.quoted_breaks):
+            lines += np.searchsorted(found.quoted_breaks, starts[firsts])
+        full = (counts > 1) | (starts[firsts] < ends[firsts])
+        if not full.all():
+            firsts, counts, lines = firsts[full], counts[full], lines[full]
+        return Records(self.text, found, starts, ends, firsts, counts, lines, unended, unclosed)
 
 
 @dataclass(frozen=True)
@@ -44,7 +92,7 @@ class Records:
     def nuls(self) -> Positions:
         """Where a NUL byte stands."""
         if self.text.find(b"\0") < 0:
-            return np.zeros(0, np.int64)
+            return NONE
         return np.flatnonzero(np.frombuffer(self.text, np.uint8) == 0)
 
     def after_first(self) -> Records:
@@ -80,8 +128,8 @@ class Records:
         return self.text[self.starts[index] : self.ends[index]].decode()
 
 
-def read_records(name: str, blocks: Iterator[bytes], scanner: Scanner, line: int) -> Iterator[Records]:
-    """The records of all blocks of text, which begin at a record and at this physical line; never empty.
+def read_blocks(name: str, texts: Iterator[bytes], scanner: Scanner, line: int) -> Iterator[Block]:
+    """The text, which begins at a record and at this line, in blocks that end with a record.
 
     `name` is the file's, for errors. FileRefused where a record is longer than RECORD_LIMIT or has more fields than FIELDS_LIMIT.
     """
@@ -90,77 +138,31 @@ def read_records(name: str, blocks: Iterator[bytes], scanner: Scanner, line: int
     while not final:
         scanner.begin()
         found: list[Found] = []
-        last = None
-        while last is None and not final:
-            more = _read(blocks, len(text))
+        ended = False
+        while not ended and not final:
+            more = _read(texts, len(text))
             final = not more
             text += more
             found.append(scanner.scan(text, final=final))
-            last = _last_break(text, found[-1].marks)
-            if last is None:
+            ended = bool(found[-1].breaks.any())
+            if not ended:
                 _check_limits(name, line, text, sum(len(part.marks) for part in found))
-        if not text:
-            return
-        records, end, line = _records(text, Found.joined(found), line, scanner, final=final)
-        if records.size:
-            yield records
-        text = text[end:]
+        block = Block(text, Found.joined(found), line, final, scanner.inside)
+        if text:
+            yield block
+        text, line = text[block.end :], block.end_line
 
 
-def _read(blocks: Iterator[bytes], at_least: int) -> bytes:
+def _read(texts: Iterator[bytes], at_least: int) -> bytes:
     """So many bytes more that a long record is not copied as often as it has blocks."""
     pieces = []
     size = 0
-    for block in blocks:
-        pieces.append(block)
-        size += len(block)
+    for text in texts:
+        pieces.append(text)
+        size += len(text)
         if size >= min(at_least, _LONGEST_READ):
             break
     return b"".join(pieces)
-
-
-def _is_break(text: bytes, marks: Positions) -> Flags:
-    codes = np.frombuffer(text, np.uint8)[marks]
-    breaks: Flags = (codes == LF) | (codes == CR)
-    return breaks
-
-
-def _last_break(text: bytes, marks: Positions) -> int | None:
-    """The position of the last line break among the marks."""
-    breaks = marks[_is_break(text, marks)]
-    return int(breaks[-1]) if len(breaks) else None
-
-
-def _after(text: bytes, marks: Positions) -> Positions:
-    """Where the text goes on after each mark."""
-    after = marks + 1
-    if text.find(b"\r") >= 0:
-        data = np.frombuffer(text, np.uint8)
-        after += (data[marks] == CR) & (data[np.minimum(after, len(text) - 1)] == LF)
-    return after
-
-
-def _records(text: bytes, found: Found, line: int, scanner: Scanner, *, final: bool) -> tuple[Records, int, int]:
-    """The records that end in `text`, where the next one begins, and its line."""
-    marks, breaks, after = found.marks, _is_break(text, found.marks), _after(text, found.marks)
-    unclosed = final and scanner.inside
-    unended = unclosed or (final and not text.endswith((b"\r", b"\n")))
-    if unended:
-        marks, breaks, after = np.append(marks, len(text)), np.append(breaks, True), np.append(after, len(text))
-    lasts = np.flatnonzero(breaks)
-    fields = lasts[-1] + 1
-    marks, breaks, after = marks[:fields], breaks[:fields], after[:fields]
-    starts = np.concatenate([[0], after[:-1]])
-    ends = marks if scanner.delimiter_bytes == 1 else marks - np.where(breaks, 0, scanner.delimiter_bytes - 1)
-    firsts = np.concatenate([[0], lasts[:-1] + 1])
-    counts = np.diff(lasts, prepend=-1)
-    lines = line + np.arange(len(lasts)) + np.searchsorted(found.quoted_breaks, starts[firsts])
-    end = int(after[-1])
-    following = line + len(lasts) + int(np.searchsorted(found.quoted_breaks, end))
-    full = (counts > 1) | (starts[firsts] < ends[firsts])
-    if not full.all():
-        firsts, counts, lines = firsts[full], counts[full], lines[full]
-    return Records(text, found, starts, ends, firsts, counts, lines, unended, unclosed), end, following
 
 
 def _check_limits(name: str, line: int, text: bytes, fields: int) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dinmo_pipeline.inbound.csv_quotes import Positions
 from dinmo_pipeline.inbound.csv_records import Records
-from dinmo_pipeline.inbound.csv_scan import Positions
 from dinmo_pipeline.inbound.reading import FileRefused, Reject
 
 _SHOWN = 1000

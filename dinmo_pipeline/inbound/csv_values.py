@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow
 
+from dinmo_pipeline.inbound.csv_quotes import Flags, Positions
 from dinmo_pipeline.inbound.csv_records import Records
-from dinmo_pipeline.inbound.csv_scan import Flags, Positions
 
 
 def values(records: Records, fields: Positions, quote: int, null_texts: tuple[bytes, ...] = ()) -> pyarrow.LargeStringArray:
@@ -25,7 +25,8 @@ def values(records: Records, fields: Positions, quote: int, null_texts: tuple[by
         quoted = data[np.minimum(starts, len(data) - 1)] == quote
         quoted &= ~null
         starts = starts + quoted
-        ends = ends - quoted
+        # A quote alone is an unclosed value.
+        ends = np.maximum(ends - quoted, starts)
     # Every second text of this array is a field, those between are what separates them: Arrow takes the fields together.
     offsets = np.empty(2 * len(starts) + 1, np.int32)
     offsets[0:-1:2] = starts

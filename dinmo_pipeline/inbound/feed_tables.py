@@ -165,9 +165,8 @@ class FeedTable:
     def _keep(self, files: Sequence[AcceptedFile], types: Mapping[str, ColumnType], shapes: Mapping[str, Shape], at: datetime) -> None:
         """Name the staged rows that count, with their lineage, `kept`; a null `updated_at` becomes the file's largest."""
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE accepted ({ARRIVAL} BIGINT, {FILE} VARCHAR, {_FILE_DATE} DATE)")
-        self._connection.executemany(
-            "INSERT INTO temp.main.accepted VALUES (?, ?, ?)", [(file.arrival, file.name, file.date) for file in files]
-        )
+        told = [[file.arrival for file in files], [file.name for file in files], [file.date for file in files]]
+        self._connection.execute("INSERT INTO temp.main.accepted SELECT unnest(?), unnest(?), unnest(?)", told)
         updated_at = self._feed.updated_at
         largest, updated, instant = "CAST(NULL AS DATE)", None, "CAST(NULL AS TIMESTAMP WITH TIME ZONE)"
         if updated_at is not None and updated_at in types:

@@ -86,7 +86,7 @@ def load_batch(
         connection.begin()
         try:
             loading = _Loading(connection, record, feed, opening, stays=stays)
-            records = list(loading.run(files, target, now))
+            recorded = loading.run(files, target, now)
             show_entity(connection, feed.entity_ref, project.entities[feed.entity_ref])
             connection.commit()
         except duckdb.Error as error:
@@ -99,7 +99,7 @@ def load_batch(
         except BaseException:  # an interrupt, too, must leave no transaction open
             connection.rollback()
             raise
-    return records
+    return recorded
 
 
 class _Loading:
@@ -111,7 +111,7 @@ class _Loading:
         self._stays = stays
         self._table = FeedTable(connection, feed)
 
-    def run(self, files: Sequence[Fetched], target: Target, now: datetime) -> Iterator[tuple[FileRecord, tuple[Reject, ...]]]:
+    def run(self, files: Sequence[Fetched], target: Target, now: datetime) -> list[tuple[FileRecord, tuple[Reject, ...]]]:
         items = [self._item(number, fetched) for number, fetched in enumerate(self._unrecorded(files), start=self._record.next_arrival())]
         self._tell_repeated(items)
         self._begin(items)
@@ -127,13 +127,15 @@ class _Loading:
                 self._table.load(loaded, types, shapes, at=now)
             for item in accepted:
                 item.warnings = tuple(self._warnings(item, known))
-        for item in items:
-            yield self._recorded(item, target, now), item.rejects
+        recorded = [(_record_of(item, self._feed, target, now), item.rejects) for item in items]
+        self._record.add(recorded)
+        return recorded
 
     def _unrecorded(self, files: Sequence[Fetched]) -> Iterator[Fetched]:
         """Those that were not dealt with before, where dealing with them leaves them in their place."""
+        recorded = self._record.latest(self._feed.name, [fetched.arrival.path for fetched in files])
         for fetched in files:
-            latest = self._record.latest(self._feed.name, fetched.arrival.path)
+            latest = recorded.get(fetched.arrival.path)
             if latest is None or latest.sha256 != fetched.sha256:
                 yield fetched
             elif latest.outcome == Outcome.BLOCKED:
@@ -204,7 +206,7 @@ class _Loading:
                 item.end(Outcome.REFUSED, told)
             elif self._feed.load == "replace" and not self._record.is_approved(self._feed.name, item.fetched.sha256):
                 self._guard(item, rows_before)
-            item.rejects = self._rejects(item, types)
+            item.rejects = self._rejects(item, types) if item.rejected else ()
 
     def _guard(self, item: _Item, rows_before: int) -> None:
         rows = item.counted.records - item.counted.skipped - item.counted.faulty
@@ -235,32 +237,31 @@ class _Loading:
         if updated_at is not None and item.counted.undated and item.counted.records:
             yield f"no record has a value in {updated_at}, so the date in the file's name tells how new they are"
 
-    def _recorded(self, item: _Item, target: Target, now: datetime) -> FileRecord:
-        arrival, counted = item.fetched.arrival, item.counted
-        outcome = item.outcome or Outcome.LOADED
-        is_loaded = outcome == Outcome.LOADED
-        path = target(arrival, outcome)
-        made = FileRecord(
-            arrival=item.file.arrival,
-            inbox=self._feed.inbox,
-            feed=self._feed.name,
-            folder=arrival.folder,
-            name=arrival.name,
-            bytes=arrival.sight.size,
-            modified=arrival.sight.modified,
-            sha256=item.fetched.sha256,
-            file_date=arrival.match.date,
-            outcome=outcome,
-            reason=item.reason,
-            warnings=item.warnings,
-            columns=item.file.columns,
-            records=item.records,
-            loaded=counted.records - counted.skipped - counted.faulty if is_loaded else 0,
-            skipped=counted.skipped,
-            rejected=item.rejected,
-            target=path,
-            recorded_at=now,
-            tidied=path is None,
-        )
-        self._record.add(made, item.rejects)
-        return made
+
+def _record_of(item: _Item, feed: FeedSpec, target: Target, now: datetime) -> FileRecord:
+    arrival, counted = item.fetched.arrival, item.counted
+    outcome = item.outcome or Outcome.LOADED
+    is_loaded = outcome == Outcome.LOADED
+    path = target(arrival, outcome)
+    return FileRecord(
+        arrival=item.file.arrival,
+        inbox=feed.inbox,
+        feed=feed.name,
+        folder=arrival.folder,
+        name=arrival.name,
+        bytes=arrival.sight.size,
+        modified=arrival.sight.modified,
+        sha256=item.fetched.sha256,
+        file_date=arrival.match.date,
+        outcome=outcome,
+        reason=item.reason,
+        warnings=item.warnings,
+        columns=item.file.columns,
+        records=item.records,
+        loaded=counted.records - counted.skipped - counted.faulty if is_loaded else 0,
+        skipped=counted.skipped,
+        rejected=item.rejected,
+        target=path,
+        recorded_at=now,
+        tidied=path is None,
+    )

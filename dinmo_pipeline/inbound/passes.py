@@ -142,10 +142,9 @@ class InboxPass:
     def _fetched(self, arrivals: Sequence[Arrival], local_folder: Path) -> Iterator[Fetched]:
         """Copies of those files that are still as they were listed when all of them have been copied."""
         copies: list[tuple[Arrival, Path]] = []
-        for number, arrival in enumerate(arrivals):
-            # In a folder of its own the copy keeps its name, for messages; the name is what a listing gave, without folders.
-            local_path = local_folder / str(number) / arrival.name
-            local_path.parent.mkdir(mode=0o700)
+        for arrival in arrivals:
+            # The copy keeps its name, for messages: it is what a listing of one folder gave.
+            local_path = local_folder / arrival.name
             if self._folders.fetch(arrival.path, local_path):
                 copies.append((arrival, local_path))
             else:

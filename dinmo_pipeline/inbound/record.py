@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import date, datetime
 from enum import StrEnum
@@ -14,6 +14,7 @@ from dinmo_pipeline.inbound.arrivals import version_label
 from dinmo_pipeline.inbound.looks import Sight
 from dinmo_pipeline.inbound.reading import Reject
 
+_ROWS_A_STATEMENT = 100
 _COLUMNS = {
     "arrival": "BIGINT PRIMARY KEY",
     "inbox": "VARCHAR NOT NULL",
@@ -107,15 +108,13 @@ class Record:
         [(arrival,)] = self._connection.execute("SELECT coalesce(max(arrival), 0) + 1 FROM inbound.files").fetchall()
         return int(arrival)
 
-    def add(self, record: FileRecord, rejects: Sequence[Reject]) -> None:
-        """Write what became of a file, and its rejects."""
-        holders = ", ".join("?" * len(_COLUMNS))
-        self._connection.execute(f"INSERT INTO inbound.files VALUES ({holders})", [_plain(value) for value in astuple(record)])
-        if rejects:
-            self._connection.executemany(
-                "INSERT INTO inbound.rejects VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(record.arrival, record.feed, record.name, *astuple(reject)) for reject in rejects],
-            )
+    def add(self, recorded: Sequence[tuple[FileRecord, Sequence[Reject]]]) -> None:
+        """Write what became of files, and their rejects."""
+        self._insert("files", [[_plain(value) for value in astuple(record)] for record, _ in recorded])
+        self._insert(
+            "rejects",
+            [(record.arrival, record.feed, record.name, *astuple(reject)) for record, rejects in recorded for reject in rejects],
+        )
 
     def rejects(self, arrival: int) -> list[Reject]:
         """The rejects of a file that were recorded, in its order."""
@@ -124,18 +123,18 @@ class Record:
         )
         return [Reject(*row) for row in found.fetchall()]
 
-    def finish(self, arrivals: Iterable[int]) -> None:
+    def finish(self, arrivals: Sequence[int]) -> None:
         """Note that these files have gone where they go."""
-        self._connection.executemany("UPDATE inbound.files SET tidied = true WHERE arrival = ?", [(arrival,) for arrival in arrivals])
+        self._connection.execute("UPDATE inbound.files SET tidied = true WHERE arrival IN (SELECT unnest(?))", [list(arrivals)])
 
     def unfinished(self, inbox: str) -> list[FileRecord]:
         """The files of an inbox that still lie where they were found."""
         return self._find("inbox = ? AND NOT tidied", [inbox])
 
-    def latest(self, feed: str, path: str) -> FileRecord | None:
-        """The newest record of a file that lay there, of that feed."""
-        found = self._find("feed = ? AND folder || '/' || name = ?", [feed, path])
-        return found[-1] if found else None
+    def latest(self, feed: str, paths: Sequence[str]) -> dict[str, FileRecord]:
+        """By path, the newest record of each file of that feed that lay at one of these."""
+        found = self._find("feed = ? AND folder || '/' || name IN (SELECT unnest(?))", [feed, list(paths)])
+        return {record.path: record for record in found}
 
     def of_feed(self, feed: str, *, limit: int = 20) -> list[FileRecord]:
         """The last files of a feed, oldest first."""
@@ -160,7 +159,14 @@ class Record:
         found = self._connection.execute("SELECT 1 FROM inbound.approvals WHERE feed = ? AND sha256 = ?", [feed, sha256])
         return bool(found.fetchall())
 
-    def _find(self, condition: str, parameters: Sequence[str]) -> list[FileRecord]:
+    def _insert(self, table: str, rows: Sequence[Sequence[object]]) -> None:
+        # Many rows a statement: one of its own for each would take longer than to read a small file.
+        for start in range(0, len(rows), _ROWS_A_STATEMENT):
+            some = rows[start : start + _ROWS_A_STATEMENT]
+            holders = ", ".join(f"({', '.join('?' * len(row))})" for row in some)
+            self._connection.execute(f"INSERT INTO inbound.{table} VALUES {holders}", [value for row in some for value in row])
+
+    def _find(self, condition: str, parameters: Sequence[object]) -> list[FileRecord]:
         rows = self._connection.execute(f"SELECT * FROM inbound.files WHERE {condition} ORDER BY arrival", list(parameters)).fetchall()
         return [_record(row) for row in rows]
 

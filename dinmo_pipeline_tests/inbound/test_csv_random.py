@@ -25,9 +25,7 @@ def read_fast(path: Path, dialect: CsvDialect, block_bytes: int) -> Expected | i
             batch.validate(full=True)
             found.rows += [(record, line, tuple(values)) for record, line, *values in zip(*batch.to_pydict().values(), strict=True)]
     except FileRefused as refused:
-        line = re.search(r"line (\d+)", str(refused))
-        assert line is not None, refused
-        return int(line.group(1))
+        return int(re.findall(r"line (\d+)", str(refused))[0])
     found.rejects = [(reject.record, reject.line) for reject in reading.rejects]
     found.originals = dict(reading.originals(range(1, len(found.rows) + len(found.rejects) + 1)))
     return found

@@ -21,7 +21,7 @@ DAY = date(2024, 5, 1)
 
 def content(rows: list[Row]) -> str:
     """The file of these records."""
-    changed = {None: "", **{hour: f"2024-05-01 {hour:02d}:00:00" for hour in range(6)}}
+    changed: dict[int | None, str] = {None: "", **{hour: f"2024-05-01 {hour:02d}:00:00" for hour in range(6)}}
     return "id,value,updated_at\n" + "".join(f"{key},{value},{changed[hour]}\n" for key, value, hour in rows)
 
 
