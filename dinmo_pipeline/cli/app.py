@@ -13,7 +13,7 @@ import typer
 
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.health import health_of
-from dinmo_pipeline.cli.inbox import import_files, inbox_commands
+from dinmo_pipeline.cli.inbox import approve_file, import_files, inbox_commands
 from dinmo_pipeline.cli.options import HERE, ProjectOption
 from dinmo_pipeline.cli.template import make_project
 from dinmo_pipeline.errors import CallError, DefinitionErrors, DinmoError
@@ -35,6 +35,7 @@ _FAILED, _WRONG = 1, 2
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="An activation.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+
 
 def main() -> NoReturn:
     """Run the command line: 0 fine, 1 the work failed, 2 the definitions or the call are wrong."""
@@ -97,11 +98,14 @@ def sync(
 
 @app.command()
 def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
-    """One line an activation: last delivery, next one due, health, what to do. Ends with 1 when one needs somebody."""
+    """One line a feed and one an activation: the last file, the last delivery, health, what to do. Ends with 1 when one needs somebody."""
+    from dinmo_pipeline.cli.feed_health import feeds_health
+
     loaded = load_project(find_project_root(project))
     lines = [health_of(spec, Syncs(loaded, spec).state(), now=datetime.now(UTC)) for spec in loaded.activations.values()]
-    showing.show_status(lines, as_json=as_json)
-    if any(line.needs_somebody for line in lines):
+    feeds = list(feeds_health(loaded))
+    showing.show_status(lines, feeds, as_json=as_json)
+    if any(line.needs_somebody for line in (*lines, *feeds)):
         raise typer.Exit(_FAILED)
 
 
@@ -114,11 +118,14 @@ def history(name: Name, as_json: Json = False, project: ProjectOption = HERE) ->
 
 
 @app.command()
-def approve(name: Name, project: ProjectOption = HERE) -> None:
-    """Deliver the very rows of the newest sync that a guard stopped."""
+def approve(name: Annotated[str, typer.Argument(metavar="NAME", help="An activation, or a feed.")], project: ProjectOption = HERE) -> None:
+    """Deliver the very rows of the newest sync that a guard stopped; of a feed, import the very file."""
     from dinmo_pipeline.cli.running import Runner
 
     loaded = load_with_warnings(find_project_root(project))
+    if name in loaded.project.feeds and name not in loaded.project.activations:
+        approve_file(loaded, loaded.project.feeds[name])
+        return
     approved = Syncs(loaded.project, _activation(loaded.project, name)).approve()
     for finding in approved.findings:
         showing.say(f"approved: {finding.message}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,11 +14,10 @@ from dinmo_pipeline.cli.outcome import Imported
 from dinmo_pipeline.errors import CallError
 from dinmo_pipeline.inbound.arrivals import Look
 from dinmo_pipeline.inbound.folders import ALL, Folders
-from dinmo_pipeline.inbound.passes import InboxPass
-from dinmo_pipeline.project.load import load_project, load_with_warnings
+from dinmo_pipeline.project.load import LoadedProject, load_project, load_with_warnings
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.settings import find_project_root
-from dinmo_pipeline.project.specs import InboxSpec, Project
+from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
 from dinmo_pipeline.storages.retried import RetriedStorage
 
 if TYPE_CHECKING:
@@ -40,17 +39,30 @@ def create(name: Annotated[str, typer.Argument(metavar="NAME", help="An inbox.")
     showing.say(f"{name}: {', '.join(ALL)} are in folder {inbox.folder} of {inbox.storage}; files dropped into raw are imported")
 
 
+def approve_file(loaded: LoadedProject, feed: FeedSpec) -> None:
+    """Let the file of a feed that a guard stopped pass, and import it."""
+    from dinmo_pipeline.inbound.passes import InboxPass
+
+    with InboxPass(loaded.project, feed.inbox) as held:
+        showing.say(f"approved: {held.approve(feed.name)}")
+    _import(loaded, [loaded.project.inboxes[feed.inbox]])
+
+
 def import_files(
     names: Annotated[list[str] | None, typer.Argument(metavar="INBOX…", help="Inboxes; all by default.")] = None,
     project: ProjectOption = HERE,
 ) -> None:
     """Import the files that lie in inboxes, once they stand still. Ends with 1 when one was refused."""
-    from dinmo_pipeline.cli.running import Runner
-
     loaded = load_with_warnings(find_project_root(project))
     inboxes = [_inbox(loaded.project, name) for name in dict.fromkeys(names or loaded.project.inboxes)]
     if not inboxes:
         raise CallError("the project has no inbox; define an Inbox and a Feed for the files that others drop")
+    _import(loaded, inboxes)
+
+
+def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
+    from dinmo_pipeline.cli.running import Runner
+
     failed = False
     with Runner(loaded) as runner:
         for inbox in inboxes:
@@ -78,6 +90,9 @@ def _import_inbox(runner: Runner, project: Project, inbox: InboxSpec) -> list[Im
 
 def _looks(project: Project, inbox: InboxSpec) -> Iterator[Look]:
     """Looks at the inbox for as long as files there may come to stand still."""
+    # The readers of files are not loaded for commands that read none.
+    from dinmo_pipeline.inbound.passes import InboxPass
+
     end = time.monotonic() + 2 * inbox.settle_seconds + 1
     while True:
         with InboxPass(project, inbox.name) as held:

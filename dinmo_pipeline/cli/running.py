@@ -68,7 +68,8 @@ class Runner:
         result = self._repository.get_job(import_job_name(feed)).execute_in_process(
             run_config=_QUIET, tags=partition_tags(partitions), instance=self._instance, raise_on_error=False
         )
-        files = tuple({name: value.value for name, value in told.metadata.items()} for told in _told(result) if told.asset_key.path[0] == "feeds")
+        told = [event for event in _told(result) if event.asset_key.path[0] == "feeds"]
+        files = tuple({name: value.value for name, value in event.metadata.items()} for event in told)
         return Imported(feed, files, None if result.success else _problem(result))
 
     def _run(self, activation: str, label: str, keys: Iterable[AssetKey], options: Mapping[str, Any]) -> ExecuteInProcessResult:

@@ -62,7 +62,9 @@ def _feed_asset(loaded: LoadedProject, feed: FeedSpec) -> AssetsDefinition:
         output_required=False,
         check_specs=[
             AssetCheckSpec(
-                REJECTS_CHECK, asset=table_key(feed.ref), description="Every record of every file was taken; records without a key do not count."
+                REJECTS_CHECK,
+                asset=table_key(feed.ref),
+                description="Every record of every file was taken; records without a key do not count.",
             )
         ],
         description=describe_feed(feed),

@@ -78,7 +78,8 @@ def observed(instance: DagsterInstance, key: AssetKey) -> list[tuple[str | None,
 
 
 def checks(result: ExecuteInProcessResult) -> list[tuple[bool, str, str | None]]:
-    found = [event.asset_check_evaluation_data for event in result.all_events if event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION]
+    told = [event for event in result.all_events if event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION]
+    found = [event.asset_check_evaluation_data for event in told]
     return [(check.passed, check.severity.value, check.description) for check in found]
 
 
@@ -94,8 +95,8 @@ def test_files_of_a_feed_are_partitions_of_one_run_with_their_counts(partner: Da
 
     assert result.success
     (first, told), (second, counted) = materialized(partner.instance, SHOP)
-    assert first is not None and first.startswith("contacts_shop_20220315.csv (20")
-    assert second is not None and second.startswith("contacts__shop_20220316 [new]_")
+    assert str(first).startswith("contacts_shop_20220315.csv (20")
+    assert str(second).startswith("contacts__shop_20220316 [new]_")
     assert [told[name] for name in ("rows", "records", "skipped", "rejected", "bytes")] == [2, 2, 0, 0, len(GOOD)]
     assert [counted[name] for name in ("rows", "records", "skipped", "rejected")] == [1, 3, 1, 1]
     assert counted["duration"] > 0
@@ -125,12 +126,12 @@ def test_refused_file_is_no_partition_that_is_there_and_fails_the_check(partner:
     assert result.success
     assert [told["rows"] for _, told in materialized(partner.instance, SHOP)] == [2]
     ((partition, told),) = observed(partner.instance, SHOP)
-    assert partition is not None and partition.startswith("contacts_shop_20220316.csv")
+    assert str(partition).startswith("contacts_shop_20220316.csv")
     assert (told["outcome"], told["rows"]) == ("refused", 0)
     assert "it has no column age" in told["reason"]
     ((passed, severity, words),) = checks(result)
     assert (passed, severity) == (False, "ERROR")
-    assert words is not None and words.startswith("contacts_shop_20220316.csv: refused, it has no column age")
+    assert str(words).startswith("contacts_shop_20220316.csv: refused, it has no column age")
 
 
 def test_run_that_has_nothing_to_do_repeats_what_is_known(partner: Dagster) -> None:
@@ -195,7 +196,9 @@ def test_sensor_asks_for_no_second_run_while_one_is_on_its_way(partner: Dagster)
 
 
 @pytest.mark.parametrize(("value", "status"), [(None, DefaultSensorStatus.STOPPED), ("1", DefaultSensorStatus.RUNNING)])
-def test_sensor_starts_as_autostart_says(partner: Dagster, monkeypatch: pytest.MonkeyPatch, value: str | None, status: DefaultSensorStatus) -> None:
+def test_sensor_starts_as_autostart_says(
+    partner: Dagster, monkeypatch: pytest.MonkeyPatch, value: str | None, status: DefaultSensorStatus
+) -> None:
     if value is not None:
         monkeypatch.setenv("DINMO_AUTOSTART", value)
 
