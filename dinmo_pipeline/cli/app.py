@@ -105,7 +105,7 @@ def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
     lines = [health_of(spec, Syncs(loaded, spec).state(), now=datetime.now(UTC)) for spec in loaded.activations.values()]
     feeds = list(feeds_health(loaded))
     showing.show_status(lines, feeds, as_json=as_json)
-    if any(line.needs_somebody for line in (*lines, *feeds)):
+    if any(line.needs_somebody for line in lines) or any(feed.needs_somebody for feed in feeds):
         raise typer.Exit(_FAILED)
 
 

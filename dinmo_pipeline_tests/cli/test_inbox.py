@@ -103,6 +103,19 @@ def test_status_as_json_tells_of_feeds(dinmo: Dinmo, root: Path) -> None:
     assert (web["feed"], web["health"], web["imported_at"]) == ("contacts_web_leads", "new", None)
 
 
+def test_model_over_an_entity_that_has_no_file_yet_says_so(dinmo: Dinmo, tmp_path: Path) -> None:
+    activation = (
+        "---\ntype: dinmo_pipeline.Activation\nattributes: {name: out, model: people, destination: drop, folder: exports, file_name: all, "
+        "format: csv, run_type: full_only, sync_mode: snapshot, mapping: {id: id}}\n"
+    )
+    root = make_inbox(tmp_path, DEFINITIONS + activation)
+
+    done = dinmo("sync", "out", project=root)
+
+    assert done.code == 1
+    assert "refreshing models.people: no file was imported into entities.contacts yet; `dinmo import` takes those" in done.err
+
+
 def test_import_waits_until_files_stand_still(dinmo: Dinmo, tmp_path: Path) -> None:
     root = make_inbox(tmp_path, DEFINITIONS.replace("settle_seconds: 0", "settle_seconds: 1"))
     drop(root, "contacts_shop_20220315.csv", GOOD)

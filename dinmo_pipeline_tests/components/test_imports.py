@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from dagster import (
     AssetKey,
+    AssetMaterialization,
+    AssetObservation,
     AssetRecordsFilter,
     DagsterEventType,
     DagsterInstance,
@@ -53,7 +55,7 @@ def run_requested(dagster: Dagster) -> list[ExecuteInProcessResult]:
     answer = tick(dagster)
     assert isinstance(answer, SensorResult), answer
     return [
-        dagster.repository.get_job(request.job_name).execute_in_process(
+        dagster.repository.get_job(str(request.job_name)).execute_in_process(
             instance=dagster.instance, tags=dict(request.tags), raise_on_error=False
         )
         for request in answer.run_requests or ()
@@ -69,12 +71,17 @@ def skip_words(answer: SensorResult | SkipReason) -> str:
 def materialized(instance: DagsterInstance, key: AssetKey) -> list[tuple[str | None, dict[str, Any]]]:
     """Each materialization's partition and metadata, oldest first."""
     records = instance.fetch_materializations(key, limit=100, ascending=True).records
-    return [(r.partition_key, {name: value.value for name, value in r.asset_materialization.metadata.items()}) for r in records]
+    return [(r.partition_key, _values(r.asset_materialization)) for r in records]
 
 
 def observed(instance: DagsterInstance, key: AssetKey) -> list[tuple[str | None, dict[str, Any]]]:
     records = instance.fetch_observations(AssetRecordsFilter(asset_key=key), limit=100, ascending=True).records
-    return [(r.partition_key, {name: value.value for name, value in r.asset_observation.metadata.items()}) for r in records]
+    return [(r.partition_key, _values(r.asset_observation)) for r in records]
+
+
+def _values(told: AssetMaterialization | AssetObservation | None) -> dict[str, Any]:
+    assert told is not None
+    return {name: value.value for name, value in told.metadata.items()}
 
 
 def checks(result: ExecuteInProcessResult) -> list[tuple[bool, str, str | None]]:
