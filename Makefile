@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/$(ENVIRONMENT).stamp ## Run three days of a grocer's deliveries and show what was sent and why
+demo: .venv/$(ENVIRONMENT).stamp ## Run three days of a grocer: what came in, what was sent and why
 	@$(BIN)/python -m demo
 
 dev: .venv/$(ENVIRONMENT).stamp ## Open the example shop in the Dagster UI

@@ -64,9 +64,10 @@ class Runner:
     def import_files(self, feed: str, labels: Sequence[str]) -> Imported:
         """Import the files of a feed that are due; `labels` are those that a look has found, in their order."""
         partitions = [partition_of(label) for label in labels]
+        tags = partition_tags(self._instance, feed, partitions)
         self._instance.add_dynamic_partitions(files_name(feed), partitions)
         result = self._repository.get_job(import_job_name(feed)).execute_in_process(
-            run_config=_QUIET, tags=partition_tags(partitions), instance=self._instance, raise_on_error=False
+            run_config=_QUIET, tags=tags, instance=self._instance, raise_on_error=False
         )
         told = [event for event in _told(result) if event.asset_key.path[0] == "feeds"]
         files = tuple({name: value.value for name, value in event.metadata.items()} for event in told)

@@ -80,7 +80,8 @@ def inbox_sensor(project: Project, inbox: InboxSpec, jobs: Sequence[Any]) -> Sen
         wanted = {name: partitions for name, partitions in due.items() if name not in pauses}
         return SensorResult(
             run_requests=[
-                RunRequest(job_name=import_job_name(name), tags=partition_tags(partitions)) for name, partitions in wanted.items()
+                RunRequest(job_name=import_job_name(name), tags=partition_tags(context.instance, name, partitions))
+                for name, partitions in wanted.items()
             ],
             dynamic_partitions_requests=[
                 DynamicPartitionsDefinition(name=files_name(name)).build_add_request(partitions) for name, partitions in wanted.items()

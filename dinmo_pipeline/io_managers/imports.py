@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dagster import (
@@ -14,6 +14,7 @@ from dagster import (
     AssetKey,
     AssetMaterialization,
     AssetObservation,
+    DagsterInstance,
     MetadataValue,
 )
 
@@ -41,9 +42,12 @@ def files_name(feed: str) -> str:
     return f"files_{feed}"
 
 
-def partition_tags(partitions: Sequence[str]) -> dict[str, str]:
-    """Tags of one run for all of these partitions, which are in Dagster's order."""
-    return {"dagster/asset_partition_range_start": partitions[0], "dagster/asset_partition_range_end": partitions[-1]}
+def partition_tags(instance: DagsterInstance, feed: str, partitions: Sequence[str]) -> dict[str, str]:
+    """Tags of one run for all of these partitions of a feed; those that Dagster does not know yet are to be added in this order."""
+    # A range is read in the order in which Dagster got to know them: a file that failed before stands before one that is older.
+    known = {key: position for position, key in enumerate(instance.get_dynamic_partitions(files_name(feed)))}
+    ordered = sorted(partitions, key=lambda key: known.get(key, len(known)))
+    return {"dagster/asset_partition_range_start": ordered[0], "dagster/asset_partition_range_end": ordered[-1]}
 
 
 @failing
@@ -64,10 +68,11 @@ def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec)
                 _tell(context, record, time.monotonic() - began)
                 records.append(record)
         finally:
+            # Also where a batch failed: others may have been loaded.
             for note in inbox.notes:
                 context.log.warning(note)
-    for entity in dict.fromkeys(project.feeds[record.feed].entity_ref for record in records if record.outcome == Outcome.LOADED):
-        _tell_entity(context, project, entity)
+            for entity in _changed_entities(project, records):
+                _tell_entity(context, project, entity)
     if due:
         return records
     context.log.info(f"no file of {feed.name} is due; {len(seen.waiting)} files of inbox {feed.inbox} are not whole yet")
@@ -102,6 +107,11 @@ def _tell(context: AssetExecutionContext, record: FileRecord, seconds: float) ->
         context.log.error(f"{record.name}: {record.outcome}: {record.reason}")
     for warning in record.warnings:
         context.log.warning(f"{record.name}: {warning}")
+
+
+def _changed_entities(project: Project, records: Sequence[FileRecord]) -> Iterable[TableRef]:
+    feeds = [project.feeds[record.feed] for record in records if record.outcome == Outcome.LOADED and record.feed in project.feeds]
+    return dict.fromkeys(feed.entity_ref for feed in feeds)
 
 
 def _tell_entity(context: AssetExecutionContext, project: Project, entity: TableRef) -> None:

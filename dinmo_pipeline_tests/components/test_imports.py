@@ -189,6 +189,23 @@ def test_sensor_rests_longer_after_each_failure(partner: Dagster, monkeypatch: p
     assert result.success
 
 
+def test_older_file_comes_after_one_that_failed(partner: Dagster, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop(partner.root, "contacts_shop_20220316.csv", GOOD)
+    blocker = partner.root / "drop" / "imports"
+    blocker.write_text("in the way", encoding="utf-8")
+    run_requested(partner)
+    blocker.unlink()
+    drop(partner.root, "contacts_shop_20220315.csv", "id,name,age\n1,Ana,30\n3,Chloé,29\n")
+    monkeypatch.setattr(inbox_sensor, "_now", lambda: datetime.now(UTC) + timedelta(minutes=1))
+    (result,) = run_requested(partner)
+
+    assert result.success
+    assert [str(partition)[:26] for partition, _ in materialized(partner.instance, SHOP)] == [
+        "contacts_shop_20220315.csv",
+        "contacts_shop_20220316.csv",
+    ]
+
+
 def test_sensor_asks_for_no_second_run_while_one_imports(partner: Dagster) -> None:
     drop(partner.root, "contacts_shop_20220315.csv", GOOD)
     with InboxPass(load_with_warnings(partner.root).project, "partner"):
