@@ -31,6 +31,14 @@ def describe_feed(feed: FeedSpec) -> str:
     return f"Files {feed.name}_YYYYMMDD.{ending} of inbox {feed.inbox}: {kept[feed.load]}."
 
 
+def describe_import(feed: FeedSpec) -> str:
+    """What a run of it takes, and who starts it."""
+    return (
+        f"Imports every file of {feed.ref} that is due. The sensor of inbox {feed.inbox} starts it; by hand, any partition will do: "
+        "a partition stands for one file, and a run takes all that are there and whole."
+    )
+
+
 def describe_entity(feeds: Sequence[FeedSpec]) -> str:
     """Which feeds it is made of."""
     return f"The rows of {', '.join(str(feed.ref) for feed in feeds)}, one under another, by the names of their columns."

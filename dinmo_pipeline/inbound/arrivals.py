@@ -29,10 +29,15 @@ class Arrival:
 
     @property
     def label(self) -> str:
-        """What people call this version of the file: its name and when it was changed, else how long it is."""
-        moment = self.sight.modified
-        told = f"{self.sight.size} bytes" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H.%M.%S")
-        return f"{self.name} ({told})"
+        """What people call this version of the file."""
+        return version_label(self.name, self.sight)
+
+
+def version_label(name: str, sight: Sight) -> str:
+    """A file's name with what tells two versions of it apart: when it was changed, else how long it is."""
+    moment = sight.modified
+    told = f"{sight.size} bytes" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H.%M.%S")
+    return f"{name} ({told})"
 
 
 @dataclass(frozen=True)

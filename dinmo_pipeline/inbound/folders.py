@@ -33,6 +33,11 @@ class Folders:
         """Where that is on the storage."""
         return posixpath.normpath(posixpath.join(self._inbox.folder, relative))
 
+    def make_all(self) -> None:
+        """Make the folders that are missing, where the storage has folders at all."""
+        for name in ALL:
+            self._make_folder(self.path(name))
+
     def list(self, relative: str) -> Sequence[RemoteFile]:
         """The files directly in a folder; none when there is no such folder."""
         return self._remote.do(lambda storage: storage.list(self.path(relative)))
@@ -112,7 +117,9 @@ class Folders:
         self._remote.do(lambda storage: storage.delete(self.path(relative)))
 
     def _make_folder_of(self, relative: str) -> None:
-        folder = posixpath.dirname(self.path(relative))
+        self._make_folder(posixpath.dirname(self.path(relative)))
+
+    def _make_folder(self, folder: str) -> None:
         if folder not in self._made:
             self._remote.do(lambda storage: storage.make_folder(folder))
             self._made.add(folder)

@@ -10,6 +10,8 @@ from typing import Any
 
 import duckdb
 
+from dinmo_pipeline.inbound.arrivals import version_label
+from dinmo_pipeline.inbound.looks import Sight
 from dinmo_pipeline.inbound.reading import Reject
 
 _ROWS_A_STATEMENT = 100
@@ -80,6 +82,11 @@ class FileRecord:
     def path(self) -> str:
         """Where it lay, from the inbox's folder."""
         return f"{self.folder}/{self.name}"
+
+    @property
+    def label(self) -> str:
+        """What people call this version of the file, as before it was taken."""
+        return version_label(self.name, Sight(self.bytes, self.modified))
 
 
 class Record:

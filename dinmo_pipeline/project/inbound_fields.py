@@ -150,8 +150,8 @@ class FeedFields(Fields):
         Annotated[Text, AfterValidator(_identifier)] | None,
         Field(
             default=None,
-            description="The column that says when a record was changed last: the newest wins. A timestamp, unless `columns` says date "
-            "or number; without it, the date in the file's name counts.",
+            description="The column that says when a record was changed last: the newest wins. A timestamp, unless `columns` "
+            "says how it is written; without it, the date in the file's name counts.",
         ),
     ]
     format: Annotated[

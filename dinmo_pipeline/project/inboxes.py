@@ -14,7 +14,7 @@ from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.specs import CsvDialect, FeedSpec, InboundColumn, InboxSpec
 from dinmo_pipeline.storages.contract import StorageSpec
 
-_ORDERED = ("timestamp", "date", "number")
+_TIMES = ("timestamp", "date")
 _MAX_REJECTED, _MAX_REJECTED_SHARE = 100, 0.01
 
 
@@ -74,7 +74,7 @@ def _shared_folders(inboxes: Iterable[Definition[InboxFields]], storages: Mappin
 
 
 def _columns(feed: Definition[FeedFields]) -> tuple[tuple[InboundColumn, ...], list[Problem]]:
-    """The columns that are declared, as identifiers, with the default of `updated_at` among them."""
+    """The columns that are declared, as identifiers."""
     columns: dict[str, InboundColumn] = {}
     problems: list[Problem] = []
     for written, value in feed.fields.columns.items() if feed.fine("columns") else ():
@@ -89,9 +89,6 @@ def _columns(feed: Definition[FeedFields]) -> tuple[tuple[InboundColumn, ...], l
             found = [feed.problem((*path, option), f"columns.{written}: {unfit}") for option, unfit in _misplaced(fields)]
             columns[name] = InboundColumn(name, fields.type, fields.format, fields.decimal or ".")
         problems += found
-    updated_at = feed.fields.updated_at if feed.fine("updated_at") else None
-    if updated_at is not None:
-        columns.setdefault(updated_at, InboundColumn(updated_at, "timestamp"))
     return tuple(columns.values()), problems
 
 
@@ -110,9 +107,9 @@ def _feed_problems(
         yield feed.problem("inbox", f"inbox: there is no inbox {fields.inbox!r}{nearest_hint(fields.inbox, inboxes)}")
     if feed.fine("updated_at"):
         for column in columns:
-            if column.name == fields.updated_at and column.type not in _ORDERED:
-                message = f"updated_at: {column.name!r} is declared as {column.type}; declare it as timestamp, date or number, "
-                yield feed.problem("updated_at", message + "to tell the newest")
+            if column.name == fields.updated_at and column.type not in _TIMES:
+                message = f"updated_at: {column.name!r} is declared as {column.type}; declare it as timestamp or date, to tell the newest"
+                yield feed.problem("updated_at", message)
     if feed.fine("optional", "primary_key"):
         for key in set(fields.optional) & set(fields.primary_key):
             yield feed.problem("optional", f"optional: {key!r} is in the primary key, which no file may lack")

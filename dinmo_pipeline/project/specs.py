@@ -34,9 +34,12 @@ class SyncMode(StrEnum):
     DIFFERENCE = "difference"
 
 
+FILLED_BY_IMPORTS = ("feeds", "entities")
+
+
 @dataclass(frozen=True, order=True)
 class TableRef:
-    """A table in the warehouse: `models.customers`, `segments.lapsed`."""
+    """A table in the warehouse: `models.customers`, `segments.lapsed`, and of FILLED_BY_IMPORTS `entities.contacts`."""
 
     kind: str
     name: str

@@ -16,10 +16,10 @@ from typing import Any
 import duckdb
 
 from dinmo_pipeline.errors import CallError
-from dinmo_pipeline.project.specs import TableRef
+from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, TableRef
 from dinmo_pipeline.warehouse.identifiers import quote_identifier
 
-KINDS = ("models", "segments", "feeds", "entities")
+KINDS = ("models", "segments", *FILLED_BY_IMPORTS)
 _NAMES_A_TABLE = re.compile("|".join(KINDS), re.IGNORECASE)
 _MAY_CHANGE_DATA = re.compile(r"\b(insert|update|delete|merge|copy)\b", re.IGNORECASE)
 _ERROR_LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)

@@ -107,13 +107,6 @@ def test_max_rejected_holds_as_written(written: str, count: int, share: float, w
     assert (spec.max_rejected, spec.max_rejected_share) == (count, share)
 
 
-@pytest.mark.parametrize(("declared", "kind"), [("", "timestamp"), ("columns: {Changed: date}\n", "date")])
-def test_updated_at_is_a_timestamp_unless_declared(declared: str, kind: str, write_project: WriteProject) -> None:
-    project = load_project(write_project({"defs/a/defs.yaml": f"{INBOX}---\n{feed(declared + 'updated_at: changed')}"}))
-
-    assert project.feeds["contacts_shop"].columns == (InboundColumn("changed", kind),)
-
-
 def test_json_feed_has_no_dialect(write_project: WriteProject) -> None:
     assert load_project(write_project({"defs/a/defs.yaml": f"{INBOX}---\n{feed('format: json')}"})).feeds["contacts_shop"].csv is None
 
@@ -189,7 +182,7 @@ FEEDS = {
     ),
     "updated_at that has no order": (
         feed("updated_at: Seen\ncolumns: {seen: boolean}"),
-        ["3: Feed contacts_shop: updated_at: 'seen' is declared as boolean; declare it as timestamp, date or number, to tell the newest"],
+        ["3: Feed contacts_shop: updated_at: 'seen' is declared as boolean; declare it as timestamp or date, to tell the newest"],
     ),
     "key that is optional": (
         feed("optional: [Id, name]"),
