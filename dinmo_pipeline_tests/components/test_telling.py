@@ -25,6 +25,8 @@ from .conftest import Dagster, failure
 
 InDagster = Callable[[Path], Dagster]
 
+APPROVE = {"dinmo/approve": "true"}
+
 SECRET = base64.b64encode(b"k" * 32).decode()
 UI = "https://dagster.example"
 
@@ -130,8 +132,7 @@ def test_blocked_sync_is_told_with_its_numbers_and_its_approval_as_recovery(tmp_
     assert told(web) == [("changes", "blocked")]
     assert newest(web)["what"] == "models.people is empty; sync 1 delivered it with 3 rows"
     assert "`dinmo approve changes`" in newest(web)["advice"]
-    approve = {"ops": {"activations__changes__delivery": {"config": {"approve": True}}}}
-    assert dagster.run("changes", "3", assets=[delivery_key("changes")], config=approve).success
+    assert dagster.run("changes", "3", assets=[delivery_key("changes")], tags=APPROVE).success
     assert told(web) == [("changes", "blocked"), ("changes", "recovered")]
 
 
