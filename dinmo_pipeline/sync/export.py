@@ -43,15 +43,23 @@ FILES_OF_MODE: Mapping[SyncMode, tuple[Change, ...]] = {
 class Snapshot:
     """The rows of one moment under one contract, in a Parquet file below the state's folder; `rows` counts those in the source.
 
-    Insert's snapshots also carry the keys that were sent and have left the source. `loaded_at` is when the newest row came into the
-    model, where a limit asks for it.
+    Insert's snapshots also carry the keys that were sent and have left the source. With `whole`, the file is a patch: it holds what
+    makes the rows of that snapshot these, and which of it changed since the one whose path is `since`. `loaded_at` is when the
+    newest row came into the model, where a limit asks for it.
     """
 
     path: str
     sha256: str
     rows: int
     contract: Contract
+    whole: Snapshot | None = None
+    since: str | None = None
     loaded_at: datetime | None = None
+
+    @property
+    def files(self) -> tuple[Snapshot, ...]:
+        """The snapshots whose files hold its rows."""
+        return (self,) if self.whole is None else (self, self.whole)
 
 
 @dataclass(frozen=True)

@@ -85,14 +85,16 @@ class Workshop:
     def keep_rows(self, state: State, name: str, local_folder: Path, *, full: bool) -> tuple[Snapshot, int | None]:
         """Keep the source's rows in a snapshot of this name; the base's number beside it. DataError when the rows forbid a delivery."""
         with self.engine.source(self.spec.source, local_folder) as source:
-            contract = self._checked_contract(source)
+            contract = contract_of(self.spec, self.destination, self.project_root, source.columns)
             base = find_base(state, contract)
-            carried = base.snapshot if self.spec.sync_mode == SyncMode.INSERT else None
-            # A full sync is the way out when the base is lost; the keys that only it knew are lost with it.
-            if carried is not None and full and not self.engine.is_intact(carried):
-                carried = None
-            kept = replace(source.keep(contract, name, carried=carried), loaded_at=self._newest_load(source))
-            return kept, base.sync.number if base.sync is not None else None
+            earlier = base.snapshot
+            if earlier is not None and not self.engine.is_intact(earlier):
+                # A full sync is the way out when the base is lost; the keys that only it knew are lost with it.
+                if self.spec.sync_mode == SyncMode.INSERT and not full:
+                    self.engine.verify(earlier)
+                earlier = None
+            snapshot = replace(source.keep(contract, name, earlier=earlier, whole=full), loaded_at=self._newest_load(source))
+            return snapshot, base.sync.number if base.sync is not None else None
 
     def prepare(
         self, state: State, sync: SyncRecord, target: Target, publisher: Publisher, local_folder: Path
