@@ -68,13 +68,14 @@ def test_second_sync_by_hand_sends_what_changed(server: Server, page: Page) -> N
 def test_person_approves_a_sync_that_a_guard_stopped(server: Server, page: Page) -> None:
     data = server.root / "data" / "customers.csv"
     before = data.read_text(encoding="utf-8")
-    data.write_text(before.splitlines()[0] + "\n", encoding="utf-8")
+    # Some rows stay, so that the columns keep their types.
+    small = [row for row in csv.DictReader(before.splitlines()) if float(row["lifetime_value"]) < 500]
+    data.write_text("\n".join((before.splitlines()[0], *(",".join(row.values()) for row in small))) + "\n", encoding="utf-8")
     try:
         start_sync(page, server, "emptied")
         assert server.finished_run("emptied")["status"] == "FAILURE"
     finally:
         data.write_text(before, encoding="utf-8")
-    held = written(server.root, "removed")
 
     page.goto(f"{server.url}{DELIVERY}?view=checks")
     expect(page.get_by_text("segments.big_spenders is empty; sync 2 delivered it with 3 rows").first).to_be_visible()
@@ -89,8 +90,7 @@ def test_person_approves_a_sync_that_a_guard_stopped(server: Server, page: Page)
     page.get_by_role("button", name="Launch 1 run").click()
 
     assert server.finished_run("emptied", **{"dinmo/approve": "true"})["status"] == "SUCCESS"
-    (removed,) = [ids for ids in written(server.root, "removed") if ids not in held]
-    assert len(removed) == 3
+    assert written(server.root, "removed")[2:] == [["1", "2", "5"]]
 
 
 def test_job_page_says_how_to_start_a_sync(server: Server, page: Page) -> None:
