@@ -22,10 +22,14 @@ from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.checkup import check_storage
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.redirect import target_elsewhere
+from dinmo_pipeline.sync.state_store import open_state
 from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline.sync.syncs import Syncs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tables in, files out.")
+
+state_app = typer.Typer(no_args_is_help=True, help="What is known of the syncs that were delivered.")
+app.add_typer(state_app, name="state")
 
 _FAILED, _WRONG = 1, 2
 
@@ -159,6 +163,14 @@ def try_storage(
     steps = [showing.show_step(step) for step in check_storage(spec, root, folder=folder)]
     if any(step.problem is not None for step in steps):
         raise typer.Exit(_FAILED)
+
+
+@state_app.command("init")
+def state_init(project: ProjectOption = HERE) -> None:
+    """Let state begin where `DINMO_STATE_URL` or `DINMO_HOME` says; needed once where `DINMO_REQUIRE_STATE` is set."""
+    state = open_state(load_project(find_project_root(project)))
+    begun = state.shelf.begin()
+    showing.say(f"state begins at {state.place}" if begun else f"there is state at {state.place} already; nothing was changed")
 
 
 @app.command()

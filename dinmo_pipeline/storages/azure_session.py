@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dinmo_pipeline.storages.azure_errors import cause_of, code_of
 from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, send_blocks
@@ -26,7 +26,9 @@ from dinmo_pipeline.storages.objects import (
     READ,
     SHA256,
     WRITE,
+    WRITER,
     ObjectStorage,
+    Stored,
     content_type,
     folder_prefix,
     object_key,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, BlobProperties, ContainerClient, ContentSettings
 
 _MOST_BLOCKS = 50_000
+# The version that was expected has changed, or has gone; BlobAlreadyExists where none was expected.
+_OTHER_VERSION = {"BlobAlreadyExists", "ConditionNotMet", "BlobNotFound"}
 _COPY_POLL_SECONDS = 0.5
 
 
@@ -108,6 +112,34 @@ class AzureContainer(ObjectStorage):
                 for blob in found
                 if isinstance(blob, BlobProperties) and not blob.name.endswith("/") and not _is_folder(blob)
             ]
+
+    def load(self, remote_path: str) -> Stored | None:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with self._translating(READ, remote_path):
+            try:
+                found = self._blob(remote_path).download_blob()
+                content = found.readall()
+            except ResourceNotFoundError as error:
+                if code_of(error) != "BlobNotFound":
+                    raise
+                return None
+            return Stored(content, str(found.properties.etag), (found.properties.metadata or {}).get(WRITER))
+
+    def _write_if(self, remote_path: str, content: bytes, version: str | None, metadata: dict[str, str]) -> str | None:
+        from azure.core import MatchConditions
+        from azure.core.exceptions import HttpResponseError
+
+        unchanged: dict[str, Any] = {} if version is None else {"etag": version, "match_condition": MatchConditions.IfNotModified}
+        try:
+            answer = self._blob(remote_path).upload_blob(
+                content, overwrite=version is not None, length=len(content), validate_content=True, metadata=metadata, **unchanged
+            )
+        except HttpResponseError as error:
+            if code_of(error) not in _OTHER_VERSION:
+                raise
+            return None
+        return str(answer["etag"])
 
     def _put_at_once(self, blob: BlobClient, content: bytes, remote_path: str) -> None:
         md5 = hashlib.md5(content, usedforsecurity=False).digest()

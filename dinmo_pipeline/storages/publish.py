@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
-
-import tenacity
+from typing import Self
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.storages.connection import FIRST_PAUSE_S, Connection
 from dinmo_pipeline.storages.contract import Storage, StorageSpec
-
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 30.0
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,22 +26,15 @@ class Parcel:
 class Publisher:
     """One storage while it is published to; connects when first needed, and anew after a transient fault. A context manager."""
 
-    def __init__(self, spec: StorageSpec, project_root: Path, *, first_pause_s: float = _FIRST_PAUSE_S) -> None:
-        self._spec = spec
-        self._project_root = project_root
-        self._storage: Storage | None = None
-        self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(TransientStorageError),
-            wait=tenacity.wait_random_exponential(multiplier=first_pause_s, max=_LONGEST_PAUSE_S),
-            stop=tenacity.stop_after_attempt(spec.retries + 1),
-            reraise=True,
-        )
+    def __init__(self, spec: StorageSpec, project_root: Path, *, first_pause_s: float = FIRST_PAUSE_S) -> None:
+        self._connection = Connection(lambda: spec.connect(project_root), retries=spec.retries, first_pause_s=first_pause_s)
+        self._do = self._connection.do
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._disconnect()
+        self._connection.close()
 
     @property
     def moves(self) -> bool:
@@ -105,21 +93,3 @@ class Publisher:
                 notes.append(f"temporary files are left at the destination, which does not answer: {error}")
                 break
         return tuple(notes)
-
-    def _do(self, action: Callable[[Storage], T]) -> T:
-        result: T = self._retrying(self._attempt, action)
-        return result
-
-    def _attempt(self, action: Callable[[Storage], T]) -> T:
-        if self._storage is None:
-            self._storage = self._spec.connect(self._project_root).__enter__()
-        try:
-            return action(self._storage)
-        except TransientStorageError:
-            self._disconnect()
-            raise
-
-    def _disconnect(self) -> None:
-        storage, self._storage = self._storage, None
-        if storage is not None:
-            storage.__exit__(None, None, None)

@@ -22,7 +22,9 @@ from dinmo_pipeline.storages.objects import (
     READ,
     SHA256,
     WRITE,
+    WRITER,
     ObjectStorage,
+    Stored,
     content_type,
     folder_prefix,
     object_key,
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _MOST_PARTS = 10_000
+# The version that was expected has changed, or has gone.
+_OTHER_VERSION = {"PreconditionFailed", "NoSuchKey"}
 # One request copies so much at most; boto3 would begin to copy in parts, and lose the metadata, at 8 MiB.
 _COPY_AT_ONCE = 5 * 1024**3
 
@@ -108,6 +112,33 @@ class S3Bucket(ObjectStorage):
                 # An object whose key ends so is a folder that a tool made.
                 if not found["Key"].endswith("/")
             ]
+
+    def load(self, remote_path: str) -> Stored | None:
+        from botocore.exceptions import ClientError
+
+        with self._translating(READ, remote_path):
+            try:
+                found = self._client.get_object(Bucket=self._bucket, Key=object_key(remote_path))
+            except ClientError as error:
+                if code_of(error.response)[0] != "NoSuchKey":
+                    raise
+                return None
+            return Stored(found["Body"].read(), found["ETag"], found["Metadata"].get(WRITER))
+
+    def _write_if(self, remote_path: str, content: bytes, version: str | None, metadata: dict[str, str]) -> str | None:
+        from botocore.exceptions import ClientError
+
+        key = object_key(remote_path)
+        try:
+            if version is None:
+                answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=content, Metadata=metadata, IfNoneMatch="*")
+            else:
+                answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=content, Metadata=metadata, IfMatch=version)
+        except ClientError as error:
+            if code_of(error.response)[0] not in _OTHER_VERSION:
+                raise
+            return None
+        return answer["ETag"]
 
     def _put_at_once(self, content: bytes, remote_path: str) -> None:
         md5 = hashlib.md5(content, usedforsecurity=False)

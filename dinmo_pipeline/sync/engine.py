@@ -19,6 +19,7 @@ from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.export import Change, Comparison, Counts, Snapshot
 from dinmo_pipeline.sync.log import make_private_folder, sync_folder
+from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.tables import TableColumn, table_columns, table_sql
@@ -33,7 +34,7 @@ class Source:
     connection: duckdb.DuckDBPyConnection
     table: str
     columns: tuple[TableColumn, ...]
-    state_folder: Path
+    snapshots: SnapshotStore
 
     def count(self) -> int:
         """The number of its rows."""
@@ -63,12 +64,12 @@ class Source:
             )
 
     def keep(self, contract: Contract, path: str, *, carried: Snapshot | None) -> Snapshot:
-        """Keep all rows in a new file at `path` below the state's folder, on disk when this returns; insert keeps the keys of `carried`."""
+        """Keep all rows as a new snapshot at `path`, safe when this returns; insert keeps the keys of `carried`."""
         if carried is not None:
-            verify_snapshot(self.state_folder, carried)
-        earlier = (carried.contract, read_snapshot(self.state_folder, carried)) if carried is not None else None
+            self.snapshots.verify(carried)
+        earlier = (carried.contract, read_snapshot(self.snapshots, carried)) if carried is not None else None
         query = sql.snapshot_query(contract, self.table, earlier)
-        target = self.state_folder / path
+        target = self.snapshots.local_path(path)
         with _translating(f"keeping the snapshot {target}"):
             make_private_folder(target.parent)
             # One process at a time holds the activation, so another draft is what a killed one left.
@@ -87,20 +88,21 @@ class Source:
             finally:
                 draft.unlink(missing_ok=True)
             sync_folder(target.parent)
+        self.snapshots.keep(path)
         return Snapshot(path, checksum, self.count(), contract)
 
     def changes(self, comparison: Comparison) -> Changes:
         """What is sent when it comes from the table itself."""
-        return Changes(self.connection, comparison, self.state_folder, self.table)
+        return Changes(self.connection, comparison, self.snapshots, self.table)
 
 
 class Changes:
     """What one sync sends, while its connection is open: how many rows, and the files that hold them."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, comparison: Comparison, state_folder: Path, table: str) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, comparison: Comparison, snapshots: SnapshotStore, table: str) -> None:
         self._connection = connection
         self._comparison = comparison
-        self._state_folder = state_folder
+        self._snapshots = snapshots
         self._table = table
         with _translating("finding what changed"):
             self._find()
@@ -184,20 +186,20 @@ class Changes:
         return sql.table_rows_query(contract, self._table)
 
     def _read(self, snapshot: Snapshot) -> str:
-        return read_snapshot(self._state_folder, snapshot)
+        return read_snapshot(self._snapshots, snapshot)
 
 
-def read_snapshot(state_folder: Path, snapshot: Snapshot) -> str:
+def read_snapshot(snapshots: SnapshotStore, snapshot: Snapshot) -> str:
     """SQL that reads a snapshot's file."""
-    return sql.parquet_table(str(state_folder / snapshot.path))
+    return sql.parquet_table(str(snapshots.local_path(snapshot.path)))
 
 
 class Engine:
-    """Opens what a sync works with: the project's warehouse, snapshots in the state's folder, scratch room in the project's home."""
+    """Opens what a sync works with: the project's warehouse, its snapshots, scratch room in the project's home."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, snapshots: SnapshotStore) -> None:
         self._project = project
-        self.state_folder = project.home / "state"
+        self._snapshots = snapshots
 
     @contextmanager
     def scratch(self, activation: str) -> Iterator[Path]:
@@ -223,7 +225,7 @@ class Engine:
                 columns = table_columns(connection, table)
             except duckdb.CatalogException as error:
                 raise StateError(f"reading {ref}: the warehouse has no such table yet; refresh it first, as `dinmo sync` does") from error
-            yield Source(connection, table, columns, self.state_folder)
+            yield Source(connection, table, columns, self._snapshots)
 
     @contextmanager
     def changes(self, comparison: Comparison, local_folder: Path) -> Iterator[Changes]:
@@ -233,24 +235,18 @@ class Engine:
         """
         assert comparison.current is not None, "rows that are not kept are compared while their table is open"
         for snapshot in _distinct_snapshots(comparison):
-            verify_snapshot(self.state_folder, snapshot)
+            self._snapshots.verify(snapshot)
         with self._connection(local_folder) as connection:
-            yield Changes(connection, comparison, self.state_folder, table="")
+            yield Changes(connection, comparison, self._snapshots, table="")
 
     def forget(self, paths: Iterable[str]) -> None:
         """Delete the files of snapshots, those that are still there. StateError when one cannot be deleted."""
-        for path in paths:
-            try:
-                (self.state_folder / path).unlink(missing_ok=True)
-            except OSError as error:
-                raise StateError(
-                    f"deleting the old snapshot {self.state_folder / path}: {error.strerror}; mend the folder's rights"
-                ) from error
+        self._snapshots.forget(paths)
 
     def is_intact(self, snapshot: Snapshot) -> bool:
         """Whether the snapshot's file is what was recorded."""
         try:
-            verify_snapshot(self.state_folder, snapshot)
+            self._snapshots.verify(snapshot)
         except StateError:
             return False
         return True
@@ -264,21 +260,6 @@ class Engine:
             yield connection
         finally:
             connection.close()
-
-
-_WAY_OUT = "no delta can be made from it. Restore it from a backup, or send every row with `dinmo sync --full`"
-
-
-def verify_snapshot(state_folder: Path, snapshot: Snapshot) -> None:
-    """StateError when the snapshot's file is not what was recorded."""
-    path = state_folder / snapshot.path
-    try:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise StateError(f"reading the snapshot {path}: {error.strerror}; {_WAY_OUT}") from error
-    if found != snapshot.sha256:
-        raise StateError(f"reading the snapshot {path}: its content is not what was recorded (SHA-256 {found[:12]}…); {_WAY_OUT}")
 
 
 @contextmanager

@@ -20,11 +20,12 @@ from dinmo_pipeline.sync.decide import RollForward, decide_start
 from dinmo_pipeline.sync.delivery import NoRecord, complete_export, deliver_export
 from dinmo_pipeline.sync.engine import Engine
 from dinmo_pipeline.sync.entries import Approved, Baselined, Blocked, Delivered, SnapshotTaken, Started
-from dinmo_pipeline.sync.export import Export
+from dinmo_pipeline.sync.export import Export, Snapshot
 from dinmo_pipeline.sync.findings import Finding
 from dinmo_pipeline.sync.labels import instant_of_label
-from dinmo_pipeline.sync.log import FolderShelf, Log
+from dinmo_pipeline.sync.log import Log
 from dinmo_pipeline.sync.state import State, SyncRecord
+from dinmo_pipeline.sync.state_store import open_state
 from dinmo_pipeline.sync.steps import Held, Ready, Sample, Target, Workshop
 
 
@@ -62,13 +63,19 @@ class Syncs:
     def __init__(self, project: Project, spec: ActivationSpec, *, engine: Engine | None = None, log: Log | None = None) -> None:
         self.spec = spec
         self._project = project
-        self._engine = engine or Engine(project)
-        self._log = log or Log(FolderShelf(self._engine.state_folder), spec.name, renamed_from=spec.renamed_from)
+        state = open_state(project)
+        self._snapshots = state.snapshots
+        self._engine = engine or Engine(project, state.snapshots)
+        self._log = log or Log(state.shelf, spec.name, renamed_from=spec.renamed_from)
         self._workshop = Workshop(spec, project.storages[spec.destination], self._engine, project.root)
 
     def state(self) -> State:
         """What the log says now."""
         return self._log.read()
+
+    def place(self, snapshot: Snapshot) -> str:
+        """Where the rows of a snapshot are kept, for people."""
+        return self._snapshots.place(snapshot.path)
 
     def roll_forward(self, *, full: bool = False) -> Completed | None:
         """Complete the open intent that comes before a new sync, if there is one; a full sync closes it instead."""
