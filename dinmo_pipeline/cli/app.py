@@ -152,7 +152,7 @@ def try_storage(
     folder: Annotated[str, typer.Option(metavar="FOLDER", help="The folder to try.")] = ".",
     project: ProjectOption = HERE,
 ) -> None:
-    """Try a storage: connect, write, rename, read back, delete."""
+    """Try a storage: connect, write, rename; then list, read back and delete, which a delivery can do without."""
     root = find_project_root(project)
     loaded = load_project(root)
     if storage not in loaded.storages:
@@ -161,7 +161,7 @@ def try_storage(
     if (unfit := spec.folder_problem(folder)) is not None:
         raise CallError(f"--folder: {unfit}")
     steps = [showing.show_step(step) for step in check_storage(spec, root, folder=folder)]
-    if any(step.problem is not None for step in steps):
+    if any(step.fails for step in steps):
         raise typer.Exit(_FAILED)
 
 
