@@ -140,7 +140,7 @@ def _memory(what: str) -> int:
 
 def _ours(spec: StorageSpec, root: Path, sha256: str, local_path: Path) -> None:
     with spec.connect(root) as storage:
-        storage.put(local_path, yardsticks.NAME)
+        storage.put(local_path, yardsticks.NAME, sha256=sha256)
 
 
 @contextmanager

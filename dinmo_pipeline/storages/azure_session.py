@@ -54,14 +54,14 @@ class AzureContainer(ObjectStorage):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._client.close()
 
-    def put(self, local_path: Path, remote_path: str) -> None:
+    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
         with self._translating(WRITE, remote_path):
             blob = self._blob(remote_path)
             size = local_path.stat().st_size
             if size <= BLOCK_SIZE:
                 self._put_at_once(blob, local_path.read_bytes(), remote_path)
             else:
-                self._put_in_blocks(blob, local_path, size, remote_path)
+                self._put_in_blocks(blob, local_path, size, remote_path, sha256)
 
     def read(self, remote_path: str, local_path: Path) -> None:
         with self._translating(READ, remote_path), local_path.open("wb") as stream:
@@ -154,10 +154,11 @@ class AzureContainer(ObjectStorage):
         if bytes(answer["content_md5"] or b"") != md5:
             raise self._error(WRITE, remote_path, Cause("Azure has other bytes than were sent", "they changed on the way", transient=True))
 
-    def _put_in_blocks(self, blob: BlobClient, local_path: Path, size: int, remote_path: str) -> None:
+    def _put_in_blocks(self, blob: BlobClient, local_path: Path, size: int, remote_path: str, sha256: str | None) -> None:
         from azure.storage.blob import BlobBlock
 
-        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+        md5, found = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+        digests = (md5, found) if sha256 is None else (md5,)
 
         def send(_index: int, piece: bytes) -> str:
             # Uploads to one name share their uncommitted blocks; names of its own keep the bytes of each apart. They have
@@ -167,11 +168,11 @@ class AzureContainer(ObjectStorage):
             blob.stage_block(block_id, piece, length=len(piece), validate_content=True)
             return block_id
 
-        ids = send_blocks(local_path, size, block_size(size, most_blocks=_MOST_BLOCKS), send, md5, sha256)
+        ids = send_blocks(local_path, size, block_size(size, most_blocks=_MOST_BLOCKS), send, *digests)
         blob.commit_block_list(
             [BlobBlock(block_id) for block_id in ids],
             content_settings=_settings(remote_path, md5.digest()),
-            metadata={SHA256: sha256.hexdigest()},
+            metadata={SHA256: sha256 or found.hexdigest()},
         )
 
     def _properties(self, remote_path: str) -> BlobProperties | None:

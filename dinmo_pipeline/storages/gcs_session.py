@@ -54,14 +54,14 @@ class GcsBucket(ObjectStorage):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._client.close()
 
-    def put(self, local_path: Path, remote_path: str) -> None:
+    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
         import google_crc32c
 
         with self._translating(WRITE, remote_path):
-            sha256, crc32c = hashlib.sha256(), google_crc32c.Checksum()
-            digest_file(local_path, sha256, crc32c)
+            crc32c, found = google_crc32c.Checksum(), hashlib.sha256()
+            digest_file(local_path, *((crc32c, found) if sha256 is None else (crc32c,)))
             blob = self._blob(remote_path)
-            blob.metadata = {SHA256: sha256.hexdigest()}
+            blob.metadata = {SHA256: sha256 or found.hexdigest()}
             # In chunks of 100 MiB, the library's default: the line is idle between two of them. Google gets the checksum with the
             # last one and makes no object of other bytes.
             blob.upload_from_filename(str(local_path), content_type=content_type(remote_path), checksum="crc32c", **self._patience)

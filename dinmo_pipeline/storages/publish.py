@@ -45,9 +45,9 @@ class Publisher:
         """Make the folder that files go to, with its parents."""
         self._do(lambda storage: storage.make_folder(remote_folder))
 
-    def put(self, local_path: Path, remote_path: str) -> None:
-        """Put one file under exactly this path, verified."""
-        self._do(lambda storage: storage.put(local_path, remote_path))
+    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
+        """Put one file under exactly this path, verified; `sha256` is the file's, where it is known."""
+        self._do(lambda storage: storage.put(local_path, remote_path, sha256=sha256))
 
     def show(self, parcel: Parcel) -> None:
         """Move a parcel that was put into its place; fine when an earlier try has done so."""

@@ -112,13 +112,13 @@ def complete_export(
 def _put_temporary(publisher: Publisher, staged: Sequence[Staged]) -> None:
     with _tidied(publisher, staged):
         for file in staged:
-            publisher.put(file.local_path, file.put.temporary_path)
+            publisher.put(file.local_path, file.put.temporary_path, sha256=file.put.sha256)
 
 
 def _put_directly(log: Recorder, publisher: Publisher, staged: Sequence[Staged]) -> None:
     for file in staged:
         log.check_unchanged()
-        publisher.put(file.local_path, file.put.path)
+        publisher.put(file.local_path, file.put.path, sha256=file.put.sha256)
 
 
 def _show(log: Recorder, publisher: Publisher, puts: Sequence[Put]) -> None:
