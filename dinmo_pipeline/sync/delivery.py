@@ -32,17 +32,6 @@ class Recorder(Protocol):
         """SyncRefused when somebody else went on."""
 
 
-class NoRecord:
-    """The recorder of a delivery that does not count."""
-
-    def append(self, entry: Entry) -> object:
-        """Forget it."""
-        return None
-
-    def check_unchanged(self) -> None:
-        """Nobody can be in the way."""
-
-
 def deliver_export(
     log: Recorder, publisher: Publisher, export: Export, staged: Sequence[Staged], leftovers: Iterable[Export], *, notes: Sequence[str] = ()
 ) -> Delivered:

@@ -17,7 +17,7 @@ from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.decide import RollForward, decide_start
-from dinmo_pipeline.sync.delivery import NoRecord, complete_export, deliver_export
+from dinmo_pipeline.sync.delivery import complete_export, deliver_export
 from dinmo_pipeline.sync.engine import Engine
 from dinmo_pipeline.sync.entries import Approved, Baselined, Blocked, Delivered, SnapshotTaken, Started
 from dinmo_pipeline.sync.export import Export, Snapshot
@@ -27,6 +27,7 @@ from dinmo_pipeline.sync.log import Log
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.state_store import open_state
 from dinmo_pipeline.sync.steps import Held, Ready, Sample, Target, Workshop
+from dinmo_pipeline.sync.trials import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Syncs:
                 ready = self._workshop.prepare(state, sync, target, publisher, folder)
                 assert isinstance(ready, Ready), "a settled state has nothing to complete, and no guard stops what is not recorded"
                 if send:
-                    deliver_export(NoRecord(), publisher, ready.export, ready.staged, ())
+                    self._deliver_trial(publisher, target, ready)
             return Rehearsal(ready.export, ready.findings, ready.samples)
 
     def approve(self) -> SyncRecord:
@@ -190,10 +191,14 @@ class Syncs:
         with self._engine.scratch(self.spec.name) as folder, Publisher(target.storage, self._project.root) as publisher:
             ready = self._workshop.prepare(state, sync, target, publisher, folder)
             assert isinstance(ready, Ready), "a settled state has nothing to complete, and no guard stops what is not recorded"
-            outcome = deliver_export(NoRecord(), publisher, ready.export, ready.staged, ())
+            outcome = self._deliver_trial(publisher, target, ready)
         notes = tuple(finding.message for finding in ready.findings)
         outcome = replace(outcome, notes=(*outcome.notes, *notes))
         return Delivery(sync.label, ready.export, outcome, ready.samples, recorded=False)
+
+    def _deliver_trial(self, publisher: Publisher, target: Target, ready: Ready) -> Delivered:
+        record = TrialRecord(self._project.home / "trials" / self.spec.name, target.storage)
+        return deliver_export(record, publisher, ready.export, ready.staged, record.leftovers())
 
     def _complete(self, state: State, step: RollForward) -> Completed:
         sync = state.syncs[step.number]
