@@ -54,6 +54,11 @@ class SyncRecord:
         return self.attempts[-1] if self.attempts else None
 
     @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The limits that it broke and that did not stop it."""
+        return self.delivery.warnings if self.delivery is not None else ()
+
+    @property
     def is_baseline(self) -> bool:
         """Whether its rows count as delivered without a delivery."""
         return self.delivered_at is not None and self.delivery is None
@@ -140,8 +145,9 @@ class State:
         """Paths of snapshots that no later sync needs: neither among the last `keep` deliveries nor newer than the newest of them."""
         kept = {sync.number for sync in self.delivered[-max(keep, 1) :]}
         newest = self.newest.number if self.newest else 0
-        needed = {sync.snapshot.path for number, sync in self.syncs.items() if sync.snapshot and (number in kept or number > newest)}
-        return tuple(sync.snapshot.path for sync in self.syncs.values() if sync.snapshot and sync.snapshot.path not in needed)
+        taken = {number: [file.path for file in sync.snapshot.files] for number, sync in self.syncs.items() if sync.snapshot}
+        needed = {path for number, paths in taken.items() if number in kept or number > newest for path in paths}
+        return tuple(dict.fromkeys(path for paths in taken.values() for path in paths if path not in needed))
 
     @property
     def leftovers(self) -> tuple[Export, ...]:
