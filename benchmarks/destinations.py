@@ -173,7 +173,13 @@ def _azure(root: Path) -> Iterator[tuple[StorageSpec, list[Rival]]]:
     with azurite.azurite() as server:
         (root / "key").write_text(server.key, encoding="utf-8")
         fields = {"name": "a", "container": azurite.CONTAINER, "account_key": {"file": "key"}, "account_url": server.url()}
-        yield AzureContainerSpec.model_validate(fields), [Rival("azure-storage-blob", partial(yardsticks.azure_library, server))]
+        yield (
+            AzureContainerSpec.model_validate(fields),
+            [
+                Rival("azure-storage-blob", partial(yardsticks.azure_library, server, checked=False)),
+                Rival("the same, checked", partial(yardsticks.azure_library, server, checked=True)),
+            ],
+        )
 
 
 @contextmanager

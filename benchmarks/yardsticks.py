@@ -65,12 +65,14 @@ def lftp_ftps(server: Vsftpd, local_path: Path) -> None:
     )
 
 
-def azure_library(server: azurite.Azurite, local_path: Path) -> None:
-    """Azure's own client with parallel blocks of 16 MiB."""
+def azure_library(server: azurite.Azurite, local_path: Path, *, checked: bool) -> None:
+    """Azure's own client with parallel blocks of 16 MiB; `checked` by their MD5 on arrival, as ours are."""
     from azure.storage.blob import BlobServiceClient
 
     with BlobServiceClient(server.url(), credential=server.key, max_block_size=16 * 1024 * 1024) as client, local_path.open("rb") as stream:
-        client.get_blob_client(azurite.CONTAINER, NAME).upload_blob(stream, overwrite=True, max_concurrency=_IN_FLIGHT)
+        client.get_blob_client(azurite.CONTAINER, NAME).upload_blob(
+            stream, overwrite=True, max_concurrency=_IN_FLIGHT, validate_content=checked
+        )
 
 
 def gcs_library(server: gcs.GcsServer, local_path: Path) -> None:
