@@ -115,7 +115,7 @@ def _compare(table: Table, name: str, ours: Send, rivals: list[Rival], local_pat
 def _measure(send: Send, local_path: Path) -> Measured:
     processes = multiprocessing.get_context("forkserver")
     # Else each one would import everything anew.
-    processes.set_forkserver_preload(["benchmarks.destinations"])
+    processes.set_forkserver_preload(["benchmarks.yardsticks", "dinmo_pipeline_tests.storages.definitions"])
     here, there = processes.Pipe()
     process = processes.Process(target=_measured, args=(send, local_path, there))
     process.start()
