@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from dinmo_pipeline.cli import showing
+from dinmo_pipeline.cli.explaining import show_explanation
 from dinmo_pipeline.cli.health import health_of
 from dinmo_pipeline.cli.template import make_project
 from dinmo_pipeline.errors import CallError, DefinitionErrors, DinmoError
@@ -20,6 +21,7 @@ from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.checkup import check_storage
+from dinmo_pipeline.sync.explain import explain_record
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.redirect import target_elsewhere
 from dinmo_pipeline.sync.steps import Target
@@ -110,6 +112,19 @@ def history(name: Name, as_json: Json = False, project: ProjectOption = HERE) ->
     loaded = load_project(find_project_root(project))
     spec = _activation(loaded, name)
     showing.show_history(spec, Syncs(loaded, spec).state(), as_json=as_json)
+
+
+@app.command()
+def explain(
+    name: Name,
+    key: Annotated[list[str], typer.Argument(metavar="KEY…", help="The record's primary key, a value for each of its columns.")],
+    as_json: Json = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """When a record was sent, with which values, and why or why not, as far as rows are kept."""
+    loaded = load_project(find_project_root(project))
+    spec = _activation(loaded, name)
+    show_explanation(spec, explain_record(loaded, spec, Syncs(loaded, spec).state(), key), as_json=as_json)
 
 
 @app.command()
@@ -227,4 +242,4 @@ def _refresh(loaded: Project, specs: list[ActivationSpec]) -> None:
     wanted = {table.ref for spec in specs for table in loaded.tables_for(spec.source)}
     for ref, table in loaded.tables.items():
         if ref in wanted:
-            refresh(loaded, table)
+            refresh(loaded, table, reuse=True)

@@ -84,7 +84,7 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
         for delivery in outcome.deliveries
     ]
     if rows:
-        _table(("activation", "sync", "rows", "added", "updated", "removed", "sent", "files", "bytes", "what"), rows, texts=(0, 9))
+        show_table(("activation", "sync", "rows", "added", "updated", "removed", "sent", "files", "bytes", "what"), rows, texts=(0, 9))
     for outcome in outcomes:
         for delivery in outcome.deliveries:
             if notes := delivery.get("notes"):
@@ -98,7 +98,7 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
 def show_status(lines: Sequence[Health], *, as_json: bool) -> None:
     """One line an activation."""
     if as_json:
-        _json(
+        show_json(
             [
                 {
                     "activation": line.activation,
@@ -116,14 +116,14 @@ def show_status(lines: Sequence[Health], *, as_json: bool) -> None:
     rows = [
         (line.activation, line.health, _when(line.last_delivered), _count(line.rows), _when(line.next_due), line.advice) for line in lines
     ]
-    _table(("activation", "health", "last delivered", "rows", "next due", "what to do"), rows, texts=(0, 1, 2, 4, 5))
+    show_table(("activation", "health", "last delivered", "rows", "next due", "what to do"), rows, texts=(0, 1, 2, 4, 5))
 
 
 def show_history(spec: ActivationSpec, state: State, *, as_json: bool) -> None:
     """Every sync, oldest first."""
     syncs = [history_entry(sync, state) for _, sync in sorted(state.syncs.items())]
     if as_json:
-        _json(syncs)
+        show_json(syncs)
         return
     if not syncs:
         say(f"{spec.name} has never been synced: `dinmo sync {spec.name}`")
@@ -142,7 +142,7 @@ def show_history(spec: ActivationSpec, state: State, *, as_json: bool) -> None:
         for sync in syncs
     ]
     columns = ("sync", "instant", "state", "base", "rows", "added", "updated", "removed", "files", "bytes", "why")
-    _table(columns, rows, texts=(1, 2, 10))
+    show_table(columns, rows, texts=(1, 2, 10))
 
 
 def history_entry(sync: SyncRecord, state: State) -> dict[str, Any]:
@@ -215,10 +215,11 @@ def show_rehearsal(spec: ActivationSpec, rehearsal: Rehearsal, *, sent_to: str |
         if sample.rows:
             say(f"  first rows, {sample.change.value}:")
             rows = [tuple("" if value is None else value for value in row) for row in sample.rows]
-            _table(sample.names, rows, texts=range(len(sample.names)))
+            show_table(sample.names, rows, texts=range(len(sample.names)))
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: Collection[int]) -> None:
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: Collection[int]) -> None:
+    """A table for people, tab-separated lines for a pipe; the columns number `texts` are no numbers."""
     if not _out.is_terminal:
         # One line a row, tabs between: for `cut`, `awk` and eyes.
         for row in (columns, *rows):
@@ -236,7 +237,8 @@ def _one_line(value: str) -> str:
     return value.replace("\t", " ").replace("\n", " ").replace("\r", " ")
 
 
-def _json(value: Any) -> None:
+def show_json(value: Any) -> None:
+    """A value for programs."""
     json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
 

@@ -1,7 +1,6 @@
 """An activation: a snapshot and a delivery, one partition a sync; the job that runs them; its schedule."""
 
 # Dagster reads the annotations of asset functions as objects, so this module's are no postponed texts.
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -11,38 +10,32 @@ from dagster import (
     AssetIn,
     AssetMaterialization,
     AssetsDefinition,
-    AssetSelection,
     Config,
-    DefaultScheduleStatus,
     Definitions,
     DynamicPartitionsDefinition,
     Output,
-    RunRequest,
-    ScheduleDefinition,
-    ScheduleEvaluationContext,
     asset,
-    define_asset_job,
-    in_process_executor,
-    schedule,
 )
 from pydantic import BaseModel, Field
 
 from dinmo_pipeline.components.base import NamedComponent
-from dinmo_pipeline.components.naming import code_reference, delivery_key, job_name, partitions_name, snapshot_key, table_key
-from dinmo_pipeline.components.wording import describe_delivery, describe_job, describe_snapshot
+from dinmo_pipeline.components.jobs import activation_job
+from dinmo_pipeline.components.naming import code_reference, delivery_key, partitions_name, snapshot_key, table_key
+from dinmo_pipeline.components.schedules import activation_schedule
+from dinmo_pipeline.components.sensors import after_sensor, started_after_others
+from dinmo_pipeline.components.wording import describe_delivery, describe_snapshot
+from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.io_managers.destinations import DestinationIOManager
 from dinmo_pipeline.io_managers.failures import failing
 from dinmo_pipeline.io_managers.metadata import delivery_metadata
 from dinmo_pipeline.io_managers.requests import DeliveryRequest, SnapshotRequest
 from dinmo_pipeline.io_managers.snapshots import SnapshotIOManager
+from dinmo_pipeline.io_managers.turns import end_turn, take_turn
 from dinmo_pipeline.project.fields import ActivationFields
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
-from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.redirect import redirect_target
 from dinmo_pipeline.sync.syncs import Syncs
-
-AUTOSTART = "DINMO_AUTOSTART"
 
 
 class SyncConfig(Config):
@@ -63,14 +56,14 @@ class Activation(NamedComponent):
         deltas = spec.run_type == RunType.FULL_THEN_DELTA
         assets = [_snapshot_asset(loaded, spec, partitions)] if deltas else []
         assets.append(_delivery_asset(loaded, spec, partitions, from_snapshot=deltas))
-        keys = [*(table_key(table.ref) for table in project.tables_for(spec.source)), *(key for each in assets for key in each.keys)]
-        job = define_asset_job(
-            job_name(spec.name),
-            selection=AssetSelection.assets(*keys),
-            description=describe_job(spec),
-            executor_def=in_process_executor,
+        after_others = started_after_others(project)
+        return Definitions(
+            assets=assets,
+            # The sensor brings the jobs that it may start; Dagster takes each once.
+            jobs=[] if spec.name in after_others else [activation_job(project, spec)],
+            schedules=[activation_schedule(project, spec)] if spec.schedules and not spec.paused else [],
+            sensors=[after_sensor(project)] if spec.name == min(after_others, default=None) else [],
         )
-        return Definitions(assets=assets, jobs=[job], schedules=[_schedule(spec)] if spec.schedules else [])
 
 
 def _snapshot_asset(loaded: LoadedProject, spec: ActivationSpec, partitions: DynamicPartitionsDefinition) -> AssetsDefinition:
@@ -126,10 +119,18 @@ def _delivery_asset(
 
 @failing
 def _completed_instead(context: AssetExecutionContext, project: Project, spec: ActivationSpec, *, full: bool) -> bool:
-    """Complete what an earlier sync left half delivered; whether the run ends there, because its files wait to be read."""
+    """Complete what an earlier sync left half delivered; whether the run ends there, because its files wait to be read.
+
+    The run's turn begins here.
+    """
+    take_turn(project, spec)
     if redirect_target(project, spec) is not None:
         return False
-    completed = Syncs(project, spec).roll_forward(full=full)
+    try:
+        completed = Syncs(project, spec).roll_forward(full=full)
+    except DinmoError:
+        end_turn(project, spec)
+        raise
     if completed is None:
         return False
     delivery = completed.delivery
@@ -137,26 +138,9 @@ def _completed_instead(context: AssetExecutionContext, project: Project, spec: A
     metadata = delivery_metadata(delivery)
     context.log_event(AssetMaterialization(delivery_key(spec.name), partition=delivery.label, metadata=metadata))
     if completed.ends_run:
+        end_turn(project, spec)
         context.log.warning(
             f"the files of sync {delivery.export.number} have fixed names and were not read yet, so this run ends here; "
             "start it again for what has changed since"
         )
     return completed.ends_run
-
-
-def _schedule(spec: ActivationSpec) -> ScheduleDefinition:
-    running = os.environ.get(AUTOSTART) == "1"
-
-    @schedule(
-        name=f"{spec.name}_schedule",
-        job_name=job_name(spec.name),
-        cron_schedule=list(spec.schedules),
-        execution_timezone=spec.timezone,
-        default_status=DefaultScheduleStatus.RUNNING if running else DefaultScheduleStatus.STOPPED,
-    )
-    def due(context: ScheduleEvaluationContext) -> RunRequest:
-        label = label_of_instant(context.scheduled_execution_time)
-        context.instance.add_dynamic_partitions(partitions_name(spec.name), [label])
-        return RunRequest(run_key=label, partition_key=label)
-
-    return due

@@ -5,6 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from dinmo_pipeline.project.specs import TableSpec
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """Make the table of `spec`; with `reuse`, only where it is older than its `max_age`."""
+
+    spec: TableSpec
+    reuse: bool
+
 
 @dataclass(frozen=True)
 class SnapshotRequest:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dagster import InputContext, IOManager, MetadataValue, OutputContext
 
+from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.io_managers.failures import failing
 from dinmo_pipeline.io_managers.requests import SnapshotRequest
+from dinmo_pipeline.io_managers.turns import end_turn
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.sync.redirect import redirect_target
 from dinmo_pipeline.sync.state import SyncRecord
@@ -23,7 +25,11 @@ class SnapshotIOManager(IOManager):
         """Keep the rows under a number of their own: doing it again makes another snapshot, and changes nothing that was delivered."""
         spec = self._project.activations[obj.activation]
         redirected = redirect_target(self._project, spec) is not None
-        sync = Syncs(self._project, spec).take_snapshot(obj.label, now=obj.at, full=obj.full, redirected=redirected)
+        try:
+            sync = Syncs(self._project, spec).take_snapshot(obj.label, now=obj.at, full=obj.full, redirected=redirected)
+        except DinmoError:
+            end_turn(self._project, spec)
+            raise
         assert sync.snapshot is not None, "a snapshot was just taken"
         context.add_output_metadata(
             {

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dagster import InputContext, IOManager, OutputContext, TableColumn, TableSchema
+from dagster import InputContext, IOManager, MetadataValue, OutputContext, TableColumn, TableSchema
 
 from dinmo_pipeline.io_managers.failures import failing
 from dinmo_pipeline.io_managers.metadata import markdown_table
-from dinmo_pipeline.project.specs import Project, TableRef, TableSpec
+from dinmo_pipeline.io_managers.requests import TableRequest
+from dinmo_pipeline.project.specs import Project, TableRef
 from dinmo_pipeline.warehouse.tables import refresh
+
+REUSED = "reused, as made at"
+"""The metadata of a materialization that left the table as it was: `max_age` says that it is fresh enough."""
 
 
 class WarehouseIOManager(IOManager):
@@ -17,15 +21,16 @@ class WarehouseIOManager(IOManager):
         self._project = project
 
     @failing
-    def handle_output(self, context: OutputContext, obj: TableSpec) -> None:
+    def handle_output(self, context: OutputContext, obj: TableRequest) -> None:
         """Refresh the table; adds its rows, columns and first rows to the materialization."""
-        table = refresh(self._project, obj)
+        table = refresh(self._project, obj.spec, reuse=obj.reuse)
         columns = [TableColumn(column.name, column.type) for column in table.columns]
         context.add_output_metadata(
             {
                 "dagster/row_count": table.rows,
                 "dagster/column_schema": TableSchema(columns),
                 "rows": table.rows,
+                **({REUSED: MetadataValue.timestamp(table.at)} if table.reused else {}),
                 "preview": markdown_table([column.name for column in table.columns], table.preview),
             }
         )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 
@@ -24,6 +26,7 @@ from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.tables import TableColumn, table_columns, table_sql
 
 _EXAMPLES = 3
+LOOK_PREFIX = ".look-"
 
 
 @dataclass(frozen=True)
@@ -91,16 +94,17 @@ class Source:
 
     def changes(self, comparison: Comparison) -> Changes:
         """What is sent when it comes from the table itself."""
-        return Changes(self.connection, comparison, self.state_folder, self.table)
+        return Changes(self.connection, comparison, partial(read_snapshot, self.state_folder), self.table)
 
 
 class Changes:
     """What one sync sends, while its connection is open: how many rows, and the files that hold them."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, comparison: Comparison, state_folder: Path, table: str) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, comparison: Comparison, read: Callable[[Snapshot], str], table: str) -> None:
+        """`read` gives the SQL that reads a snapshot."""
         self._connection = connection
         self._comparison = comparison
-        self._state_folder = state_folder
+        self._read = read
         self._table = table
         with _translating("finding what changed"):
             self._find()
@@ -183,9 +187,6 @@ class Changes:
             return sql.all_rows_query(contract, self._read(current))
         return sql.table_rows_query(contract, self._table)
 
-    def _read(self, snapshot: Snapshot) -> str:
-        return read_snapshot(self._state_folder, snapshot)
-
 
 def read_snapshot(state_folder: Path, snapshot: Snapshot) -> str:
     """SQL that reads a snapshot's file."""
@@ -235,7 +236,20 @@ class Engine:
         for snapshot in _distinct_snapshots(comparison):
             verify_snapshot(self.state_folder, snapshot)
         with self._connection(local_folder) as connection:
-            yield Changes(connection, comparison, self.state_folder, table="")
+            yield Changes(connection, comparison, partial(read_snapshot, self.state_folder), table="")
+
+    @contextmanager
+    def lookout(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that sees the warehouse's tables, where there are any; it needs no activation's lock."""
+        staging = self._project.home / "staging"
+        with _translating(f"making a folder in {staging}"):
+            make_private_folder(staging)
+        with ExitStack() as opened:
+            folder = opened.enter_context(TemporaryDirectory(prefix=LOOK_PREFIX, dir=staging, ignore_cleanup_errors=True))
+            connection = opened.enter_context(self._connection(Path(folder)))
+            if self._project.warehouse_path.exists():
+                opened.enter_context(attached(connection, self._project.warehouse_path))
+            yield connection
 
     def forget(self, paths: Iterable[str]) -> None:
         """Delete the files of snapshots, those that are still there. StateError when one cannot be deleted."""

@@ -21,7 +21,7 @@ from dinmo_pipeline.sync.entries import Entry, HandedOver, Record, Renamed, from
 from dinmo_pipeline.sync.state import State, fold
 
 _LOCK_PAUSE_S = 0.1
-_LOCK_WAIT_S = 3600.0
+LOCK_WAIT_S = 3600.0
 
 
 def now_utc() -> datetime:
@@ -92,7 +92,7 @@ class Log:
         if self._shelf.has(self.activation, self._position + 1):
             raise SyncRefused(self._overtaken())
 
-    def locked(self, *, wait_s: float = _LOCK_WAIT_S) -> AbstractContextManager[None]:
+    def locked(self, *, wait_s: float = LOCK_WAIT_S) -> AbstractContextManager[None]:
         """Hold the activation for this process. BusyError when another has had it for `wait_s` seconds."""
         return self._shelf.locked(self.activation, wait_s)
 

@@ -7,6 +7,7 @@ every crash point.
 from __future__ import annotations
 
 import secrets
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -23,9 +24,10 @@ from dinmo_pipeline.sync.entries import Approved, Baselined, Blocked, Delivered,
 from dinmo_pipeline.sync.export import Export
 from dinmo_pipeline.sync.findings import Finding
 from dinmo_pipeline.sync.labels import instant_of_label
-from dinmo_pipeline.sync.log import FolderShelf, Log
+from dinmo_pipeline.sync.log import LOCK_WAIT_S, FolderShelf, Log
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.steps import Held, Ready, Sample, Target, Workshop
+from dinmo_pipeline.sync.turns import is_taken, turn
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,28 @@ class Rehearsal:
 
 
 class Syncs:
-    """The syncs of one activation. Every method but `state` holds the activation's lock and starts from what the log says."""
+    """The syncs of one activation. Every method that changes something holds the activation's lock and starts from what the log says."""
 
     def __init__(self, project: Project, spec: ActivationSpec, *, engine: Engine | None = None, log: Log | None = None) -> None:
         self.spec = spec
         self._project = project
         self._engine = engine or Engine(project)
-        self._log = log or Log(FolderShelf(self._engine.state_folder), spec.name, renamed_from=spec.renamed_from)
+        self._shelf = FolderShelf(self._engine.state_folder)
+        self._log = log or Log(self._shelf, spec.name, renamed_from=spec.renamed_from)
         self._workshop = Workshop(spec, project.storages[spec.destination], self._engine, project.root)
 
     def state(self) -> State:
         """What the log says now."""
         return self._log.read()
+
+    def turn(self, *, wait_s: float = LOCK_WAIT_S) -> AbstractContextManager[None]:
+        """Have the activation from a sync's rows to its delivery. BusyError when one run has it and another one waits."""
+        return turn(self._shelf, self.spec.name, wait_s=wait_s)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run has its turn now."""
+        return is_taken(self._shelf, self.spec.name)
 
     def roll_forward(self, *, full: bool = False) -> Completed | None:
         """Complete the open intent that comes before a new sync, if there is one; a full sync closes it instead."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +18,7 @@ from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.project.specs import RunType, SyncMode
 from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn
-from dinmo_pipeline.sync.engine import Changes, Source
+from dinmo_pipeline.sync.engine import Changes, Source, read_snapshot
 from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Counts, Snapshot
 from dinmo_pipeline.warehouse.tables import table_columns
 from dinmo_pipeline_tests.sync.conftest import CASES, SHRINK
@@ -182,7 +183,7 @@ class Desk:
     def _changes(self, comparison: Comparison) -> Changes:
         for name in (sql.CHANGED, sql.REMOVED):
             self.connection.execute(f"DROP TABLE IF EXISTS {name}")
-        return Changes(self.connection, comparison, self.folder, table="")
+        return Changes(self.connection, comparison, partial(read_snapshot, self.folder), table="")
 
     def _file(self, changes: Changes, change: Change) -> list[dict[str, Any]]:
         local_path = self.folder / "file"
