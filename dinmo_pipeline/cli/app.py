@@ -15,12 +15,13 @@ from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.explaining import show_explanation
 from dinmo_pipeline.cli.health import health_of
 from dinmo_pipeline.cli.template import make_project
-from dinmo_pipeline.errors import CallError, DefinitionErrors, DinmoError
+from dinmo_pipeline.errors import BusyError, CallError, DefinitionErrors, DinmoError
 from dinmo_pipeline.project.load import load_project, load_with_warnings
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.checkup import check_storage
+from dinmo_pipeline.sync.cleaning import clean_abandoned_scratch
 from dinmo_pipeline.sync.explain import explain_record
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.redirect import target_elsewhere
@@ -100,18 +101,27 @@ def sync(
 def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
     """One line an activation: last delivery, next one due, health, what to do. Ends with 1 when one needs somebody."""
     loaded = load_project(find_project_root(project))
-    lines = [health_of(spec, Syncs(loaded, spec).state(), now=datetime.now(UTC)) for spec in loaded.activations.values()]
+    lines = [
+        health_of(spec, syncs.state(), now=datetime.now(UTC), running=syncs.is_running)
+        for spec in loaded.activations.values()
+        for syncs in (Syncs(loaded, spec),)
+    ]
     showing.show_status(lines, as_json=as_json)
     if any(line.needs_somebody for line in lines):
         raise typer.Exit(_FAILED)
 
 
 @app.command()
-def history(name: Name, as_json: Json = False, project: ProjectOption = HERE) -> None:
-    """Every sync of an activation, oldest first."""
+def history(
+    name: Name,
+    files: Annotated[bool, typer.Option("--files", help="Every file, too, with its size and checksum.")] = False,
+    as_json: Json = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Every sync of an activation, oldest first: mode, base, counts, files, duration, and what was odd."""
     loaded = load_project(find_project_root(project))
     spec = _activation(loaded, name)
-    showing.show_history(spec, Syncs(loaded, spec).state(), as_json=as_json)
+    showing.show_history(spec, Syncs(loaded, spec).state(), files=files, as_json=as_json)
 
 
 @app.command()
@@ -128,6 +138,23 @@ def explain(
 
 
 @app.command()
+def redeliver(
+    name: Name,
+    number: Annotated[int, typer.Argument(metavar="SYNC", help="The number of a delivered sync, as `dinmo history` lists them.")],
+    to: Annotated[str | None, typer.Option(metavar="STORAGE", help="Send that sync alone to another storage.")] = None,
+    project: ProjectOption = HERE,
+) -> None:
+    """Deliver a sync and all newer ones once more, in order; moves no base."""
+    loaded = load_project(find_project_root(project))
+    spec = _activation(loaded, name)
+    syncs = Syncs(loaded, spec)
+    if to is None:
+        showing.show_redelivered(spec, syncs.redeliver(number), sent_to=None)
+    else:
+        showing.show_redelivered(spec, [syncs.redeliver_elsewhere(number, target_elsewhere(loaded, spec, to, asked_by="--to"))], sent_to=to)
+
+
+@app.command()
 def approve(name: Name, project: ProjectOption = HERE) -> None:
     """Deliver the very rows of the newest sync that a guard stopped."""
     from dinmo_pipeline.cli.running import Runner
@@ -140,6 +167,27 @@ def approve(name: Name, project: ProjectOption = HERE) -> None:
         outcomes = showing.follow([name], lambda one: runner.deliver(one, approved.label))
     showing.show_outcomes(outcomes)
     if any(outcome.problem is not None for outcome in outcomes):
+        raise typer.Exit(_FAILED)
+
+
+@app.command()
+def clean(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be deleted, and delete nothing.")] = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Delete what crashes left and what `keep_syncs` lets go: snapshots, temporary files, partitions and runs in Dagster."""
+    from dinmo_pipeline.cli.cleaning import clean_runs
+
+    loaded = load_project(find_project_root(project))
+    found = list(clean_abandoned_scratch(loaded, dry_run=dry_run))
+    for spec in loaded.activations.values():
+        try:
+            found += Syncs(loaded, spec).clean(dry_run=dry_run)
+        except BusyError:
+            showing.warn(f"{spec.name}: a sync is at work, so it is left alone; clean again later")
+    found += clean_runs(loaded, dry_run=dry_run)
+    showing.show_cleaned(found, dry_run=dry_run)
+    if any(each.problem for each in found):
         raise typer.Exit(_FAILED)
 
 

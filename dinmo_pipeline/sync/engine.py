@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -233,7 +233,7 @@ class Engine:
         What does not fit into memory goes to `local_folder`.
         """
         assert comparison.current is not None, "rows that are not kept are compared while their table is open"
-        for snapshot in _distinct_snapshots(comparison):
+        for snapshot in comparison.snapshots:
             verify_snapshot(self.state_folder, snapshot)
         with self._connection(local_folder) as connection:
             yield Changes(connection, comparison, partial(read_snapshot, self.state_folder), table="")
@@ -303,11 +303,6 @@ def _translating(action: str) -> Iterator[None]:
         raise StateError(f"{action}: {error}; nothing was delivered. Free some room or mend the folder, then start again") from error
     except duckdb.Error as error:
         raise DataError(f"{action}: {error}; nothing was delivered") from error
-
-
-def _distinct_snapshots(comparison: Comparison) -> Sequence[Snapshot]:
-    found = (comparison.current, comparison.since, *comparison.gone_since)
-    return tuple({snapshot.path: snapshot for snapshot in found if snapshot is not None}.values())
 
 
 def _one_number(connection: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -63,6 +63,12 @@ class Comparison:
     since: Snapshot | None
     gone_since: tuple[Snapshot, ...] = ()
 
+    @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """All that it reads, each once."""
+        found = (self.current, self.since, *self.gone_since)
+        return tuple({snapshot.path: snapshot for snapshot in found if snapshot is not None}.values())
+
 
 @dataclass(frozen=True)
 class Counts:

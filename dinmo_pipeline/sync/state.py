@@ -17,6 +17,8 @@ from dinmo_pipeline.sync.entries import (
     Intent,
     Prepared,
     Record,
+    Redelivered,
+    Redelivering,
     Renamed,
     SnapshotTaken,
     Started,
@@ -47,11 +49,18 @@ class SyncRecord:
     intent_at: datetime | None = None
     delivered_at: datetime | None = None
     delivery: Delivered | None = None
+    redelivered_at: datetime | None = None
 
     @property
     def export(self) -> Export | None:
         """What it writes: the newest of its attempts."""
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """The rows that it is made from: its own, and those that they were compared with."""
+        own = (self.snapshot,) if self.snapshot is not None else ()
+        return (*own, *(self.export.comparison.snapshots if self.export is not None else ()))
 
     @property
     def is_baseline(self) -> bool:
@@ -61,9 +70,15 @@ class SyncRecord:
 
 @dataclass(frozen=True)
 class State:
-    """Every sync of an activation by its number; all questions about the past are answered from these."""
+    """Every sync of an activation by its number; all questions about the past are answered from these.
+
+    `redelivering` are the syncs that still have to be delivered once more, in order. `leftovers` are exports whose temporary files a
+    crash may have left: those prepared since the newest delivery, which tidied all before it.
+    """
 
     syncs: Mapping[int, SyncRecord] = field(default_factory=dict)
+    redelivering: tuple[int, ...] = ()
+    leftovers: tuple[Export, ...] = ()
 
     @property
     def next_number(self) -> int:
@@ -118,7 +133,8 @@ class State:
 
     def settled(self) -> State:
         """The state as if no intent were open: what a delivery that does not count compares with."""
-        return State({**self.syncs, **{sync.number: replace(sync, intent_at=None) for sync in self.interrupted}})
+        syncs = {**self.syncs, **{sync.number: replace(sync, intent_at=None) for sync in self.interrupted}}
+        return replace(self, syncs=syncs, redelivering=())
 
     def delivered_series(self, address: str) -> frozenset[str]:
         """The names, without part numbers, that delivered syncs wrote at this address."""
@@ -136,27 +152,32 @@ class State:
                 paths = {path: series for path, series in paths.items() if path not in sync.export.stale}
         return paths
 
-    def unneeded_snapshots(self, keep: int) -> tuple[str, ...]:
-        """Paths of snapshots that no later sync needs: neither among the last `keep` deliveries nor newer than the newest of them."""
-        kept = {sync.number for sync in self.delivered[-max(keep, 1) :]}
-        newest = self.newest.number if self.newest else 0
-        needed = {sync.snapshot.path for number, sync in self.syncs.items() if sync.snapshot and (number in kept or number > newest)}
-        return tuple(sync.snapshot.path for sync in self.syncs.values() if sync.snapshot and sync.snapshot.path not in needed)
+    def kept(self, keep: int) -> tuple[SyncRecord, ...]:
+        """The last `keep` deliveries, and whatever is newer."""
+        oldest = min((sync.number for sync in self.delivered[-max(keep, 1) :]), default=0)
+        return tuple(sync for number, sync in sorted(self.syncs.items()) if number >= oldest)
 
-    @property
-    def leftovers(self) -> tuple[Export, ...]:
-        """Exports whose temporary files a crash may have left: those prepared since the newest delivery, which tidied all before it."""
-        tidied = max((sync.number for sync in self.delivered if not sync.is_baseline), default=0)
-        return tuple(export for sync in self.syncs.values() if sync.number > tidied for export in sync.attempts)
+    def unneeded_snapshots(self, keep: int) -> tuple[str, ...]:
+        """Paths of snapshots that nobody needs: not the last `keep` deliveries, what those were compared with, nor anything newer."""
+        kept = {sync.number for sync in self.delivered[-max(keep, 1) :]} | set(self.redelivering)
+        newest = self.newest.number if self.newest else 0
+        needed = {snapshot.path for number, sync in self.syncs.items() if number in kept or number > newest for snapshot in sync.snapshots}
+        paths = dict.fromkeys(sync.snapshot.path for sync in self.syncs.values() if sync.snapshot)
+        return tuple(path for path in paths if path not in needed)
 
 
 def fold(records: Iterable[Record]) -> State:
     """The state that these entries, in order, make."""
     syncs: dict[int, SyncRecord] = {}
+    redelivering: tuple[int, ...] = ()
+    leftovers: tuple[Export, ...] = ()
     for record in records:
         entry, at = record.entry, record.at
         match entry:
             case Renamed() | HandedOver():
+                continue
+            case Redelivering():
+                redelivering = entry.numbers
                 continue
             case Started():
                 syncs[entry.number] = SyncRecord(entry.number, entry.label, entry.instant, at, full=entry.full, redirected=entry.redirected)
@@ -174,12 +195,18 @@ def fold(records: Iterable[Record]) -> State:
                 sync = replace(sync, approved=True)
             case Prepared():
                 sync = replace(sync, attempts=(*sync.attempts, entry.export))
+                leftovers = (*leftovers, entry.export)
             case Intent():
                 sync = replace(sync, intent_at=sync.intent_at or at, shown=(*sync.shown, *sync.attempts[-1:]))
             case Delivered():
                 sync = replace(sync, delivered_at=at, delivery=entry)
+                # A newer one closes what a redelivery left open.
+                redelivering, leftovers = (), ()
+            case Redelivered():
+                sync = replace(sync, redelivered_at=at)
+                redelivering, leftovers = tuple(number for number in redelivering if number != entry.number), ()
         syncs[entry.number] = sync
-    return State(syncs)
+    return State(syncs, redelivering, leftovers)
 
 
 def _begun(syncs: Mapping[int, SyncRecord], number: int) -> SyncRecord:

@@ -17,14 +17,16 @@ from dinmo_pipeline.project.names import is_dated
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.publish import Publisher
+from dinmo_pipeline.sync.cleaning import Litter, clean_destinations, clean_scratch, clean_snapshots
 from dinmo_pipeline.sync.decide import RollForward, decide_start
-from dinmo_pipeline.sync.delivery import NoRecord, complete_export, deliver_export
+from dinmo_pipeline.sync.delivery import NoRecord, Recorder, complete_export, deliver_export, make_again
 from dinmo_pipeline.sync.engine import Engine
-from dinmo_pipeline.sync.entries import Approved, Baselined, Blocked, Delivered, SnapshotTaken, Started
+from dinmo_pipeline.sync.entries import Approved, Baselined, Blocked, Delivered, Redelivering, SnapshotTaken, Started
 from dinmo_pipeline.sync.export import Export
 from dinmo_pipeline.sync.findings import Finding
 from dinmo_pipeline.sync.labels import instant_of_label
 from dinmo_pipeline.sync.log import LOCK_WAIT_S, FolderShelf, Log
+from dinmo_pipeline.sync.redeliver import Again, elsewhere, find_sync, find_syncs
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.steps import Held, Ready, Sample, Target, Workshop
 from dinmo_pipeline.sync.turns import is_taken, turn
@@ -86,6 +88,9 @@ class Syncs:
         """Complete the open intent that comes before a new sync, if there is one; a full sync closes it instead."""
         with self._log.locked():
             state = self._log.read()
+            if state.redelivering and not full:
+                last = self._redeliver(state)[-1]
+                return Completed(last, ends_run=not is_dated(self.spec.file_name, self.spec.folder))
             step = decide_start(state, run_type=self.spec.run_type, full=full)
             return self._complete(state, step) if step is not None else None
 
@@ -130,6 +135,32 @@ class Syncs:
                     deliver_export(NoRecord(), publisher, ready.export, ready.staged, ())
             return Rehearsal(ready.export, ready.findings, ready.samples)
 
+    def redeliver(self, number: int) -> tuple[Delivery, ...]:
+        """Deliver this sync and all newer ones once more, in order; no base moves.
+
+        SyncRefused when that cannot leave the consumer right.
+        """
+        with self._log.locked():
+            syncs = find_syncs(self.spec, self._log.read(), number, self._engine)
+            return self._redeliver(self._log.append(Redelivering(tuple(sync.number for sync in syncs))))
+
+    def redeliver_elsewhere(self, number: int, target: Target) -> Delivery:
+        """Deliver this sync alone to another storage. SyncRefused when its rows are not kept."""
+        with self._log.locked():
+            sync = find_sync(self.spec, self._log.read(), number, self._engine)
+            return self._again(NoRecord(), sync, elsewhere(_export_of(sync), target), target.storage, ())
+
+    def clean(self, *, dry_run: bool) -> tuple[Litter, ...]:
+        """Delete what crashes left and what retention lets go, or only tell it. BusyError while a sync is at work."""
+        state_folder = self._engine.state_folder
+        with self._log.locked(wait_s=0):
+            state = self._log.read()
+            return (
+                *clean_snapshots(state_folder / "activations" / self.spec.name, state_folder, state, self.spec.keep_syncs, dry_run=dry_run),
+                *clean_scratch(self._project.home / "staging" / self.spec.name, dry_run=dry_run),
+                *clean_destinations(self._project, state, dry_run=dry_run),
+            )
+
     def approve(self) -> SyncRecord:
         """Let the newest blocked sync pass, once and for all: `deliver` its label afterwards. SyncRefused when none waits."""
         with self._log.locked():
@@ -146,10 +177,10 @@ class Syncs:
             raise SyncRefused(f"taking a baseline of {self.spec.name}: it is full_only, which compares with nothing")
         with self._log.locked():
             state = self._log.read()
-            if state.open_intent is not None:
+            half = state.open_intent.number if state.open_intent is not None else next(iter(state.redelivering), None)
+            if half is not None:
                 raise SyncRefused(
-                    f"taking a baseline of {self.spec.name}: sync {state.open_intent.number} is half delivered; "
-                    f"`dinmo sync {self.spec.name}` completes it"
+                    f"taking a baseline of {self.spec.name}: sync {half} is half delivered; `dinmo sync {self.spec.name}` completes it"
                 )
             number = state.next_number
             with self._engine.scratch(self.spec.name) as folder:
@@ -212,6 +243,30 @@ class Syncs:
         fixed = not is_dated(self.spec.file_name, self.spec.folder)
         return Completed(Delivery(sync.label, export, outcome), ends_run=fixed)
 
+    def _redeliver(self, state: State) -> tuple[Delivery, ...]:
+        deliveries = []
+        for number in state.redelivering:
+            sync, state = state.syncs[number], self._log.read()
+            export = _export_of(sync)
+            storage = export.place.storage(self._project.storages)
+            notes = self._tidy_elsewhere(state, storage)
+            deliveries.append(self._again(Again(self._log), sync, export, storage, state.leftovers, notes=notes))
+        return tuple(deliveries)
+
+    def _again(
+        self,
+        log: Recorder,
+        sync: SyncRecord,
+        export: Export,
+        storage: StorageSpec,
+        leftovers: tuple[Export, ...],
+        notes: tuple[str, ...] = (),
+    ) -> Delivery:
+        with self._engine.scratch(self.spec.name) as folder, Publisher(storage, self._project.root) as publisher:
+            export, staged, changed = make_again(export, export.puts, self._engine, folder)
+            outcome = deliver_export(log, publisher, export, staged, leftovers, notes=(*notes, *changed))
+        return Delivery(sync.label, export, outcome, recorded=False)
+
     def _tidy_elsewhere(self, state: State, here: StorageSpec) -> tuple[str, ...]:
         """Take temporary files away from destinations that the activation had when a sync crashed and has no more."""
         notes: tuple[str, ...] = ()
@@ -221,6 +276,11 @@ class Syncs:
                 with Publisher(storage, self._project.root) as publisher:
                     notes += publisher.tidy(put.temporary_path for put in export.puts)
         return notes
+
+
+def _export_of(sync: SyncRecord) -> Export:
+    assert sync.export is not None, "what is delivered again was delivered once"
+    return sync.export
 
 
 def _blocked_message(name: str, sync: SyncRecord, findings: tuple[Finding, ...]) -> str:
