@@ -135,7 +135,7 @@ def _completed_instead(context: AssetExecutionContext, project: Project, spec: A
         return False
     delivery = completed.delivery
     context.log.info(f"sync {delivery.export.number} was left half delivered; it is complete now")
-    metadata = delivery_metadata(delivery)
+    metadata = delivery_metadata(delivery, delivery_key(spec.name))
     context.log_event(AssetMaterialization(delivery_key(spec.name), partition=delivery.label, metadata=metadata))
     if completed.ends_run:
         end_turn(project, spec)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dagster import MetadataValue
+from dagster import AssetKey, MetadataValue
 
+from dinmo_pipeline.io_managers.columns import file_columns_metadata
+from dinmo_pipeline.project.specs import RunType
 from dinmo_pipeline.sync.syncs import Delivery
 
 _LONGEST_CELL = 60
 
 
-def delivery_metadata(delivery: Delivery) -> dict[str, Any]:
-    """The metadata of one materialization."""
+def delivery_metadata(delivery: Delivery, key: AssetKey) -> dict[str, Any]:
+    """The metadata of one materialization of the delivery `key`."""
     export, outcome = delivery.export, delivery.outcome
     counts = {
         "rows": export.counts.rows,
@@ -32,6 +34,7 @@ def delivery_metadata(delivery: Delivery) -> dict[str, Any]:
         "sync": MetadataValue.int(export.number),
         "base": f"sync {export.base}" if export.base is not None else "none",
         "kind": f"full: {export.reason}" if export.reason else f"delta: what changed since sync {export.base}",
+        **file_columns_metadata(export.contract, _columns_come_from(delivery, key)),
         "written files": markdown_table(["file", "rows", "bytes", "SHA-256"], files),
     }
     if export.comparison.current is not None:
@@ -46,6 +49,13 @@ def delivery_metadata(delivery: Delivery) -> dict[str, Any]:
     if not delivery.recorded:
         metadata["redirected to"] = str(export.place.fields["name"])
     return metadata
+
+
+def _columns_come_from(delivery: Delivery, key: AssetKey) -> AssetKey:
+    contract = delivery.export.contract
+    if contract.run_type == RunType.FULL_THEN_DELTA:
+        return AssetKey([*key.path[:-1], "snapshot"])
+    return AssetKey(contract.source.split("."))
 
 
 def markdown_table(names: Sequence[str], rows: Sequence[Sequence[str | None]]) -> MetadataValue[Any]:

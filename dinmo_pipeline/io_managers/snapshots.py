@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dagster import InputContext, IOManager, MetadataValue, OutputContext
+from dagster import AssetKey, InputContext, IOManager, MetadataValue, OutputContext
 
 from dinmo_pipeline.errors import DinmoError
+from dinmo_pipeline.io_managers.columns import snapshot_columns_metadata
 from dinmo_pipeline.io_managers.failures import failing
 from dinmo_pipeline.io_managers.requests import SnapshotRequest
 from dinmo_pipeline.io_managers.turns import end_turn
@@ -34,6 +35,7 @@ class SnapshotIOManager(IOManager):
         context.add_output_metadata(
             {
                 "dagster/row_count": sync.snapshot.rows,
+                **snapshot_columns_metadata(sync.snapshot.contract, AssetKey([spec.source.kind, spec.source.name])),
                 "rows": sync.snapshot.rows,
                 "sync": sync.number,
                 "base": f"sync {sync.base}" if sync.base is not None else "none: every row is sent",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dagster import InputContext, IOManager, MetadataValue, OutputContext, TableColumn, TableSchema
+from dagster import InputContext, IOManager, MetadataValue, OutputContext
 
+from dinmo_pipeline.io_managers.columns import table_columns_metadata
 from dinmo_pipeline.io_managers.failures import failing
 from dinmo_pipeline.io_managers.metadata import markdown_table
 from dinmo_pipeline.io_managers.requests import TableRequest
@@ -24,11 +25,10 @@ class WarehouseIOManager(IOManager):
     def handle_output(self, context: OutputContext, obj: TableRequest) -> None:
         """Refresh the table; adds its rows, columns and first rows to the materialization."""
         table = refresh(self._project, obj.spec, reuse=obj.reuse)
-        columns = [TableColumn(column.name, column.type) for column in table.columns]
         context.add_output_metadata(
             {
                 "dagster/row_count": table.rows,
-                "dagster/column_schema": TableSchema(columns),
+                **table_columns_metadata(self._project, obj.spec, table),
                 "rows": table.rows,
                 **({REUSED: MetadataValue.timestamp(table.at)} if table.reused else {}),
                 "preview": markdown_table([column.name for column in table.columns], table.preview),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import duckdb
@@ -26,12 +27,16 @@ class TableColumn:
 
 @dataclass(frozen=True)
 class Refreshed:
-    """A table: its rows, its columns, its first rows as text, and when its query ran; `reused` where that was fresh enough."""
+    """A table: its rows, its columns, its first rows as text, and when its query ran; `reused` where that was fresh enough.
+
+    `read` has the columns of the warehouse's tables that the query reads.
+    """
 
     rows: int
     columns: tuple[TableColumn, ...]
     preview: tuple[tuple[str, ...], ...]
     at: datetime
+    read: Mapping[TableRef, tuple[str, ...]] = field(default_factory=dict)
     reused: bool = False
 
 
@@ -103,7 +108,8 @@ def _look_at(connection: duckdb.DuckDBPyConnection, spec: TableSpec, limit: int,
     table = table_sql(spec.ref)
     columns = table_columns(connection, table)
     rows, preview = _count_and_preview(connection, table, columns, limit)
-    return Refreshed(rows, columns, preview, at, reused)
+    read = {ref: tuple(column.name for column in table_columns(connection, table_sql(ref))) for ref in spec.depends_on}
+    return Refreshed(rows, columns, preview, at, read, reused)
 
 
 def _commit(connection: duckdb.DuckDBPyConnection, spec: TableSpec) -> None:
