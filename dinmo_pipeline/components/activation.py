@@ -1,33 +1,40 @@
 """An activation: a snapshot and a delivery, one partition a sync; the job that runs them; its schedule."""
 
 # Dagster reads the annotations of asset functions as objects, so this module's are no postponed texts.
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import ClassVar
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar, cast
 
 from dagster import (
+    AssetCheckResult,
     AssetExecutionContext,
     AssetIn,
     AssetMaterialization,
+    AssetObservation,
     AssetsDefinition,
     Config,
     Definitions,
     DynamicPartitionsDefinition,
+    HookDefinition,
     Output,
     asset,
 )
 from pydantic import BaseModel, Field
 
 from dinmo_pipeline.components.base import NamedComponent
+from dinmo_pipeline.components.checks import check_specs, guards_blocked, guards_passed, warnings_of
 from dinmo_pipeline.components.jobs import activation_job
 from dinmo_pipeline.components.naming import code_reference, delivery_key, partitions_name, snapshot_key, table_key
 from dinmo_pipeline.components.schedules import activation_schedule
 from dinmo_pipeline.components.sensors import after_sensor, started_after_others
+from dinmo_pipeline.components.telling import telling_hooks
 from dinmo_pipeline.components.wording import describe_delivery, describe_snapshot
-from dinmo_pipeline.errors import DinmoError
+from dinmo_pipeline.errors import DinmoError, SyncBlocked
 from dinmo_pipeline.io_managers.destinations import DestinationIOManager
-from dinmo_pipeline.io_managers.failures import failing
-from dinmo_pipeline.io_managers.metadata import delivery_metadata
+from dinmo_pipeline.io_managers.failures import failing, failure_of
+from dinmo_pipeline.io_managers.metadata import delivery_metadata, rehearsal_metadata
 from dinmo_pipeline.io_managers.requests import DeliveryRequest, SnapshotRequest
 from dinmo_pipeline.io_managers.snapshots import SnapshotIOManager
 from dinmo_pipeline.io_managers.turns import end_turn, take_turn
@@ -35,13 +42,41 @@ from dinmo_pipeline.project.fields import ActivationFields
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.sync.redirect import redirect_target
-from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.sync.steps import Target
+from dinmo_pipeline.sync.syncs import Outgoing, Rehearsal, Syncs
+from dinmo_pipeline.sync.telling import Teller
 
 
-class SyncConfig(Config):
+class RehearsalConfig(Config):
+    """Options of a sync that does not count."""
+
+    dry_run: bool = Field(default=False, description="Show what would be sent, and send nothing; no base is moved.")
+    limit: int = Field(default=0, ge=0, description="Send so many rows a file at most, as NAME_trial, and move no base; 0 sends all.")
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether nothing that happens counts."""
+        return self.dry_run or self.limit > 0
+
+
+class SyncConfig(RehearsalConfig):
     """Options of one sync."""
 
     full_resync: bool = Field(default=False, description="Send every row, and make this the base; an interrupted sync is closed by it.")
+
+
+class DeliveryConfig(Config):
+    """Options of one delivery."""
+
+    approve: bool = Field(
+        default=False,
+        description="Deliver the very rows of this partition although a guard holds them. Launch the delivery alone: a snapshot taken in "
+        "the same run would be another one.",
+    )
+
+
+class WholeDeliveryConfig(DeliveryConfig, RehearsalConfig):
+    """Options of a delivery that is a whole sync."""
 
 
 class Activation(NamedComponent):
@@ -54,8 +89,9 @@ class Activation(NamedComponent):
         project, spec = loaded.project, loaded.project.activations[self.name]
         partitions = DynamicPartitionsDefinition(name=partitions_name(spec.name))
         deltas = spec.run_type == RunType.FULL_THEN_DELTA
-        assets = [_snapshot_asset(loaded, spec, partitions)] if deltas else []
-        assets.append(_delivery_asset(loaded, spec, partitions, from_snapshot=deltas))
+        hooks = telling_hooks(project, spec)
+        assets = [_snapshot_asset(loaded, spec, partitions, hooks)] if deltas else []
+        assets.append(_delivery_asset(loaded, spec, partitions, hooks, from_snapshot=deltas))
         after_others = started_after_others(project)
         return Definitions(
             assets=assets,
@@ -66,7 +102,9 @@ class Activation(NamedComponent):
         )
 
 
-def _snapshot_asset(loaded: LoadedProject, spec: ActivationSpec, partitions: DynamicPartitionsDefinition) -> AssetsDefinition:
+def _snapshot_asset(
+    loaded: LoadedProject, spec: ActivationSpec, partitions: DynamicPartitionsDefinition, hooks: Sequence[HookDefinition]
+) -> AssetsDefinition:
     project = loaded.project
 
     @asset(
@@ -80,8 +118,14 @@ def _snapshot_asset(loaded: LoadedProject, spec: ActivationSpec, partitions: Dyn
         kinds={"parquet"},
         owners=list(spec.owners),
         metadata=code_reference(loaded, f"activations.{spec.name}"),
+        hooks=set(hooks),
     )
     def snapshot(context: AssetExecutionContext, config: SyncConfig) -> Iterator[Output[SnapshotRequest]]:
+        if config.is_rehearsal:
+            _rehearse(context, project, spec, config, full=config.full_resync)
+            return
+        _look(context, project, spec)
+        _wait_for_turn(project, spec)
         if not _completed_instead(context, project, spec, full=config.full_resync):
             yield Output(SnapshotRequest(spec.name, context.partition_key, datetime.now(UTC), config.full_resync))
 
@@ -89,10 +133,18 @@ def _snapshot_asset(loaded: LoadedProject, spec: ActivationSpec, partitions: Dyn
 
 
 def _delivery_asset(
-    loaded: LoadedProject, spec: ActivationSpec, partitions: DynamicPartitionsDefinition, *, from_snapshot: bool
+    loaded: LoadedProject,
+    spec: ActivationSpec,
+    partitions: DynamicPartitionsDefinition,
+    hooks: Sequence[HookDefinition],
+    *,
+    from_snapshot: bool,
 ) -> AssetsDefinition:
+    options = DeliveryConfig if from_snapshot else WholeDeliveryConfig
+
     @asset(
         key=delivery_key(spec.name),
+        output_required=False,
         ins={"snapshot": AssetIn(key=snapshot_key(spec.name), dagster_type=object)} if from_snapshot else {},
         deps=[] if from_snapshot else [table_key(spec.source)],
         partitions_def=partitions,
@@ -102,6 +154,8 @@ def _delivery_asset(
         kinds={spec.format.type, "file"},
         owners=list(spec.owners),
         tags=dict(spec.tags or {}),
+        check_specs=check_specs(spec),
+        hooks=set(hooks),
         metadata={
             "destination": spec.destination,
             "folder": spec.folder,
@@ -111,19 +165,77 @@ def _delivery_asset(
             **code_reference(loaded, f"activations.{spec.name}"),
         },
     )
-    def delivery(context: AssetExecutionContext, **snapshot: object) -> DeliveryRequest:
-        return DeliveryRequest(spec.name, context.partition_key, datetime.now(UTC))
+    def delivery(
+        context: AssetExecutionContext,
+        config: options,  # type: ignore[valid-type]  # Dagster offers those that mean something here
+        **snapshot: object,
+    ) -> Iterator[Output[DeliveryRequest] | AssetCheckResult]:
+        given = cast("DeliveryConfig", config)
+        if isinstance(given, RehearsalConfig) and given.is_rehearsal:
+            rehearsal = _rehearse(context, loaded.project, spec, given, full=False)
+            yield guards_passed(rehearsal.findings)
+            if spec.warn_if:
+                yield warnings_of(rehearsal.export.warnings)
+            return
+        if not from_snapshot:
+            _look(context, loaded.project, spec)
+        with ExitStack() as opened:
+            _wait_for_turn(loaded.project, spec)
+            opened.callback(end_turn, loaded.project, spec)
+            outgoing = _judged(loaded.project, spec, context.partition_key, opened, approve=given.approve)
+            if isinstance(outgoing, SyncBlocked):
+                waiting = Syncs(loaded.project, spec).state().waiting
+                yield guards_blocked(waiting.findings if waiting is not None else ())
+                raise failure_of(outgoing) from outgoing
+            yield guards_passed(outgoing.findings)
+            # The IO manager delivers while this waits; it comes back only if that went well.
+            yield Output(DeliveryRequest(outgoing, opened.close))
+        if spec.warn_if:
+            newest = Syncs(loaded.project, spec).state().newest
+            yield warnings_of(newest.warnings if newest is not None else ())
 
     return delivery
 
 
 @failing
-def _completed_instead(context: AssetExecutionContext, project: Project, spec: ActivationSpec, *, full: bool) -> bool:
-    """Complete what an earlier sync left half delivered; whether the run ends there, because its files wait to be read.
+def _look(context: AssetExecutionContext, project: Project, spec: ActivationSpec) -> None:
+    """Before an attempt begins: whether an earlier one was cut off, and whether people still have to be told of something."""
+    for line in Teller(project, spec).look(patience=timedelta()):
+        context.log.warning(line)
 
-    The run's turn begins here.
-    """
+
+@failing
+def _rehearse(context: AssetExecutionContext, project: Project, spec: ActivationSpec, config: RehearsalConfig, *, full: bool) -> Rehearsal:
+    """What `dinmo sync --dry-run` and `--limit` do, told as an observation of the delivery."""
+    own = redirect_target(project, spec) or Target(project.storages[spec.destination])
+    target = replace(own, recorded=False, limit=config.limit or None)
+    rehearsal = Syncs(project, spec).rehearse(instant=datetime.now(UTC), target=target, send=not config.dry_run, full=full)
+    metadata = rehearsal_metadata(rehearsal, sent_to=None if config.dry_run else target.storage.name)
+    context.log_event(AssetObservation(delivery_key(spec.name), partition=context.partition_key, metadata=metadata))
+    context.log.info("nothing was sent" if config.dry_run else f"a trial was sent to {target.storage.name}; no base was moved")
+    return rehearsal
+
+
+@failing
+def _wait_for_turn(project: Project, spec: ActivationSpec) -> None:
     take_turn(project, spec)
+
+
+@failing
+def _judged(project: Project, spec: ActivationSpec, label: str, opened: ExitStack, *, approve: bool) -> Outgoing | SyncBlocked:
+    """The sync of this label, ready to be delivered until `opened` closes, or what holds it."""
+    syncs = Syncs(project, spec)
+    if approve:
+        syncs.approve(label)
+    try:
+        return opened.enter_context(syncs.outgoing(label, now=datetime.now(UTC), target=redirect_target(project, spec)))
+    except SyncBlocked as blocked:
+        return blocked
+
+
+@failing
+def _completed_instead(context: AssetExecutionContext, project: Project, spec: ActivationSpec, *, full: bool) -> bool:
+    """Complete what an earlier sync left half delivered; whether the run ends there, because its files wait to be read."""
     if redirect_target(project, spec) is not None:
         return False
     try:

@@ -2,6 +2,7 @@
 
 # Dagster reads the annotations of decorated functions as objects, so this module's are no postponed texts.
 import os
+from datetime import UTC, datetime
 
 from dagster import (
     DefaultScheduleStatus,
@@ -16,6 +17,8 @@ from dinmo_pipeline.components.jobs import AUTOSTART, sync_request
 from dinmo_pipeline.components.naming import job_name, partitions_name
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.sync.labels import label_of_instant
+from dinmo_pipeline.sync.patience import reason_to_wait
+from dinmo_pipeline.sync.standing import StandingFile
 
 
 def activation_schedule(project: Project, spec: ActivationSpec) -> ScheduleDefinition:
@@ -30,6 +33,9 @@ def activation_schedule(project: Project, spec: ActivationSpec) -> ScheduleDefin
         default_status=DefaultScheduleStatus.RUNNING if running else DefaultScheduleStatus.STOPPED,
     )
     def due(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+        standing = StandingFile(project.home / "state", spec.name).read()
+        if (reason := reason_to_wait(project, spec, standing, now=max(context.scheduled_execution_time, datetime.now(UTC)))) is not None:
+            return SkipReason(reason)
         label = label_of_instant(context.scheduled_execution_time)
         request = sync_request(context.instance, project, spec, label, run_key=label)
         if isinstance(request, RunRequest):

@@ -2,6 +2,9 @@
 
 A snapshot's Parquet file has the columns `c0`, `c1`, …: the key, then every other attribute that is sent, each once. Types
 that Parquet does not hold exactly are kept as text there. Insert's has `present` beside them: false for a key that was sent and has left.
+
+A patch has the rows that differ from those of a whole snapshot, `present` (false: the key has left) and `step`: how the row changed since
+the snapshot before, null where it had changed earlier.
 """
 
 from __future__ import annotations
@@ -20,7 +23,13 @@ from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 
 CHANGED = "changed"
 REMOVED = "removed"
-"""The tables that `changed_table` and `removed_table` make, in the order of the key."""
+"""The tables that hold the results of `changed_query` and `removed_query`, in the order of the key."""
+
+DIFFERENCE = "difference"
+"""The table that holds the result of `difference_query`."""
+
+ADDED, UPDATED, GONE, BACK = "added", "updated", "gone", "back"
+"""The steps of a patch; a key is back when it had left and insert had kept it."""
 
 _AS_TEXT = re.compile(
     r"""(?P<quoted>"(?:[^"]|"")*")"""
@@ -57,10 +66,7 @@ def stored_columns(contract: Contract) -> tuple[Stored, ...]:
 def snapshot_query(contract: Contract, table: str, carried: tuple[Contract, str] | None) -> str:
     """The rows of `table`; with the keys in `carried` (an earlier snapshot's contract and its SQL) that are no longer among them."""
     stored = stored_columns(contract)
-    values = [
-        _cast(f"t.{quote_identifier(column.attribute)}", column.type, column.file_type) + f" AS {column.position}" for column in stored
-    ]
-    query = f"SELECT {', '.join(values)} FROM {table} AS t"
+    query = f"SELECT {', '.join(_now('t', column) for column in stored)} FROM {table} AS t"
     if contract.sync_mode != SyncMode.INSERT:
         return query
     query = f"SELECT *, true AS present FROM ({query})"
@@ -78,9 +84,85 @@ def snapshot_query(contract: Contract, table: str, carried: tuple[Contract, str]
     )
 
 
+def may_be_patched(contract: Contract, earlier: Contract) -> bool:
+    """Whether a snapshot under `contract` can be a patch of one under `earlier`: both hold the same columns."""
+    return stored_columns(contract) == stored_columns(earlier) and not contract.widens(earlier)
+
+
+def patched_table(contract: Contract, whole: str, patch: str) -> str:
+    """SQL for the rows of a snapshot that is a patch, as a whole one would hold them."""
+    keeps_keys = contract.sync_mode == SyncMode.INSERT
+    stored = stored_columns(contract)
+    names = ", ".join([*(column.position for column in stored), *(["present"] if keeps_keys else [])])
+    values = ", ".join([*(f"{_kept('p', column)} AS {column.position}" for column in stored), *(["present"] if keeps_keys else [])])
+    where = "" if keeps_keys else " WHERE p.present"
+    return (
+        f"(SELECT {names} FROM {whole} AS w ANTI JOIN {patch} AS p ON {_same_stored_key(contract, 'w', 'p')} "
+        f"UNION ALL SELECT {values} FROM {patch} AS p{where})"
+    )
+
+
+def difference_query(contract: Contract, table: str, earlier: str) -> str:
+    """The rows of a patch that are new since `earlier`, the SQL of a snapshot with the same columns."""
+    stored = stored_columns(contract)
+    others = stored[len(contract.key) :]
+    is_insert = contract.sync_mode == SyncMode.INSERT
+    now = ", ".join(_now("t", column) for column in stored)
+    before = ", ".join(f"{_kept('s', column)} AS {column.position}" for column in stored)
+    differs = " OR ".join(f"n.{column.position} IS DISTINCT FROM o.{column.position}" for column in others) or "false"
+    # Insert keeps the keys of rows that left, not what they said.
+    gone = {column: "NULL" if is_insert and column in others else f"o.{column.position}" for column in stored}
+    values = [f"CASE WHEN n.present THEN n.{column.position} ELSE {gone[column]} END AS {column.position}" for column in stored]
+    steps = f"WHEN o.present IS NULL THEN '{ADDED}' WHEN n.present IS NULL THEN '{GONE}' WHEN o.present THEN '{UPDATED}' ELSE '{BACK}'"
+    return (
+        f"SELECT {', '.join(values)}, n.present IS NOT NULL AS present, CASE {steps} END AS step "
+        f"FROM (SELECT {now}, true AS present FROM {table} AS t) AS n "
+        f"FULL JOIN (SELECT {before}, {'s.present' if is_insert else 'true AS present'} FROM {earlier} AS s) AS o "
+        f"ON {_same_stored_key(contract, 'n', 'o')} "
+        f"WHERE o.present IS NULL OR (n.present IS NULL AND o.present) OR (n.present AND (NOT o.present OR {differs}))"
+    )
+
+
+def patch_query(contract: Contract, difference: str, earlier_patch: str | None) -> str:
+    """The rows of a patch: `difference`, and what `earlier_patch` of the same whole snapshot has beside it."""
+    if earlier_patch is None:
+        return f"SELECT * FROM {difference}"
+    values = ", ".join(f"{_kept('p', column)} AS {column.position}" for column in stored_columns(contract))
+    return (
+        f"SELECT * FROM {difference} UNION ALL SELECT {values}, p.present, NULL FROM {earlier_patch} AS p "
+        f"ANTI JOIN {difference} AS d ON {_same_stored_key(contract, 'p', 'd')}"
+    )
+
+
+def key_positions(contract: Contract) -> tuple[str, ...]:
+    """The columns of a snapshot that are its key."""
+    return tuple(column.position for column in stored_columns(contract)[: len(contract.key)])
+
+
+def steps_query(difference: str) -> str:
+    """How many rows of a patch are new, gone and back since the snapshot before."""
+    counts = (f"count(*) FILTER (step = '{step}')" for step in (ADDED, GONE, BACK))
+    return f"SELECT {', '.join(counts)} FROM {difference}"
+
+
 def null_keys_query(key: Sequence[str], table: str) -> str:
     """How many rows of `table` have a null in the columns `key` (SQL)."""
     return f"SELECT count(*) FROM {table} WHERE {' OR '.join(f'{column} IS NULL' for column in key)}"
+
+
+def ascending_keys_query(key: Sequence[str], table: str) -> str:
+    """Whether each row of `table` has a larger key than the row before it, so that no key repeats; none is null."""
+    value = key[0] if len(key) == 1 else f"row({', '.join(key)})"
+    # One row has none before it: were there more, they would be starts of several sequences.
+    return (
+        "SELECT count(*) FILTER (before IS NULL) < 2 AND coalesce(bool_and(before < value), true) "
+        f"FROM (SELECT {value} AS value, lag({value}) OVER () AS before FROM {table})"
+    )
+
+
+def distinct_keys_query(key: Sequence[str], table: str) -> str:
+    """How many keys `table` has."""
+    return f"SELECT count(*) FROM (SELECT 1 FROM {table} GROUP BY {', '.join(key)})"
 
 
 def repeated_keys_query(key: Sequence[str], table: str, limit: int) -> str:
@@ -89,10 +171,12 @@ def repeated_keys_query(key: Sequence[str], table: str, limit: int) -> str:
     return f"SELECT any_value({text}), count(*) FROM {table} GROUP BY {', '.join(key)} HAVING count(*) > 1 ORDER BY 1 LIMIT {limit}"
 
 
-def all_rows_query(contract: Contract, snapshot: str) -> str:
+def all_rows_query(contract: Contract, snapshot: str, *, patched: bool) -> str:
     """Every row of the source as the columns `v0`, `v1`, … of a file, from a snapshot."""
     where = " WHERE n.present" if contract.sync_mode == SyncMode.INSERT else ""
-    return f"SELECT {_sent_values(contract, 'n')} FROM {snapshot} AS n{where}"
+    # One file has an order of its own, a patched one has not.
+    order = f" ORDER BY {', '.join(f'n.{position}' for position in key_positions(contract))}" if patched else ""
+    return f"SELECT {_sent_values(contract, 'n')} FROM {snapshot} AS n{where}{order}"
 
 
 def table_rows_query(contract: Contract, table: str) -> str:
@@ -110,10 +194,29 @@ def changed_query(comparison: Comparison, since: Snapshot, current: str, before:
     is_added = "o.c0 IS NULL"
     present = "n.present AND " if contract.sync_mode == SyncMode.INSERT else ""
     differs = "false" if contract.sync_mode == SyncMode.INSERT else _differs(contract, earlier)
-    order = ", ".join(f"n.{column.position}" for column in stored_columns(contract)[: len(contract.key)])
+    order = ", ".join(f"n.{position}" for position in key_positions(contract))
     return (
         f"SELECT {_sent_values(contract, 'n')}, {is_added} AS is_added FROM {current} AS n LEFT JOIN {before} AS o "
         f"ON {_same_key(contract, earlier)} WHERE {present}({is_added} OR {differs}) ORDER BY {order}"
+    )
+
+
+def changed_in_patch_query(comparison: Comparison, patch: str) -> str:
+    """What `changed_query` gives, from a patch that was made since the same snapshot."""
+    contract = comparison.contract
+    steps = f"('{ADDED}')" if contract.sync_mode == SyncMode.INSERT else f"('{ADDED}', '{UPDATED}')"
+    return (
+        f"SELECT {_sent_values(contract, 'n')}, n.step = '{ADDED}' AS is_added FROM {patch} AS n WHERE n.step IN {steps} "
+        f"ORDER BY {', '.join(f'n.{position}' for position in key_positions(contract))}"
+    )
+
+
+def removed_in_patch_query(comparison: Comparison, patch: str) -> str:
+    """What `removed_query` gives, from a patch that was made since the same snapshot."""
+    contract = comparison.contract
+    return (
+        f"SELECT {_removed_values(contract, contract, removed_columns(comparison))} FROM {patch} AS o WHERE o.step = '{GONE}' "
+        f"ORDER BY {', '.join(f'o.{position}' for position in key_positions(contract))}"
     )
 
 
@@ -171,6 +274,20 @@ def _file_type(attribute: str, type_text: str) -> str:
 
 def _cast(value: str, type_text: str, wanted: str) -> str:
     return value if type_text == wanted else f"CAST({value} AS {wanted})"
+
+
+def _now(alias: str, column: Stored) -> str:
+    """A column of the source as the snapshot has it."""
+    return _cast(f"{alias}.{quote_identifier(column.attribute)}", column.type, column.file_type) + f" AS {column.position}"
+
+
+def _kept(alias: str, column: Stored) -> str:
+    """A column of a snapshot in the very type that was written: some are read back as a wider one."""
+    return f"CAST({alias}.{column.position} AS {column.file_type})"
+
+
+def _same_stored_key(contract: Contract, one: str, other: str) -> str:
+    return " AND ".join(f"{one}.{position} = {other}.{position}" for position in key_positions(contract))
 
 
 def _by_attribute(contract: Contract) -> dict[str, Stored]:

@@ -32,7 +32,7 @@ class Litter:
 def clean_snapshots(activation_folder: Path, state_folder: Path, state: State, keep: int, *, dry_run: bool) -> Iterator[Litter]:
     """Snapshots beyond `keep` deliveries, and files of this activation that no entry of its log names. Its lock is held."""
     unneeded = set(state.unneeded_snapshots(keep))
-    known = {sync.snapshot.path for sync in state.syncs.values() if sync.snapshot is not None}
+    known = set(state.snapshot_files)
     for path in sorted((activation_folder / "snapshots").glob("*")):
         name = path.relative_to(state_folder).as_posix()
         if name in unneeded:

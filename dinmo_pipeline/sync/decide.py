@@ -107,7 +107,7 @@ def decide(state: State, sync: SyncRecord, contract: Contract, *, files_missing:
         )
     if sync.full:
         # A redelivery that was interrupted has shown rows again that may have left since.
-        shown = (*state.interrupted, *(state.syncs[number] for number in state.redelivering))
+        shown = (*state.interrupted, *(state.syncs[number] for number in state.redelivery))
         return Full("every row was asked for", base.sync, _gone_since(contract, base, shown))
     if base.sync is None or base.snapshot is None:
         return Full(base.reason)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +16,7 @@ import duckdb
 
 from dinmo_pipeline.errors import DataError, StateError
 from dinmo_pipeline.formats.contract import Format, Rows, Written
-from dinmo_pipeline.project.specs import Project, SyncMode, TableRef
+from dinmo_pipeline.project.specs import LoadedAt, Project, SyncMode, TableRef
 from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.export import Change, Comparison, Counts, Snapshot
@@ -25,8 +25,29 @@ from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.tables import TableColumn, table_columns, table_sql
 
+LARGEST_PATCH = 1 / 8
+"""The share of its rows up to which a patched snapshot is patched again; beyond it the next one is whole."""
+
 _EXAMPLES = 3
 LOOK_PREFIX = ".look-"
+_FIRST_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class SnapshotFiles:
+    """SQL that reads what snapshots hold."""
+
+    state_folder: Path
+
+    def rows(self, snapshot: Snapshot) -> str:
+        """All rows of a snapshot."""
+        if snapshot.whole is None:
+            return sql.parquet_table(str(self.state_folder / snapshot.path))
+        return sql.patched_table(snapshot.contract, self.rows(snapshot.whole), self.patch(snapshot))
+
+    def patch(self, snapshot: Snapshot) -> str:
+        """The rows in the file of a snapshot that is a patch."""
+        return sql.parquet_table(str(self.state_folder / snapshot.path))
 
 
 @dataclass(frozen=True)
@@ -38,9 +59,24 @@ class Source:
     columns: tuple[TableColumn, ...]
     state_folder: Path
 
+    @property
+    def _files(self) -> SnapshotFiles:
+        return SnapshotFiles(self.state_folder)
+
     def count(self) -> int:
         """The number of its rows."""
         return _one_number(self.connection, f"SELECT count(*) FROM {self.table}")
+
+    def newest_load(self, loaded_at: LoadedAt) -> datetime | None:
+        """When the newest row came into the model; None when nothing says so. A time without a zone is in the project's.
+
+        DataError when the model has no such column, or one that holds no times.
+        """
+        column = quote_identifier(loaded_at.column)
+        with _translating(f"reading when {loaded_at.table} was loaded, from its loaded_at {loaded_at.column}"):
+            query = f"SELECT epoch_us(max(CAST({column} AS TIMESTAMPTZ))) FROM {table_sql(loaded_at.table, catalog=ATTACHED)}"
+            (microseconds,) = self.connection.execute(query).fetchone() or (None,)
+        return None if microseconds is None else datetime.fromtimestamp(microseconds / 1e6, UTC)
 
     def check_key(self, contract: Contract) -> None:
         """DataError, with examples, when a key is null or stands there twice: a delta could not tell such rows apart."""
@@ -57,20 +93,60 @@ class Source:
                 f"checking the primary key of {contract.source}: {nulls:,} {noun} no value in {names}; nothing is delivered. "
                 "Leave these rows out in the query, or choose another primary_key"
             )
-        repeated = self.connection.execute(sql.repeated_keys_query(key, self.table, _EXAMPLES)).fetchall()
-        if repeated:
+        if not self._has_single_keys(key):
+            repeated = self.connection.execute(sql.repeated_keys_query(key, self.table, _EXAMPLES)).fetchall()
             examples = "; ".join(f"{text} ({count} rows)" for text, count in repeated)
             raise DataError(
                 f"checking the primary key of {contract.source}: more than one row has the same {names}, for instance {examples}; nothing "
                 "is delivered. Make the query give one row a key, or choose another primary_key"
             )
 
-    def keep(self, contract: Contract, path: str, *, carried: Snapshot | None) -> Snapshot:
-        """Keep all rows in a new file at `path` below the state's folder, on disk when this returns; insert keeps the keys of `carried`."""
-        if carried is not None:
-            verify_snapshot(self.state_folder, carried)
-        earlier = (carried.contract, read_snapshot(self.state_folder, carried)) if carried is not None else None
-        query = sql.snapshot_query(contract, self.table, earlier)
+    def _has_single_keys(self, key: Sequence[str]) -> bool:
+        # Many tables come in the order of their key, which is seen for nearly nothing; the first rows tell where it is not worth a try.
+        first_rows = f"(SELECT * FROM {self.table} LIMIT {_FIRST_ROWS})"
+        if all(_one_number(self.connection, sql.ascending_keys_query(key, rows)) for rows in (first_rows, self.table)):
+            return True
+        return _one_number(self.connection, sql.distinct_keys_query(key, self.table)) == self.count()
+
+    def keep(self, contract: Contract, path: str, *, earlier: Snapshot | None, whole: bool) -> Snapshot:
+        """Keep all rows in a new file at `path` below the state's folder, on disk when this returns; insert keeps the keys of `earlier`.
+
+        Unless it shall be `whole`, the file is a patch of `earlier` where that is possible. DataError when a key is null or repeated.
+        """
+        if not whole and earlier is not None and self._has_room(contract, earlier):
+            with _translating(f"comparing {contract.source} with the last snapshot"):
+                patches = self._find_difference(contract, earlier)
+            if patches:
+                patch = self._files.patch(earlier) if earlier.whole is not None else None
+                checksum = self._write(path, sql.patch_query(contract, sql.DIFFERENCE, patch))
+                return Snapshot(path, checksum, self.count(), contract, earlier.whole or earlier, earlier.path)
+        self.check_key(contract)
+        carried = earlier if contract.sync_mode == SyncMode.INSERT else None
+        carried_rows = (carried.contract, self._files.rows(carried)) if carried is not None else None
+        checksum = self._write(path, sql.snapshot_query(contract, self.table, carried_rows))
+        return Snapshot(path, checksum, self.count(), contract)
+
+    def _has_room(self, contract: Contract, earlier: Snapshot) -> bool:
+        if not sql.may_be_patched(contract, earlier.contract):
+            return False
+        if earlier.whole is None:
+            return True
+        patched = _one_number(self.connection, f"SELECT count(*) FROM {self._files.patch(earlier)}")
+        return patched <= earlier.rows * LARGEST_PATCH
+
+    def _find_difference(self, contract: Contract, earlier: Snapshot) -> bool:
+        """Make the table of what changed since `earlier`; whether each key stands there once, as in `earlier`."""
+        query = sql.difference_query(contract, self.table, self._files.rows(earlier))
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {sql.DIFFERENCE} AS {query}")
+        added, gone, back = self.connection.execute(sql.steps_query(sql.DIFFERENCE)).fetchone() or (0, 0, 0)
+        key = sql.key_positions(contract)
+        nulls = _one_number(self.connection, sql.null_keys_query(key, sql.DIFFERENCE))
+        repeated = self.connection.execute(sql.repeated_keys_query(key, sql.DIFFERENCE, 1)).fetchall()
+        # Keys in `earlier` are single. So are those of today if what changed has no key twice and the numbers of rows agree: a row too
+        # many would be one of a key that has not changed.
+        return not nulls and not repeated and self.count() == earlier.rows - gone + added + back
+
+    def _write(self, path: str, query: str) -> str:
         target = self.state_folder / path
         with _translating(f"keeping the snapshot {target}"):
             make_private_folder(target.parent)
@@ -81,7 +157,8 @@ class Source:
             os.close(os.open(draft, os.O_CREAT | os.O_EXCL, 0o600))
             try:
                 self.connection.execute(
-                    f"COPY ({query}) TO {quote_literal(str(draft))} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
+                    f"COPY ({query}) TO {quote_literal(str(draft))} "
+                    "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, USE_TMP_FILE false)"
                 )
                 with draft.open("rb") as stream:
                     checksum = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -90,22 +167,31 @@ class Source:
             finally:
                 draft.unlink(missing_ok=True)
             sync_folder(target.parent)
-        return Snapshot(path, checksum, self.count(), contract)
+        return checksum
 
     def changes(self, comparison: Comparison) -> Changes:
         """What is sent when it comes from the table itself."""
-        return Changes(self.connection, comparison, partial(read_snapshot, self.state_folder), self.table)
+        return Changes(self.connection, comparison, SnapshotFiles(self.state_folder), self.table)
+
+
+@dataclass(frozen=True)
+class NumberedRows(Rows):
+    """All rows of a table, whose row ids count them from 0: a window of them reads nothing of what comes before it."""
+
+    def window(self, first: int, count: int) -> NumberedRows:
+        """The `count` rows that start at row number `first` (from 0)."""
+        return replace(self, query=f"{self.query} WHERE rowid BETWEEN {first} AND {first + count - 1}")
 
 
 class Changes:
     """What one sync sends, while its connection is open: how many rows, and the files that hold them."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, comparison: Comparison, read: Callable[[Snapshot], str], table: str) -> None:
-        """`read` gives the SQL that reads a snapshot."""
+    def __init__(self, connection: duckdb.DuckDBPyConnection, comparison: Comparison, files: SnapshotFiles, table: str) -> None:
         self._connection = connection
         self._comparison = comparison
-        self._read = read
+        self._files = files
         self._table = table
+        self._numbered: dict[str, str] = {}
         with _translating("finding what changed"):
             self._find()
             self.counts = self._count()
@@ -130,6 +216,14 @@ class Changes:
             columns = tuple(columns[index] for index in kept)
         return Rows(query, columns, timezone)
 
+    def numbered(self, rows: Rows) -> Rows:
+        """The same rows, made once, so that many windows of them cost no more than all at once."""
+        if rows.query not in self._numbered:
+            table = self._numbered[rows.query] = f"numbered_{len(self._numbered)}"
+            with _translating("numbering the rows of the parts"):
+                self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {rows.query}")
+        return NumberedRows(f"SELECT * FROM {self._numbered[rows.query]}", rows.columns, rows.timezone)
+
     def write(self, format_: Format, rows: Rows, local_path: Path) -> Written:
         """Write `rows` to a new local file. DataError where a value cannot be written, StateError when the disk does not take it."""
         with _translating(f"writing {local_path.name} in {local_path.parent}"):
@@ -142,12 +236,25 @@ class Changes:
 
     def _find(self) -> None:
         comparison = self._comparison
-        if comparison.since is not None and comparison.current is not None:
-            query = sql.changed_query(comparison, comparison.since, self._read(comparison.current), self._read(comparison.since))
+        current, since = comparison.current, comparison.since
+        if current is None:
+            return
+        patch = self._files.patch(current)
+        if since is not None:
+            query = (
+                sql.changed_in_patch_query(comparison, patch)
+                if current.since == since.path
+                else sql.changed_query(comparison, since, self._files.rows(current), self._files.rows(since))
+            )
             self._connection.execute(f"CREATE TEMP TABLE {sql.CHANGED} AS {query}")
-        if comparison.gone_since and comparison.current is not None and comparison.contract.sync_mode == SyncMode.DIFFERENCE:
-            before = [self._read(snapshot) for snapshot in comparison.gone_since]
-            query = sql.removed_query(comparison, self._read(comparison.current), before)
+        if comparison.gone_since and comparison.contract.sync_mode == SyncMode.DIFFERENCE:
+            query = (
+                sql.removed_in_patch_query(comparison, patch)
+                if [snapshot.path for snapshot in comparison.gone_since] == [current.since]
+                else sql.removed_query(
+                    comparison, self._files.rows(current), [self._files.rows(snapshot) for snapshot in comparison.gone_since]
+                )
+            )
             self._connection.execute(f"CREATE TEMP TABLE {sql.REMOVED} AS {query}")
 
     def _count(self) -> Counts:
@@ -184,13 +291,8 @@ class Changes:
     def _every_row(self) -> str:
         contract, current = self._comparison.contract, self._comparison.current
         if current is not None:
-            return sql.all_rows_query(contract, self._read(current))
+            return sql.all_rows_query(contract, self._files.rows(current), patched=current.whole is not None)
         return sql.table_rows_query(contract, self._table)
-
-
-def read_snapshot(state_folder: Path, snapshot: Snapshot) -> str:
-    """SQL that reads a snapshot's file."""
-    return sql.parquet_table(str(state_folder / snapshot.path))
 
 
 class Engine:
@@ -233,10 +335,10 @@ class Engine:
         What does not fit into memory goes to `local_folder`.
         """
         assert comparison.current is not None, "rows that are not kept are compared while their table is open"
-        for snapshot in comparison.snapshots:
-            verify_snapshot(self.state_folder, snapshot)
+        for file in comparison.files:
+            _verify_file(self.state_folder, file)
         with self._connection(local_folder) as connection:
-            yield Changes(connection, comparison, partial(read_snapshot, self.state_folder), table="")
+            yield Changes(connection, comparison, SnapshotFiles(self.state_folder), table="")
 
     @contextmanager
     def lookout(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -264,10 +366,15 @@ class Engine:
     def is_intact(self, snapshot: Snapshot) -> bool:
         """Whether the snapshot's file is what was recorded."""
         try:
-            verify_snapshot(self.state_folder, snapshot)
+            self.verify(snapshot)
         except StateError:
             return False
         return True
+
+    def verify(self, snapshot: Snapshot) -> None:
+        """StateError when the snapshot's files are not what was recorded."""
+        for file in snapshot.files:
+            _verify_file(self.state_folder, file)
 
     @contextmanager
     def _connection(self, local_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -283,8 +390,7 @@ class Engine:
 _WAY_OUT = "no delta can be made from it. Restore it from a backup, or send every row with `dinmo sync --full`"
 
 
-def verify_snapshot(state_folder: Path, snapshot: Snapshot) -> None:
-    """StateError when the snapshot's file is not what was recorded."""
+def _verify_file(state_folder: Path, snapshot: Snapshot) -> None:
     path = state_folder / snapshot.path
     try:
         with path.open("rb") as stream:

@@ -15,6 +15,7 @@ from dinmo_pipeline.project.specs import SyncMode
 from dinmo_pipeline.storages import STORAGES
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.sync.contract import Contract
+from dinmo_pipeline.sync.findings import Finding
 
 
 class Change(StrEnum):
@@ -42,13 +43,23 @@ FILES_OF_MODE: Mapping[SyncMode, tuple[Change, ...]] = {
 class Snapshot:
     """The rows of one moment under one contract, in a Parquet file below the state's folder; `rows` counts those in the source.
 
-    Insert's snapshots also carry the keys that were sent and have left the source.
+    Insert's snapshots also carry the keys that were sent and have left the source. With `whole`, the file is a patch: it holds what
+    makes the rows of that snapshot these, and which of it changed since the one whose path is `since`. `loaded_at` is when the
+    newest row came into the model, where a limit asks for it.
     """
 
     path: str
     sha256: str
     rows: int
     contract: Contract
+    whole: Snapshot | None = None
+    since: str | None = None
+    loaded_at: datetime | None = None
+
+    @property
+    def files(self) -> tuple[Snapshot, ...]:
+        """The snapshots whose files hold its rows."""
+        return (self,) if self.whole is None else (self, self.whole)
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,11 @@ class Comparison:
         """All that it reads, each once."""
         found = (self.current, self.since, *self.gone_since)
         return tuple({snapshot.path: snapshot for snapshot in found if snapshot is not None}.values())
+
+    @property
+    def files(self) -> tuple[Snapshot, ...]:
+        """The snapshots whose files it reads, each once."""
+        return tuple({file.path: file for snapshot in self.snapshots for file in snapshot.files}.values())
 
 
 @dataclass(frozen=True)
@@ -121,7 +137,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Export:
-    """Everything that one sync writes. `base` is the number of the sync that it was compared with; `reason` says why it is full."""
+    """Everything that one sync writes. `base` is the number of the sync that it was compared with; `reason` says why it is full.
+
+    `warnings` are what a guard told of it and let pass.
+    """
 
     number: int
     instant: datetime
@@ -137,6 +156,7 @@ class Export:
     puts: tuple[Put, ...]
     stale: tuple[str, ...] = ()
     create_folder: bool = True
+    warnings: tuple[Finding, ...] = ()
 
     @property
     def contract(self) -> Contract:

@@ -11,7 +11,7 @@ import duckdb
 from dinmo_pipeline.project.specs import SyncMode, TableRef
 from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.contract import Contract
-from dinmo_pipeline.sync.engine import Changes, read_snapshot
+from dinmo_pipeline.sync.engine import Changes, SnapshotFiles
 from dinmo_pipeline.sync.export import Change, Comparison, Snapshot
 from dinmo_pipeline.warehouse.connections import ATTACHED
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
@@ -57,32 +57,32 @@ class Lookup:
 
     def fate(self, comparison: Comparison, timezone: str) -> Fate:
         """What this sync did with the record. The snapshots must be there."""
-        current = comparison.current
-        assert current is not None, "rows that are not kept cannot be looked up"
-        return self._fate(comparison, current, timezone, self._kept(current))
+        return self._fate(comparison, timezone, _FilesOfOne(self._state_folder, self._key))
 
     def fate_today(self, contract: Contract, table: TableRef, since: Snapshot | None, timezone: str) -> Fate:
         """What a sync of the warehouse's table would do with it; `since` is None when every row would be sent."""
         now = Snapshot(_TODAY, "", 0, contract)
         gone_since = (since,) if since is not None and contract.sync_mode == SyncMode.DIFFERENCE else ()
         rows = self._table(table, [(column.attribute, column.type) for column in contract.key])
-        return self._fate(Comparison(contract, now, since, gone_since), now, timezone, f"({sql.snapshot_query(contract, rows, None)})")
+        files = _FilesOfOne(self._state_folder, self._key, now=f"({sql.snapshot_query(contract, rows, None)})")
+        return self._fate(Comparison(contract, now, since, gone_since), timezone, files)
 
     def values(self, snapshot: Snapshot) -> Values | None:
         """The record as the snapshot has it; None where it has not."""
-        return self._first(sql.all_rows_query(snapshot.contract, self._kept(snapshot)), [each.name for each in snapshot.contract.columns])
+        return self._present(snapshot, _FilesOfOne(self._state_folder, self._key))
 
-    def _fate(self, comparison: Comparison, current: Snapshot, timezone: str, rows: str) -> Fate:
+    def _fate(self, comparison: Comparison, timezone: str, files: _FilesOfOne) -> Fate:
+        assert comparison.current is not None, "rows that are not kept cannot be looked up"
         for name in (sql.CHANGED, sql.REMOVED):
             self._connection.execute(f"DROP TABLE IF EXISTS {name}")
-        changes = Changes(self._connection, comparison, lambda each: rows if each is current else self._kept(each), table="")
+        changes = Changes(self._connection, comparison, files, table="")
         words = {Change.ADDED: "added" if comparison.since is not None else "sent", Change.UPDATED: "updated", Change.REMOVED: "removed"}
         for change, word in words.items():
             sent = changes.rows(change, timezone, key_only=False)
             values = self._first(sent.query, [column.name for column in sent.columns])
             if values is not None:
                 return Fate(word, values, self._before(comparison) if change == Change.UPDATED else None)
-        values = self._first(sql.all_rows_query(comparison.contract, rows), [column.name for column in comparison.contract.columns])
+        values = self._present(comparison.current, files)
         if values is not None:
             return Fate("unchanged", values)
         before = self._before(comparison)
@@ -91,10 +91,9 @@ class Lookup:
     def _before(self, comparison: Comparison) -> Values | None:
         return self.values(comparison.since) if comparison.since is not None else None
 
-    def _kept(self, snapshot: Snapshot) -> str:
-        stored = sql.stored_columns(snapshot.contract)[: len(snapshot.contract.key)]
-        matches = " AND ".join(_equals(column.value("k"), column.type, text) for column, text in zip(stored, self._key, strict=True))
-        return f"(SELECT k.* FROM {read_snapshot(self._state_folder, snapshot)} AS k WHERE {matches})"
+    def _present(self, snapshot: Snapshot, files: _FilesOfOne) -> Values | None:
+        query = sql.all_rows_query(snapshot.contract, files.rows(snapshot), patched=False)
+        return self._first(query, [column.name for column in snapshot.contract.columns])
 
     def _table(self, table: TableRef, key: Sequence[tuple[str, str]]) -> str:
         matches = " AND ".join(
@@ -106,6 +105,27 @@ class Lookup:
         texts = ", ".join(f"CAST(v{index} AS VARCHAR)" for index in range(len(names)))
         found = self._connection.execute(f"SELECT {texts} FROM ({query}) LIMIT 1").fetchone()
         return None if found is None else dict(zip(names, found, strict=True))
+
+
+@dataclass(frozen=True)
+class _FilesOfOne(SnapshotFiles):
+    """What snapshots hold of the record with this key; `now` is the SQL of the rows that would be kept today."""
+
+    key: Sequence[str]
+    now: str = ""
+
+    def rows(self, snapshot: Snapshot) -> str:
+        """Its row, if it has one."""
+        return self.now if snapshot.path == _TODAY else self._matching(snapshot, super().rows(snapshot))
+
+    def patch(self, snapshot: Snapshot) -> str:
+        """Its row in a patch, if it has one."""
+        return self._matching(snapshot, super().patch(snapshot))
+
+    def _matching(self, snapshot: Snapshot, rows: str) -> str:
+        stored = sql.stored_columns(snapshot.contract)[: len(snapshot.contract.key)]
+        matches = " AND ".join(_equals(column.value("k"), column.type, text) for column, text in zip(stored, self.key, strict=True))
+        return f"(SELECT k.* FROM {rows} AS k WHERE {matches})"
 
 
 def _equals(column: str, type_text: str, text: str) -> str:

@@ -83,6 +83,8 @@ def render_files(changes: Changes, layout: Layout, local_folder: Path, *, limit:
         total = available if limit is None else min(available, limit)
         if total == 0 and spec.empty_files == "skip":
             continue
+        if layout.in_parts and not (spec.max_rows is not None and total <= spec.max_rows):
+            rows = changes.numbered(rows)
         for part, (first, count) in enumerate(_windows(changes, rows, total, spec, local_folder), start=1):
             local_path = local_folder / f"{len(staged)}"
             written = changes.write(spec.format, rows if count == available else rows.window(first, count), local_path)
@@ -102,7 +104,9 @@ def staged_file(folder: str, local_path: Path, *, change: Change, path: str, ser
 def render_again(changes: Changes, export: Export, put: Put, local_path: Path) -> Staged:
     """Write one file of a recorded export once more: under a new temporary name, and in other bytes if another version made them."""
     rows = changes.rows(put.change, export.timezone, key_only=put.change == Change.REMOVED and export.removed_key_only)
-    changes.write(export.format, rows.window(put.first, put.rows), local_path)
+    if put.rows < changes.rows_of(put.change):
+        rows = changes.numbered(rows).window(put.first, put.rows)
+    changes.write(export.format, rows, local_path)
     return staged_again(export, put, local_path)
 
 

@@ -63,6 +63,11 @@ class SyncRecord:
         return (*own, *(self.export.comparison.snapshots if self.export is not None else ()))
 
     @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The limits that it broke and that did not stop it."""
+        return self.delivery.warnings if self.delivery is not None else ()
+
+    @property
     def is_baseline(self) -> bool:
         """Whether its rows count as delivered without a delivery."""
         return self.delivered_at is not None and self.delivery is None
@@ -72,12 +77,13 @@ class SyncRecord:
 class State:
     """Every sync of an activation by its number; all questions about the past are answered from these.
 
-    `redelivering` are the syncs that still have to be delivered once more, in order. `leftovers` are exports whose temporary files a
-    crash may have left: those prepared since the newest delivery, which tidied all before it.
+    `redelivering` are the syncs that still have to be delivered once more, in order: the rest of `redelivery`. `leftovers` are exports
+    whose temporary files a crash may have left: those prepared since the newest delivery, which tidied all before it.
     """
 
     syncs: Mapping[int, SyncRecord] = field(default_factory=dict)
     redelivering: tuple[int, ...] = ()
+    redelivery: tuple[int, ...] = ()
     leftovers: tuple[Export, ...] = ()
 
     @property
@@ -134,7 +140,7 @@ class State:
     def settled(self) -> State:
         """The state as if no intent were open: what a delivery that does not count compares with."""
         syncs = {**self.syncs, **{sync.number: replace(sync, intent_at=None) for sync in self.interrupted}}
-        return replace(self, syncs=syncs, redelivering=())
+        return replace(self, syncs=syncs, redelivering=(), redelivery=())
 
     def delivered_series(self, address: str) -> frozenset[str]:
         """The names, without part numbers, that delivered syncs wrote at this address."""
@@ -159,17 +165,23 @@ class State:
 
     def unneeded_snapshots(self, keep: int) -> tuple[str, ...]:
         """Paths of snapshots that nobody needs: not the last `keep` deliveries, what those were compared with, nor anything newer."""
-        kept = {sync.number for sync in self.delivered[-max(keep, 1) :]} | set(self.redelivering)
+        kept = {sync.number for sync in self.delivered[-max(keep, 1) :]} | set(self.redelivery)
         newest = self.newest.number if self.newest else 0
-        needed = {snapshot.path for number, sync in self.syncs.items() if number in kept or number > newest for snapshot in sync.snapshots}
-        paths = dict.fromkeys(sync.snapshot.path for sync in self.syncs.values() if sync.snapshot)
-        return tuple(path for path in paths if path not in needed)
+        syncs = [sync for number, sync in self.syncs.items() if number in kept or number > newest]
+        needed = {file.path for sync in syncs for snapshot in sync.snapshots for file in snapshot.files}
+        return tuple(path for path in self.snapshot_files if path not in needed)
+
+    @property
+    def snapshot_files(self) -> tuple[str, ...]:
+        """Paths of all files that snapshots were ever kept in."""
+        return tuple(dict.fromkeys(file.path for sync in self.syncs.values() if sync.snapshot for file in sync.snapshot.files))
 
 
 def fold(records: Iterable[Record]) -> State:
     """The state that these entries, in order, make."""
     syncs: dict[int, SyncRecord] = {}
     redelivering: tuple[int, ...] = ()
+    redelivery: tuple[int, ...] = ()
     leftovers: tuple[Export, ...] = ()
     for record in records:
         entry, at = record.entry, record.at
@@ -177,7 +189,7 @@ def fold(records: Iterable[Record]) -> State:
             case Renamed() | HandedOver():
                 continue
             case Redelivering():
-                redelivering = entry.numbers
+                redelivering = redelivery = entry.numbers
                 continue
             case Started():
                 syncs[entry.number] = SyncRecord(entry.number, entry.label, entry.instant, at, full=entry.full, redirected=entry.redirected)
@@ -206,7 +218,7 @@ def fold(records: Iterable[Record]) -> State:
                 sync = replace(sync, redelivered_at=at)
                 redelivering, leftovers = tuple(number for number in redelivering if number != entry.number), ()
         syncs[entry.number] = sync
-    return State(syncs, redelivering, leftovers)
+    return State(syncs, redelivering, redelivery if redelivering else (), leftovers)
 
 
 def _begun(syncs: Mapping[int, SyncRecord], number: int) -> SyncRecord:

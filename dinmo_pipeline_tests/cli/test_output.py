@@ -90,7 +90,7 @@ def test_history_as_json_has_every_fact_of_a_sync(project: Path, dinmo: Dinmo) -
 
     assert list(first) == [
         "sync", "label", "instant", "state", "reason", "run_type", "mode", "full", "base", "rows", "added", "updated", "removed",
-        "files", "bytes", "delivered_at", "redelivered_at", "seconds", "notes",
+        "files", "bytes", "delivered_at", "redelivered_at", "seconds", "warnings", "notes",
     ]  # fmt: skip
     assert second["base"] == 1
     assert [(file["path"], file["change"], file["rows"]) for file in second["files"]] == [
@@ -158,7 +158,7 @@ TICK = datetime(2025, 4, 14, 5, tzinfo=UTC)
 def test_status_says_when_a_schedule_has_begun_nothing(
     project: Path, instant: datetime, began: timedelta, now: datetime, health: str
 ) -> None:
-    line = health_of(load_project(project).activations["changes"], synced(instant, began=began), now=now)
+    line = health_of(load_project(project).activations["changes"], synced(instant, began=began), None, now=now)
 
     assert line.health == health
     assert line.needs_somebody == (health == "overdue")
@@ -169,7 +169,7 @@ def test_status_says_when_a_schedule_has_begun_nothing(
 def test_status_says_what_runs_and_what_rests(project: Path) -> None:
     spec = load_project(project).activations["changes"]
     state, now = synced(TICK, began=timedelta()), TICK + timedelta(days=9)
-    running, paused = health_of(spec, state, now=now, running=True), health_of(replace(spec, paused=True), state, now=now)
+    running, paused = health_of(spec, state, None, now=now, running=True), health_of(replace(spec, paused=True), state, None, now=now)
 
     assert (running.health, paused.health) == ("running", "paused")
     assert (running.needs_somebody, paused.needs_somebody, paused.next_due) == (False, False, None)
@@ -179,7 +179,7 @@ def test_next_due_keeps_the_hour_when_the_clocks_change(project: Path) -> None:
     spec = load_project(project).activations["changes"]
 
     # On 30 March 2025 Paris goes from UTC+1 to UTC+2.
-    due = [health_of(spec, State(), now=datetime(2025, 3, day, 12, tzinfo=UTC)).next_due for day in (28, 29, 30)]
+    due = [health_of(spec, State(), None, now=datetime(2025, 3, day, 12, tzinfo=UTC)).next_due for day in (28, 29, 30)]
 
     assert [moment.astimezone(UTC).isoformat() for moment in due if moment is not None] == [
         "2025-03-29T06:00:00+00:00",

@@ -268,6 +268,9 @@ class DictChanges:
         key_names = tuple(column.name for key in contract.key for column in sent if column.attribute == key.attribute)
         return DictRows("", columns, timezone, data, change, current.path if current is not None else None, key_names)
 
+    def numbered(self, rows: Rows) -> Rows:
+        return rows
+
     def write(self, format_: Format, rows: Rows, local_path: Path) -> Written:
         assert isinstance(rows, DictRows)
         self._engine.fuse.burn("before write")
@@ -306,15 +309,22 @@ class DictSource:
         if len(set(keys)) < len(keys) or any(None in key for key in keys):
             raise DataError("bad key")
 
-    def keep(self, contract: Contract, path: str, *, carried: Snapshot | None, **_: Any) -> Snapshot:
+    def keep(self, contract: Contract, path: str, *, earlier: Snapshot | None, whole: bool) -> Snapshot:
+        self.check_key(contract)
         self.engine.fuse.burn("before snapshot")
         assert path not in self.engine.kept, "a snapshot is never written again"
         keys = {_key(contract, row) for row in self.table}
-        if carried is not None and contract.sync_mode == SyncMode.INSERT:
-            keys |= self.engine.keys_of(carried)
+        if earlier is not None and contract.sync_mode == SyncMode.INSERT:
+            keys |= self.engine.keys_of(earlier)
         self.engine.kept[path] = (self.table, frozenset(keys))
         self.engine.fuse.burn("after snapshot")
-        return Snapshot(path, "0" * 64, len(self.table), contract)
+        snapshot = Snapshot(path, "0" * 64, len(self.table), contract)
+        if earlier is None or whole:
+            return snapshot
+        self.engine.rows_of(earlier)
+        # A patch cannot be read without what it patches; each third snapshot is whole again.
+        lies_upon = earlier.whole or earlier
+        return replace(snapshot, whole=lies_upon, since=earlier.path) if len(self.engine.kept) % 3 else snapshot
 
     def changes(self, comparison: Comparison) -> DictChanges:
         return DictChanges(self.engine, comparison, self.table)
@@ -332,8 +342,10 @@ class DictEngine:
         self._folder = folder
 
     def rows_of(self, snapshot: Snapshot) -> tuple[Row, ...]:
-        if snapshot.path in self.lost:
-            raise StateError(f"{snapshot.path} is lost")
+        for file in snapshot.files:
+            if file.path in self.lost:
+                raise StateError(f"{file.path} is lost")
+            assert file.path in self.kept, f"{file.path} was forgotten and is needed"
         return self.kept[snapshot.path][0]
 
     def keys_of(self, snapshot: Snapshot) -> frozenset[Key]:
@@ -361,8 +373,11 @@ class DictEngine:
             self.fuse.burn("before forget")
             self.kept.pop(path, None)
 
+    def verify(self, snapshot: Snapshot) -> None:
+        self.rows_of(snapshot)
+
     def is_intact(self, snapshot: Snapshot) -> bool:
-        return snapshot.path not in self.lost
+        return not any(file.path in self.lost for file in snapshot.files)
 
 
 def _key(contract: Contract, row: Row) -> Key:

@@ -8,8 +8,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dinmo_pipeline.project.specs import SyncMode
+from dinmo_pipeline.errors import DataError
+from dinmo_pipeline.project.specs import RunType, SyncMode
+from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn
+from dinmo_pipeline.sync.engine import Source
 from dinmo_pipeline.sync.export import Change
+from dinmo_pipeline.warehouse.tables import table_columns
 from dinmo_pipeline_tests.sync.test_deltas import NUMBER_TEXTS, NUMBERS, VALUES, Desk, Step, connection
 
 __all__ = ["connection"]
@@ -114,3 +118,81 @@ def test_rows_of_a_change_come_in_the_order_of_the_key(connection: duckdb.DuckDB
     desk.sync(step("INTEGER", "INTEGER", {str(number * 7919 % 5000): "1" for number in range(5000)}))
     keys = [int(row["k"][1]) for row in desk.files[Change.CHANGED]]
     assert keys == sorted(keys)
+
+
+@pytest.mark.parametrize("mode", [SyncMode.DIFFERENCE, SyncMode.UPSERT, SyncMode.INSERT])
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ("(1, 'a'), (2, 'b'), (2, 'b'), (3, 'c')", r"same k, for instance 2 \(2 rows\)"),
+        ("(2, 'b'), (2, 'b'), (3, 'c')", r"same k, for instance 2 \(2 rows\)"),
+        ("(1, 'a'), (2, 'b'), (2, 'new'), (3, 'c')", r"same k, for instance 2 \(2 rows\)"),
+        ("(1, 'a'), (2, 'new'), (2, 'new'), (3, 'c')", r"same k, for instance 2 \(2 rows\)"),
+        ("(1, 'a'), (5, 'e'), (5, 'e')", r"same k, for instance 5 \(2 rows\)"),
+        ("(1, 'a'), (9, 'left'), (9, 'left')", r"same k, for instance 9 \(2 rows\)"),
+        ("(1, 'a'), (NULL, 'b'), (3, 'c')", "1 row has no value in k"),
+    ],
+)
+def test_bad_key_stops_a_sync_that_would_keep_a_patch(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, mode: SyncMode, rows: str, says: str
+) -> None:
+    desk = Desk(connection, tmp_path, mode, "csv", ("k",))
+    # Key 9 has left: insert keeps it all the same.
+    desk.sync(step("INTEGER", "VARCHAR", {"1": "'a'", "9": "'left'", "2": "'b'", "3": "'c'"}))
+    desk.sync(step("INTEGER", "VARCHAR", {"1": "'a'", "2": "'b'", "3": "'c'"}))
+    contract, before = desk.base.contract if desk.base is not None else None, sorted(tmp_path.iterdir())
+    assert contract is not None
+    assert desk.patches == 1
+    connection.execute(f"CREATE OR REPLACE TABLE t AS SELECT * FROM (VALUES {rows}) AS rows(k, v)")
+    source = Source(connection, "t", table_columns(connection, "t"), tmp_path)
+    with pytest.raises(DataError, match=says):
+        source.keep(contract, "next.parquet", earlier=desk.base, whole=False)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_patch_grows_until_the_snapshot_is_written_whole_again(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    desk = Desk(connection, tmp_path, SyncMode.UPSERT, "csv", ("k",))
+    whole = []
+    for changed in range(12):
+        desk.sync(step("INTEGER", "INTEGER", {str(key): str(changed if key == changed else -1) for key in range(40)}))
+        assert desk.base is not None
+        whole.append(desk.base.whole is None)
+    # One row changes a sync, and the one that changed before changes back: more than five in forty is an eighth.
+    assert [number for number, is_whole in enumerate(whole) if is_whole] == [0, 6]
+
+
+def test_patch_is_small_when_little_changed(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    desk = Desk(connection, tmp_path, SyncMode.UPSERT, "ndjson", ("k",))
+    for last in ("'z'", "'zz'"):
+        desk.sync(step("INTEGER", "VARCHAR", {str(key): f"'{key * 7919}'" for key in range(2000)} | {"2000": last}))
+    assert desk.base is not None
+    assert desk.base.whole is not None
+    sizes = [(tmp_path / file.path).stat().st_size for file in desk.base.files]
+    assert sizes[0] < sizes[1] / 4
+
+
+@pytest.mark.parametrize("rows", [10, 50_000])
+@pytest.mark.parametrize("order", ["n", "-n", "hash(n)"])
+@pytest.mark.parametrize(
+    "columns", ["n AS k0", "n // 100 AS k0, n % 100 AS k1", "chr(97 + (n % 26)::INTEGER) || n AS k0, {'a': n, 'b': NULL} AS k1"]
+)
+def test_repeated_key_is_found_wherever_it_stands(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, columns: str, order: str, rows: int
+) -> None:
+    def check(numbers: str) -> None:
+        connection.execute(f"CREATE OR REPLACE TABLE t AS SELECT {columns} FROM ({numbers}) AS t(n) ORDER BY {order}")
+        found = table_columns(connection, "t")
+        contract = Contract(
+            "models.t",
+            tuple(KeyColumn(column.name, column.type) for column in found),
+            RunType.FULL_ONLY,
+            SyncMode.SNAPSHOT,
+            "here",
+            tuple(SentColumn(column.name, column.name, column.type) for column in found),
+        )
+        Source(connection, "t", found, tmp_path).check_key(contract)
+
+    check(f"SELECT * FROM range({rows})")
+    for repeated in (0, rows // 2, rows - 1):
+        with pytest.raises(DataError, match=r"\(2 rows\)"):
+            check(f"SELECT * FROM range({rows}) UNION ALL SELECT {repeated}")

@@ -19,9 +19,9 @@ OPTIONS = 'file_name: "{x}_e", sync_mode: difference, mapping: {id: id, v: value
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Disk:
-    """Three deliveries."""
+    """Six deliveries; each second snapshot is a patch of the one before."""
     made = Disk(tmp_path, OPTIONS)
-    for value in "abc":
+    for value in "abcdef":
         made.set_rows({1: value, 2: "x"})
         made.run()
     return made
@@ -34,20 +34,21 @@ def snapshots(disk: Disk) -> list[int]:
 
 def test_snapshots_beyond_retention_and_of_crashes_go(disk: Disk) -> None:
     folder = disk.home / "state" / "activations" / "export" / "snapshots"
-    (folder / "000004-0badc0de.parquet").write_bytes(b"a crash came before its entry")
+    (folder / "000007-0badc0de.parquet").write_bytes(b"a crash came before its entry")
     before = snapshots(disk)
     told = disk.syncs().clean(dry_run=True)
     unchanged = snapshots(disk)
     done = disk.syncs().clean(dry_run=False)
 
-    assert (before, unchanged) == ([1, 2, 3, 4], [1, 2, 3, 4])
+    assert (before, unchanged) == ([3, 4, 5, 6, 7], [3, 4, 5, 6, 7])
     assert told == done
     assert [(each.what, Path(each.where).name[:6], each.why) for each in done] == [
-        ("snapshot", "000001", "beyond the 1 deliveries of keep_syncs"),
-        ("snapshot", "000004", "a sync that crashed left it"),
+        ("snapshot", "000003", "beyond the 1 deliveries of keep_syncs"),
+        ("snapshot", "000004", "beyond the 1 deliveries of keep_syncs"),
+        ("snapshot", "000007", "a sync that crashed left it"),
     ]
     # The base, and what the last delivery was compared with.
-    assert snapshots(disk) == [2, 3]
+    assert snapshots(disk) == [5, 6]
     assert disk.syncs().clean(dry_run=False) == ()
 
 
@@ -83,7 +84,7 @@ def test_half_delivered_sync_keeps_all_that_it_needs(disk: Disk, monkeypatch: py
     disk.syncs().clean(dry_run=False)
 
     assert disk.files() == before
-    assert snapshots(disk) == [2, 3, 4]
+    assert snapshots(disk) == [5, 6, 7]
     disk.run()
     assert disk.left_behind() == []
 

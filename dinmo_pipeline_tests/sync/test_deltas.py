@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,8 +16,9 @@ from hypothesis import strategies as st
 from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.project.specs import RunType, SyncMode
 from dinmo_pipeline.sync import changes as sql
+from dinmo_pipeline.sync import engine
 from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn
-from dinmo_pipeline.sync.engine import Changes, Source, read_snapshot
+from dinmo_pipeline.sync.engine import Changes, SnapshotFiles, Source
 from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Counts, Snapshot
 from dinmo_pipeline.warehouse.tables import table_columns
 from dinmo_pipeline_tests.sync.conftest import CASES, SHRINK
@@ -98,8 +98,10 @@ def histories(draw: st.DrawFn) -> tuple[SyncMode, str, tuple[str, ...], list[Ste
     second_key = draw(st.none() | st.sampled_from(OTHER_KEYS))
     key = ("k", "K 2") if second_key is not None else ("k",)
     kinds = draw(st.lists(st.sampled_from(["number", "number", *VALUES]), min_size=1, max_size=3))
-    steps = []
-    for _ in range(draw(st.integers(2, 4))):
+    # Only tables whose columns stay are kept as patches.
+    steady = draw(st.integers(0, 2)) > 0
+    steps: list[Step] = []
+    for _ in range(draw(st.integers(2, 6 if steady else 4))):
         types = {"k": draw(st.sampled_from(EXACT_KEYS))}
         if second_key is not None:
             types["K 2"] = second_key
@@ -107,6 +109,8 @@ def histories(draw: st.DrawFn) -> tuple[SyncMode, str, tuple[str, ...], list[Ste
             types[f"x{index}"] = draw(st.sampled_from(NUMBERS)) if kind == "number" else kind
         if draw(st.integers(0, 9)) == 0:
             types["x0"] = draw(st.sampled_from([*NUMBERS, *VALUES]))
+        if steady and steps:
+            types = steps[0].types
         rows: dict[tuple[str, ...], dict[str, str]] = {}
         for number in draw(st.lists(st.integers(-2, 3), max_size=5)):
             row = {"k": f"CAST({number} AS {types['k']})"}
@@ -117,7 +121,7 @@ def histories(draw: st.DrawFn) -> tuple[SyncMode, str, tuple[str, ...], list[Ste
         sent = draw(st.permutations([name for name in types if name not in key and draw(st.integers(0, 4))]))
         renamed = draw(st.integers(0, 5)) == 0
         mapping = [*((name, name.replace(" ", "_")) for name in key), *((name, f"{name}_new" if renamed else name) for name in sent)]
-        steps.append(Step(types, list(rows.values()), mapping))
+        steps.append(Step(types, list(rows.values()), steps[0].mapping if steady and steps else mapping))
     return mode, format_type, key, steps
 
 
@@ -130,7 +134,10 @@ class Desk:
     mode: SyncMode
     format_type: str
     key: tuple[str, ...]
+    whole: bool = False
     base: Snapshot | None = None
+    patches: int = 0
+    patches_of_patches: int = 0
     copy: dict[str, dict[str, Any]] = field(default_factory=dict)
     sent_keys: list[str] = field(default_factory=list)
     syncs: int = 0
@@ -156,12 +163,18 @@ class Desk:
         if base is None:
             self.copy, self.sent_keys = {}, []
         source = Source(self.connection, "t", columns, self.folder)
-        source.check_key(contract)
-        current = source.keep(contract, f"{self.syncs}.parquet", carried=base if self.mode == SyncMode.INSERT else None)
+        current = source.keep(contract, f"{self.syncs}.parquet", earlier=base, whole=self.whole)
+        self.patches += current.whole is not None
+        self.patches_of_patches += current.whole is not None and current.since != current.whole.path
         gone_since = (base,) if base is not None and self.mode == SyncMode.DIFFERENCE else ()
         found = self._changes(Comparison(contract, current, base, gone_since))
         self.counts = found.counts
         self.files = {change: self._file(found, change) for change in FILES_OF_MODE[self.mode]}
+        if current.since is not None:
+            joined = self._changes(Comparison(contract, replace(current, since=None), base, gone_since))
+            assert joined.counts == self.counts, "the patch and the join of both snapshots count differently"
+            for change, rows in self.files.items():
+                assert self._file(joined, change) == rows, f"{change}: the patch and the join of both snapshots say different things"
         for change, rows in self.files.items():
             assert found.rows_of(change) == len(rows), f"{change}: the count is not that of the file"
             self._apply(change, rows)
@@ -183,7 +196,7 @@ class Desk:
     def _changes(self, comparison: Comparison) -> Changes:
         for name in (sql.CHANGED, sql.REMOVED):
             self.connection.execute(f"DROP TABLE IF EXISTS {name}")
-        return Changes(self.connection, comparison, partial(read_snapshot, self.folder), table="")
+        return Changes(self.connection, comparison, SnapshotFiles(self.folder), table="")
 
     def _file(self, changes: Changes, change: Change) -> list[dict[str, Any]]:
         local_path = self.folder / "file"
@@ -225,8 +238,12 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
 
 
-def test_deltas_of_random_tables_applied_to_the_full_file_give_the_table(connection: duckdb.DuckDBPyConnection) -> None:
-    synced = 0
+def test_deltas_of_random_tables_applied_to_the_full_file_give_the_table(
+    connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Tables of a few rows: patches of patches need room for several times as many.
+    monkeypatch.setattr(engine, "LARGEST_PATCH", 3)
+    synced = patches = patches_of_patches = 0
 
     @settings(
         max_examples=int(250 * CASES),
@@ -240,16 +257,20 @@ def test_deltas_of_random_tables_applied_to_the_full_file_give_the_table(connect
     )
     @given(histories())
     def check(history: tuple[SyncMode, str, tuple[str, ...], list[Step]]) -> None:
-        nonlocal synced
+        nonlocal synced, patches, patches_of_patches
         mode, format_type, key, steps = history
         with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
             desk = Desk(connection, Path(folder), mode, format_type, key)
             for step in steps:
                 desk.sync(step)
                 synced += 1
+            patches += desk.patches
+            patches_of_patches += desk.patches_of_patches
 
     check()
     assert synced > 250 * CASES
+    assert patches > 100 * CASES
+    assert patches_of_patches > 20 * CASES
 
 
 def test_nested_key_in_xml_is_sent_once_whatever_columns_are_beside_it(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:

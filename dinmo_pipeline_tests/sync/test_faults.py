@@ -96,6 +96,34 @@ def test_damaged_base_stops_the_sync_and_full_is_the_way_out(disk: Disk, damage:
     assert later.export.counts.removed == 1
 
 
+def test_damaged_file_under_a_patch_stops_the_sync_and_full_is_the_way_out(disk: Disk) -> None:
+    disk.run()
+    whole, _ = snapshots(disk)
+    whole.write_bytes(whole.read_bytes()[:-9])
+    disk.set_rows({3: "c"})
+    delivered = disk.files()
+    with pytest.raises(StateError, match=r"dinmo sync --full"):
+        disk.run()
+    assert disk.files() == delivered
+    assert isinstance(found := disk.run(full=True), Delivery)
+    assert found.export.counts.added == 1
+
+
+def test_snapshot_that_is_patched_is_deleted_after_the_last_patch_of_it(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, f"{DIFFERENCE}, keep_syncs: 1")
+    rows = dict.fromkeys(range(40), "a")
+    kept = []
+    for number in range(12):
+        disk.set_rows(rows | {number: "b"})
+        disk.run()
+        disk.consume()
+        assert len(disk.copy) == len(rows)
+        kept.append([path.name[:6] for path in snapshots(disk)])
+    # Sync 7 is whole, since more than an eighth was patched; those before it go as soon as nothing is compared with them.
+    assert kept[5] == ["000001", "000005", "000006"]
+    assert kept[8] == ["000007", "000008", "000009"]
+
+
 def test_damaged_base_of_insert_is_a_state_error(tmp_path: Path) -> None:
     disk = Disk(tmp_path, 'file_name: "{x}_e", sync_mode: insert, mapping: [id, v]')
     disk.set_rows(BEFORE)

@@ -25,7 +25,7 @@ OPTIONS = f"{TRIPLE}, manifest: true"
 # Each key changes in another sync; 4 comes, leaves and comes back.
 DAYS: tuple[dict[int, str], ...] = (
     {1: "a", 2: "a", 3: "a"},
-    {1: "b", 2: "a", 3: "a", 4: "a"},
+    {1: "b", 2: "a", 3: "a", 4: "a", 9: "only here"},
     {1: "b", 2: "c", 3: "a"},
     {1: "b", 2: "c", 3: "d", 4: "d"},
 )
@@ -146,12 +146,12 @@ def test_killed_redelivery_is_completed_by_the_next_sync_before_its_own_rows(tmp
     assert calls == 19, "an entry before all, three a sync, and each file put and moved"
 
 
-def test_full_sync_closes_a_redelivery_that_cannot_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_sync_closes_an_interrupted_redelivery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk, consumer, _ = delivered_disk(tmp_path)
     done = []
 
     def killed_at_the_second(self: FolderShelf, activation: str, position: int, text: bytes) -> bool:
-        if b'"redelivered"' in text:
+        if b'"type": "prepared"' in text or b'"type":"prepared"' in text:
             done.append(position)
             if len(done) == 2:
                 raise Killed
@@ -163,11 +163,9 @@ def test_full_sync_closes_a_redelivery_that_cannot_go_on(tmp_path: Path, monkeyp
         with pytest.raises(Killed):
             disk.syncs().redeliver(2)
     consumer.read()
-    # Sync 2 brought 4 again, and sync 3 removed it; without them 4 is in no base.
+    # Sync 2 brought 9 again, and sync 3, which removed it, did not come.
     assert disk.syncs().state().redelivering == (3, 4)
-    snapshot = disk.syncs().state().syncs[3].snapshot
-    assert snapshot is not None
-    (disk.home / "state" / snapshot.path).unlink()
+    assert 9 in consumer.copy
     disk.set_rows(TODAY)
     disk.run(full=True)
     consumer.read()
@@ -217,13 +215,16 @@ def refusal(syncs: Syncs, number: int) -> str:
 
 
 def test_what_cannot_be_delivered_again_is_refused_with_words(tmp_path: Path) -> None:
-    disk, _, _ = delivered_disk(tmp_path, OPTIONS + ", keep_syncs: 1")
+    disk, _, _ = delivered_disk(tmp_path, OPTIONS + ", keep_syncs: 3")
     state = disk.syncs().state()
+    lost = state.syncs[2].snapshot
+    assert lost is not None
+    (disk.home / "state" / lost.path).unlink()
 
     assert refusal(disk.syncs(), 9) == "delivering sync 9 of export again: there is no such sync; `dinmo history export` lists them"
-    assert "its rows are not kept any more (keep_syncs: 1)" in refusal(disk.syncs(), 1)
+    assert "its rows are not kept any more (keep_syncs: 3)" in refusal(disk.syncs(), 2)
     assert disk.syncs().state() == state
-    disk.syncs().redeliver(3)
+    disk.syncs().redeliver(4)
     disk.define(OPTIONS.replace("sync_mode: difference", "sync_mode: difference, folder: sub"))
     disk.run()
     assert "has delivered to another address since" in refusal(disk.syncs(), 4)
