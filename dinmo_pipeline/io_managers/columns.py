@@ -23,22 +23,22 @@ def table_columns_metadata(project: Project, spec: TableSpec, table: Refreshed) 
     types = {column.name: column.type for column in table.columns}
     origins = _origins(project, spec, table)
     deps = {name: [(AssetKey([ref.kind, ref.name]), column) for ref, column in found] for name, found in origins.items()}
-    return _metadata(types, deps)
+    return columns_metadata(types, deps)
 
 
 def snapshot_columns_metadata(contract: Contract, source: AssetKey) -> dict[str, Any]:
     """The columns that a snapshot keeps, each from the source's column of that name."""
     types = {key.attribute: key.type for key in contract.key} | {column.attribute: column.type for column in contract.columns}
-    return _metadata(types, {name: [(source, name)] for name in types})
+    return columns_metadata(types, {name: [(source, name)] for name in types})
 
 
 def file_columns_metadata(contract: Contract, source: AssetKey) -> dict[str, Any]:
     """The columns of the delivered file under the names that they have there, each from the column of the snapshot or table."""
     types = {column.name: column.type for column in contract.columns}
-    return _metadata(types, {column.name: [(source, column.attribute)] for column in contract.columns})
+    return columns_metadata(types, {column.name: [(source, column.attribute)] for column in contract.columns})
 
 
-def _metadata(types: Mapping[str, str], deps: _Deps) -> dict[str, Any]:
+def columns_metadata(types: Mapping[str, str], deps: _Deps) -> dict[str, Any]:
     found = {name: [TableColumnDep(key, column) for key, column in pairs] for name, pairs in deps.items() if pairs}
     return {
         "dagster/column_schema": TableSchema([TableColumn(name, type_text) for name, type_text in types.items()]),

@@ -1,4 +1,4 @@
-"""What a delivery tells in Dagster: numbers as numbers, so that they plot over syncs, and tables for people."""
+"""What deliveries and tables tell in Dagster: numbers as numbers, so that they plot over syncs, and tables for people."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 
 from dagster import AssetKey, MetadataValue
 
-from dinmo_pipeline.io_managers.columns import file_columns_metadata
+from dinmo_pipeline.io_managers.columns import columns_metadata, file_columns_metadata
 from dinmo_pipeline.project.specs import RunType
 from dinmo_pipeline.sync.export import Export
 from dinmo_pipeline.sync.steps import Sample
 from dinmo_pipeline.sync.syncs import Delivery, Rehearsal
+from dinmo_pipeline.warehouse.tables import Refreshed
 
 _LONGEST_CELL = 60
 
@@ -71,6 +72,16 @@ def _columns_come_from(delivery: Delivery, key: AssetKey) -> AssetKey:
     if contract.run_type == RunType.FULL_THEN_DELTA:
         return AssetKey([*key.path[:-1], "snapshot"])
     return AssetKey(contract.source.split("."))
+
+
+def table_metadata(table: Refreshed) -> dict[str, Any]:
+    """The metadata of a table of the warehouse: its rows, its columns, its first rows."""
+    return {
+        "dagster/row_count": table.rows,
+        **columns_metadata({column.name: column.type for column in table.columns}, {}),
+        "rows": table.rows,
+        "preview": markdown_table([column.name for column in table.columns], table.preview),
+    }
 
 
 def markdown_table(names: Sequence[str], rows: Sequence[Sequence[str | None]]) -> MetadataValue[Any]:

@@ -6,7 +6,7 @@ from dagster import InputContext, IOManager, MetadataValue, OutputContext
 
 from dinmo_pipeline.io_managers.columns import table_columns_metadata
 from dinmo_pipeline.io_managers.failures import failing
-from dinmo_pipeline.io_managers.metadata import markdown_table
+from dinmo_pipeline.io_managers.metadata import table_metadata
 from dinmo_pipeline.io_managers.requests import TableRequest
 from dinmo_pipeline.project.specs import Project, TableRef
 from dinmo_pipeline.warehouse.tables import refresh
@@ -25,15 +25,8 @@ class WarehouseIOManager(IOManager):
     def handle_output(self, context: OutputContext, obj: TableRequest) -> None:
         """Refresh the table; adds its rows, columns and first rows to the materialization."""
         table = refresh(self._project, obj.spec, reuse=obj.reuse)
-        context.add_output_metadata(
-            {
-                "dagster/row_count": table.rows,
-                **table_columns_metadata(self._project, obj.spec, table),
-                "rows": table.rows,
-                **({REUSED: MetadataValue.timestamp(table.at)} if table.reused else {}),
-                "preview": markdown_table([column.name for column in table.columns], table.preview),
-            }
-        )
+        reused = {REUSED: MetadataValue.timestamp(table.at)} if table.reused and table.at is not None else {}
+        context.add_output_metadata(table_metadata(table) | table_columns_metadata(self._project, obj.spec, table) | reused)
 
     def load_input(self, context: InputContext) -> TableRef:
         """The table's name in the warehouse."""

@@ -15,6 +15,8 @@ def after_problems(definitions: Definitions) -> Iterator[Problem]:
     tables = [
         *(f"models.{definition.name}" for definition in definitions.models),
         *(f"segments.{definition.name}" for definition in definitions.segments),
+        *(f"feeds.{definition.name}" for definition in definitions.feeds),
+        *(f"entities.{definition.fields.entity}" for definition in definitions.feeds if definition.fine("entity")),
     ]
     activations = {each.name: each for each in reversed(definitions.activations) if each.name and each.fine("after")}
     names = [each.name for each in definitions.activations if each.name]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import duckdb
 
 from dinmo_pipeline.errors import DataError, StateError
-from dinmo_pipeline.project.specs import Project, TableRef, TableSpec
+from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, Project, TableRef, TableSpec
 from dinmo_pipeline.warehouse.connections import open_warehouse
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 
@@ -35,7 +35,7 @@ class Refreshed:
     rows: int
     columns: tuple[TableColumn, ...]
     preview: tuple[tuple[str, ...], ...]
-    at: datetime
+    at: datetime | None = None
     read: Mapping[TableRef, tuple[str, ...]] = field(default_factory=dict)
     reused: bool = False
 
@@ -62,6 +62,7 @@ def refresh_table(
     table stays then.
     """
     now = now or datetime.now(UTC)
+    _require_imports(connection, spec)
     table = table_sql(spec.ref)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(spec.ref.kind)}")
     connection.begin()
@@ -105,11 +106,17 @@ def _mark(connection: duckdb.DuckDBPyConnection, ref: TableRef) -> tuple[str, da
 
 
 def _look_at(connection: duckdb.DuckDBPyConnection, spec: TableSpec, limit: int, at: datetime, *, reused: bool = False) -> Refreshed:
-    table = table_sql(spec.ref)
-    columns = table_columns(connection, table)
-    rows, preview = _count_and_preview(connection, table, columns, limit)
+    table = look_at(connection, spec.ref, preview_rows=limit)
     read = {ref: tuple(column.name for column in table_columns(connection, table_sql(ref))) for ref in spec.depends_on}
-    return Refreshed(rows, columns, preview, at, read, reused)
+    return replace(table, at=at, read=read, reused=reused)
+
+
+def look_at(connection: duckdb.DuckDBPyConnection, ref: TableRef, *, preview_rows: int = _PREVIEW_ROWS) -> Refreshed:
+    """A table or view as it is now."""
+    table = table_sql(ref)
+    columns = table_columns(connection, table)
+    rows, preview = _count_and_preview(connection, table, columns, preview_rows)
+    return Refreshed(rows, columns, preview)
 
 
 def _commit(connection: duckdb.DuckDBPyConnection, spec: TableSpec) -> None:
@@ -128,10 +135,28 @@ def table_columns(connection: duckdb.DuckDBPyConnection, table_sql: str) -> tupl
     return tuple(TableColumn(row[0], row[1]) for row in connection.execute(f"DESCRIBE {table_sql}").fetchall())
 
 
+def table_exists(connection: duckdb.DuckDBPyConnection, ref: TableRef) -> bool:
+    """Whether the warehouse has the table or view."""
+    found = connection.execute(
+        "SELECT 1 FROM information_schema.tables WHERE table_catalog = current_database() AND table_schema = ? AND table_name = ?",
+        [ref.kind, ref.name],
+    )
+    return bool(found.fetchall())
+
+
 def table_sql(ref: TableRef, *, catalog: str | None = None) -> str:
     """The quoted name of a table, in an attached database where `catalog` is given."""
     parts = (ref.kind, ref.name) if catalog is None else (catalog, ref.kind, ref.name)
     return ".".join(quote_identifier(part) for part in parts)
+
+
+def _require_imports(connection: duckdb.DuckDBPyConnection, spec: TableSpec) -> None:
+    empty = [str(ref) for ref in spec.depends_on if ref.kind in FILLED_BY_IMPORTS and not table_exists(connection, ref)]
+    if empty:
+        raise DataError(
+            f"refreshing {spec.ref}: no file was imported into {', '.join(empty)} yet; `dinmo import` takes those that lie in the inbox. "
+            "The table is as it was before"
+        )
 
 
 def _require_key(spec: TableSpec, columns: tuple[TableColumn, ...]) -> None:
