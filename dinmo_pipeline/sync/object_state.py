@@ -17,7 +17,7 @@ from dinmo_pipeline.storages.objects import ObjectStorage, Stored
 from dinmo_pipeline.sync.export import Snapshot
 from dinmo_pipeline.sync.lease import LEASE_S, Lease, leased
 from dinmo_pipeline.sync.log import Page, check_complete, entry_name, make_private_folder
-from dinmo_pipeline.sync.snapshots import FolderSnapshots
+from dinmo_pipeline.sync.snapshots import FolderSnapshots, snapshots_folder
 
 Connect = Callable[[], Connection[ObjectStorage]]
 
@@ -137,6 +137,9 @@ class ObjectSnapshots:
         return posixpath.join(self._place, path)
 
     def keep(self, path: str) -> None:
+        # The rows of a rehearsal, which lie outside of the state, stay on this machine.
+        if posixpath.isabs(path):
+            return
         with _state_errors(f"keeping the snapshot {self.place(path)}"):
             self._connection.do(lambda storage: storage.put(self.local_path(path), self._remote(path)))
 
@@ -146,6 +149,11 @@ class ObjectSnapshots:
         except StateError:
             self._fetch(snapshot.path)
             self._copies.verify(snapshot)
+
+    def kept(self, activation: str) -> Sequence[str]:
+        folder = snapshots_folder(activation)
+        with _state_errors(f"listing the snapshots in {self.place(folder)}"):
+            return [f"{folder}/{file.name}" for file in self._connection.do(lambda storage: storage.list(self._remote(folder)))]
 
     def forget(self, paths: Iterable[str]) -> None:
         paths = tuple(paths)
