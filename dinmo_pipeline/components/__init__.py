@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dagster import Component, Definitions
+from dagster import Component
 
 from dinmo_pipeline.components.activation import Activation
+from dinmo_pipeline.components.repository import project_definitions, project_repository
 from dinmo_pipeline.components.storage import storage_components
 from dinmo_pipeline.components.tables import Model, Segment
-from dinmo_pipeline.project.load import LoadedProject
 
-__all__ = ["COMPONENTS", "Activation", "Model", "Segment", "project_definitions"]
+__all__ = ["COMPONENTS", "Activation", "Model", "Segment", "project_definitions", "project_repository"]
 
 COMPONENTS: dict[str, type[Component]] = {
     "Activation": Activation,
@@ -17,11 +17,3 @@ COMPONENTS: dict[str, type[Component]] = {
     "Segment": Segment,
     **storage_components(),
 }
-
-
-def project_definitions(loaded: LoadedProject) -> Definitions:
-    """The Dagster objects of a whole project, without Dagster's own reading of its files: the same as that one finds."""
-    project = loaded.project
-    kinds = {"models": Model, "segments": Segment}
-    tables = [kinds[ref.kind](ref.name).definitions(loaded) for ref in project.tables]
-    return Definitions.merge(*tables, *(Activation(name).definitions(loaded) for name in project.activations))
