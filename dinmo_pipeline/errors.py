@@ -10,6 +10,8 @@ DinmoError
 ├── StorageError            a storage said no
 │   ├── TransientStorageError   worth another try: the same bytes, after a pause
 │   └── PermanentStorageError   trying again changes nothing: says what to ask for
+├── MessageError            nobody could be told of a failure or a warning
+│   └── TransientMessageError   another try may do
 └── BusyError               somebody else held a lock for longer than we wait
 
 A message says what was being done, to what, what was found and what to do next. Whether to retry is the
@@ -24,6 +26,11 @@ from dataclasses import dataclass
 
 class DinmoError(Exception):
     """Base of all errors raised on purpose; its text is fit to be shown to a user."""
+
+    @property
+    def without_data(self) -> str:
+        """What of the text may leave the house: nothing from the rows of a customer."""
+        return str(self)
 
 
 @dataclass(frozen=True, order=True)
@@ -53,7 +60,11 @@ class CallError(DinmoError):
 
 
 class DataError(DinmoError):
-    """The data forbids the delivery; nothing was delivered."""
+    """The data forbids the delivery; nothing was delivered. What stands before the first colon names no row."""
+
+    @property
+    def without_data(self) -> str:
+        return f"{str(self).partition(': ')[0]}: the data forbids it"
 
 
 class SyncRefused(DinmoError):
@@ -78,6 +89,14 @@ class TransientStorageError(StorageError):
 
 class PermanentStorageError(StorageError):
     """A fault that another try does not cure: a missing right, a missing folder, a full disk."""
+
+
+class MessageError(DinmoError):
+    """A message about an activation could not be sent; it is sent at the next sync, if it is still true."""
+
+
+class TransientMessageError(MessageError):
+    """A fault that may pass by itself; it is tried again after a pause."""
 
 
 class BusyError(DinmoError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from inspect import isclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -15,6 +16,7 @@ from pydantic.fields import FieldInfo
 from dinmo_pipeline.cli.app import app
 from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.project.definitions import TABLES_AND_ACTIVATIONS
+from dinmo_pipeline.project.secrets import Secret
 from dinmo_pipeline.storages import STORAGES
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
@@ -33,12 +35,14 @@ VARIABLES = {
     "DINMO_HOME": "Where warehouse, state and Dagster's storage are; `.dinmo` in the project by default.",
     "DINMO_REDIRECT": "The name of a storage that gets every delivery in place of its own destination; no base is moved.",
     "DINMO_AUTOSTART": "`1` has schedules run from the start; else a person starts each in the UI.",
+    "DINMO_UI_URL": "The address of the Dagster UI, such as `https://dagster.shop.example`: messages then link to the run.",
     "DAGSTER_HOME": "Where Dagster keeps its runs, if not in `DINMO_HOME`; absolute.",
 }
 
 _COMPONENT_WORDS = {
     "Model": "A table made by a query. It runs in DuckDB and names other models and segments as `models.x` and `segments.y`.",
     "Segment": "Some rows of a model, with the model's primary key.",
+    "Notify": "Who is told when an activation fails, is blocked, breaks a limit, or is delivered again ([guards.md](guards.md)).",
     "Activation": "One delivery, repeated: of a model or a segment, to a storage, as files.",
 }
 
@@ -64,6 +68,16 @@ def _components() -> Iterator[str]:
         yield f"### {name}\n"
         yield f"{_COMPONENT_WORDS.get(name) or _sentence(model.__doc__ or '')}\n"
         yield from _table("field", model)
+        yield from _nested(name, model)
+
+
+def _nested(component: str, model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        for inner in get_args(field.annotation) or (field.annotation,):
+            if isclass(inner) and issubclass(inner, BaseModel) and inner is not Secret:
+                yield f"#### {component}: `{name}`\n"
+                yield f"{_sentence(inner.__doc__ or '')}\n"
+                yield from _table("field", inner)
 
 
 def _formats() -> Iterator[str]:
@@ -99,6 +113,7 @@ def _table(head: str, model: type[BaseModel], *, leave_out: tuple[str, ...] = ()
     yield f"| {head} | default | what it says |\n|---|---|---|"
     for name, field in model.model_fields.items():
         if name not in leave_out:
+            name = field.alias or name
             words = field.description or {"name": "Small letters, digits and _; activations name the storage by it."}[name]
             yield f"| `{name}` | {_default(field)} | {_cell(words)}{_values(field)} |"
     yield ""

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 # A room may import from itself and from the rooms of a lower floor.
 FLOORS = (
     {"errors"},
-    {"formats", "storages", "warehouse"},
+    {"formats", "storages", "warehouse", "notify"},
     {"project"},
     {"sync", "inbound"},
     {"io_managers"},
@@ -26,7 +26,7 @@ FLOORS = (
     {"definitions", "cli"},
 )
 # What the lower floors share downwards, and the fields that storages describe themselves with.
-GRANTED = {("warehouse", "project"), ("storages", "project"), ("formats", "warehouse")}
+GRANTED = {("warehouse", "project"), ("storages", "project"), ("notify", "project"), ("formats", "warehouse")}
 KNOW_DAGSTER = {"definitions", "components", "io_managers", "cli"}
 
 

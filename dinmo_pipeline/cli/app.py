@@ -20,10 +20,13 @@ from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.checkup import check_storage
+from dinmo_pipeline.sync.condition import BETWEEN_STEPS
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.redirect import target_elsewhere
+from dinmo_pipeline.sync.standing import StandingFile
 from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.sync.telling import Teller
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tables in, files out.")
 
@@ -96,9 +99,18 @@ def sync(
 
 @app.command()
 def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
-    """One line an activation: last delivery, next one due, health, what to do. Ends with 1 when one needs somebody."""
+    """One line an activation: last delivery, next one due, health, what to do. Ends with 1 when one needs somebody.
+
+    Whoever is to be told of a sync that was cut off is told now.
+    """
     loaded = load_project(find_project_root(project))
-    lines = [health_of(spec, Syncs(loaded, spec).state(), now=datetime.now(UTC)) for spec in loaded.activations.values()]
+    lines = []
+    for spec in loaded.activations.values():
+        for untold in Teller(loaded, spec).look(patience=BETWEEN_STEPS):
+            showing.warn(f"{spec.name}: {untold}")
+        syncs = Syncs(loaded, spec)
+        failure = StandingFile(loaded.home / "state", spec.name).read().failure
+        lines.append(health_of(spec, syncs.state(), failure, now=datetime.now(UTC)))
     showing.show_status(lines, as_json=as_json)
     if any(line.needs_somebody for line in lines):
         raise typer.Exit(_FAILED)

@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 from dinmo_pipeline.project.cron import schedule_ticks
 from dinmo_pipeline.project.specs import ActivationSpec
+from dinmo_pipeline.sync.condition import BLOCKED, current_failure
+from dinmo_pipeline.sync.standing import Failure
 from dinmo_pipeline.sync.state import State
 
 # A leap day's schedule comes within this many days.
@@ -29,13 +31,13 @@ class Health:
     @property
     def needs_somebody(self) -> bool:
         """Whether a person has to do something."""
-        return self.health not in ("ok", "new")
+        return self.health not in ("ok", "new", "warning")
 
 
-def health_of(spec: ActivationSpec, state: State, *, now: datetime) -> Health:
-    """The health of an activation at `now` (with a zone)."""
+def health_of(spec: ActivationSpec, state: State, failure: Failure | None, *, now: datetime) -> Health:
+    """The health of an activation at `now` (with a zone); `failure` is the last that was recorded."""
     newest = state.newest
-    health, advice = _judge(spec, state)
+    health, advice = _judge(spec, state, current_failure(state, failure))
     return Health(
         activation=spec.name,
         last_sync=newest.number if newest else None,
@@ -57,16 +59,22 @@ def next_due(spec: ActivationSpec, now: datetime) -> datetime | None:
     return next((tick for tick in ticks if tick.timestamp() > now.timestamp()), None)
 
 
-def _judge(spec: ActivationSpec, state: State) -> tuple[str, str]:
+def _judge(spec: ActivationSpec, state: State, failure: Failure | None) -> tuple[str, str]:
     newest = state.newest.number if state.newest else 0
     latest = max((number for number, sync in state.syncs.items() if not sync.redirected), default=0)
+    if (interrupted := state.open_intent) is not None:
+        reason = f": {failure.text}" if failure is not None else ""
+        return "half delivered", f"sync {interrupted.number} was interrupted{reason}: `dinmo sync {spec.name}` completes it"
+    if failure is not None and failure.error != BLOCKED:
+        times = f" ({failure.attempts:,} times since {failure.since.astimezone(ZoneInfo(spec.timezone)):%Y-%m-%d %H:%M %Z})"
+        return "failed", failure.text + (times if failure.attempts > 1 else "")
     if (waiting := state.waiting) is not None:
         reason = "; ".join(finding.message for finding in waiting.findings)
         return "blocked", f"{reason}: `dinmo approve {spec.name}`, or mend the source and sync again"
-    if (interrupted := state.open_intent) is not None:
-        return "half delivered", f"sync {interrupted.number} was interrupted: `dinmo sync {spec.name}` completes it"
     if latest > newest:
         return "failed", f"sync {latest} was started and not delivered: `dinmo sync {spec.name}` tells why"
     if newest == 0:
         return "new", f"never delivered: `dinmo sync {spec.name}`"
+    if state.newest is not None and state.newest.warnings:
+        return "warning", "; ".join(finding.message for finding in state.newest.warnings)
     return "ok", ""

@@ -87,8 +87,9 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
         _table(("activation", "sync", "rows", "added", "updated", "removed", "sent", "files", "bytes", "what"), rows, texts=(0, 9))
     for outcome in outcomes:
         for delivery in outcome.deliveries:
-            if notes := delivery.get("notes"):
-                warn(f"{outcome.activation}: {notes}")
+            for told in ("warnings", "notes"):
+                if delivery.get(told):
+                    warn(f"{outcome.activation}: {delivery[told]}")
             if delivery.get("rolled forward"):
                 warn(f"{outcome.activation}: sync {delivery['sync']} had been left half delivered; it is complete now, as it was begun")
         if outcome.deliveries and outcome.deliveries[-1].get("rolled forward"):
@@ -137,7 +138,7 @@ def show_history(spec: ActivationSpec, state: State, *, as_json: bool) -> None:
             *(_count(sync[name]) for name in ("rows", "added", "updated", "removed")),
             str(len(sync["files"])),
             _count(sync["bytes"]),
-            sync["reason"],
+            "; ".join(filter(None, (sync["reason"], *sync["warnings"]))),
         )
         for sync in syncs
     ]
@@ -169,6 +170,7 @@ def history_entry(sync: SyncRecord, state: State) -> dict[str, Any]:
         "bytes": export.bytes if export is not None else None,
         "delivered_at": _iso(sync.delivered_at),
         "seconds": delivery.seconds if delivery is not None else None,
+        "warnings": [finding.message for finding in sync.warnings],
         "notes": list(delivery.notes) if delivery is not None else [],
     }
 
@@ -209,6 +211,8 @@ def show_rehearsal(spec: ActivationSpec, rehearsal: Rehearsal, *, sent_to: str |
         say(f"  {verb}: {put.path}  {put.rows:,} rows, {put.bytes:,} bytes")
     for note in export.notes:
         warn(f"{spec.name}: {note}")
+    for finding in export.warnings:
+        warn(f"{spec.name}: {finding.message}")
     for finding in rehearsal.findings:
         warn(f"{spec.name}: a guard would stop this sync: {finding.message}")
     for sample in rehearsal.samples:

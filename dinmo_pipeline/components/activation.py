@@ -2,11 +2,13 @@
 
 # Dagster reads the annotations of asset functions as objects, so this module's are no postponed texts.
 import os
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from dagster import (
+    AssetCheckResult,
     AssetExecutionContext,
     AssetIn,
     AssetMaterialization,
@@ -16,10 +18,12 @@ from dagster import (
     DefaultScheduleStatus,
     Definitions,
     DynamicPartitionsDefinition,
+    HookDefinition,
     Output,
     RunRequest,
     ScheduleDefinition,
     ScheduleEvaluationContext,
+    SkipReason,
     asset,
     define_asset_job,
     in_process_executor,
@@ -28,10 +32,13 @@ from dagster import (
 from pydantic import BaseModel, Field
 
 from dinmo_pipeline.components.base import NamedComponent
+from dinmo_pipeline.components.checks import check_specs, guards_blocked, guards_passed, warnings_of
 from dinmo_pipeline.components.naming import code_reference, delivery_key, job_name, partitions_name, snapshot_key, table_key
+from dinmo_pipeline.components.telling import telling_hooks
 from dinmo_pipeline.components.wording import describe_delivery, describe_job, describe_snapshot
+from dinmo_pipeline.errors import SyncBlocked
 from dinmo_pipeline.io_managers.destinations import DestinationIOManager
-from dinmo_pipeline.io_managers.failures import failing
+from dinmo_pipeline.io_managers.failures import failing, failure_of
 from dinmo_pipeline.io_managers.metadata import delivery_metadata
 from dinmo_pipeline.io_managers.requests import DeliveryRequest, SnapshotRequest
 from dinmo_pipeline.io_managers.snapshots import SnapshotIOManager
@@ -39,8 +46,11 @@ from dinmo_pipeline.project.fields import ActivationFields
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.sync.labels import label_of_instant
+from dinmo_pipeline.sync.patience import reason_to_wait
 from dinmo_pipeline.sync.redirect import redirect_target
-from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.sync.standing import StandingFile
+from dinmo_pipeline.sync.syncs import Outgoing, Syncs
+from dinmo_pipeline.sync.telling import Teller
 
 AUTOSTART = "DINMO_AUTOSTART"
 
@@ -49,6 +59,16 @@ class SyncConfig(Config):
     """Options of one sync."""
 
     full_resync: bool = Field(default=False, description="Send every row, and make this the base; an interrupted sync is closed by it.")
+
+
+class DeliveryConfig(Config):
+    """Options of one delivery."""
+
+    approve: bool = Field(
+        default=False,
+        description="Deliver the very rows of this partition although a guard holds them. Launch the delivery alone: a snapshot taken in "
+        "the same run would be another one.",
+    )
 
 
 class Activation(NamedComponent):
@@ -61,19 +81,24 @@ class Activation(NamedComponent):
         project, spec = loaded.project, loaded.project.activations[self.name]
         partitions = DynamicPartitionsDefinition(name=partitions_name(spec.name))
         deltas = spec.run_type == RunType.FULL_THEN_DELTA
-        assets = [_snapshot_asset(loaded, spec, partitions)] if deltas else []
-        assets.append(_delivery_asset(loaded, spec, partitions, from_snapshot=deltas))
+        hooks = telling_hooks(project, spec)
+        assets = [_snapshot_asset(loaded, spec, partitions, hooks)] if deltas else []
+        assets.append(_delivery_asset(loaded, spec, partitions, hooks, from_snapshot=deltas))
         keys = [*(table_key(table.ref) for table in project.tables_for(spec.source)), *(key for each in assets for key in each.keys)]
         job = define_asset_job(
             job_name(spec.name),
             selection=AssetSelection.assets(*keys),
             description=describe_job(spec),
             executor_def=in_process_executor,
+            # A table that cannot be refreshed fails the sync, too.
+            hooks={hooks[0]},
         )
-        return Definitions(assets=assets, jobs=[job], schedules=[_schedule(spec)] if spec.schedules else [])
+        return Definitions(assets=assets, jobs=[job], schedules=[_schedule(project, spec)] if spec.schedules else [])
 
 
-def _snapshot_asset(loaded: LoadedProject, spec: ActivationSpec, partitions: DynamicPartitionsDefinition) -> AssetsDefinition:
+def _snapshot_asset(
+    loaded: LoadedProject, spec: ActivationSpec, partitions: DynamicPartitionsDefinition, hooks: Sequence[HookDefinition]
+) -> AssetsDefinition:
     project = loaded.project
 
     @asset(
@@ -87,8 +112,10 @@ def _snapshot_asset(loaded: LoadedProject, spec: ActivationSpec, partitions: Dyn
         kinds={"parquet"},
         owners=list(spec.owners),
         metadata=code_reference(loaded, f"activations.{spec.name}"),
+        hooks=set(hooks),
     )
     def snapshot(context: AssetExecutionContext, config: SyncConfig) -> Iterator[Output[SnapshotRequest]]:
+        _look(context, project, spec)
         if not _completed_instead(context, project, spec, full=config.full_resync):
             yield Output(SnapshotRequest(spec.name, context.partition_key, datetime.now(UTC), config.full_resync))
 
@@ -96,7 +123,12 @@ def _snapshot_asset(loaded: LoadedProject, spec: ActivationSpec, partitions: Dyn
 
 
 def _delivery_asset(
-    loaded: LoadedProject, spec: ActivationSpec, partitions: DynamicPartitionsDefinition, *, from_snapshot: bool
+    loaded: LoadedProject,
+    spec: ActivationSpec,
+    partitions: DynamicPartitionsDefinition,
+    hooks: Sequence[HookDefinition],
+    *,
+    from_snapshot: bool,
 ) -> AssetsDefinition:
     @asset(
         key=delivery_key(spec.name),
@@ -109,6 +141,8 @@ def _delivery_asset(
         kinds={spec.format.type, "file"},
         owners=list(spec.owners),
         tags=dict(spec.tags or {}),
+        check_specs=check_specs(spec),
+        hooks=set(hooks),
         metadata={
             "destination": spec.destination,
             "folder": spec.folder,
@@ -118,10 +152,44 @@ def _delivery_asset(
             **code_reference(loaded, f"activations.{spec.name}"),
         },
     )
-    def delivery(context: AssetExecutionContext, **snapshot: object) -> DeliveryRequest:
-        return DeliveryRequest(spec.name, context.partition_key, datetime.now(UTC))
+    def delivery(
+        context: AssetExecutionContext, config: DeliveryConfig, **snapshot: object
+    ) -> Iterator[Output[DeliveryRequest] | AssetCheckResult]:
+        if not from_snapshot:
+            _look(context, loaded.project, spec)
+        with ExitStack() as opened:
+            outgoing = _judged(loaded.project, spec, context.partition_key, opened, approve=config.approve)
+            if isinstance(outgoing, SyncBlocked):
+                waiting = Syncs(loaded.project, spec).state().waiting
+                yield guards_blocked(waiting.findings if waiting is not None else ())
+                raise failure_of(outgoing) from outgoing
+            yield guards_passed(outgoing.findings)
+            # The IO manager delivers while this waits; it comes back only if that went well.
+            yield Output(DeliveryRequest(outgoing, opened.close))
+        if spec.warn_if:
+            newest = Syncs(loaded.project, spec).state().newest
+            yield warnings_of(newest.warnings if newest is not None else ())
 
     return delivery
+
+
+@failing
+def _look(context: AssetExecutionContext, project: Project, spec: ActivationSpec) -> None:
+    """Before an attempt begins: whether an earlier one was cut off, and whether people still have to be told of something."""
+    for line in Teller(project, spec).look(patience=timedelta()):
+        context.log.warning(line)
+
+
+@failing
+def _judged(project: Project, spec: ActivationSpec, label: str, opened: ExitStack, *, approve: bool) -> Outgoing | SyncBlocked:
+    """The sync of this label, ready to be delivered until `opened` closes, or what holds it."""
+    syncs = Syncs(project, spec)
+    if approve:
+        syncs.approve(label)
+    try:
+        return opened.enter_context(syncs.outgoing(label, now=datetime.now(UTC), target=redirect_target(project, spec)))
+    except SyncBlocked as blocked:
+        return blocked
 
 
 @failing
@@ -144,7 +212,7 @@ def _completed_instead(context: AssetExecutionContext, project: Project, spec: A
     return completed.ends_run
 
 
-def _schedule(spec: ActivationSpec) -> ScheduleDefinition:
+def _schedule(project: Project, spec: ActivationSpec) -> ScheduleDefinition:
     running = os.environ.get(AUTOSTART) == "1"
 
     @schedule(
@@ -154,7 +222,10 @@ def _schedule(spec: ActivationSpec) -> ScheduleDefinition:
         execution_timezone=spec.timezone,
         default_status=DefaultScheduleStatus.RUNNING if running else DefaultScheduleStatus.STOPPED,
     )
-    def due(context: ScheduleEvaluationContext) -> RunRequest:
+    def due(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+        standing = StandingFile(project.home / "state", spec.name).read()
+        if (reason := reason_to_wait(project, spec, standing, now=max(context.scheduled_execution_time, datetime.now(UTC)))) is not None:
+            return SkipReason(reason)
         label = label_of_instant(context.scheduled_execution_time)
         context.instance.add_dynamic_partitions(partitions_name(spec.name), [label])
         return RunRequest(run_key=label, partition_key=label)

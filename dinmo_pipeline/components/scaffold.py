@@ -25,6 +25,7 @@ _TABLES_AND_ACTIVATIONS: Mapping[str, Mapping[str, Any]] = {
         "mapping": {"id": "id"},
         "schedule": "0 7 * * *",
     },
+    "Notify": {"slack": {"webhook_url": {"env": "SLACK_WEBHOOK_URL"}}},
 }
 
 

@@ -32,6 +32,19 @@ def describe_delivery(spec: ActivationSpec) -> str:
     return spec.description or f"Sends {spec.source} to {spec.destination}, as {spec.format.type}: {sent}."
 
 
+def describe_guards(spec: ActivationSpec) -> str:
+    """What stops a sync."""
+    if spec.fail_if is None:
+        return "Stops a sync whose source turned empty, or lost more than half of 1,000 rows or more, until it is approved."
+    limits = ", ".join(f"{limit.measure} {limit.text}" for limit in spec.fail_if)
+    return f"Stops a sync until it is approved, if {limits}." if limits else "Stops no sync for its numbers: fail_if is empty."
+
+
+def describe_warnings(spec: ActivationSpec) -> str:
+    """What is told of a sync."""
+    return f"Warns if {', '.join(f'{limit.measure} {limit.text}' for limit in spec.warn_if)}."
+
+
 def describe_job(spec: ActivationSpec) -> str:
     """What it delivers, and how a person starts it."""
     return (

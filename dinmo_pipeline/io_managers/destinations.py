@@ -1,4 +1,4 @@
-"""Deliveries to their destination: the asset says which sync, this writes its files there and records it."""
+"""Deliveries to their destination: the asset renders a sync and has it judged, this writes its files there and records it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dinmo_pipeline.io_managers.failures import failing
 from dinmo_pipeline.io_managers.metadata import delivery_metadata
 from dinmo_pipeline.io_managers.requests import DeliveryRequest
 from dinmo_pipeline.project.specs import Project
-from dinmo_pipeline.sync.redirect import redirect_target
 from dinmo_pipeline.sync.state import SyncRecord
 from dinmo_pipeline.sync.syncs import Syncs
 
@@ -22,8 +21,11 @@ class DestinationIOManager(IOManager):
     @failing
     def handle_output(self, context: OutputContext, obj: DeliveryRequest) -> None:
         """Deliver; adds counts, files and the base to the materialization."""
-        spec = self._project.activations[obj.activation]
-        delivery = Syncs(self._project, spec).deliver(obj.label, now=obj.at, target=redirect_target(self._project, spec))
+        try:
+            delivery = obj.outgoing.deliver()
+        finally:
+            # Whoever made the request is not asked to go on after an error.
+            obj.close()
         if not delivery.recorded:
             context.log.warning(f"DINMO_REDIRECT is set: the files went to {delivery.export.place.fields['name']}, and no base was moved")
         context.add_output_metadata(delivery_metadata(delivery))

@@ -25,6 +25,11 @@ def failing(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except DinmoError as error:
-            raise Failure(description=str(error), metadata={"error": type(error).__name__}, allow_retries=False) from error
+            raise failure_of(error) from error
 
     return wrapped
+
+
+def failure_of(error: DinmoError) -> Failure:
+    """What Dagster shows of the error."""
+    return Failure(description=str(error), metadata={"error": type(error).__name__}, allow_retries=False)

@@ -41,6 +41,8 @@ def delivery_metadata(delivery: Delivery) -> dict[str, Any]:
         metadata["preview"] = MetadataValue.md("\n\n".join(tables) or "no rows")
     if outcome.rolled_forward:
         metadata["rolled forward"] = True
+    if outcome.warnings:
+        metadata["warnings"] = MetadataValue.text("; ".join(finding.message for finding in outcome.warnings))
     if outcome.notes:
         metadata["notes"] = MetadataValue.text("; ".join(outcome.notes))
     if not delivery.recorded:

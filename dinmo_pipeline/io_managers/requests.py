@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+
+from dinmo_pipeline.sync.syncs import Outgoing
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,7 @@ class SnapshotRequest:
 
 @dataclass(frozen=True)
 class DeliveryRequest:
-    """Deliver the sync with this label; `at` is its instant where neither its snapshot nor the label has one."""
+    """Deliver what is rendered and let pass by the guards; `close` then gives its lock and its local files free."""
 
-    activation: str
-    label: str
-    at: datetime
+    outgoing: Outgoing
+    close: Callable[[], None]

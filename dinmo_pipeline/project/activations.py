@@ -9,6 +9,7 @@ from dinmo_pipeline.errors import Problem
 from dinmo_pipeline.formats.contract import Format
 from dinmo_pipeline.project.definitions import Definition, Definitions, by_name, read_format
 from dinmo_pipeline.project.fields import ActivationFields, ModelFields, SegmentFields
+from dinmo_pipeline.project.guards import limit_problems, limits_of, loaded_at_of
 from dinmo_pipeline.project.names import MANIFEST_ENDING, NO_EXTENSION, is_dated, template_problems
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, RunType, SyncMode, TableRef
@@ -27,11 +28,15 @@ class _Known:
     storages: Mapping[str, Definition[StorageSpec]]
     activations: Mapping[str, ActivationDefinition]
 
-    def primary_key(self, fields: ActivationFields) -> tuple[str, ...] | None:
-        """The key of the source; None where the source is not known or has a fault."""
+    def model_of(self, fields: ActivationFields) -> Definition[ModelFields] | None:
+        """The model that the source is or selects from; None where it is not known."""
         segment = self.segments.get(fields.segment or "")
         name = segment.fields.model if segment is not None else fields.model
-        model = self.models.get(name or "")
+        return self.models.get(name or "")
+
+    def primary_key(self, fields: ActivationFields) -> tuple[str, ...] | None:
+        """The key of the source; None where the source is not known or has a fault."""
+        model = self.model_of(fields)
         return tuple(model.fields.primary_key) if model is not None and model.fine("primary_key") else None
 
 
@@ -50,13 +55,14 @@ def read_activations(definitions: Definitions, *, timezone: str) -> tuple[dict[s
         format_, format_problems = read_format(definition)
         found = [*format_problems, *_reference_problems(definition, known), *_name_problems(definition, known)]
         found += [*_mode_problems(definition), *_mapping_problems(definition, format_, known), *_option_problems(definition)]
+        found += limit_problems(definition, known.model_of(definition.fields))
         problems += found
         target = _target(definition, format_, known)
         if target is not None:
             targets.append(target)
         key = known.primary_key(definition.fields)
         if not found and not definition.bad and format_ is not None and key is not None and definition.name is not None:
-            specs[definition.name] = _spec(definition.fields, format_, key, timezone)
+            specs[definition.name] = _spec(definition.fields, format_, known, key, timezone)
     problems += _rename_problems(definitions.activations, known)
     for later, earlier in shared_files(targets):
         other = known.activations[earlier].document
@@ -229,7 +235,7 @@ def _target(definition: ActivationDefinition, format_: Format | None, known: _Kn
     )
 
 
-def _spec(fields: ActivationFields, format_: Format, primary_key: tuple[str, ...], timezone: str) -> ActivationSpec:
+def _spec(fields: ActivationFields, format_: Format, known: _Known, primary_key: tuple[str, ...], timezone: str) -> ActivationSpec:
     dated_delta = fields.run_type == "full_then_delta" and is_dated(fields.file_name, fields.folder)
     return ActivationSpec(
         name=fields.name,
@@ -254,6 +260,9 @@ def _spec(fields: ActivationFields, format_: Format, primary_key: tuple[str, ...
         manifest=fields.manifest,
         done_file=fields.done_file,
         create_folder=fields.create_folder,
+        fail_if=None if fields.fail_if is None else limits_of(fields.fail_if),
+        warn_if=limits_of(fields.warn_if),
+        loaded_at=loaded_at_of(fields, known.model_of(fields)),
         keep_syncs=fields.keep_syncs,
         renamed_from=fields.renamed_from,
         description=fields.description,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from inspect import isclass
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -35,11 +36,30 @@ def problem_of(error: ErrorDetails, *, document: Document, base: KeyPath, value:
         missing = ".".join(map(str, (*base[1:], *error["loc"])))
         return document.problem((*base, *path), f"{subject}: {missing!r} is missing", at_key=True)
     if kind == "extra_forbidden":
-        message = f"{subject}: unknown field {label!r}{nearest_hint(str(path[-1]), model.model_fields)}"
+        message = f"{subject}: unknown field {label!r}{nearest_hint(str(path[-1]), _written_names(_innermost(model, path[:-1])))}"
         return document.problem((*base, *path), message, at_key=True)
     raw = _found(document, (*base, *path), error["input"])
     wording = _WORDINGS.get(kind, _other)(error, raw)
     return document.problem((*base, *path), f"{subject}: {label}: {wording}" if label else f"{subject}: {wording}")
+
+
+def _innermost(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
+    """The model of the field at `path`, as far as models go."""
+    for step in path:
+        field = model.model_fields.get(str(step))
+        inside = [kind for kind in _parts(field.annotation) if isclass(kind) and issubclass(kind, BaseModel)] if field is not None else []
+        if not inside:
+            break
+        model = inside[0]
+    return model
+
+
+def _written_names(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) or (annotation,)
 
 
 def _real_path(loc: tuple[int | str, ...], value: Any) -> KeyPath:

@@ -18,12 +18,17 @@ from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.formats.contract import Format
 from dinmo_pipeline.project.complaints import problem_of
 from dinmo_pipeline.project.documents import PACKAGE, Document
-from dinmo_pipeline.project.fields import ActivationFields, ModelFields, SegmentFields, name_problem
+from dinmo_pipeline.project.fields import ActivationFields, ModelFields, NotifyFields, SegmentFields, name_problem
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.storages import STORAGES
 from dinmo_pipeline.storages.contract import StorageSpec
 
-TABLES_AND_ACTIVATIONS: dict[str, type[BaseModel]] = {"Model": ModelFields, "Segment": SegmentFields, "Activation": ActivationFields}
+TABLES_AND_ACTIVATIONS: dict[str, type[BaseModel]] = {
+    "Model": ModelFields,
+    "Segment": SegmentFields,
+    "Activation": ActivationFields,
+    "Notify": NotifyFields,
+}
 _ENVELOPE = ("type", "attributes", "requirements", "post_processing", "template_vars_module")
 _ATTRIBUTES = "attributes"
 
@@ -63,9 +68,10 @@ class Definitions:
     segments: tuple[Definition[SegmentFields], ...]
     activations: tuple[Definition[ActivationFields], ...]
     storages: tuple[Definition[StorageSpec], ...]
+    notifications: tuple[Definition[NotifyFields], ...]
 
     def __len__(self) -> int:
-        return len(self.models) + len(self.segments) + len(self.activations) + len(self.storages)
+        return sum(map(len, (self.models, self.segments, self.activations, self.storages, self.notifications)))
 
 
 def by_name(definitions: Iterable[Definition[F]]) -> dict[str, Definition[F]]:
@@ -85,7 +91,7 @@ def read_definitions(documents: Iterable[Document]) -> tuple[Definitions, list[P
         component = _component(document, problems)
         if component is not None:
             found.append(_read_definition(document, component, problems))
-    kinds: dict[str, list[Definition[Any]]] = {"Model": [], "Segment": [], "Activation": [], "storage": []}
+    kinds: dict[str, list[Definition[Any]]] = {"Model": [], "Segment": [], "Activation": [], "storage": [], "Notify": []}
     for definition in found:
         kinds.get(definition.component, kinds["storage"]).append(definition)
     for kind, definitions in kinds.items():

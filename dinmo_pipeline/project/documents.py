@@ -23,6 +23,7 @@ PACKAGE = "dinmo_pipeline"
 FILE_NAMES = ("defs.yaml", "defs.yml", "component.yaml")
 _FOLDER_TYPES = ("dagster.DefsFolderComponent", "dagster.components.DefsFolderComponent")
 _PREFIX = "tag:yaml.org,2002:"
+_AT_A_SIGN = ("while scanning a block scalar", "while scanning for the next token")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 KeyPath = tuple[str | int, ...]
@@ -182,6 +183,8 @@ def _syntax_problem(name: str, error: yaml.YAMLError) -> Problem:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
+        if error.context in _AT_A_SIGN:
+            what += "; put a text that begins with a sign such as > in quotes"
         return Problem(name, mark.line + 1 if mark else 1, f"this is not YAML: {what}")
     return Problem(name, 1, f"this is not YAML: {error}")
 

@@ -1,6 +1,6 @@
-"""What YAML may say of a model, a segment and an activation: every option, its values and its default.
+"""What YAML may say of a model, a segment, an activation and who is told: every option, its values and its default.
 
-These models check one definition by itself; what it refers to is checked in `tables` and `activations`. Their
+These models check one definition by itself; what it refers to is checked in `tables`, `activations` and `notifications`. Their
 descriptions serve as documentation and as the JSON schema that editors complete from.
 """
 
@@ -10,10 +10,14 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from dinmo_pipeline.notify.email import Email
+from dinmo_pipeline.notify.slack import Slack
+from dinmo_pipeline.notify.webhook import Webhook
 from dinmo_pipeline.project.cron import cron_problem
+from dinmo_pipeline.project.limits import Measure, limit_example, parse_limit
 from dinmo_pipeline.project.settings import timezone_problem
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -75,6 +79,16 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _in_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _limit(value: Any, info: ValidationInfo) -> str:
+    measure = Measure(info.field_name or "")
+    good = isinstance(value, str) and parse_limit(measure, value) is not None
+    return _check(str(value), good, f"{str(value)!r} is no limit of {measure}; write one such as {limit_example(measure)}")
+
+
 def _typed(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 
@@ -88,6 +102,10 @@ def _mapping_shape(value: Any) -> str | None:
 Name = Annotated[str, AfterValidator(_name)]
 Text = Annotated[str, Field(min_length=1)]
 TextOrList = BeforeValidator(_listed, json_schema_input_type=str | list[str])
+Limits = Annotated[
+    list[Annotated[str, BeforeValidator(_limit, json_schema_input_type=str)]],
+    BeforeValidator(_in_list, json_schema_input_type=str | list[str]),
+]
 Owners = Annotated[
     Annotated[list[Annotated[str, AfterValidator(_owner)]], TextOrList],
     Field(default_factory=list, description="Who answers for it: e-mail addresses or team:name; none by default."),
@@ -114,6 +132,52 @@ class Fields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class FailIf(Fields):
+    """What stops a sync before anything is delivered, until it is approved: for each measure a limit, or a list of them."""
+
+    rows: Annotated[
+        Limits,
+        Field(default_factory=list, description='Rows of the source: a number, or a share of those last delivered (`"< 50%"`).'),
+    ]
+    added: Annotated[
+        Limits,
+        Field(default_factory=list, description="Rows that came since the last delivery: a number, or a share of the rows delivered then."),
+    ]
+    updated: Annotated[
+        Limits, Field(default_factory=list, description="Rows that changed since the last delivery: a number or a share, as with `added`.")
+    ]
+    removed: Annotated[
+        Limits,
+        Field(default_factory=list, description="Rows that left since the last delivery: a number or a share; sync_mode difference."),
+    ]
+    replaced_characters: Annotated[
+        Limits, Field(default_factory=list, description='Characters that the format forbids and that were replaced (`"> 0"`).')
+    ]
+    bytes: Annotated[
+        Limits, Field(default_factory=list, description='The size of all files together, in bytes, kB, MB, GB, KiB, MiB, GiB (`"> 1 GB"`).')
+    ]
+    source_age: Annotated[
+        Limits,
+        Field(
+            default_factory=list,
+            description="The time from the newest value of the model's `loaded_at` to the sync, in seconds, minutes, hours or days "
+            '(`"> 2 days"`).',
+        ),
+    ]
+
+
+class WarnIf(FailIf):
+    """What is told of a sync that is delivered all the same: for each measure a limit, or a list of them."""
+
+    duration: Annotated[
+        Limits,
+        Field(
+            default_factory=list,
+            description='How long finding and delivering the changes took, in seconds, minutes, hours or days (`"> 10 minutes"`).',
+        ),
+    ]
+
+
 class ModelFields(Fields):
     """A table made by a query."""
 
@@ -125,6 +189,10 @@ class ModelFields(Fields):
     sql: Annotated[Text | None, Field(default=None, description="The query itself; this or `sql_file`.")]
     sql_file: Annotated[
         Text | None, Field(default=None, description="The file that holds the query, relative to this file; this or `sql`.")
+    ]
+    loaded_at: Annotated[
+        Text | None,
+        Field(default=None, description="The column that says when a row was loaded or changed; `source_age` is measured from its newest."),
     ]
     deps: Annotated[
         Annotated[list[Annotated[str, AfterValidator(_asset_key)]], TextOrList],
@@ -236,6 +304,18 @@ class ActivationFields(Fields):
         Literal["all", "key"],
         Field(default="all", description="What `_removed` carries: all mapped columns as last delivered, or the key alone."),
     ]
+    fail_if: Annotated[
+        FailIf | None,
+        Field(
+            default=None,
+            description='What stops a sync until it is approved: `{rows: "< 1000", removed: "> 10%"}`. By default a source that turned '
+            "empty or lost more than half of 1,000 rows or more; `{}` stops nothing.",
+        ),
+    ]
+    warn_if: Annotated[
+        WarnIf | None,
+        Field(default=None, description='What is told of a sync that is delivered all the same: `{duration: "> 10 minutes"}`.'),
+    ]
     keep_syncs: Annotated[
         Annotated[int, Field(ge=1)],
         Field(default=10, description="The snapshots of how many delivered syncs are kept, 1 or more; what is still needed always is."),
@@ -246,3 +326,20 @@ class ActivationFields(Fields):
     description: Description
     owners: Owners
     tags: Tags
+
+
+class NotifyFields(Fields):
+    """Who is told when an activation fails, is blocked, breaks a limit of `warn_if`, or is delivered again."""
+
+    name: Annotated[Name, Field(description="Small letters, digits and _; unique among those who are told.")]
+    slack: Annotated[Slack | None, Field(default=None, description="A Slack channel; this, `email` or `webhook`.")]
+    email: Annotated[Email | None, Field(default=None, description="E-mail; this, `slack` or `webhook`.")]
+    webhook: Annotated[Webhook | None, Field(default=None, description="Any web address; this, `slack` or `email`.")]
+    level: Annotated[
+        Literal["warning", "failure"],
+        Field(default="warning", description="What is told: failures and warnings, or failures alone; a blocked sync is a failure."),
+    ]
+    only: Annotated[
+        Annotated[list[str], TextOrList],
+        Field(default_factory=list, description="The activations that it is about; all by default."),
+    ]

@@ -14,6 +14,7 @@ from dinmo_pipeline.project.advice import check_warnings
 from dinmo_pipeline.project.definitions import Definition, Definitions, by_name, read_definitions
 from dinmo_pipeline.project.documents import FileMark, definition_files, file_mark, read_documents, relative_name
 from dinmo_pipeline.project.fields import ActivationFields
+from dinmo_pipeline.project.notifications import read_notifications
 from dinmo_pipeline.project.settings import PYPROJECT, Settings, read_settings
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.project.tables import read_tables
@@ -105,7 +106,8 @@ def _read(root: Path) -> _Outcome:
     definitions, definition_problems = read_definitions(reading.documents)
     tables = read_tables(definitions, root=root)
     activations, activation_problems = read_activations(definitions, timezone=settings.timezone)
-    problems = [*settings.problems, *reading.problems, *definition_problems, *tables.problems, *activation_problems]
+    notifications, notify_problems = read_notifications(definitions, by_name(definitions.activations))
+    problems = [*settings.problems, *reading.problems, *definition_problems, *tables.problems, *activation_problems, *notify_problems]
     if not problems and not len(definitions):
         problems.append(_nothing_defined(settings))
     if problems:
@@ -117,6 +119,7 @@ def _read(root: Path) -> _Outcome:
         tables=tables.specs,
         storages={definition.fields.name: definition.fields for definition in definitions.storages},
         activations=activations,
+        notifications=notifications,
     )
     written = by_name(definitions.activations)
     pairs = tuple((spec, written[name]) for name, spec in activations.items())
@@ -135,6 +138,7 @@ def _positions(definitions: Definitions) -> dict[str, Position]:
         "segments": definitions.segments,
         "activations": definitions.activations,
         "storages": definitions.storages,
+        "notifications": definitions.notifications,
     }
     return {
         f"{kind}.{definition.name}": Position(definition.document.path, definition.document.line)

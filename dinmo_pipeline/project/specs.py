@@ -6,11 +6,14 @@ Nothing here does I/O. `project.load` makes these from YAML and SQL; components,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 from dinmo_pipeline.formats.contract import Format
+from dinmo_pipeline.notify.contract import Channel
+from dinmo_pipeline.project.limits import Limit
 from dinmo_pipeline.storages.contract import StorageSpec
 
 
@@ -68,8 +71,19 @@ class MappedColumn:
 
 
 @dataclass(frozen=True)
+class LoadedAt:
+    """The column of a model that says when a row was loaded or changed."""
+
+    table: TableRef
+    column: str
+
+
+@dataclass(frozen=True)
 class ActivationSpec:
-    """One delivery, repeated. `mapping` is None for `"*"`: all of the source's columns of the day."""
+    """One delivery, repeated. `mapping` is None for `"*"`: all of the source's columns of the day.
+
+    `fail_if` is None for the default guards; `loaded_at` is there where a limit is on the age of the source.
+    """
 
     name: str
     source: TableRef
@@ -93,11 +107,101 @@ class ActivationSpec:
     manifest: bool = False
     done_file: str | None = None
     create_folder: bool = True
+    fail_if: tuple[Limit, ...] | None = None
+    warn_if: tuple[Limit, ...] = ()
+    loaded_at: LoadedAt | None = None
     keep_syncs: int = 10
     renamed_from: str | None = None
     description: str | None = None
     owners: tuple[str, ...] = ()
     tags: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class InboxSpec:
+    """A folder that others drop files into. `done_file` names what says that a file is whole; without it, standing still does."""
+
+    name: str
+    storage: str
+    folder: str = "."
+    settle_seconds: int = 60
+    poll_seconds: int = 60
+    done_file: str | None = None
+    after_import: Literal["move", "leave", "delete"] = "move"
+
+
+@dataclass(frozen=True)
+class InboundColumn:
+    """A column of an inbound file that is declared: `type` is text, json, number, date, timestamp, boolean or array.
+
+    `format` is how its dates and times are written (strftime's letters; None for ISO 8601), `decimal` what stands before a
+    number's fraction.
+    """
+
+    name: str
+    type: str
+    format: str | None = None
+    decimal: str = "."
+
+
+@dataclass(frozen=True)
+class CsvDialect:
+    """How a feed's CSV files are written. `delimiter` is None where the header tells; `escape` is None for doubled quotes."""
+
+    delimiter: str | None = None
+    quote: str = '"'
+    escape: str | None = None
+    encoding: str = "utf-8"
+    null_text: tuple[str, ...] = ()
+    skip_lines: int = 0
+    skip_last_lines: int = 0
+
+
+@dataclass(frozen=True)
+class FeedSpec:
+    """One kind of inbound file and the table that it feeds. `csv` is None for JSON.
+
+    Names of columns are identifiers, as the readers give them. `max_rejected` counts rows, `max_rejected_share` is of the
+    file's records: the larger holds.
+    """
+
+    inbox: str
+    entity: str
+    source: str
+    primary_key: tuple[str, ...]
+    subsection: str | None = None
+    updated_at: str | None = None
+    csv: CsvDialect | None = CsvDialect()
+    columns: tuple[InboundColumn, ...] = ()
+    optional: tuple[str, ...] = ()
+    timezone: str = "UTC"
+    load: Literal["merge", "append", "replace"] = "merge"
+    max_rejected: int = 100
+    max_rejected_share: float = 0.01
+
+    @property
+    def name(self) -> str:
+        """`contacts_salesforce`, `contacts_prestashop_customers`: the table's name, and what file names hold."""
+        return "_".join(part for part in (self.entity, self.source, self.subsection) if part is not None)
+
+    @property
+    def ref(self) -> TableRef:
+        """Its table in the warehouse."""
+        return TableRef("feeds", self.name)
+
+
+@dataclass(frozen=True)
+class NotifySpec:
+    """Who is told, how, from which level on, and of which activations; none means all."""
+
+    name: str
+    channel: Channel
+    level: Literal["warning", "failure"] = "warning"
+    only: tuple[str, ...] = ()
+
+    def concerns(self, activation: str) -> bool:
+        """Whether it is about this activation."""
+        return not self.only or activation in self.only
 
 
 @dataclass(frozen=True)
@@ -114,6 +218,9 @@ class Project:
     tables: Mapping[TableRef, TableSpec]
     storages: Mapping[str, StorageSpec]
     activations: Mapping[str, ActivationSpec]
+    inboxes: Mapping[str, InboxSpec] = field(default_factory=dict)
+    feeds: Mapping[str, FeedSpec] = field(default_factory=dict)
+    notifications: Mapping[str, NotifySpec] = field(default_factory=dict)
 
     @property
     def warehouse_path(self) -> Path:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from dinmo_pipeline.errors import DinmoError
+from dinmo_pipeline.project.limits import Limit, Measure
 from dinmo_pipeline.storages.publish import Parcel, Publisher
 from dinmo_pipeline.sync.companions import COMPANIONS, write_companion
 from dinmo_pipeline.sync.engine import Engine
 from dinmo_pipeline.sync.entries import Delivered, Entry, Intent, Prepared
 from dinmo_pipeline.sync.export import Change, Export, Put
+from dinmo_pipeline.sync.findings import Finding, find_broken
 from dinmo_pipeline.sync.render import Staged, render_again, staged_again
 
 
@@ -43,11 +45,30 @@ class NoRecord:
         """Nobody can be in the way."""
 
 
+@dataclass(frozen=True)
+class Stopwatch:
+    """How long the work takes, from the moment this is made, and the limits that this is held to."""
+
+    limits: tuple[Limit, ...] = ()
+    began: float = field(default_factory=time.monotonic)
+
+    def stop(self) -> tuple[float, tuple[Finding, ...]]:
+        """The seconds until now, and which limits they break."""
+        seconds = round(time.monotonic() - self.began, 3)
+        return seconds, tuple(find_broken("warn", self.limits, {Measure.DURATION: seconds}))
+
+
 def deliver_export(
-    log: Recorder, publisher: Publisher, export: Export, staged: Sequence[Staged], leftovers: Iterable[Export], *, notes: Sequence[str] = ()
+    log: Recorder,
+    publisher: Publisher,
+    export: Export,
+    staged: Sequence[Staged],
+    leftovers: Iterable[Export],
+    stopwatch: Stopwatch,
+    *,
+    notes: Sequence[str] = (),
 ) -> Delivered:
     """Deliver what was rendered. `leftovers` are exports whose temporary files are tidied on the way."""
-    began = time.monotonic()
     log.append(Prepared(export.number, export))
     _make_folder(publisher, export)
     if publisher.moves:
@@ -62,7 +83,8 @@ def deliver_export(
         log.append(Intent(export.number))
         _remove(log, publisher, (*export.signals, *export.stale))
         _put_directly(log, publisher, staged)
-    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), notes=(*notes, *export.notes))
+    seconds, slowness = stopwatch.stop()
+    outcome = Delivered(export.number, seconds=seconds, notes=(*notes, *export.notes), warnings=(*export.warnings, *slowness))
     log.append(outcome)
     return outcome
 
@@ -78,7 +100,7 @@ def complete_export(
     notes: Sequence[str] = (),
 ) -> Delivered:
     """Complete an export whose intent is recorded: what waits is moved, what is shown stays, what is lost is rendered and put once more."""
-    began = time.monotonic()
+    stopwatch = Stopwatch()
     waiting = {put.path for put in export.puts if publisher.is_waiting(_parcel(put))}
     lost = [put for put in export.puts if put.path not in waiting and not publisher.is_shown(_parcel(put))]
     _remove(log, publisher, export.stale)
@@ -104,7 +126,8 @@ def complete_export(
             _put_directly(log, publisher, staged)
     _show(log, publisher, [put for put in export.puts if put.path in waiting])
     notes = (*notes, *_tidy(publisher, export, leftovers))
-    outcome = Delivered(export.number, seconds=round(time.monotonic() - began, 3), rolled_forward=True, notes=(*notes, *export.notes))
+    seconds, _ = stopwatch.stop()
+    outcome = Delivered(export.number, seconds=seconds, rolled_forward=True, notes=(*notes, *export.notes), warnings=export.warnings)
     log.append(outcome)
     return outcome
 

@@ -8,13 +8,14 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
 from dinmo_pipeline.errors import DataError, StateError
 from dinmo_pipeline.formats.contract import Format, Rows, Written
-from dinmo_pipeline.project.specs import Project, SyncMode, TableRef
+from dinmo_pipeline.project.specs import LoadedAt, Project, SyncMode, TableRef
 from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.export import Change, Comparison, Counts, Snapshot
@@ -42,6 +43,17 @@ class Source:
     def count(self) -> int:
         """The number of its rows."""
         return _one_number(self.connection, f"SELECT count(*) FROM {self.table}")
+
+    def newest_load(self, loaded_at: LoadedAt) -> datetime | None:
+        """When the newest row came into the model; None when nothing says so. A time without a zone is in the project's.
+
+        DataError when the model has no such column, or one that holds no times.
+        """
+        column = quote_identifier(loaded_at.column)
+        with _translating(f"reading when {loaded_at.table} was loaded, from its loaded_at {loaded_at.column}"):
+            query = f"SELECT epoch_us(max(CAST({column} AS TIMESTAMPTZ))) FROM {table_sql(loaded_at.table, catalog=ATTACHED)}"
+            (microseconds,) = self.connection.execute(query).fetchone() or (None,)
+        return None if microseconds is None else datetime.fromtimestamp(microseconds / 1e6, UTC)
 
     def check_key(self, contract: Contract) -> None:
         """DataError, with examples, when a key is null or stands there twice: a delta could not tell such rows apart."""

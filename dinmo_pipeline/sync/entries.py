@@ -74,12 +74,13 @@ class Intent:
 
 @dataclass(frozen=True)
 class Delivered:
-    """All files of sync `number` are in place, after `seconds` of work; `notes` are odd things that did no harm."""
+    """All files of sync `number` are in place, after `seconds` of work. `notes` did no harm, `warnings` are limits that it broke."""
 
     number: int
     seconds: float
     rolled_forward: bool = False
     notes: tuple[str, ...] = ()
+    warnings: tuple[Finding, ...] = ()
     type: Literal["delivered"] = "delivered"
 
 

@@ -15,6 +15,7 @@ from dinmo_pipeline.project.specs import SyncMode
 from dinmo_pipeline.storages import STORAGES
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.sync.contract import Contract
+from dinmo_pipeline.sync.findings import Finding
 
 
 class Change(StrEnum):
@@ -43,7 +44,8 @@ class Snapshot:
     """The rows of one moment under one contract, in a Parquet file below the state's folder; `rows` counts those in the source.
 
     Insert's snapshots also carry the keys that were sent and have left the source. With `whole`, the file is a patch: it holds what
-    makes the rows of that snapshot these, and which of it changed since the one whose path is `since`.
+    makes the rows of that snapshot these, and which of it changed since the one whose path is `since`. `loaded_at` is when the
+    newest row came into the model, where a limit asks for it.
     """
 
     path: str
@@ -52,6 +54,7 @@ class Snapshot:
     contract: Contract
     whole: Snapshot | None = None
     since: str | None = None
+    loaded_at: datetime | None = None
 
     @property
     def files(self) -> tuple[Snapshot, ...]:
@@ -123,7 +126,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Export:
-    """Everything that one sync writes. `base` is the number of the sync that it was compared with; `reason` says why it is full."""
+    """Everything that one sync writes. `base` is the number of the sync that it was compared with; `reason` says why it is full.
+
+    `warnings` are what a guard told of it and let pass.
+    """
 
     number: int
     instant: datetime
@@ -139,6 +145,7 @@ class Export:
     puts: tuple[Put, ...]
     stale: tuple[str, ...] = ()
     create_folder: bool = True
+    warnings: tuple[Finding, ...] = ()
 
     @property
     def contract(self) -> Contract:

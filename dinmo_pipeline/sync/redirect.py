@@ -12,6 +12,11 @@ from dinmo_pipeline.sync.steps import Target
 REDIRECT = "DINMO_REDIRECT"
 
 
+def is_redirected() -> bool:
+    """Whether `DINMO_REDIRECT` is set."""
+    return bool(os.environ.get(REDIRECT))
+
+
 def redirect_target(project: Project, spec: ActivationSpec) -> Target | None:
     """Where `DINMO_REDIRECT` sends this activation's files, or None where it is not set. CallError when it names no storage."""
     name = os.environ.get(REDIRECT)

@@ -54,6 +54,11 @@ class SyncRecord:
         return self.attempts[-1] if self.attempts else None
 
     @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The limits that it broke and that did not stop it."""
+        return self.delivery.warnings if self.delivery is not None else ()
+
+    @property
     def is_baseline(self) -> bool:
         """Whether its rows count as delivered without a delivery."""
         return self.delivered_at is not None and self.delivery is None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from dinmo_pipeline.errors import SyncRefused
+from dinmo_pipeline.project.limits import Measure
 from dinmo_pipeline.project.specs import ActivationSpec, SyncMode
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.publish import Publisher
@@ -15,7 +17,7 @@ from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.decide import Delta, Full, Refuse, RollForward, decide, find_base
 from dinmo_pipeline.sync.engine import Changes, Engine, Source
 from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Export, Place, Snapshot
-from dinmo_pipeline.sync.findings import Finding, find_oddities
+from dinmo_pipeline.sync.findings import Finding, Judged, find_oddities
 from dinmo_pipeline.sync.promises import check_still_promised, contract_of
 from dinmo_pipeline.sync.render import Layout, Staged, key_only, render_files
 from dinmo_pipeline.sync.state import State, SyncRecord
@@ -57,7 +59,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Held:
-    """A guard holds it; nothing was rendered."""
+    """A guard holds it; nothing was put."""
 
     findings: tuple[Finding, ...]
 
@@ -91,8 +93,8 @@ class Workshop:
                 if self.spec.sync_mode == SyncMode.INSERT and not full:
                     self.engine.verify(earlier)
                 earlier = None
-            snapshot = source.keep(contract, name, earlier=earlier, whole=full)
-            return snapshot, base.sync.number if base.sync is not None else None
+            kept = replace(source.keep(contract, name, earlier=earlier, whole=full), loaded_at=self._newest_load(source))
+            return kept, base.sync.number if base.sync is not None else None
 
     def prepare(
         self, state: State, sync: SyncRecord, target: Target, publisher: Publisher, local_folder: Path
@@ -100,10 +102,10 @@ class Workshop:
         """Decide what `sync` sends and render it to `local_folder`. SyncRefused when the state forbids it, DataError when the rows do."""
         with ExitStack() as opened:
             if sync.snapshot is not None:
-                contract = sync.snapshot.contract
+                contract, loaded_at = sync.snapshot.contract, sync.snapshot.loaded_at
             else:
                 source = opened.enter_context(self.engine.source(self.spec.source, local_folder))
-                contract = self._checked_contract(source)
+                contract, loaded_at = self._checked_contract(source), self._newest_load(source)
             plan = self._plan(state, sync, self._missing(state, target, publisher), contract)
             if isinstance(plan, RollForward):
                 return plan
@@ -113,23 +115,20 @@ class Workshop:
             else:
                 changes = source.changes(plan.comparison)
             layout = Layout.of(self.spec, sync.instant, below=target.below, trial=target.limit is not None)
-            findings = tuple(
-                find_oddities(
-                    self.spec,
-                    contract,
-                    rows=changes.counts.rows,
-                    last=state.last_delivery,
-                    names=layout.series(),
-                    used=state.delivered_series(contract.address),
-                )
-            )
-            if findings and target.recorded and not sync.approved:
-                return Held(findings)
             staged = render_files(changes, layout, local_folder, limit=target.limit)
             export = self._export(state, sync, plan, changes, layout, target, staged)
             companions = render_companions(export, layout, local_folder)
             export = replace(export, puts=(*export.puts, *(file.put for file in companions)))
-            return Ready(export, (*staged, *companions), findings, self._samples(changes, plan.comparison))
+            judged = Judged(contract, _measured(export, loaded_at), layout.series(), state.delivered_series(contract.address))
+            findings = tuple(find_oddities(self.spec, judged, last=state.last_delivery))
+            blocking = tuple(finding for finding in findings if finding.level == "block")
+            if blocking and target.recorded and not sync.approved:
+                return Held(blocking)
+            export = replace(export, warnings=tuple(finding for finding in findings if finding.level == "warn"))
+            return Ready(export, (*staged, *companions), blocking, self._samples(changes, plan.comparison))
+
+    def _newest_load(self, source: Source) -> datetime | None:
+        return source.newest_load(self.spec.loaded_at) if self.spec.loaded_at is not None else None
 
     def _checked_contract(self, source: Source) -> Contract:
         contract = contract_of(self.spec, self.destination, self.project_root, source.columns)
@@ -188,3 +187,19 @@ class Workshop:
             rows = changes.rows(change, self.spec.timezone, key_only=key_only(self.spec, change))
             found.append(Sample(change, tuple(column.name for column in rows.columns), changes.sample(rows, _SAMPLE_ROWS)))
         return tuple(found)
+
+
+def _measured(export: Export, loaded_at: datetime | None) -> dict[Measure, float]:
+    """What is known before anything is delivered. A sync that sends every row has no changes, but it may tell what left."""
+    comparison, counts = export.comparison, export.counts
+    compared = comparison.since is not None
+    found = {
+        Measure.ROWS: counts.rows,
+        Measure.ADDED: counts.added if compared else None,
+        Measure.UPDATED: counts.updated if compared else None,
+        Measure.REMOVED: counts.removed if comparison.gone_since else None,
+        Measure.REPLACED_CHARACTERS: sum(put.replaced_characters for put in export.puts),
+        Measure.BYTES: export.bytes,
+        Measure.SOURCE_AGE: (export.instant - loaded_at).total_seconds() if loaded_at is not None else None,
+    }
+    return {measure: value for measure, value in found.items() if value is not None}

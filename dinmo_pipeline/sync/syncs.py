@@ -7,8 +7,11 @@ every crash point.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from dinmo_pipeline.errors import SyncBlocked, SyncRefused
@@ -17,7 +20,7 @@ from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.decide import RollForward, decide_start
-from dinmo_pipeline.sync.delivery import NoRecord, complete_export, deliver_export
+from dinmo_pipeline.sync.delivery import NoRecord, Stopwatch, complete_export, deliver_export
 from dinmo_pipeline.sync.engine import Engine
 from dinmo_pipeline.sync.entries import Approved, Baselined, Blocked, Delivered, SnapshotTaken, Started
 from dinmo_pipeline.sync.export import Export
@@ -56,6 +59,14 @@ class Rehearsal:
     samples: tuple[Sample, ...]
 
 
+@dataclass(frozen=True)
+class Outgoing:
+    """A sync that may be delivered now: what guards said of it that somebody approved, and the act itself."""
+
+    findings: tuple[Finding, ...]
+    deliver: Callable[[], Delivery]
+
+
 class Syncs:
     """The syncs of one activation. Every method but `state` holds the activation's lock and starts from what the log says."""
 
@@ -88,9 +99,16 @@ class Syncs:
                 return self._keep_rows(state, sync, folder)
 
     def deliver(self, label: str, *, now: datetime, target: Target | None = None) -> Delivery:
-        """Deliver the newest sync of `label`, or complete it when a crash left it half delivered. A `full_only` sync gets its number here.
+        """Deliver the newest sync of `label`; raises what `outgoing` raises."""
+        with self.outgoing(label, now=now, target=target) as outgoing:
+            return outgoing.deliver()
 
-        SyncRefused, or its kind SyncBlocked, when the state or a guard forbids it.
+    @contextmanager
+    def outgoing(self, label: str, *, now: datetime, target: Target | None = None) -> Iterator[Outgoing]:
+        """The newest sync of `label`, rendered and let pass by every guard; holds the activation's lock. Nothing is shown but by it.
+
+        A sync that a crash left half delivered is completed before. A `full_only` sync gets its number here. SyncRefused, or its
+        kind SyncBlocked, when the state or a guard forbids the delivery.
         """
         target = target or Target(self._workshop.destination)
         with self._log.locked():
@@ -102,7 +120,8 @@ class Syncs:
                 raise SyncRefused(
                     f"delivering {self.spec.name}: partition {label} has no snapshot; launch the job sync_{self.spec.name}, which takes one"
                 )
-            return self._deliver(state, sync, target) if target.recorded else self._deliver_unrecorded(state.settled(), sync, target)
+            with self._prepared(state if target.recorded else state.settled(), sync, target) as outgoing:
+                yield outgoing
 
     def rehearse(self, *, instant: datetime, target: Target, send: bool, full: bool = False) -> Rehearsal:
         """What a sync would send now; with `send`, put to `target`. Nothing is recorded."""
@@ -115,16 +134,25 @@ class Syncs:
                 ready = self._workshop.prepare(state, sync, target, publisher, folder)
                 assert isinstance(ready, Ready), "a settled state has nothing to complete, and no guard stops what is not recorded"
                 if send:
-                    deliver_export(NoRecord(), publisher, ready.export, ready.staged, ())
+                    deliver_export(NoRecord(), publisher, ready.export, ready.staged, (), Stopwatch())
             return Rehearsal(ready.export, ready.findings, ready.samples)
 
-    def approve(self) -> SyncRecord:
-        """Let the newest blocked sync pass, once and for all: `deliver` its label afterwards. SyncRefused when none waits."""
+    def approve(self, label: str | None = None) -> SyncRecord:
+        """Let the newest blocked sync pass, once and for all: `deliver` its label afterwards. SyncRefused when none waits.
+
+        With `label` only if it is the newest sync of that label.
+        """
         with self._log.locked():
-            waiting = self._log.read().waiting
+            state = self._log.read()
+            waiting = state.waiting
             if waiting is None:
                 raise SyncRefused(
                     f"approving {self.spec.name}: no sync of it waits for approval; `dinmo history {self.spec.name}` lists them"
+                )
+            if label is not None and waiting not in state.with_label(label)[-1:]:
+                raise SyncRefused(
+                    f"approving {self.spec.name}: the rows of partition {label} are not those that wait for approval; launch "
+                    f"activations/{self.spec.name}/delivery alone, for partition {waiting.label}"
                 )
             return waiting if waiting.approved else self._log.append(Approved(waiting.number)).syncs[waiting.number]
 
@@ -160,30 +188,39 @@ class Syncs:
         # The token keeps a name from ever being used twice: a crash may leave a file whose number is given again.
         return f"activations/{self.spec.name}/snapshots/{number:06d}-{secrets.token_hex(4)}.parquet"
 
-    def _deliver(self, state: State, sync: SyncRecord, target: Target) -> Delivery:
+    @contextmanager
+    def _prepared(self, state: State, sync: SyncRecord, target: Target) -> Iterator[Outgoing]:
+        stopwatch = Stopwatch(self.spec.warn_if)
         with self._engine.scratch(self.spec.name) as folder, Publisher(target.storage, self._project.root) as publisher:
             step = self._workshop.prepare(state, sync, target, publisher, folder)
-            if isinstance(step, Held) and sync.snapshot is None:
-                # What is approved must be what is delivered, so a full_only sync that is held keeps its rows after all.
-                sync = self._keep_rows(state, sync, folder)
-                step = self._workshop.prepare(state, sync, target, publisher, folder)
             if isinstance(step, Ready):
-                notes = self._tidy_elsewhere(state, target.storage)
-                outcome = deliver_export(self._log, publisher, step.export, step.staged, state.leftovers, notes=notes)
-                return Delivery(sync.label, step.export, outcome, step.samples)
+                send = self._send if target.recorded else self._send_unrecorded
+                yield Outgoing(step.findings, partial(send, state, sync, step, target, publisher, stopwatch))
+                return
+        if isinstance(step, Held) and sync.snapshot is None:
+            # What is approved must be what is delivered, so a full_only sync that is held keeps its rows after all.
+            with self._engine.scratch(self.spec.name) as folder:
+                sync = self._keep_rows(state, sync, folder)
+            with self._prepared(state, sync, target) as outgoing:
+                yield outgoing
+            return
         if isinstance(step, Held):
             self._log.append(Blocked(sync.number, step.findings))
             raise SyncBlocked(_blocked_message(self.spec.name, sync, step.findings))
         completed = self._complete(state, step)
-        if step.number == sync.number:
-            return completed.delivery
-        raise SyncRefused(f"delivering {self.spec.name}: sync {step.number} was half delivered, and is complete now; start a new sync")
+        if step.number != sync.number:
+            raise SyncRefused(f"delivering {self.spec.name}: sync {step.number} was half delivered, and is complete now; start a new sync")
+        yield Outgoing((), lambda: completed.delivery)
 
-    def _deliver_unrecorded(self, state: State, sync: SyncRecord, target: Target) -> Delivery:
-        with self._engine.scratch(self.spec.name) as folder, Publisher(target.storage, self._project.root) as publisher:
-            ready = self._workshop.prepare(state, sync, target, publisher, folder)
-            assert isinstance(ready, Ready), "a settled state has nothing to complete, and no guard stops what is not recorded"
-            outcome = deliver_export(NoRecord(), publisher, ready.export, ready.staged, ())
+    def _send(self, state: State, sync: SyncRecord, ready: Ready, target: Target, publisher: Publisher, stopwatch: Stopwatch) -> Delivery:
+        notes = self._tidy_elsewhere(state, target.storage)
+        outcome = deliver_export(self._log, publisher, ready.export, ready.staged, state.leftovers, stopwatch, notes=notes)
+        return Delivery(sync.label, ready.export, outcome, ready.samples)
+
+    def _send_unrecorded(
+        self, state: State, sync: SyncRecord, ready: Ready, target: Target, publisher: Publisher, stopwatch: Stopwatch
+    ) -> Delivery:
+        outcome = deliver_export(NoRecord(), publisher, ready.export, ready.staged, (), stopwatch)
         notes = tuple(finding.message for finding in ready.findings)
         outcome = replace(outcome, notes=(*outcome.notes, *notes))
         return Delivery(sync.label, ready.export, outcome, ready.samples, recorded=False)
@@ -215,5 +252,6 @@ def _blocked_message(name: str, sync: SyncRecord, findings: tuple[Finding, ...])
     reasons = "; ".join(finding.message for finding in findings)
     return (
         f"delivering {name}: sync {sync.number} stops before anything is delivered: {reasons}. If that is as it should be, "
-        f"`dinmo approve {name}` delivers this very snapshot; else mend the source and start a new sync"
+        f"`dinmo approve {name}` delivers this very snapshot; in Dagster, materialize activations/{name}/delivery alone, for partition "
+        f"{sync.label}, with approve: true in its launchpad. Else mend the source and start a new sync"
     )

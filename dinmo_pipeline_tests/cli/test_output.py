@@ -125,7 +125,7 @@ def test_next_due_keeps_the_hour_when_the_clocks_change(project: Path) -> None:
     spec = load_project(project).activations["changes"]
 
     # On 30 March 2025 Paris goes from UTC+1 to UTC+2.
-    due = [health_of(spec, State(), now=datetime(2025, 3, day, 12, tzinfo=UTC)).next_due for day in (28, 29, 30)]
+    due = [health_of(spec, State(), None, now=datetime(2025, 3, day, 12, tzinfo=UTC)).next_due for day in (28, 29, 30)]
 
     assert [moment.astimezone(UTC).isoformat() for moment in due if moment is not None] == [
         "2025-03-29T06:00:00+00:00",

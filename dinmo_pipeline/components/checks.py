@@ -1,0 +1,48 @@
+"""The asset checks of a delivery: what guards said of each sync. They show what the delivery itself was held to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec
+
+from dinmo_pipeline.components.naming import delivery_key
+from dinmo_pipeline.components.wording import describe_guards, describe_warnings
+from dinmo_pipeline.project.specs import ActivationSpec
+from dinmo_pipeline.sync.findings import Finding
+
+_GUARDS, _WARNINGS = "guards", "warnings"
+
+
+def check_specs(spec: ActivationSpec) -> list[AssetCheckSpec]:
+    """Guards for every delivery, warnings where there are limits."""
+    key = delivery_key(spec.name)
+    specs = [AssetCheckSpec(_GUARDS, asset=key, description=describe_guards(spec), blocking=True)]
+    if spec.warn_if:
+        specs.append(AssetCheckSpec(_WARNINGS, asset=key, description=describe_warnings(spec)))
+    return specs
+
+
+def guards_blocked(findings: Sequence[Finding]) -> AssetCheckResult:
+    """What holds the sync."""
+    return _result(_GUARDS, findings, AssetCheckSeverity.ERROR, passed=False)
+
+
+def guards_passed(findings: Sequence[Finding]) -> AssetCheckResult:
+    """The sync may be delivered; `findings` are those that do not stop it, because of an approval or because it does not count."""
+    return _result(_GUARDS, findings, AssetCheckSeverity.WARN, passed=True)
+
+
+def warnings_of(findings: Sequence[Finding]) -> AssetCheckResult:
+    """The limits that the delivered sync broke."""
+    return _result(_WARNINGS, findings, AssetCheckSeverity.WARN, passed=not findings)
+
+
+def _result(name: str, findings: Sequence[Finding], severity: AssetCheckSeverity, *, passed: bool) -> AssetCheckResult:
+    return AssetCheckResult(
+        check_name=name,
+        passed=passed,
+        severity=severity,
+        description="; ".join(finding.message for finding in findings) or None,
+        metadata={finding.measure: finding.value for finding in findings},
+    )

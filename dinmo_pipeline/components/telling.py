@@ -1,0 +1,36 @@
+"""How attempts end, told from within their run: what launched it, a schedule, a person or `dinmo sync`, makes no difference."""
+
+from __future__ import annotations
+
+from dagster import Failure, HookContext, HookDefinition, failure_hook, success_hook
+
+from dinmo_pipeline.errors import DinmoError
+from dinmo_pipeline.project.specs import ActivationSpec, Project
+from dinmo_pipeline.sync.telling import Teller
+
+
+def telling_hooks(project: Project, spec: ActivationSpec) -> tuple[HookDefinition, HookDefinition]:
+    """What steps of a sync do when they fail, and when the activation's own ones end well. A hook that fails, fails no step."""
+
+    @failure_hook(name=f"tell_failure_of_{spec.name}")
+    def failed(context: HookContext) -> None:
+        _say(context, Teller(project, spec).failed(_cause(context.op_exception), run=context.run_id))
+
+    @success_hook(name=f"tell_end_of_{spec.name}")
+    def ended(context: HookContext) -> None:
+        _say(context, Teller(project, spec).ended())
+
+    return failed, ended
+
+
+def _cause(error: BaseException | None) -> BaseException:
+    """Our own error, if there is one below Dagster's."""
+    below = error
+    while below is not None and not isinstance(below, DinmoError):
+        below = below.__cause__
+    return below or (error.__cause__ if isinstance(error, Failure) else None) or error or RuntimeError("nobody knows what")
+
+
+def _say(context: HookContext, unsent: tuple[str, ...]) -> None:
+    for line in unsent:
+        context.log.warning(line)

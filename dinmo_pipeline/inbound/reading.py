@@ -1,0 +1,62 @@
+"""What every reader of an inbound file gives: its records as text, where each stands, and which could not be read.
+
+A reader makes no types: a value is the text that stands in the file, null is null. Every data record of the file is either
+in a batch or among the rejects; a file that cannot be told apart into records is refused as a whole.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import pyarrow
+
+from dinmo_pipeline.errors import DataError
+
+RECORD = "_record"
+LINE = "_line"
+
+
+class FileRefused(DataError):
+    """Nothing of the file can be taken; the text says why, with the line or the byte where it can be told."""
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A record that is left out: its number among the file's records and its physical line, both from 1, and why.
+
+    `column` and `value` are None where the record as a whole is at fault.
+    """
+
+    record: int
+    line: int
+    column: str | None
+    value: str | None
+    reason: str
+
+
+class Reading(ABC):
+    """One file being read, once, from its beginning to its end; a context manager would add nothing, the file is closed at its end.
+
+    `columns` are the file's columns as identifiers, in its order. `rejects` and `warnings` are complete when the batches are
+    exhausted; `warnings` are sentences for people.
+    """
+
+    columns: tuple[str, ...]
+    rejects: list[Reject]
+    warnings: list[str]
+
+    @property
+    def schema(self) -> pyarrow.Schema:
+        """The schema of the batches: RECORD and LINE as int64, then the columns as large strings."""
+        numbers = [pyarrow.field(RECORD, pyarrow.int64(), nullable=False), pyarrow.field(LINE, pyarrow.int64(), nullable=False)]
+        return pyarrow.schema([*numbers, *(pyarrow.field(name, pyarrow.large_string()) for name in self.columns)])
+
+    @abstractmethod
+    def batches(self) -> Iterator[pyarrow.RecordBatch]:
+        """The records that could be read, in the file's order, in batches of bounded size. FileRefused at any point."""
+
+    @abstractmethod
+    def originals(self, records: Collection[int]) -> Iterator[tuple[int, str]]:
+        """The text of these records as it stands in the file, in order, without the line ending; reads the file again."""

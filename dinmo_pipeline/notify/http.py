@@ -1,0 +1,40 @@
+"""JSON to a web address, by the standard library."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+from dinmo_pipeline.errors import MessageError, TransientMessageError
+
+_TIMEOUT_S = 15
+_ANSWER_CHARACTERS = 200
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """A message that is sent elsewhere has not arrived: the answer is an error."""
+        return
+
+
+def post_json(url: str, body: bytes, headers: Mapping[str, str], *, what: str) -> None:
+    """Post `body` as JSON. The address may be a secret, so errors call it `what`."""
+    if not url.startswith(("https://", "http://")):
+        raise MessageError(f"sending a message to {what}: its address does not begin with https:// or http://; correct it")
+    try:
+        request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json", "User-Agent": "dinmo", **headers})
+        with urllib.request.build_opener(_NoRedirects()).open(request, timeout=_TIMEOUT_S):
+            return
+    except urllib.error.HTTPError as error:
+        with error:
+            answer = error.read(_ANSWER_CHARACTERS).decode("utf-8", "replace").strip()
+        kind = TransientMessageError if error.code == 429 or error.code >= 500 else MessageError
+        raise kind(f"sending a message to {what}: it answered {error.code} {error.reason}: {answer or 'nothing more'}") from None
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise TransientMessageError(f"sending a message to {what}: {reason}") from None
+    except ValueError:
+        raise MessageError(f"sending a message to {what}: its address is no web address; correct it") from None

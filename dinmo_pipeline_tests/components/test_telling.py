@@ -1,0 +1,258 @@
+"""Who is told of what, and when: real runs, and a real web server that keeps what is posted to it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from dagster import AssetKey, RunRequest, SkipReason, build_schedule_context
+
+from dinmo_pipeline.components.naming import delivery_key, snapshot_key
+from dinmo_pipeline.project.load import load_with_warnings
+from dinmo_pipeline.sync.condition import BETWEEN_STEPS
+from dinmo_pipeline.sync.log import FolderShelf
+from dinmo_pipeline.sync.standing import Standing, StandingFile
+from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.sync.telling import Teller
+from dinmo_pipeline_tests.servers.web import WebServer, running_web
+
+from ..people import FIRST, SECOND, activation, make_people, run_command, write_people
+from .conftest import Dagster, failure
+
+InDagster = Callable[[Path], Dagster]
+
+SECRET = base64.b64encode(b"k" * 32).decode()
+UI = "https://dagster.example"
+
+
+def notify(name: str = "team", path: str = "/team", **fields: str) -> str:
+    """A webhook at this path of the web server."""
+    more = "".join(f", {field}: {value}" for field, value in fields.items())
+    channel = f"webhook: {{url: {{env: HOOK{path.replace('/', '_').upper()}}}, secret: {{env: HOOK_SECRET}}}}"
+    return f"---\ntype: dinmo_pipeline.Notify\nattributes: {{name: {name}, {channel}{more}}}\n"
+
+
+# Its folder is not made: the delivery is refused until somebody makes it.
+REFUSED = activation("changes", create_folder="false")
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
+    with running_web() as server:
+        monkeypatch.setenv("HOOK_SECRET", SECRET)
+        monkeypatch.setenv("DINMO_UI_URL", f"{UI}/")
+        for path in ("/team", "/other"):
+            monkeypatch.setenv(f"HOOK{path.replace('/', '_').upper()}", server.url + path)
+        yield server
+
+
+def told(web: WebServer, path: str = "/team") -> list[tuple[str, str]]:
+    """What was told there so far, as activation and state."""
+    data = [json.loads(posted.body)["data"] for posted in web.posted if posted.path == path]
+    return [(each["activation"], each["state"]) for each in data]
+
+
+def newest(web: WebServer) -> dict[str, str]:
+    data: dict[str, str] = json.loads(web.posted[-1].body)["data"]
+    return data
+
+
+def standing(root: Path, name: str = "changes") -> Standing:
+    return StandingFile(root / ".dinmo" / "state", name).read()
+
+
+def teller(root: Path, *, after: timedelta = timedelta()) -> Teller:
+    project = load_with_warnings(root).project
+    return Teller(project, project.activations["changes"], clock=lambda: datetime.now(UTC) + after)
+
+
+def test_failure_that_lasts_is_told_once_and_its_end_once(tmp_path: Path, in_dagster: InDagster, web: WebServer) -> None:
+    dagster = in_dagster(make_people(tmp_path, REFUSED + notify()))
+    first = dagster.run("changes", "1")
+    assert told(web) == [("changes", "failed")]
+    assert newest(web)["link"] == f"{UI}/runs/{first.run_id}"
+    assert "out/changes" in newest(web)["what"]
+    assert "dinmo sync changes" in newest(web)["advice"]
+    dagster.run("changes", "2")
+    dagster.run("changes", "2", assets=[delivery_key("changes")])
+    assert told(web) == [("changes", "failed")]
+    failed = standing(tmp_path).failure
+    assert failed is not None
+    assert (failed.attempts, failed.error) == (3, "PermanentStorageError")
+    assert failed.since < failed.at
+    (tmp_path / "out" / "changes").mkdir(parents=True)
+    assert dagster.run("changes", "3").success
+    assert told(web) == [("changes", "failed"), ("changes", "recovered")]
+    assert "failed: PermanentStorageError" in newest(web)["what"]
+    write_people(tmp_path, SECOND)
+    dagster.run("changes", "4")
+    assert len(told(web)) == 2
+
+
+def test_delivery_launched_alone_that_fails_is_told(tmp_path: Path, in_dagster: InDagster, web: WebServer) -> None:
+    dagster = in_dagster(make_people(tmp_path, REFUSED + notify()))
+    assert dagster.run("changes", "1", assets=[AssetKey(["models", "people"]), snapshot_key("changes")]).success
+    assert told(web) == []
+    dagster.run("changes", "1", assets=[delivery_key("changes")])
+    assert told(web) == [("changes", "failed")]
+
+
+def test_another_kind_of_failure_is_told_again(tmp_path: Path, in_dagster: InDagster, web: WebServer) -> None:
+    dagster = in_dagster(make_people(tmp_path, REFUSED + notify()))
+    dagster.run("changes", "1")
+    (tmp_path / "people.parquet").unlink()
+    dagster.run("changes", "2")
+    assert told(web) == [("changes", "failed")] * 2
+    assert newest(web)["what"] == "refreshing models.people: the data forbids it"
+
+
+def test_message_holds_no_key_and_status_does(tmp_path: Path, in_dagster: InDagster, web: WebServer) -> None:
+    dagster = in_dagster(make_people(tmp_path, activation("changes") + notify(), people=((4711, "Ana", 1), (4711, "Bea", 2))))
+    text, _ = failure(dagster.run("changes", "1"))
+    assert "4711" in text
+    assert told(web) == [("changes", "failed")]
+    assert "4711" not in web.posted[-1].body.decode()
+    recorded = standing(tmp_path).failure
+    assert recorded is not None
+    assert "4711" in recorded.text
+
+
+def test_blocked_sync_is_told_with_its_numbers_and_its_approval_as_recovery(tmp_path: Path, in_dagster: InDagster, web: WebServer) -> None:
+    dagster = in_dagster(make_people(tmp_path, activation("changes") + notify(level="failure")))
+    dagster.run("changes", "1")
+    write_people(tmp_path, ())
+    dagster.run("changes", "2")
+    dagster.run("changes", "3")
+    assert told(web) == [("changes", "blocked")]
+    assert newest(web)["what"] == "models.people is empty; sync 1 delivered it with 3 rows"
+    assert "`dinmo approve changes`" in newest(web)["advice"]
+    approve = {"ops": {"activations__changes__delivery": {"config": {"approve": True}}}}
+    assert dagster.run("changes", "3", assets=[delivery_key("changes")], config=approve).success
+    assert told(web) == [("changes", "blocked"), ("changes", "recovered")]
+
+
+def test_warning_is_told_to_those_who_want_warnings_of_that_activation(tmp_path: Path, in_dagster: InDagster, web: WebServer) -> None:
+    definitions = activation("changes", warn_if='{rows: "> 2"}') + activation("others", warn_if='{rows: "> 2"}')
+    definitions += notify(only="[changes]") + notify("nights", "/other", level="failure")
+    dagster = in_dagster(make_people(tmp_path, definitions))
+    for name in ("changes", "others"):
+        dagster.run(name, "1")
+    write_people(tmp_path, (*FIRST, (9, "Eve", 1)))
+    dagster.run("changes", "2")
+    assert told(web) == [("changes", "warning")]
+    assert newest(web)["what"] == 'rows: 3 rows; warn_if says "> 2"'
+    assert told(web, "/other") == []
+    write_people(tmp_path, FIRST[:2])
+    dagster.run("changes", "3")
+    assert told(web) == [("changes", "warning"), ("changes", "recovered")]
+
+
+def test_message_that_cannot_be_sent_fails_nothing_and_is_tried_at_the_next_sync(
+    tmp_path: Path, in_dagster: InDagster, web: WebServer
+) -> None:
+    dagster = in_dagster(make_people(tmp_path, activation("changes", warn_if='{rows: "> 2"}') + notify()))
+    web.answers = [403]
+    assert dagster.run("changes", "1").success
+    assert list(standing(tmp_path).unsent) == ["team"]
+    assert "it answered 403" in standing(tmp_path).unsent["team"]
+    write_people(tmp_path, SECOND)
+    web.answers = [503, 503, 200]
+    assert dagster.run("changes", "2").success
+    assert [posted.path for posted in web.posted] == ["/team"] * 4, "one that was refused, and three tries"
+    assert standing(tmp_path).unsent == {}
+
+
+def test_sync_that_was_cut_off_is_told_by_the_next_one(tmp_path: Path, in_dagster: InDagster, web: WebServer) -> None:
+    dagster = in_dagster(make_people(tmp_path, activation("changes") + notify()))
+    dagster.run("changes", "1")
+    project = load_with_warnings(tmp_path).project
+    Syncs(project, project.activations["changes"]).take_snapshot("2", now=datetime.now(UTC))
+    dagster.run("changes", "3")
+    assert told(web) == [("changes", "failed"), ("changes", "recovered")]
+    assert "sync 2 was begun and neither delivered nor ended" in json.loads(web.posted[0].body)["data"]["what"]
+
+
+def test_sync_that_was_cut_off_is_told_once_by_whoever_looks_and_not_while_it_may_still_run(
+    tmp_path: Path, in_dagster: InDagster, web: WebServer
+) -> None:
+    in_dagster(make_people(tmp_path, activation("changes") + notify())).run("changes", "1")
+    project = load_with_warnings(tmp_path).project
+    Syncs(project, project.activations["changes"]).take_snapshot("2", now=datetime.now(UTC))
+    teller(tmp_path).look(patience=BETWEEN_STEPS)
+    with FolderShelf(tmp_path / ".dinmo" / "state").locked("changes", 0):
+        teller(tmp_path, after=2 * BETWEEN_STEPS).look(patience=BETWEEN_STEPS)
+    assert told(web) == []
+    for _ in range(2):
+        teller(tmp_path, after=2 * BETWEEN_STEPS).look(patience=BETWEEN_STEPS)
+    assert told(web) == [("changes", "failed")]
+
+
+def test_nobody_is_told_while_deliveries_go_elsewhere_or_of_a_wrong_call(
+    tmp_path: Path, in_dagster: InDagster, web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dagster = in_dagster(make_people(tmp_path, activation("changes") + notify()))
+    assert not dagster.run("changes", "1", assets=[delivery_key("changes")]).success
+    monkeypatch.setenv("DINMO_REDIRECT", "elsewhere")
+    (tmp_path / "people.parquet").unlink()
+    assert not dagster.run("changes", "2").success
+    assert (told(web), standing(tmp_path)) == ([], Standing())
+
+
+def test_command_line_tells_and_status_shows_why_and_who_was_not_told(tmp_path: Path, web: WebServer) -> None:
+    make_people(tmp_path, REFUSED + notify())
+    env = {"HOOK_SECRET": SECRET, "HOOK_TEAM": f"{web.url}/team"}
+    web.answers = [403, 403]
+    for _ in range(2):
+        assert run_command("dinmo", "sync", "changes", cwd=tmp_path, env=env).code == 1
+    status = run_command("dinmo", "status", cwd=tmp_path, env=env)
+    assert status.code == 1
+    assert "2 times since" in status.out
+    assert "out/changes" in status.out
+    assert told(web) == [("changes", "failed")] * 3, "two that were refused, and one from status"
+    web.answers = [403]
+    (tmp_path / "out" / "changes").mkdir(parents=True)
+    assert run_command("dinmo", "sync", "changes", cwd=tmp_path, env=env).code == 0
+    untold = run_command("dinmo", "status", cwd=tmp_path, env={**env, "HOOK_TEAM": "http://127.0.0.1:1/s3cret"})
+    assert "changes: team was not told: sending a message to the webhook" in untold.err
+    assert untold.code == 0
+
+
+def tick(dagster: Dagster, at: datetime) -> RunRequest | SkipReason:
+    """What the schedule answers at that moment."""
+    repository = dagster.repository
+    context = build_schedule_context(instance=dagster.instance, scheduled_execution_time=at, repository_def=repository)
+    data = repository.get_schedule_def("changes_schedule").evaluate_tick(context)
+    return data.run_requests[0] if data.run_requests else SkipReason(data.skip_message)
+
+
+def test_tick_is_skipped_while_a_lasting_failure_is_young_and_nothing_was_changed(tmp_path: Path, in_dagster: InDagster) -> None:
+    fields = {"create_folder": "false", "schedule": '"*/5 * * * *"'}
+    dagster = in_dagster(make_people(tmp_path, activation("changes", **fields)))
+    assert isinstance(tick(dagster, datetime.now(UTC)), RunRequest)
+    for number, minutes in enumerate((5, 10, 20, 40, 45, 45)):
+        assert not dagster.run("changes", str(number)).success
+        due = datetime.now(UTC) + timedelta(minutes=minutes)
+        assert isinstance(tick(dagster, due - timedelta(minutes=1)), SkipReason)
+        assert isinstance(tick(dagster, due), RunRequest)
+    skipped = tick(dagster, datetime.now(UTC))
+    assert isinstance(skipped, SkipReason)
+    assert "nothing was changed since the last attempt ended with: " in str(skipped.skip_message)
+    assert "`dinmo sync changes` tries at once" in str(skipped.skip_message)
+
+    make_people(tmp_path, activation("changes", **{**fields, "folder": "elsewhere"}))
+    assert isinstance(tick(dagster, datetime.now(UTC)), RunRequest), "the definition was edited"
+    make_people(tmp_path, activation("changes", **fields))
+    assert isinstance(tick(dagster, datetime.now(UTC)), SkipReason)
+    (tmp_path / "out" / "changes").mkdir(parents=True)
+    assert dagster.run("changes", "by hand").success
+    assert isinstance(tick(dagster, datetime.now(UTC)), RunRequest), "it works again"
+
+
+def test_tick_after_a_blocked_sync_is_not_skipped(tmp_path: Path, in_dagster: InDagster) -> None:
+    dagster = in_dagster(make_people(tmp_path, activation("changes", fail_if='{rows: "< 4"}', schedule='"*/5 * * * *"')))
+    assert not dagster.run("changes", "1").success
+    assert isinstance(tick(dagster, datetime.now(UTC)), RunRequest)
