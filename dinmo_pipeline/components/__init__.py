@@ -5,15 +5,18 @@ from __future__ import annotations
 from dagster import Component
 
 from dinmo_pipeline.components.activation import Activation
+from dinmo_pipeline.components.inbox import Feed, Inbox
 from dinmo_pipeline.components.notify import Notify
 from dinmo_pipeline.components.repository import project_definitions, project_repository
 from dinmo_pipeline.components.storage import storage_components
 from dinmo_pipeline.components.tables import Model, Segment
 
-__all__ = ["COMPONENTS", "Activation", "Model", "Notify", "Segment", "project_definitions", "project_repository"]
+__all__ = ["COMPONENTS", "Activation", "Feed", "Inbox", "Model", "Notify", "Segment", "project_definitions", "project_repository"]
 
 COMPONENTS: dict[str, type[Component]] = {
     "Activation": Activation,
+    "Feed": Feed,
+    "Inbox": Inbox,
     "Model": Model,
     "Notify": Notify,
     "Segment": Segment,
