@@ -17,6 +17,8 @@ def project_lines(folder: Path, activations: int) -> Iterator[Line]:
     """Loading a project of so many activations, and a whole sync of a tiny one, beside the import of Dagster."""
     big, tiny = _make(folder / "big", activations), _make(folder / "tiny", 2)
     yardstick = _python(folder, "-c", "import dagster")
+    # The first sync of a project makes Dagster's database.
+    _dinmo(tiny, "sync", "a1")()
     validate = ("-m", "dagster", "definitions", "validate", "--module-name", "dinmo_pipeline.definitions")
     for name, reach, ours in (
         (f"check of {activations:,} activations", 1.5, _dinmo(big, "check")),
