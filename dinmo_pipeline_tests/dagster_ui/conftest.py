@@ -48,9 +48,9 @@ class Server:
         assert not answered.get("errors"), answered
         return answered["data"]
 
-    def finished_run(self, partition: str) -> dict[str, Any]:
-        """The run of this partition, when it has ended."""
-        tags = [{"key": "dagster/partition", "value": partition}]
+    def finished_run(self, partition: str, **more_tags: str) -> dict[str, Any]:
+        """The run of this partition, with these tags, too, when it has ended."""
+        tags = [{"key": key, "value": value} for key, value in {"dagster/partition": partition, **more_tags}.items()]
 
         def look() -> dict[str, Any] | None:
             runs: list[dict[str, Any]] = self.query(_RUNS, tags=tags)["runsOrError"]["results"]
