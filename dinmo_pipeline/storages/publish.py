@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
-
-import tenacity
+from typing import Self
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.storages.contract import Storage, StorageSpec
-
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 30.0
-
-T = TypeVar("T")
+from dinmo_pipeline.storages.retried import FIRST_PAUSE_S, RetriedStorage
 
 
 @dataclass(frozen=True)
@@ -29,37 +24,29 @@ class Parcel:
 
 
 class Publisher:
-    """One storage while it is published to; connects when first needed, and anew after a transient fault. A context manager."""
+    """One storage while it is published to. A context manager."""
 
-    def __init__(self, spec: StorageSpec, project_root: Path, *, first_pause_s: float = _FIRST_PAUSE_S) -> None:
-        self._spec = spec
-        self._project_root = project_root
-        self._storage: Storage | None = None
-        self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(TransientStorageError),
-            wait=tenacity.wait_random_exponential(multiplier=first_pause_s, max=_LONGEST_PAUSE_S),
-            stop=tenacity.stop_after_attempt(spec.retries + 1),
-            reraise=True,
-        )
+    def __init__(self, spec: StorageSpec, project_root: Path, *, first_pause_s: float = FIRST_PAUSE_S) -> None:
+        self._remote = RetriedStorage(spec, project_root, first_pause_s=first_pause_s)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._disconnect()
+        self._remote.__exit__(kind, error, trace)
 
     @property
     def moves(self) -> bool:
         """Whether files are put under temporary names first; where not, each put is whole by itself and shows at once."""
-        return self._do(lambda storage: storage.moves)
+        return self._remote.do(lambda storage: storage.moves)
 
     def make_folder(self, remote_folder: str) -> None:
         """Make the folder that files go to, with its parents."""
-        self._do(lambda storage: storage.make_folder(remote_folder))
+        self._remote.do(lambda storage: storage.make_folder(remote_folder))
 
     def put(self, local_path: Path, remote_path: str) -> None:
         """Put one file under exactly this path, verified."""
-        self._do(lambda storage: storage.put(local_path, remote_path))
+        self._remote.do(lambda storage: storage.put(local_path, remote_path))
 
     def show(self, parcel: Parcel) -> None:
         """Move a parcel that was put into its place; fine when an earlier try has done so."""
@@ -72,26 +59,26 @@ class Publisher:
                 if storage.size(parcel.temporary_path) is not None or not storage.matches(parcel.path, parcel.bytes, parcel.sha256):
                     raise
 
-        self._do(move)
+        self._remote.do(move)
 
     def is_shown(self, parcel: Parcel) -> bool:
         """Whether the parcel's bytes lie in its place. Where nobody may look, they do not: what is put once more does no harm."""
         try:
-            return self._do(lambda storage: storage.matches(parcel.path, parcel.bytes, parcel.sha256))
+            return self._remote.do(lambda storage: storage.matches(parcel.path, parcel.bytes, parcel.sha256))
         except PermanentStorageError:
             return False
 
     def is_waiting(self, parcel: Parcel) -> bool:
         """Whether the parcel lies under its temporary name, which no other file ever had."""
-        return self._do(lambda storage: storage.moves and storage.size(parcel.temporary_path) == parcel.bytes)
+        return self._remote.do(lambda storage: storage.moves and storage.size(parcel.temporary_path) == parcel.bytes)
 
     def exists(self, remote_path: str) -> bool:
         """Whether there is a file under this path."""
-        return self._do(lambda storage: storage.size(remote_path) is not None)
+        return self._remote.do(lambda storage: storage.size(remote_path) is not None)
 
     def remove(self, remote_path: str) -> None:
         """Delete a file; fine when it is gone already."""
-        self._do(lambda storage: storage.delete(remote_path))
+        self._remote.do(lambda storage: storage.delete(remote_path))
 
     def tidy(self, remote_paths: Iterable[str]) -> tuple[str, ...]:
         """Delete temporary files of this product; what could not be deleted does no harm and is told as text."""
@@ -105,21 +92,3 @@ class Publisher:
                 notes.append(f"temporary files are left at the destination, which does not answer: {error}")
                 break
         return tuple(notes)
-
-    def _do(self, action: Callable[[Storage], T]) -> T:
-        result: T = self._retrying(self._attempt, action)
-        return result
-
-    def _attempt(self, action: Callable[[Storage], T]) -> T:
-        if self._storage is None:
-            self._storage = self._spec.connect(self._project_root).__enter__()
-        try:
-            return action(self._storage)
-        except TransientStorageError:
-            self._disconnect()
-            raise
-
-    def _disconnect(self) -> None:
-        storage, self._storage = self._storage, None
-        if storage is not None:
-            storage.__exit__(None, None, None)

@@ -93,8 +93,8 @@ class Workshop:
                 if self.spec.sync_mode == SyncMode.INSERT and not full:
                     self.engine.verify(earlier)
                 earlier = None
-            snapshot = replace(source.keep(contract, name, earlier=earlier, whole=full), loaded_at=self._newest_load(source))
-            return snapshot, base.sync.number if base.sync is not None else None
+            kept = replace(source.keep(contract, name, earlier=earlier, whole=full), loaded_at=self._newest_load(source))
+            return kept, base.sync.number if base.sync is not None else None
 
     def prepare(
         self, state: State, sync: SyncRecord, target: Target, publisher: Publisher, local_folder: Path
