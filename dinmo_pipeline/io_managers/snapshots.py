@@ -23,7 +23,8 @@ class SnapshotIOManager(IOManager):
         """Keep the rows under a number of their own: doing it again makes another snapshot, and changes nothing that was delivered."""
         spec = self._project.activations[obj.activation]
         redirected = redirect_target(self._project, spec) is not None
-        sync = Syncs(self._project, spec).take_snapshot(obj.label, now=obj.at, full=obj.full, redirected=redirected)
+        syncs = Syncs(self._project, spec)
+        sync = syncs.take_snapshot(obj.label, now=obj.at, full=obj.full, redirected=redirected)
         assert sync.snapshot is not None, "a snapshot was just taken"
         context.add_output_metadata(
             {
@@ -32,7 +33,7 @@ class SnapshotIOManager(IOManager):
                 "sync": sync.number,
                 "base": f"sync {sync.base}" if sync.base is not None else "none: every row is sent",
                 "instant": MetadataValue.timestamp(sync.instant),
-                "file": MetadataValue.path(str(self._project.home / "state" / sync.snapshot.path)),
+                "file": MetadataValue.path(syncs.place(sync.snapshot)),
                 "sha256": sync.snapshot.sha256,
             }
         )

@@ -20,6 +20,7 @@ from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.export import Change, Comparison, Counts, Snapshot
 from dinmo_pipeline.sync.log import make_private_folder, sync_folder
+from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.tables import TableColumn, table_columns, table_sql
@@ -38,7 +39,7 @@ class Source:
     connection: duckdb.DuckDBPyConnection
     table: str
     columns: tuple[TableColumn, ...]
-    state_folder: Path
+    snapshots: SnapshotStore
 
     def count(self) -> int:
         """The number of its rows."""
@@ -86,7 +87,7 @@ class Source:
         return _one_number(self.connection, sql.distinct_keys_query(key, self.table)) == self.count()
 
     def keep(self, contract: Contract, path: str, *, earlier: Snapshot | None, whole: bool) -> Snapshot:
-        """Keep all rows in a new file at `path` below the state's folder, on disk when this returns; insert keeps the keys of `earlier`.
+        """Keep all rows in a new file at `path`, safe when this returns; insert keeps the keys of `earlier`.
 
         Unless it shall be `whole`, the file is a patch of `earlier` where that is possible. DataError when a key is null or repeated.
         """
@@ -94,12 +95,12 @@ class Source:
             with _translating(f"comparing {contract.source} with the last snapshot"):
                 patches = self._find_difference(contract, earlier)
             if patches:
-                patch = _patch(self.state_folder, earlier) if earlier.whole is not None else None
+                patch = _patch(self.snapshots, earlier) if earlier.whole is not None else None
                 checksum = self._write(path, sql.patch_query(contract, sql.DIFFERENCE, patch))
                 return Snapshot(path, checksum, self.count(), contract, earlier.whole or earlier, earlier.path)
         self.check_key(contract)
         carried = earlier if contract.sync_mode == SyncMode.INSERT else None
-        carried_rows = (carried.contract, read_snapshot(self.state_folder, carried)) if carried is not None else None
+        carried_rows = (carried.contract, read_snapshot(self.snapshots, carried)) if carried is not None else None
         checksum = self._write(path, sql.snapshot_query(contract, self.table, carried_rows))
         return Snapshot(path, checksum, self.count(), contract)
 
@@ -108,12 +109,12 @@ class Source:
             return False
         if earlier.whole is None:
             return True
-        patched = _one_number(self.connection, f"SELECT count(*) FROM {_patch(self.state_folder, earlier)}")
+        patched = _one_number(self.connection, f"SELECT count(*) FROM {_patch(self.snapshots, earlier)}")
         return patched <= earlier.rows * LARGEST_PATCH
 
     def _find_difference(self, contract: Contract, earlier: Snapshot) -> bool:
         """Make the table of what changed since `earlier`; whether each key stands there once, as in `earlier`."""
-        query = sql.difference_query(contract, self.table, read_snapshot(self.state_folder, earlier))
+        query = sql.difference_query(contract, self.table, read_snapshot(self.snapshots, earlier))
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {sql.DIFFERENCE} AS {query}")
         added, gone, back = self.connection.execute(sql.steps_query(sql.DIFFERENCE)).fetchone() or (0, 0, 0)
         key = sql.key_positions(contract)
@@ -124,7 +125,7 @@ class Source:
         return not nulls and not repeated and self.count() == earlier.rows - gone + added + back
 
     def _write(self, path: str, query: str) -> str:
-        target = self.state_folder / path
+        target = self.snapshots.local_path(path)
         with _translating(f"keeping the snapshot {target}"):
             make_private_folder(target.parent)
             # One process at a time holds the activation, so another draft is what a killed one left.
@@ -144,11 +145,12 @@ class Source:
             finally:
                 draft.unlink(missing_ok=True)
             sync_folder(target.parent)
+        self.snapshots.keep(path)
         return checksum
 
     def changes(self, comparison: Comparison) -> Changes:
         """What is sent when it comes from the table itself."""
-        return Changes(self.connection, comparison, self.state_folder, self.table)
+        return Changes(self.connection, comparison, self.snapshots, self.table)
 
 
 @dataclass(frozen=True)
@@ -163,10 +165,10 @@ class NumberedRows(Rows):
 class Changes:
     """What one sync sends, while its connection is open: how many rows, and the files that hold them."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, comparison: Comparison, state_folder: Path, table: str) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, comparison: Comparison, snapshots: SnapshotStore, table: str) -> None:
         self._connection = connection
         self._comparison = comparison
-        self._state_folder = state_folder
+        self._snapshots = snapshots
         self._table = table
         self._numbered: dict[str, str] = {}
         with _translating("finding what changed"):
@@ -216,7 +218,7 @@ class Changes:
         current, since = comparison.current, comparison.since
         if current is None:
             return
-        patch = _patch(self._state_folder, current)
+        patch = _patch(self._snapshots, current)
         if since is not None:
             query = (
                 sql.changed_in_patch_query(comparison, patch)
@@ -270,26 +272,26 @@ class Changes:
         return sql.table_rows_query(contract, self._table)
 
     def _read(self, snapshot: Snapshot) -> str:
-        return read_snapshot(self._state_folder, snapshot)
+        return read_snapshot(self._snapshots, snapshot)
 
 
-def read_snapshot(state_folder: Path, snapshot: Snapshot) -> str:
+def read_snapshot(snapshots: SnapshotStore, snapshot: Snapshot) -> str:
     """SQL that reads the rows of a snapshot."""
     if snapshot.whole is None:
-        return sql.parquet_table(str(state_folder / snapshot.path))
-    return sql.patched_table(snapshot.contract, read_snapshot(state_folder, snapshot.whole), _patch(state_folder, snapshot))
+        return sql.parquet_table(str(snapshots.local_path(snapshot.path)))
+    return sql.patched_table(snapshot.contract, read_snapshot(snapshots, snapshot.whole), _patch(snapshots, snapshot))
 
 
-def _patch(state_folder: Path, snapshot: Snapshot) -> str:
-    return sql.parquet_table(str(state_folder / snapshot.path))
+def _patch(snapshots: SnapshotStore, snapshot: Snapshot) -> str:
+    return sql.parquet_table(str(snapshots.local_path(snapshot.path)))
 
 
 class Engine:
-    """Opens what a sync works with: the project's warehouse, snapshots in the state's folder, scratch room in the project's home."""
+    """Opens what a sync works with: the project's warehouse, its snapshots, scratch room in the project's home."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, snapshots: SnapshotStore) -> None:
         self._project = project
-        self.state_folder = project.home / "state"
+        self._snapshots = snapshots
 
     @contextmanager
     def scratch(self, activation: str) -> Iterator[Path]:
@@ -315,7 +317,7 @@ class Engine:
                 columns = table_columns(connection, table)
             except duckdb.CatalogException as error:
                 raise StateError(f"reading {ref}: the warehouse has no such table yet; refresh it first, as `dinmo sync` does") from error
-            yield Source(connection, table, columns, self.state_folder)
+            yield Source(connection, table, columns, self._snapshots)
 
     @contextmanager
     def changes(self, comparison: Comparison, local_folder: Path) -> Iterator[Changes]:
@@ -325,19 +327,13 @@ class Engine:
         """
         assert comparison.current is not None, "rows that are not kept are compared while their table is open"
         for snapshot in _distinct_files(comparison):
-            _verify_file(self.state_folder, snapshot)
+            self._snapshots.verify(snapshot)
         with self._connection(local_folder) as connection:
-            yield Changes(connection, comparison, self.state_folder, table="")
+            yield Changes(connection, comparison, self._snapshots, table="")
 
     def forget(self, paths: Iterable[str]) -> None:
         """Delete the files of snapshots, those that are still there. StateError when one cannot be deleted."""
-        for path in paths:
-            try:
-                (self.state_folder / path).unlink(missing_ok=True)
-            except OSError as error:
-                raise StateError(
-                    f"deleting the old snapshot {self.state_folder / path}: {error.strerror}; mend the folder's rights"
-                ) from error
+        self._snapshots.forget(paths)
 
     def is_intact(self, snapshot: Snapshot) -> bool:
         """Whether the snapshot's file is what was recorded."""
@@ -350,7 +346,7 @@ class Engine:
     def verify(self, snapshot: Snapshot) -> None:
         """StateError when the snapshot's files are not what was recorded."""
         for file in snapshot.files:
-            _verify_file(self.state_folder, file)
+            self._snapshots.verify(file)
 
     @contextmanager
     def _connection(self, local_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -361,20 +357,6 @@ class Engine:
             yield connection
         finally:
             connection.close()
-
-
-_WAY_OUT = "no delta can be made from it. Restore it from a backup, or send every row with `dinmo sync --full`"
-
-
-def _verify_file(state_folder: Path, snapshot: Snapshot) -> None:
-    path = state_folder / snapshot.path
-    try:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise StateError(f"reading the snapshot {path}: {error.strerror}; {_WAY_OUT}") from error
-    if found != snapshot.sha256:
-        raise StateError(f"reading the snapshot {path}: its content is not what was recorded (SHA-256 {found[:12]}…); {_WAY_OUT}")
 
 
 @contextmanager

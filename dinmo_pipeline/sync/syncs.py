@@ -20,15 +20,17 @@ from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.decide import RollForward, decide_start
-from dinmo_pipeline.sync.delivery import NoRecord, Stopwatch, complete_export, deliver_export
+from dinmo_pipeline.sync.delivery import Stopwatch, complete_export, deliver_export
 from dinmo_pipeline.sync.engine import Engine
 from dinmo_pipeline.sync.entries import Approved, Baselined, Blocked, Delivered, SnapshotTaken, Started
-from dinmo_pipeline.sync.export import Export
+from dinmo_pipeline.sync.export import Export, Snapshot
 from dinmo_pipeline.sync.findings import Finding
 from dinmo_pipeline.sync.labels import instant_of_label
-from dinmo_pipeline.sync.log import FolderShelf, Log
+from dinmo_pipeline.sync.log import Log
 from dinmo_pipeline.sync.state import State, SyncRecord
+from dinmo_pipeline.sync.state_store import open_state
 from dinmo_pipeline.sync.steps import Held, Ready, Sample, Target, Workshop
+from dinmo_pipeline.sync.trials import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,19 @@ class Syncs:
     def __init__(self, project: Project, spec: ActivationSpec, *, engine: Engine | None = None, log: Log | None = None) -> None:
         self.spec = spec
         self._project = project
-        self._engine = engine or Engine(project)
-        self._log = log or Log(FolderShelf(self._engine.state_folder), spec.name, renamed_from=spec.renamed_from)
+        state = open_state(project)
+        self._snapshots = state.snapshots
+        self._engine = engine or Engine(project, state.snapshots)
+        self._log = log or Log(state.shelf, spec.name, renamed_from=spec.renamed_from)
         self._workshop = Workshop(spec, project.storages[spec.destination], self._engine, project.root)
 
     def state(self) -> State:
         """What the log says now."""
         return self._log.read()
+
+    def place(self, snapshot: Snapshot) -> str:
+        """Where the rows of a snapshot are kept, for people."""
+        return self._snapshots.place(snapshot.path)
 
     def roll_forward(self, *, full: bool = False) -> Completed | None:
         """Complete the open intent that comes before a new sync, if there is one; a full sync closes it instead."""
@@ -134,7 +142,7 @@ class Syncs:
                 ready = self._workshop.prepare(state, sync, target, publisher, folder)
                 assert isinstance(ready, Ready), "a settled state has nothing to complete, and no guard stops what is not recorded"
                 if send:
-                    deliver_export(NoRecord(), publisher, ready.export, ready.staged, (), Stopwatch())
+                    self._deliver_trial(publisher, target, ready, Stopwatch())
             return Rehearsal(ready.export, ready.findings, ready.samples)
 
     def approve(self, label: str | None = None) -> SyncRecord:
@@ -220,10 +228,14 @@ class Syncs:
     def _send_unrecorded(
         self, state: State, sync: SyncRecord, ready: Ready, target: Target, publisher: Publisher, stopwatch: Stopwatch
     ) -> Delivery:
-        outcome = deliver_export(NoRecord(), publisher, ready.export, ready.staged, (), stopwatch)
+        outcome = self._deliver_trial(publisher, target, ready, stopwatch)
         notes = tuple(finding.message for finding in ready.findings)
         outcome = replace(outcome, notes=(*outcome.notes, *notes))
         return Delivery(sync.label, ready.export, outcome, ready.samples, recorded=False)
+
+    def _deliver_trial(self, publisher: Publisher, target: Target, ready: Ready, stopwatch: Stopwatch) -> Delivered:
+        record = TrialRecord(self._project.home / "trials" / self.spec.name, target.storage)
+        return deliver_export(record, publisher, ready.export, ready.staged, record.leftovers(), stopwatch)
 
     def _complete(self, state: State, step: RollForward) -> Completed:
         sync = state.syncs[step.number]

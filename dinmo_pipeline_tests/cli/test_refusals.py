@@ -200,6 +200,7 @@ def test_storage_that_works_is_tried_step_by_step_and_left_as_it_was(tmp_path: P
         "✓ folder",
         "✓ write and verify",
         "✓ rename",
+        "✓ list",
         "✓ read back",
         "✓ delete",
     ]
