@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/$(ENVIRONMENT).stamp ## Run three days of a grocer's deliveries and show what was sent and why
+demo: .venv/$(ENVIRONMENT).stamp ## Run three days of a grocer: what came in, what was sent and why
 	@$(BIN)/python -m demo
 
 dev: .venv/$(ENVIRONMENT).stamp ## Open the example shop in the Dagster UI
@@ -52,7 +52,7 @@ lock: .venv/$(ENVIRONMENT).stamp ## Pin the newest allowed versions in requireme
 	$(COMPILE) pyproject.toml --extra demo --group build --constraints requirements/dev.txt --output-file requirements/demo.txt
 
 clean: ## Remove the environment, the caches and all that the example shop made
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis dist .dinmo data deliveries
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis dist .dinmo drop deliveries
 
 .venv/%.stamp: requirements/%.txt requirements/installer.txt pyproject.toml scripts/set-up
 	@scripts/set-up $*

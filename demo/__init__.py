@@ -1,1 +1,1 @@
-"""Three days of a grocer's deliveries, run with the commands that a user types: `python -m demo`."""
+"""Three days of a grocer, from received files to delivered ones, run with the commands that a user types: `python -m demo`."""

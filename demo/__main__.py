@@ -16,15 +16,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
-    """Run all three days, or with `--data-only` put the first day's data where there is none."""
+    """Run all three days, or with `--data-only` take in the first day's files where there are none."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--project", type=Path, default=ROOT, help="the example project, or a copy of it")
-    parser.add_argument("--data-only", action="store_true", help="write the first day's data if there is none, and deliver nothing")
+    parser.add_argument("--data-only", action="store_true", help="take in the first day's files if there are none, and deliver nothing")
     arguments = parser.parse_args()
     shop = Shop(arguments.project.resolve())
     if arguments.data_only:
-        if not (shop.root / "data" / "receipts").exists():
-            shop.receive_receipts(MORNINGS[0])
+        if not shop.inbox.exists():
+            shop.receive_files(MORNINGS[0])
+            shop.import_files()
         return
     console = Console(highlight=False)
     # A pipe has no width; eighty columns would cut the tables.
@@ -32,15 +33,16 @@ def main() -> None:
 
 
 def run(shop: Shop, console: Console) -> None:
-    """Start anew, then receive, deliver and explain each day."""
+    """Start anew, then receive, import, deliver and explain each day."""
     began = time.monotonic()
     activations = read_activations(shop)
     console.print(f"Starting anew in {shop.root}: {', '.join(f'{name}/' for name in MADE_BY_THE_DEMO)} of an earlier demo are removed.")
     shop.start_anew()
     for morning in MORNINGS:
         console.rule(f"[bold]{morning:%A} {morning.day} {morning:%B %Y}", align="left")
-        receipts = shop.receive_receipts(morning)
-        console.print(f"received {receipts.relative_to(shop.root)}")
+        console.print(f"received {', '.join(shop.receive_files(morning))}")
+        console.print("$ dinmo import", style="bold cyan")
+        console.print(shop.import_files(), markup=False)
         console.print(f"$ {' '.join(shop.sync_all(morning))}\n", style="bold cyan")
         rows = [(name, format_name, mode, shop.history(name)[-1]) for name, (format_name, mode) in activations.items()]
         console.print(deliveries_table(rows), "")

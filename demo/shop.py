@@ -1,4 +1,4 @@
-"""The example shop as the demo runs it: an empty start, a day's data, the `dinmo` command, what it says of its syncs."""
+"""The example shop as the demo runs it: an empty start, a day's files, the `dinmo` command, what it says of its syncs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from demo import source
+from demo.source import Senders, find_year
 
 # The week of Thanksgiving: on each of these mornings some households lapse, some lapse further and some are back.
 MORNINGS = (date(2017, 11, 22), date(2017, 11, 23), date(2017, 11, 24))
 TIMEZONE = ZoneInfo("America/New_York")
-MADE_BY_THE_DEMO = (".dinmo", "data", "deliveries")
+MADE_BY_THE_DEMO = (".dinmo", "drop", "deliveries")
 
 
 @dataclass(frozen=True)
@@ -28,20 +28,29 @@ class Shop:
 
     root: Path
 
+    @property
+    def inbox(self) -> Path:
+        """The folder that the grocer's systems drop their files into."""
+        return self.root / "drop"
+
     def start_anew(self) -> None:
-        """Remove what an earlier run made (state, data, deliveries)."""
+        """Remove what an earlier run made (state, received files, deliveries)."""
         for name in MADE_BY_THE_DEMO:
             shutil.rmtree(self.root / name, ignore_errors=True)
 
-    def receive_receipts(self, morning: date) -> Path:
-        """Write the receipts that arrived before `morning`: the year so far and the master data on the first one, a day's on the others."""
-        year = source.find_year()
-        yesterday = morning - timedelta(days=1)
-        first = yesterday
+    def receive_files(self, morning: date) -> list[str]:
+        """Have the grocer's systems send what they know by `morning`: all of it on the first one, a day on the others; the files' paths."""
+        senders = Senders(self.inbox, find_year())
         if morning == MORNINGS[0]:
-            first = source.FIRST_DAY
-            source.write_master_data(year, self.root / "data")
-        return source.write_receipts(year, self.root / "data", first=first, last=yesterday)
+            senders.send_all_before(morning)
+        else:
+            senders.send_day_before(morning)
+        files = (path for folder in ("init", "raw") for path in sorted((self.inbox / folder).glob("*")))
+        return [path.relative_to(self.root).as_posix() for path in files]
+
+    def import_files(self) -> str:
+        """Import what was received; what the command printed."""
+        return self._dinmo(["import"])
 
     def sync_all(self, morning: date) -> list[str]:
         """Deliver every activation as of seven o'clock; returns the command line that did it."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dinmo_pipeline.components import Activation, Model, Notify, Segment
+    from dinmo_pipeline.components import Activation, Feed, Inbox, Model, Notify, Segment
 
 _COMPONENTS = "dinmo_pipeline.components"
 
-__all__ = ["Activation", "Model", "Notify", "Segment"]
+__all__ = ["Activation", "Feed", "Inbox", "Model", "Notify", "Segment"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,9 +15,9 @@ from pydantic.fields import FieldInfo
 
 from dinmo_pipeline.cli.app import app
 from dinmo_pipeline.formats import FORMATS
-from dinmo_pipeline.project.definitions import TABLES_AND_ACTIVATIONS
+from dinmo_pipeline.project.definitions import COMPONENT_FIELDS
+from dinmo_pipeline.project.inbound_fields import ColumnFields
 from dinmo_pipeline.project.secrets import Secret
-from dinmo_pipeline.storages import STORAGES
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
 
@@ -44,6 +44,7 @@ VARIABLES = {
 _COMPONENT_WORDS = {
     "Model": "A table made by a query. It runs in DuckDB and names other models and segments as `models.x` and `segments.y`.",
     "Segment": "Some rows of a model, with the model's primary key.",
+    "Inbox": "A folder that others drop files into: `raw` for every day, `init` for the first load; what is done with goes to `imports`.",
     "Notify": "Who is told when an activation fails, is blocked, breaks a limit, or is delivered again ([guards.md](guards.md)).",
     "Activation": "One delivery, repeated: of a model or a segment, to a storage, as files.",
 }
@@ -51,7 +52,7 @@ _COMPONENT_WORDS = {
 
 def render() -> str:
     """The whole page."""
-    return "\n".join([_INTRO, *_components(), *_formats(), *_commands(), *_variables()])
+    return "\n".join([_INTRO, *_components(), *_columns(), *_formats(), *_commands(), *_variables()])
 
 
 def commands() -> dict[str, Any]:
@@ -74,7 +75,7 @@ def options(command: Any) -> dict[str, Any]:
 
 def _components() -> Iterator[str]:
     yield "## Components\n"
-    for name, model in {**TABLES_AND_ACTIVATIONS, **STORAGES}.items():
+    for name, model in COMPONENT_FIELDS.items():
         yield f"### {name}\n"
         yield f"{_COMPONENT_WORDS.get(name) or _sentence(model.__doc__ or '')}\n"
         yield from _table("field", model)
@@ -88,6 +89,12 @@ def _nested(component: str, model: type[BaseModel]) -> Iterator[str]:
                 yield f"#### {component}: `{name}`\n"
                 yield f"{_sentence(inner.__doc__ or '')}\n"
                 yield from _table("field", inner)
+
+
+def _columns() -> Iterator[str]:
+    yield "## Columns of a feed\n"
+    yield "In a Feed's `columns` each is a type alone, or a mapping:\n"
+    yield from _table("option", ColumnFields)
 
 
 def _formats() -> Iterator[str]:

@@ -25,8 +25,14 @@ FLOORS = (
     {"components"},
     {"definitions", "cli"},
 )
-# What the lower floors share downwards, and the fields that storages describe themselves with.
-GRANTED = {("warehouse", "project"), ("storages", "project"), ("notify", "project"), ("formats", "warehouse")}
+# What the lower floors share downwards, the fields that storages describe themselves with, and how columns of inbound files are called.
+GRANTED = {
+    ("warehouse", "project"),
+    ("storages", "project"),
+    ("notify", "project"),
+    ("formats", "warehouse"),
+    ("project", "inbound"),
+}
 KNOW_DAGSTER = {"definitions", "components", "io_managers", "cli"}
 
 

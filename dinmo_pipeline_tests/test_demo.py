@@ -41,7 +41,7 @@ def deliveries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for _ in range(2):
         command = [sys.executable, "-m", "demo", "--project", str(project)]
         done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False, timeout=300
+            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False, timeout=600
         )
         assert done.returncode == 0, done.stdout + done.stderr
     return project / "deliveries"

@@ -11,15 +11,14 @@ import pytest
 import yaml
 
 from dinmo_pipeline.formats import FORMATS
-from dinmo_pipeline.project.definitions import TABLES_AND_ACTIVATIONS
-from dinmo_pipeline.storages import STORAGES
+from dinmo_pipeline.project.definitions import COMPONENT_FIELDS
 
 from .reference import PAGE, VARIABLES, commands, options, render
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
 PROJECT_PAGES = (*PAGES, ROOT / "dinmo_pipeline" / "cli" / "template" / "files" / "README.md")
-COMPONENTS = {**TABLES_AND_ACTIVATIONS, **STORAGES}
+COMPONENTS = COMPONENT_FIELDS
 # Folders whose files are not in the repository: environments and what is made.
 _ROOMS = re.compile(r"^(dinmo_pipeline|dinmo_pipeline_tests|docs|demo|scripts|requirements|benchmarks|\.ci)(/|$)")
 

@@ -13,6 +13,9 @@ import typer
 
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.health import health_of
+from dinmo_pipeline.cli.inbox import approve_file, import_files, inbox_commands
+from dinmo_pipeline.cli.options import HERE, ProjectOption
+from dinmo_pipeline.cli.profiling import profile
 from dinmo_pipeline.cli.template import make_project
 from dinmo_pipeline.errors import CallError, DefinitionErrors, DinmoError
 from dinmo_pipeline.project.load import load_project, load_with_warnings
@@ -30,16 +33,17 @@ from dinmo_pipeline.sync.syncs import Syncs
 from dinmo_pipeline.sync.telling import Teller
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tables in, files out.")
+app.add_typer(inbox_commands, name="inbox")
+app.command("import")(import_files)
+app.command()(profile)
 
 state_app = typer.Typer(no_args_is_help=True, help="What is known of the syncs that were delivered.")
 app.add_typer(state_app, name="state")
 
 _FAILED, _WRONG = 1, 2
 
-ProjectOption = Annotated[Path, typer.Option("--project", metavar="DIR", help="The project's folder, or one inside it.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="An activation.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
-HERE = Path()
 
 
 def main() -> NoReturn:
@@ -103,10 +107,12 @@ def sync(
 
 @app.command()
 def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
-    """One line an activation: last delivery, next one due, health, what to do. Ends with 1 when one needs somebody.
+    """One line a feed and one an activation: the last file or delivery, health, what to do. Ends with 1 when one needs somebody.
 
     Whoever is to be told of a sync that was cut off is told now.
     """
+    from dinmo_pipeline.cli.feed_health import feeds_health
+
     loaded = load_project(find_project_root(project))
     lines = []
     for spec in loaded.activations.values():
@@ -115,8 +121,9 @@ def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
         syncs = Syncs(loaded, spec)
         failure = StandingFile(loaded.home / "state", spec.name).read().failure
         lines.append(health_of(spec, syncs.state(), failure, now=datetime.now(UTC)))
-    showing.show_status(lines, as_json=as_json)
-    if any(line.needs_somebody for line in lines):
+    feeds = list(feeds_health(loaded))
+    showing.show_status(lines, feeds, as_json=as_json)
+    if any(line.needs_somebody for line in lines) or any(feed.needs_somebody for feed in feeds):
         raise typer.Exit(_FAILED)
 
 
@@ -129,11 +136,14 @@ def history(name: Name, as_json: Json = False, project: ProjectOption = HERE) ->
 
 
 @app.command()
-def approve(name: Name, project: ProjectOption = HERE) -> None:
-    """Deliver the very rows of the newest sync that a guard stopped."""
+def approve(name: Annotated[str, typer.Argument(metavar="NAME", help="An activation, or a feed.")], project: ProjectOption = HERE) -> None:
+    """Deliver the very rows of the newest sync that a guard stopped; of a feed, import the very file."""
     from dinmo_pipeline.cli.running import Runner
 
     loaded = load_with_warnings(find_project_root(project))
+    if name in loaded.project.feeds and name not in loaded.project.activations:
+        approve_file(loaded, loaded.project.feeds[name])
+        return
     approved = Syncs(loaded.project, _activation(loaded.project, name)).approve()
     for finding in approved.findings:
         showing.say(f"approved: {finding.message}")

@@ -8,6 +8,15 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Imported:
+    """What the run of a feed made of its files, an entry each with the metadata of its event, and what went wrong in words."""
+
+    feed: str
+    files: tuple[Mapping[str, Any], ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What the run delivered, and what went wrong in words.
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInProcessResult
+from dagster import AssetKey, AssetMaterialization, AssetObservation, DagsterInstance, ExecuteInProcessResult
 
-from dinmo_pipeline.cli.outcome import Outcome
+from dinmo_pipeline.cli.outcome import Imported, Outcome
 from dinmo_pipeline.components import project_definitions
-from dinmo_pipeline.components.naming import delivery_key, job_name, partitions_name, snapshot_key, table_key
+from dinmo_pipeline.components.naming import delivery_key, import_job_name, job_name, partitions_name, snapshot_key, table_key
+from dinmo_pipeline.io_managers.imports import files_name, partition_of, partition_tags
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import Project, RunType
 from dinmo_pipeline.sync.log import make_private_folder
@@ -26,6 +27,7 @@ telemetry:
 nux:
   enabled: false
 """
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class Runner:
@@ -59,10 +61,22 @@ class Runner:
         """Deliver the sync of this label, whose rows are kept already."""
         return _outcome(activation, self._run(activation, label, [delivery_key(activation)], {}))
 
+    def import_files(self, feed: str, labels: Sequence[str]) -> Imported:
+        """Import the files of a feed that are due; `labels` are those that a look has found, in their order."""
+        partitions = [partition_of(label) for label in labels]
+        tags = partition_tags(self._instance, feed, partitions)
+        self._instance.add_dynamic_partitions(files_name(feed), partitions)
+        result = self._repository.get_job(import_job_name(feed)).execute_in_process(
+            run_config=_QUIET, tags=tags, instance=self._instance, raise_on_error=False
+        )
+        told = [event for event in _told(result) if event.asset_key.path[0] == "feeds"]
+        files = tuple({name: value.value for name, value in event.metadata.items()} for event in told)
+        return Imported(feed, files, None if result.success else _problem(result))
+
     def _run(self, activation: str, label: str, keys: Iterable[AssetKey], options: Mapping[str, Any]) -> ExecuteInProcessResult:
         self._instance.add_dynamic_partitions(partitions_name(activation), [label])
         return self._repository.get_job(job_name(activation)).execute_in_process(
-            run_config={**options, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config={**options, **_QUIET},
             partition_key=label,
             instance=self._instance,
             asset_selection=list(keys),
@@ -89,6 +103,14 @@ def loads_itself(root: Path) -> bool:
 
 def _materialized(result: ExecuteInProcessResult) -> list[AssetMaterialization]:
     return [event.materialization for event in result.all_events if event.is_step_materialization]
+
+
+def _told(result: ExecuteInProcessResult) -> Iterator[AssetMaterialization | AssetObservation]:
+    for event in result.all_events:
+        if event.is_step_materialization:
+            yield event.materialization
+        elif event.event_type_value == "ASSET_OBSERVATION":
+            yield event.asset_observation_data.asset_observation
 
 
 def _outcome(activation: str, result: ExecuteInProcessResult) -> Outcome:

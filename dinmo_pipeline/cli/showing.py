@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
@@ -15,11 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from dinmo_pipeline.cli.health import Health
-from dinmo_pipeline.cli.outcome import Outcome
+from dinmo_pipeline.cli.outcome import Imported, Outcome
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.storages.checkup import Step
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.syncs import Rehearsal
+
+if TYPE_CHECKING:
+    from dinmo_pipeline.cli.feed_health import FeedHealth
 
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -63,10 +67,12 @@ def show_checked(project: Project, warnings: int) -> None:
     counts = {
         "model": models,
         "segment": len(project.tables) - models,
+        "inbox": len(project.inboxes),
+        "feed": len(project.feeds),
         "storage": len(project.storages),
         "activation": len(project.activations),
     }
-    listed = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())
+    listed = ", ".join(_plural(count, noun) for noun, count in counts.items() if count or noun not in ("inbox", "feed"))
     say(f"{listed}: no errors, {warnings} warning{'' if warnings == 1 else 's'}")
 
 
@@ -96,28 +102,77 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
             warn(f"{outcome.activation}: run it again for what has changed since")
 
 
-def show_status(lines: Sequence[Health], *, as_json: bool) -> None:
-    """One line an activation."""
+def show_files(imported: Imported) -> Imported:
+    """A line a file, as its run ends."""
+    for file in imported.files:
+        counts = [f"{file['rows']:,} of {file['records']:,} records loaded"]
+        counts += [f"{file['skipped']:,} skipped, without a key"] * bool(file["skipped"])
+        counts += [f"{file['rejected']:,} rejected"] * bool(file["rejected"])
+        if file["outcome"] == "loaded":
+            say(f"{file['file']}: {', '.join(counts)}")
+        else:
+            say(f"{file['file']}: {file['outcome']}: {file['reason']}")
+        for warning in [file["warnings"]] if "warnings" in file else []:
+            warn(f"{file['file']}: {warning}")
+    if imported.problem is not None:
+        complain(f"{imported.feed}: {imported.problem}")
+    return imported
+
+
+def show_imported(inbox: str, imported: Sequence[Imported]) -> bool:
+    """The sums over an inbox's files; whether somebody has to look at one."""
+    files = [file for outcome in imported for file in outcome.files]
+    sums = {name: sum(file[name] for file in files) for name in ("rows", "skipped", "rejected")}
+    stopped = [file for file in files if file["outcome"] in ("refused", "blocked")]
+    told = f"{_plural(len(files), 'file')}, {sums['rows']:,} records loaded"
+    told += f", {sums['skipped']:,} skipped, {sums['rejected']:,} rejected" * bool(files)
+    say(f"{inbox}: {told}" + f"; {len(stopped):,} refused or blocked" * bool(stopped))
+    return bool(stopped) or any(outcome.problem is not None for outcome in imported)
+
+
+def show_status(lines: Sequence[Health], feeds: Sequence[FeedHealth], *, as_json: bool) -> None:
+    """One line a feed, one line an activation."""
     if as_json:
         _json(
             [
-                {
-                    "activation": line.activation,
-                    "health": line.health,
-                    "last_sync": line.last_sync,
-                    "last_delivered": _iso(line.last_delivered),
-                    "rows": line.rows,
-                    "next_due": _iso(line.next_due),
-                    "advice": line.advice,
-                }
-                for line in lines
+                *({**asdict(feed), "imported_at": _iso(feed.imported_at)} for feed in feeds),
+                *(
+                    {
+                        "activation": line.activation,
+                        "health": line.health,
+                        "last_sync": line.last_sync,
+                        "last_delivered": _iso(line.last_delivered),
+                        "rows": line.rows,
+                        "next_due": _iso(line.next_due),
+                        "advice": line.advice,
+                    }
+                    for line in lines
+                ),
             ]
         )
         return
+    if feeds:
+        _show_feeds(feeds)
     rows = [
         (line.activation, line.health, _when(line.last_delivered), _count(line.rows), _when(line.next_due), line.advice) for line in lines
     ]
     _table(("activation", "health", "last delivered", "rows", "next due", "what to do"), rows, texts=(0, 1, 2, 4, 5))
+
+
+def _show_feeds(feeds: Sequence[FeedHealth]) -> None:
+    rows = [
+        (
+            feed.feed,
+            feed.health,
+            _when(feed.imported_at),
+            feed.last_file or "-",
+            *(_count(count) for count in (feed.loaded, feed.rejected, feed.rows)),
+            feed.advice,
+        )
+        for feed in feeds
+    ]
+    _table(("feed", "health", "last import", "last file", "loaded", "rejected", "rows", "what to do"), rows, texts=(0, 1, 2, 3, 7))
+    say("")
 
 
 def show_history(spec: ActivationSpec, state: State, *, as_json: bool) -> None:
@@ -224,6 +279,16 @@ def show_rehearsal(spec: ActivationSpec, rehearsal: Rehearsal, *, sent_to: str |
             _table(sample.names, rows, texts=range(len(sample.names)))
 
 
+def show_rows(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: Collection[int]) -> None:
+    """A table; `texts` are the numbers of the columns that are no numbers."""
+    _table(columns, rows, texts=texts)
+
+
+def show_json(value: Any) -> None:
+    """A result for programs."""
+    _json(value)
+
+
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: Collection[int]) -> None:
     if not _out.is_terminal:
         # One line a row, tabs between: for `cut`, `awk` and eyes.
@@ -245,6 +310,10 @@ def _one_line(value: str) -> str:
 def _json(value: Any) -> None:
     json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}{'es' if noun.endswith('x') else 's'}"
 
 
 def _count(value: int | None) -> str:

@@ -36,7 +36,7 @@ from dinmo_pipeline.components.checks import check_specs, guards_blocked, guards
 from dinmo_pipeline.components.naming import code_reference, delivery_key, job_name, partitions_name, snapshot_key, table_key
 from dinmo_pipeline.components.telling import telling_hooks
 from dinmo_pipeline.components.wording import describe_delivery, describe_job, describe_snapshot
-from dinmo_pipeline.errors import SyncBlocked
+from dinmo_pipeline.errors import CallError, SyncBlocked
 from dinmo_pipeline.io_managers.destinations import DestinationIOManager
 from dinmo_pipeline.io_managers.failures import failing, failure_of
 from dinmo_pipeline.io_managers.metadata import delivery_metadata
@@ -53,22 +53,14 @@ from dinmo_pipeline.sync.syncs import Outgoing, Syncs
 from dinmo_pipeline.sync.telling import Teller
 
 AUTOSTART = "DINMO_AUTOSTART"
+APPROVE = "dinmo/approve"
+"""The tag of a run that delivers the very rows of its partition although a guard holds them."""
 
 
 class SyncConfig(Config):
     """Options of one sync."""
 
     full_resync: bool = Field(default=False, description="Send every row, and make this the base; an interrupted sync is closed by it.")
-
-
-class DeliveryConfig(Config):
-    """Options of one delivery."""
-
-    approve: bool = Field(
-        default=False,
-        description="Deliver the very rows of this partition although a guard holds them. Launch the delivery alone: a snapshot taken in "
-        "the same run would be another one.",
-    )
 
 
 class Activation(NamedComponent):
@@ -152,13 +144,11 @@ def _delivery_asset(
             **code_reference(loaded, f"activations.{spec.name}"),
         },
     )
-    def delivery(
-        context: AssetExecutionContext, config: DeliveryConfig, **snapshot: object
-    ) -> Iterator[Output[DeliveryRequest] | AssetCheckResult]:
+    def delivery(context: AssetExecutionContext, **snapshot: object) -> Iterator[Output[DeliveryRequest] | AssetCheckResult]:
         if not from_snapshot:
             _look(context, loaded.project, spec)
         with ExitStack() as opened:
-            outgoing = _judged(loaded.project, spec, context.partition_key, opened, approve=config.approve)
+            outgoing = _judged(context, loaded.project, spec, opened)
             if isinstance(outgoing, SyncBlocked):
                 waiting = Syncs(loaded.project, spec).state().waiting
                 yield guards_blocked(waiting.findings if waiting is not None else ())
@@ -181,10 +171,12 @@ def _look(context: AssetExecutionContext, project: Project, spec: ActivationSpec
 
 
 @failing
-def _judged(project: Project, spec: ActivationSpec, label: str, opened: ExitStack, *, approve: bool) -> Outgoing | SyncBlocked:
-    """The sync of this label, ready to be delivered until `opened` closes, or what holds it."""
-    syncs = Syncs(project, spec)
-    if approve:
+def _judged(context: AssetExecutionContext, project: Project, spec: ActivationSpec, opened: ExitStack) -> Outgoing | SyncBlocked:
+    """The sync of the run's partition, ready to be delivered until `opened` closes, or what holds it."""
+    syncs, label, approval = Syncs(project, spec), context.partition_key, context.run.tags.get(APPROVE)
+    if approval not in (None, "true"):
+        raise CallError(f"delivering {spec.name}: the run has the tag {APPROVE}: {approval!r}; write true, or leave it out")
+    if approval is not None:
         syncs.approve(label)
     try:
         return opened.enter_context(syncs.outgoing(label, now=datetime.now(UTC), target=redirect_target(project, spec)))

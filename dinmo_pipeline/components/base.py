@@ -13,6 +13,7 @@ from dagster import BetaWarning, Component, ComponentLoadContext, Definitions, L
 from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from dinmo_pipeline.components.scaffold import DefinitionScaffolder
+from dinmo_pipeline.project.definitions import definition_name
 from dinmo_pipeline.project.load import LoadedProject, load_with_warnings_cached
 
 # One reading of the project for all components of one load: a reload makes another tree, and trees cannot be weakly referenced.
@@ -36,7 +37,7 @@ class NamedComponent(Component):
     @classmethod
     def load(cls, attributes: BaseModel | None, context: ComponentLoadContext) -> Self:
         """The component as written: no template is rendered, so that braces in file names stay what they are."""
-        return cls(str(getattr(attributes, "name", "")))
+        return cls(definition_name(cls.__name__, dict(attributes or {})) or "")
 
     @classmethod
     def get_code_references_for_yaml(cls, yaml_path: Path, source_position: object, context: object) -> Sequence[LocalFileCodeReference]:
@@ -75,7 +76,7 @@ def _tolerant(model: type[BaseModel]) -> type[BaseModel]:
             try:
                 return handler(value)
             except ValidationError:
-                kept: Self = cls.model_construct(name=value.get("name", "") if isinstance(value, Mapping) else "")
+                kept: Self = cls.model_construct(**value if isinstance(value, Mapping) else {})
                 return kept
 
     Tolerant.__name__, Tolerant.__doc__ = model.__name__, model.__doc__

@@ -36,6 +36,11 @@ def partitions_name(activation: str) -> str:
     return f"syncs_{activation}"
 
 
+def import_job_name(feed: str) -> str:
+    """The job that imports the feed's files."""
+    return f"import_{feed}"
+
+
 def code_reference(loaded: LoadedProject, definition: str) -> Mapping[str, Any]:
     """Metadata that leads from the asset to its definition (`models.customers`)."""
     position = loaded.positions[definition]

@@ -11,7 +11,9 @@ from pydantic import BaseModel
 
 from dinmo_pipeline.storages import STORAGES
 
-_TABLES_AND_ACTIVATIONS: Mapping[str, Mapping[str, Any]] = {
+_FIRST_FIELDS: Mapping[str, Mapping[str, Any]] = {
+    "Inbox": {"storage": "name_of_the_storage", "folder": "."},
+    "Feed": {"inbox": "name_of_the_inbox", "entity": "contacts", "primary_key": ["id"], "updated_at": "updated_at"},
     "Model": {"primary_key": ["id"], "sql": "SELECT * FROM 'data/file.parquet'"},
     "Segment": {"model": "name_of_the_model", "where": "id > 0"},
     "Activation": {
@@ -27,6 +29,8 @@ _TABLES_AND_ACTIVATIONS: Mapping[str, Mapping[str, Any]] = {
     },
     "Notify": {"slack": {"webhook_url": {"env": "SLACK_WEBHOOK_URL"}}},
 }
+# A feed's name is made of several fields; this one is for its author to choose.
+_NAMED_BY = {"Feed": "source"}
 
 
 class DefinitionScaffolder(Scaffolder[BaseModel]):
@@ -36,11 +40,11 @@ class DefinitionScaffolder(Scaffolder[BaseModel]):
         """Write the definition, named after its folder."""
         component = request.type_name.rpartition(".")[2]
         name = re.sub(r"[^a-z0-9_]+", "_", request.target_path.name.lower())
-        scaffold_component(request, {"name": name, **first_fields(component)})
+        scaffold_component(request, {_NAMED_BY.get(component, "name"): name, **first_fields(component)})
 
 
 def first_fields(component: str) -> Mapping[str, Any]:
     """The fields beside the name that a new definition begins with."""
-    if component in _TABLES_AND_ACTIVATIONS:
-        return _TABLES_AND_ACTIVATIONS[component]
+    if component in _FIRST_FIELDS:
+        return _FIRST_FIELDS[component]
     return {field: field for field, info in STORAGES[component].model_fields.items() if info.is_required() and field != "name"}

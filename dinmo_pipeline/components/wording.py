@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dinmo_pipeline.project.specs import ActivationSpec, RunType, SyncMode, TableSpec
+from collections.abc import Sequence
+
+from dinmo_pipeline.project.specs import ActivationSpec, FeedSpec, RunType, SyncMode, TableSpec
 
 _MODES = {
     SyncMode.SNAPSHOT: "all rows",
@@ -16,6 +18,30 @@ def describe_table(spec: TableSpec) -> str:
     """The author's words, or where the rows come from."""
     read = ", ".join(map(str, spec.depends_on))
     return spec.description or (f"Made by a query over {read}." if read else "Made by a query.")
+
+
+def describe_feed(feed: FeedSpec) -> str:
+    """What its files are called, and what becomes of their records."""
+    kept = {
+        "merge": "the newest version of each record is kept",
+        "append": "every record of every file is kept",
+        "replace": "the newest file is the table",
+    }
+    ending = "csv" if feed.csv is not None else "json"
+    return f"Files {feed.name}_YYYYMMDD.{ending} of inbox {feed.inbox}: {kept[feed.load]}."
+
+
+def describe_import(feed: FeedSpec) -> str:
+    """What a run of it takes, and who starts it."""
+    return (
+        f"Imports every file of {feed.ref} that is due. The sensor of inbox {feed.inbox} starts it; by hand, any partition will do: "
+        "a partition stands for one file, and a run takes all that are there and whole."
+    )
+
+
+def describe_entity(feeds: Sequence[FeedSpec]) -> str:
+    """Which feeds it is made of."""
+    return f"The rows of {', '.join(str(feed.ref) for feed in feeds)}, one under another, by the names of their columns."
 
 
 def describe_snapshot(spec: ActivationSpec) -> str:

@@ -1,13 +1,14 @@
-"""What a delivery tells in Dagster: numbers as numbers, so that they plot over syncs, and tables for people."""
+"""What deliveries and tables tell in Dagster: numbers as numbers, so that they plot over syncs, and tables for people."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from dagster import MetadataValue
+from dagster import MetadataValue, TableColumn, TableSchema
 
 from dinmo_pipeline.sync.syncs import Delivery
+from dinmo_pipeline.warehouse.tables import Refreshed
 
 _LONGEST_CELL = 60
 
@@ -48,6 +49,16 @@ def delivery_metadata(delivery: Delivery) -> dict[str, Any]:
     if not delivery.recorded:
         metadata["redirected to"] = str(export.place.fields["name"])
     return metadata
+
+
+def table_metadata(table: Refreshed) -> dict[str, Any]:
+    """The metadata of a table of the warehouse: its rows, its columns, its first rows."""
+    return {
+        "dagster/row_count": table.rows,
+        "dagster/column_schema": TableSchema([TableColumn(column.name, column.type) for column in table.columns]),
+        "rows": table.rows,
+        "preview": markdown_table([column.name for column in table.columns], table.preview),
+    }
 
 
 def markdown_table(names: Sequence[str], rows: Sequence[Sequence[str | None]]) -> MetadataValue[Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dagster import InputContext, IOManager, OutputContext, TableColumn, TableSchema
+from dagster import InputContext, IOManager, OutputContext
 
 from dinmo_pipeline.io_managers.failures import failing
-from dinmo_pipeline.io_managers.metadata import markdown_table
+from dinmo_pipeline.io_managers.metadata import table_metadata
 from dinmo_pipeline.project.specs import Project, TableRef, TableSpec
 from dinmo_pipeline.warehouse.tables import refresh
 
@@ -19,16 +19,7 @@ class WarehouseIOManager(IOManager):
     @failing
     def handle_output(self, context: OutputContext, obj: TableSpec) -> None:
         """Refresh the table; adds its rows, columns and first rows to the materialization."""
-        table = refresh(self._project, obj)
-        columns = [TableColumn(column.name, column.type) for column in table.columns]
-        context.add_output_metadata(
-            {
-                "dagster/row_count": table.rows,
-                "dagster/column_schema": TableSchema(columns),
-                "rows": table.rows,
-                "preview": markdown_table([column.name for column in table.columns], table.preview),
-            }
-        )
+        context.add_output_metadata(table_metadata(refresh(self._project, obj)))
 
     def load_input(self, context: InputContext) -> TableRef:
         """The table's name in the warehouse."""

@@ -10,7 +10,7 @@ from dinmo_pipeline.formats.contract import Format
 from dinmo_pipeline.project.definitions import Definition, Definitions, by_name, read_format
 from dinmo_pipeline.project.fields import ActivationFields, ModelFields, SegmentFields
 from dinmo_pipeline.project.guards import limit_problems, limits_of, loaded_at_of
-from dinmo_pipeline.project.names import MANIFEST_ENDING, NO_EXTENSION, is_dated, template_problems
+from dinmo_pipeline.project.names import MANIFEST_ENDING, NO_EXTENSION, done_file_problem, is_dated, template_problems
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, RunType, SyncMode, TableRef
 from dinmo_pipeline.project.targets import Target, shared_files
@@ -159,12 +159,8 @@ def _option_problems(definition: ActivationDefinition) -> Iterator[Problem]:
         yield definition.problem("schedule", "schedule: it is empty; write a cron expression, or leave the field out")
     if definition.fine("max_rows", "max_bytes") and fields.max_rows is not None and fields.max_bytes is not None:
         yield definition.problem("max_bytes", "'max_rows' and 'max_bytes' exclude each other; keep one", at_key=True)
-    if definition.fine("done_file") and fields.done_file is not None:
-        unfit = set(fields.done_file) <= {"."} or any(character == "/" or ord(character) < 32 for character in fields.done_file)
-        if unfit:
-            yield definition.problem(
-                "done_file", f"done_file: {fields.done_file!r} is no name for a file; write .done, or one such as READY"
-            )
+    if definition.fine("done_file") and fields.done_file is not None and (unfit := done_file_problem(fields.done_file)) is not None:
+        yield definition.problem("done_file", f"done_file: {unfit}")
     if not definition.fine("file_name", "folder"):
         return
     dated = is_dated(fields.file_name, fields.folder)

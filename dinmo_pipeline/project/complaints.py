@@ -90,6 +90,8 @@ def _wrong_type(error: ErrorDetails, found: str) -> str:
     hint = ""
     if expected == "text" and isinstance(error["input"], bool | int | float):
         hint = ", which YAML takes for a " + ("truth value" if isinstance(error["input"], bool) else "number") + "; put it in quotes"
+    elif found.strip("'").lower() == "null":
+        hint = ", which YAML takes for nothing; put it in quotes"
     elif expected != "text" and isinstance(error["input"], str):
         hint = " (text)"
     return f"expected {expected}, found {found}{hint}"

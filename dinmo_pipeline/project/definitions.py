@@ -5,6 +5,7 @@ A definition with faults is kept with the fields that are fine, so that every ot
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,20 +20,21 @@ from dinmo_pipeline.formats.contract import Format
 from dinmo_pipeline.project.complaints import problem_of
 from dinmo_pipeline.project.documents import PACKAGE, Document
 from dinmo_pipeline.project.fields import ActivationFields, ModelFields, NotifyFields, SegmentFields, name_problem
+from dinmo_pipeline.project.inbound_fields import FeedFields, InboxFields
 from dinmo_pipeline.project.nearest import nearest_hint
+from dinmo_pipeline.project.specs import feed_name
 from dinmo_pipeline.storages import STORAGES
 from dinmo_pipeline.storages.contract import StorageSpec
 
-TABLES_AND_ACTIVATIONS: dict[str, type[BaseModel]] = {
-    "Model": ModelFields,
-    "Segment": SegmentFields,
-    "Activation": ActivationFields,
-    "Notify": NotifyFields,
-}
+TABLES_AND_ACTIVATIONS: dict[str, type[BaseModel]] = {"Model": ModelFields, "Segment": SegmentFields, "Activation": ActivationFields}
+INBOUND: dict[str, type[BaseModel]] = {"Inbox": InboxFields, "Feed": FeedFields}
+COMPONENT_FIELDS: dict[str, type[BaseModel]] = {**TABLES_AND_ACTIVATIONS, **INBOUND, "Notify": NotifyFields, **STORAGES}
 _ENVELOPE = ("type", "attributes", "requirements", "post_processing", "template_vars_module")
 _ATTRIBUTES = "attributes"
+_OF_ITS_OWN = {"feed": "another source or subsection"}
 
 F = TypeVar("F", bound=BaseModel, covariant=True)
+N = TypeVar("N", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,12 @@ class Definitions:
     segments: tuple[Definition[SegmentFields], ...]
     activations: tuple[Definition[ActivationFields], ...]
     storages: tuple[Definition[StorageSpec], ...]
+    inboxes: tuple[Definition[InboxFields], ...]
+    feeds: tuple[Definition[FeedFields], ...]
     notifications: tuple[Definition[NotifyFields], ...]
 
     def __len__(self) -> int:
-        return sum(map(len, (self.models, self.segments, self.activations, self.storages, self.notifications)))
+        return sum(len(getattr(self, kind.name)) for kind in dataclasses.fields(self))
 
 
 def by_name(definitions: Iterable[Definition[F]]) -> dict[str, Definition[F]]:
@@ -83,6 +87,17 @@ def by_name(definitions: Iterable[Definition[F]]) -> dict[str, Definition[F]]:
     return found
 
 
+def definition_name(component: str, attributes: Mapping[str, Any]) -> str | None:
+    """What the definition is called: its `name`; a feed has that of its files and its table. None where that is not told."""
+    if component != "Feed":
+        name = attributes.get("name")
+        return name if isinstance(name, str) else None
+    entity, source, subsection = (attributes.get(field) for field in ("entity", "source", "subsection"))
+    if isinstance(entity, str) and isinstance(source, str) and isinstance(subsection, str | None):
+        return feed_name(entity, source, subsection)
+    return None
+
+
 def read_definitions(documents: Iterable[Document]) -> tuple[Definitions, list[Problem]]:
     """The definitions of this package among `documents`, and what is wrong with each of them by itself."""
     problems: list[Problem] = []
@@ -91,7 +106,9 @@ def read_definitions(documents: Iterable[Document]) -> tuple[Definitions, list[P
         component = _component(document, problems)
         if component is not None:
             found.append(_read_definition(document, component, problems))
-    kinds: dict[str, list[Definition[Any]]] = {"Model": [], "Segment": [], "Activation": [], "storage": [], "Notify": []}
+    kinds: dict[str, list[Definition[Any]]] = {
+        kind: [] for kind in ("Model", "Segment", "Activation", "storage", "Inbox", "Feed", "Notify")
+    }
     for definition in found:
         kinds.get(definition.component, kinds["storage"]).append(definition)
     for kind, definitions in kinds.items():
@@ -110,17 +127,17 @@ def read_format(definition: Definition[ActivationFields]) -> tuple[Format | None
         if kind is None:
             return None, [definition.problem("format", "'format.type' is missing", at_key=True)]
         return None, [definition.problem(place, f"format: unknown format {str(kind)!r}{nearest_hint(str(kind), FORMATS)}")]
+    return read_nested(definition, ("format",), options, FORMATS[kind])
+
+
+def read_nested(definition: Definition[Any], path: tuple[str, ...], value: Any, model: type[N]) -> tuple[N | None, list[Problem]]:
+    """The value at the field `path` as a model of its own, or what is wrong with it."""
     try:
-        return FORMATS[kind].model_validate(options), []
+        return model.model_validate(value), []
     except ValidationError as error:
         return None, [
             problem_of(
-                detail,
-                document=definition.document,
-                base=(_ATTRIBUTES, "format"),
-                value=options,
-                model=FORMATS[kind],
-                subject=definition.subject,
+                detail, document=definition.document, base=(_ATTRIBUTES, *path), value=value, model=model, subject=definition.subject
             )
             for detail in error.errors(include_url=False)
         ]
@@ -128,7 +145,7 @@ def read_format(definition: Definition[ActivationFields]) -> tuple[Format | None
 
 def _component(document: Document, problems: list[Problem]) -> str | None:
     kind = document.content.get("type")
-    known = {f"{PACKAGE}.{name}": name for name in (*TABLES_AND_ACTIVATIONS, *STORAGES)}
+    known = {f"{PACKAGE}.{name}": name for name in COMPONENT_FIELDS}
     if kind is None:
         problems.append(Problem(document.file, document.line, f"the definition has no type{nearest_hint('', known)}"))
         return None
@@ -146,7 +163,7 @@ def _component(document: Document, problems: list[Problem]) -> str | None:
 
 
 def _read_definition(document: Document, component: str, problems: list[Problem]) -> Definition[Any]:
-    model: type[BaseModel] = TABLES_AND_ACTIVATIONS.get(component) or STORAGES[component]
+    model = COMPONENT_FIELDS[component]
     for key in document.content:
         if key not in _ENVELOPE:
             belongs = "; it belongs under `attributes:`, indented" if key in model.model_fields else nearest_hint(key, _ENVELOPE)
@@ -154,10 +171,12 @@ def _read_definition(document: Document, component: str, problems: list[Problem]
     attributes = document.content.get(_ATTRIBUTES)
     if not isinstance(attributes, Mapping):
         found = "is missing" if attributes is None else "is no mapping"
-        problems.append(document.problem((_ATTRIBUTES,), f"{component}: 'attributes' {found}; it holds the fields, beginning with `name:`"))
+        first = next(iter(model.model_fields))
+        message = f"{component}: 'attributes' {found}; it holds the fields, beginning with `{first}:`"
+        problems.append(document.problem((_ATTRIBUTES,), message))
         return Definition(component, None, _partial(model)(), frozenset(model.model_fields), document)
-    name = attributes.get("name")
-    subject = f"{component} {name}" if isinstance(name, str) and name else component
+    name = definition_name(component, attributes)
+    subject = f"{component} {name}" if name else component
     bad: set[str] = set()
     try:
         fields = model.model_validate(attributes)
@@ -166,10 +185,10 @@ def _read_definition(document: Document, component: str, problems: list[Problem]
             bad.add(str(detail["loc"][0]) if detail["loc"] else "")
             problems.append(problem_of(detail, document=document, base=(_ATTRIBUTES,), value=attributes, model=model, subject=subject))
         fields = _partial(model).model_validate({key: value for key, value in attributes.items() if key not in bad})
-    if component in STORAGES and isinstance(name, str) and (problem := name_problem(name)) is not None:
+    if component in STORAGES and name is not None and (problem := name_problem(name)) is not None:
         bad.add("name")
         problems.append(document.problem((_ATTRIBUTES, "name"), f"{subject}: name: {problem}"))
-    return Definition(component, name if isinstance(name, str) else None, fields, frozenset(bad), document)
+    return Definition(component, name, fields, frozenset(bad), document)
 
 
 @lru_cache
@@ -193,7 +212,8 @@ def _repeated_names(kind: str, definitions: Iterable[Definition[Any]]) -> list[P
         if name in first:
             other = first[name].document
             place = f"{other.file}:{other.line_of((_ATTRIBUTES, 'name'))}"
-            problems.append(definition.problem("name", f"the name is taken by another {kind}, in {place}; give this one a name of its own"))
+            own = _OF_ITS_OWN.get(kind, "a name of its own")
+            problems.append(definition.problem("name", f"the name is taken by another {kind}, in {place}; give this one {own}"))
         else:
             first[name] = definition
     return problems

@@ -27,7 +27,8 @@ _TAG_KEY = re.compile(r"([A-Za-z0-9_.-]{1,63}/)?[A-Za-z0-9_.-]{1,63}")
 _TAG_VALUE = re.compile(r"[A-Za-z0-9_.-]{0,63}")
 
 
-def _check(text: str, good: bool, message: str) -> str:
+def check_text(text: str, good: bool, message: str) -> str:
+    """`text`, or where it is not good an error with this message; for use in validators."""
     if not good:
         raise PydanticCustomError("dinmo", "{message}", {"message": message})
     return text
@@ -41,29 +42,30 @@ def name_problem(name: str) -> str | None:
 
 
 def _name(text: str) -> str:
-    return _check(text, (problem := name_problem(text)) is None, problem or "")
+    return check_text(text, (problem := name_problem(text)) is None, problem or "")
 
 
 def _cron(text: str) -> str:
-    return _check(text, (problem := cron_problem(text)) is None, problem or "")
+    return check_text(text, (problem := cron_problem(text)) is None, problem or "")
 
 
 def _timezone(text: str) -> str:
-    return _check(text, (problem := timezone_problem(text)) is None, problem or "")
+    return check_text(text, (problem := timezone_problem(text)) is None, problem or "")
 
 
 def _owner(text: str) -> str:
-    return _check(text, bool(_OWNER.fullmatch(text)), f"{text!r} is no owner; write an e-mail address or team:name")
+    return check_text(text, bool(_OWNER.fullmatch(text)), f"{text!r} is no owner; write an e-mail address or team:name")
 
 
 def _asset_key(text: str) -> str:
-    return _check(text, all(text.split("/")), f"{text!r} is no asset key; write its parts with one / between them")
+    return check_text(text, all(text.split("/")), f"{text!r} is no asset key; write its parts with one / between them")
 
 
-def _different(columns: list[str]) -> list[str]:
+def different(columns: list[str]) -> list[str]:
+    """The names, or an error where two are one; for use in validators."""
     seen: set[str] = set()
     for column in columns:
-        _check(column, column.casefold() not in seen, f"{column!r} is repeated; columns that differ by case alone are one")
+        check_text(column, column.casefold() not in seen, f"{column!r} is repeated; columns that differ by case alone are one")
         seen.add(column.casefold())
     return columns
 
@@ -71,7 +73,7 @@ def _different(columns: list[str]) -> list[str]:
 def _tags(tags: dict[str, str]) -> dict[str, str]:
     for key, value in tags.items():
         good = bool(_TAG_KEY.fullmatch(key) and _TAG_VALUE.fullmatch(value))
-        _check(key, good, f"{key!r}: {value!r} is no tag; keys and values take letters, digits, _ - . and at most 63 of them")
+        check_text(key, good, f"{key!r}: {value!r} is no tag; keys and values take letters, digits, _ - . and at most 63 of them")
     return tags
 
 
@@ -86,10 +88,11 @@ def _in_list(value: Any) -> Any:
 def _limit(value: Any, info: ValidationInfo) -> str:
     measure = Measure(info.field_name or "")
     good = isinstance(value, str) and parse_limit(measure, value) is not None
-    return _check(str(value), good, f"{str(value)!r} is no limit of {measure}; write one such as {limit_example(measure)}")
+    return check_text(str(value), good, f"{str(value)!r} is no limit of {measure}; write one such as {limit_example(measure)}")
 
 
-def _typed(value: Any) -> Any:
+def typed(value: Any) -> Any:
+    """A mapping whose `type` a lone text is; for use in validators."""
     return {"type": value} if isinstance(value, str) else value
 
 
@@ -101,6 +104,7 @@ def _mapping_shape(value: Any) -> str | None:
 
 Name = Annotated[str, AfterValidator(_name)]
 Text = Annotated[str, Field(min_length=1)]
+Timezone = Annotated[str, AfterValidator(_timezone)]
 TextOrList = BeforeValidator(_listed, json_schema_input_type=str | list[str])
 Limits = Annotated[
     list[Annotated[str, BeforeValidator(_limit, json_schema_input_type=str)]],
@@ -183,7 +187,7 @@ class ModelFields(Fields):
 
     name: Annotated[Name, Field(description="Small letters, digits and _; unique among models. Queries name it `models.<name>`.")]
     primary_key: Annotated[
-        Annotated[list[Text], TextOrList, Field(min_length=1), AfterValidator(_different)],
+        Annotated[list[Text], TextOrList, Field(min_length=1), AfterValidator(different)],
         Field(description="The columns that tell one row from another, at least one; never null, never twice the same."),
     ]
     sql: Annotated[Text | None, Field(default=None, description="The query itself; this or `sql_file`.")]
@@ -229,7 +233,7 @@ class ActivationFields(Fields):
         Field(description="The file's name, with {YYYY} {YY} {MM} {DD} {HH} {mm} {ss} {ms} {X} {x}; {{ and }} stand for one brace each."),
     ]
     format: Annotated[
-        Annotated[dict[str, Any], BeforeValidator(_typed, json_schema_input_type=str | dict[str, Any])],
+        Annotated[dict[str, Any], BeforeValidator(typed, json_schema_input_type=str | dict[str, Any])],
         Field(description="csv, json, ndjson, xml or parquet, or {type: csv, …} with the format's options."),
     ]
     run_type: Annotated[
@@ -261,7 +265,7 @@ class ActivationFields(Fields):
         Field(default_factory=list, description='When it runs: a cron expression ("0 7 * * *") or several; none by default.'),
     ]
     timezone: Annotated[
-        Annotated[str, AfterValidator(_timezone)] | None,
+        Timezone | None,
         Field(default=None, description="The time zone of its schedule, file names and timestamps; the project's by default."),
     ]
     on_existing: Annotated[

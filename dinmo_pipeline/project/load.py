@@ -12,6 +12,7 @@ from dinmo_pipeline.project.activations import read_activations
 from dinmo_pipeline.project.advice import check_warnings
 from dinmo_pipeline.project.definitions import Definition, Definitions, by_name, read_definitions
 from dinmo_pipeline.project.documents import FileMark, definition_files, file_mark, read_documents, relative_name
+from dinmo_pipeline.project.inboxes import read_inboxes
 from dinmo_pipeline.project.notifications import read_notifications
 from dinmo_pipeline.project.settings import PYPROJECT, Settings, read_settings
 from dinmo_pipeline.project.specs import Project
@@ -32,7 +33,8 @@ class Position:
 class LoadedProject:
     """A valid project with what the values themselves do not hold: its warnings, and where each definition is written.
 
-    `positions` has keys such as `models.customers`, `segments.lapsed`, `activations.lapsed_to_partner`, `storages.partner`.
+    `positions` has keys such as `models.customers`, `segments.lapsed`, `activations.lapsed_to_partner`, `storages.partner`,
+    `inboxes.partner`, `feeds.contacts_salesforce`.
     """
 
     project: Project
@@ -97,10 +99,19 @@ def _read(root: Path) -> _Outcome:
     settings = read_settings(root)
     reading = read_documents(settings.defs_folder, root=root)
     definitions, definition_problems = read_definitions(reading.documents)
+    inbound = read_inboxes(definitions, timezone=settings.timezone)
     tables = read_tables(definitions, root=root)
     activations, activation_problems = read_activations(definitions, timezone=settings.timezone)
     notifications, notify_problems = read_notifications(definitions, by_name(definitions.activations))
-    problems = [*settings.problems, *reading.problems, *definition_problems, *tables.problems, *activation_problems, *notify_problems]
+    problems = [
+        *settings.problems,
+        *reading.problems,
+        *definition_problems,
+        *inbound.problems,
+        *tables.problems,
+        *activation_problems,
+        *notify_problems,
+    ]
     if not problems and not len(definitions):
         problems.append(_nothing_defined(settings))
     if problems:
@@ -112,6 +123,8 @@ def _read(root: Path) -> _Outcome:
         tables=tables.specs,
         storages={definition.fields.name: definition.fields for definition in definitions.storages},
         activations=activations,
+        inboxes=inbound.inboxes,
+        feeds=inbound.feeds,
         notifications=notifications,
     )
     written = by_name(definitions.activations)
@@ -131,6 +144,8 @@ def _positions(definitions: Definitions) -> dict[str, Position]:
         "segments": definitions.segments,
         "activations": definitions.activations,
         "storages": definitions.storages,
+        "inboxes": definitions.inboxes,
+        "feeds": definitions.feeds,
         "notifications": definitions.notifications,
     }
     return {

@@ -58,6 +58,13 @@ def is_dated(file_name: str, folder: str) -> bool:
     return bool(template_variables(file_name) or template_variables(folder))
 
 
+def done_file_problem(text: str) -> str | None:
+    """Why `text` can be neither a done file's name nor what one ends in, or None."""
+    if set(text) <= {"."} or any(character == "/" or ord(character) < 32 for character in text):
+        return f"{text!r} is no name for a file; write .done, or one such as READY"
+    return None
+
+
 def render_name(template: str, instant: datetime, timezone: str) -> str:
     """`template` at `instant` (with a zone), told in `timezone` (an IANA name).
 

@@ -5,6 +5,7 @@ Nothing here does I/O. `project.load` makes these from YAML and SQL; components,
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -33,9 +34,12 @@ class SyncMode(StrEnum):
     DIFFERENCE = "difference"
 
 
+FILLED_BY_IMPORTS = ("feeds", "entities")
+
+
 @dataclass(frozen=True, order=True)
 class TableRef:
-    """A table in the warehouse: `models.customers`, `segments.lapsed`."""
+    """A table in the warehouse: `models.customers`, `segments.lapsed`, and of FILLED_BY_IMPORTS `entities.contacts`."""
 
     kind: str
     name: str
@@ -157,6 +161,11 @@ class CsvDialect:
     skip_last_lines: int = 0
 
 
+def feed_name(entity: str, source: str, subsection: str | None) -> str:
+    """`contacts_salesforce`, `contacts_prestashop_customers`: how files and table of a feed are called."""
+    return "_".join(part for part in (entity, source, subsection) if part is not None)
+
+
 @dataclass(frozen=True)
 class FeedSpec:
     """One kind of inbound file and the table that it feeds. `csv` is None for JSON.
@@ -181,13 +190,18 @@ class FeedSpec:
 
     @property
     def name(self) -> str:
-        """`contacts_salesforce`, `contacts_prestashop_customers`: the table's name, and what file names hold."""
-        return "_".join(part for part in (self.entity, self.source, self.subsection) if part is not None)
+        """The table's name, and what file names hold."""
+        return feed_name(self.entity, self.source, self.subsection)
 
     @property
     def ref(self) -> TableRef:
         """Its table in the warehouse."""
         return TableRef("feeds", self.name)
+
+    @property
+    def entity_ref(self) -> TableRef:
+        """The table of its entity, over all feeds of that."""
+        return TableRef("entities", self.entity)
 
 
 @dataclass(frozen=True)
@@ -227,8 +241,14 @@ class Project:
         """The DuckDB file that holds the tables."""
         return self.home / "warehouse.duckdb"
 
+    @property
+    def entities(self) -> Mapping[TableRef, tuple[FeedSpec, ...]]:
+        """The entities that feeds are declared of, each with its feeds, in the order of their names."""
+        feeds = sorted(self.feeds.values(), key=lambda feed: (feed.entity, feed.name))
+        return {ref: tuple(group) for ref, group in itertools.groupby(feeds, key=lambda feed: feed.entity_ref)}
+
     def tables_for(self, source: TableRef) -> tuple[TableSpec, ...]:
-        """The tables that a refresh of `source` needs, itself included, in dependency order."""
+        """The tables that a refresh of `source` needs, itself included, in dependency order; what imports fill is none of them."""
         wanted = {source}
         for spec in reversed(tuple(self.tables.values())):
             if spec.ref in wanted:

@@ -1,4 +1,4 @@
-"""Reading queries: is it one query, and which models and segments does it name.
+"""Reading queries: is it one query, and which tables of the warehouse does it name.
 
 DuckDB's own parser decides, so what passes here is what the warehouse can run, and a syntax error reads as DuckDB
 words it. Nothing is bound or run: tables, columns and files need not exist.
@@ -16,10 +16,10 @@ from typing import Any
 import duckdb
 
 from dinmo_pipeline.errors import CallError
-from dinmo_pipeline.project.specs import TableRef
+from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, TableRef
 from dinmo_pipeline.warehouse.identifiers import quote_identifier
 
-KINDS = ("models", "segments")
+KINDS = ("models", "segments", *FILLED_BY_IMPORTS)
 _NAMES_A_TABLE = re.compile("|".join(KINDS), re.IGNORECASE)
 _MAY_CHANGE_DATA = re.compile(r"\b(insert|update|delete|merge|copy)\b", re.IGNORECASE)
 _ERROR_LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
@@ -64,7 +64,7 @@ def read_queries(texts: Iterable[str], *, syntax_only: Iterable[str] = ()) -> di
 
 
 def table_refs(sql: str) -> tuple[TableRef, ...]:
-    """The models and segments that `sql` reads, each once, in the order of their names; CallError when it is not one query."""
+    """The tables of the warehouse that `sql` reads, each once, in the order of their names; CallError when it is not one query."""
     query = read_queries([sql])[sql]
     if query.problem is not None:
         raise CallError(f"cannot read the query for its tables: line {query.problem_line}: {query.problem}")

@@ -11,6 +11,7 @@ from dinmo_pipeline.errors import Problem
 from dinmo_pipeline.project.definitions import Definition, Definitions, by_name
 from dinmo_pipeline.project.documents import FileMark, file_mark, relative_name
 from dinmo_pipeline.project.fields import ModelFields, SegmentFields
+from dinmo_pipeline.project.inbound_fields import ENTITIES, FeedFields
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.specs import TableRef, TableSpec
 from dinmo_pipeline.project.sql import Query, Reference, bare_condition, read_queries, segment_query
@@ -75,7 +76,7 @@ def read_tables(definitions: Definitions, *, root: Path) -> Tables:
             sources.setdefault(_ref(definition), source)
     models = by_name(definitions.models)
     problems += _unknown_models(definitions.segments, models)
-    known = {_ref(definition) for definition in written}
+    known = {*map(_ref, written), *_filled_by_imports(definitions.feeds)}
     reads: dict[TableRef, _Read] = {}
     for ref, found in _parsed(sources).items():
         if isinstance(found, Problem):
@@ -161,12 +162,22 @@ def _unknown_models(segments: Iterable[Definition[SegmentFields]], models: Mappi
             yield segment.problem("model", f"model: there is no model {segment.fields.model!r}{nearest_hint(segment.fields.model, models)}")
 
 
+def _filled_by_imports(feeds: Iterable[Definition[FeedFields]]) -> Iterator[TableRef]:
+    for feed in feeds:
+        if feed.name is not None and feed.fine("entity"):
+            yield TableRef("feeds", feed.name)
+            yield TableRef("entities", feed.fields.entity)
+
+
 def _unknown_tables(read: _Read, known: set[TableRef]) -> Iterator[Problem]:
     for found in read.references:
         # A condition's own model is checked, and told of, as the field that it is.
         if found.ref in known or found.ref == read.source.model:
             continue
         # Names alone are compared: with their kind before them any two would look alike.
+        if found.ref.kind == "entities" and found.ref.name in ENTITIES:
+            yield read.source.problem(found.line, f"there is no table {str(found.ref)!r}; define a Feed with `entity: {found.ref.name}`")
+            continue
         alike = [ref.name for ref in known if ref.kind == found.ref.kind]
         hint = nearest_hint(found.ref.name, alike, prefix=f"{found.ref.kind}.") if alike else nearest_hint(str(found.ref), map(str, known))
         yield read.source.problem(found.line, f"there is no table {str(found.ref)!r}{hint}")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import duckdb
 
-from dinmo_pipeline.errors import BusyError, StateError
+from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
+from dinmo_pipeline.warehouse.locks import locked
 
-_PAUSE_S = 0.05
 _WAIT_S = 1800.0
 
 ATTACHED = "warehouse"
@@ -28,7 +26,7 @@ def open_warehouse(path: Path, *, root: Path, timezone: str) -> Iterator[duckdb.
     Makes the file. BusyError when other processes have it for longer than half an hour.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _turn(path, fcntl.LOCK_EX), _open(path) as connection:
+    with _turn(path, shared=False), _open(path) as connection:
         configure(connection, root=root, timezone=timezone)
         yield connection
 
@@ -38,7 +36,7 @@ def attached(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[None
     """The warehouse's tables, to be read through `connection`; several processes may at once. StateError when there is no warehouse yet."""
     if not path.exists():
         raise StateError(f"reading the warehouse {path}: there is none yet; refresh the models first, as `dinmo sync` does")
-    with _turn(path, fcntl.LOCK_SH):
+    with _turn(path, shared=True):
         connection.execute(f"ATTACH {quote_literal(str(path))} AS {quote_identifier(ATTACHED)} (READ_ONLY)")
         try:
             yield
@@ -70,24 +68,8 @@ def _open(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-@contextmanager
-def _turn(path: Path, kind: int) -> Iterator[None]:
+def _turn(path: Path, *, shared: bool) -> AbstractContextManager[None]:
     if "?" in str(path):
         raise StateError(f"opening the warehouse {path}: DuckDB takes no question mark in a database's path; rename the folder")
     # DuckDB fails at once where another process has the file; a lock before it makes that a queue.
-    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        deadline = time.monotonic() + _WAIT_S
-        while True:
-            try:
-                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise BusyError(
-                        f"waiting for the warehouse {path}: other processes have had it for {_WAIT_S:,.0f} s; nothing was begun"
-                    ) from None
-                time.sleep(_PAUSE_S)
-        yield
-    finally:
-        os.close(descriptor)
+    return locked(path.with_name(path.name + ".lock"), what=f"the warehouse {path}", wait_s=_WAIT_S, shared=shared)

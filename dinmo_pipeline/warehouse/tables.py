@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import duckdb
 
 from dinmo_pipeline.errors import DataError, StateError
-from dinmo_pipeline.project.specs import Project, TableRef, TableSpec
+from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, Project, TableRef, TableSpec
 from dinmo_pipeline.warehouse.connections import open_warehouse
 from dinmo_pipeline.warehouse.identifiers import quote_identifier
 
@@ -41,6 +41,7 @@ def refresh_table(connection: duckdb.DuckDBPyConnection, spec: TableSpec, *, pre
     DataError when the query fails or its result lacks the primary key, StateError when the warehouse cannot keep it; the old
     table stays then.
     """
+    _require_imports(connection, spec)
     table = table_sql(spec.ref)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(spec.ref.kind)}")
     connection.begin()
@@ -56,6 +57,14 @@ def refresh_table(connection: duckdb.DuckDBPyConnection, spec: TableSpec, *, pre
         connection.rollback()
         raise
     _commit(connection, spec)
+    return Refreshed(rows, columns, preview)
+
+
+def look_at(connection: duckdb.DuckDBPyConnection, ref: TableRef, *, preview_rows: int = 5) -> Refreshed:
+    """A table or view as it is now."""
+    table = table_sql(ref)
+    columns = table_columns(connection, table)
+    rows, preview = _count_and_preview(connection, table, columns, preview_rows)
     return Refreshed(rows, columns, preview)
 
 
@@ -75,10 +84,28 @@ def table_columns(connection: duckdb.DuckDBPyConnection, table_sql: str) -> tupl
     return tuple(TableColumn(row[0], row[1]) for row in connection.execute(f"DESCRIBE {table_sql}").fetchall())
 
 
+def table_exists(connection: duckdb.DuckDBPyConnection, ref: TableRef) -> bool:
+    """Whether the warehouse has the table or view."""
+    found = connection.execute(
+        "SELECT 1 FROM information_schema.tables WHERE table_catalog = current_database() AND table_schema = ? AND table_name = ?",
+        [ref.kind, ref.name],
+    )
+    return bool(found.fetchall())
+
+
 def table_sql(ref: TableRef, *, catalog: str | None = None) -> str:
     """The quoted name of a table, in an attached database where `catalog` is given."""
     parts = (ref.kind, ref.name) if catalog is None else (catalog, ref.kind, ref.name)
     return ".".join(quote_identifier(part) for part in parts)
+
+
+def _require_imports(connection: duckdb.DuckDBPyConnection, spec: TableSpec) -> None:
+    empty = [str(ref) for ref in spec.depends_on if ref.kind in FILLED_BY_IMPORTS and not table_exists(connection, ref)]
+    if empty:
+        raise DataError(
+            f"refreshing {spec.ref}: no file was imported into {', '.join(empty)} yet; `dinmo import` takes those that lie in the inbox. "
+            "The table is as it was before"
+        )
 
 
 def _require_key(spec: TableSpec, columns: tuple[TableColumn, ...]) -> None:

@@ -74,7 +74,7 @@ def test_history_as_json_has_every_fact_of_a_sync(project: Path, dinmo: Dinmo) -
 
     assert list(first) == [
         "sync", "label", "instant", "state", "reason", "full", "base", "rows", "added", "updated", "removed",
-        "files", "bytes", "delivered_at", "seconds", "notes",
+        "files", "bytes", "delivered_at", "seconds", "warnings", "notes",
     ]  # fmt: skip
     assert second["base"] == 1
     assert [(file["path"], file["change"], file["rows"]) for file in second["files"]] == [

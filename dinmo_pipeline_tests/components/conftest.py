@@ -30,7 +30,13 @@ class Dagster:
         return project_definitions(load_with_warnings(self.root)).get_repository_def()
 
     def run(
-        self, activation: str, partition: str, *, assets: Sequence[AssetKey] | None = None, config: dict[str, Any] | None = None
+        self,
+        activation: str,
+        partition: str,
+        *,
+        assets: Sequence[AssetKey] | None = None,
+        config: dict[str, Any] | None = None,
+        tags: dict[str, str] | None = None,
     ) -> ExecuteInProcessResult:
         self.instance.add_dynamic_partitions(partitions_name(activation), [partition])
         return self.repository.get_job(job_name(activation)).execute_in_process(
@@ -38,6 +44,7 @@ class Dagster:
             instance=self.instance,
             asset_selection=assets,
             raise_on_error=False,
+            tags=tags,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(config or {})},
         )
 

@@ -46,6 +46,8 @@ def test_lineage_goes_from_model_over_segment_and_snapshot_to_delivery(example: 
     assert parents("activations", "lapsed_to_partner", "snapshot") == {"segments/lapsed"}
     assert parents("segments", "lapsed") == {"models/customers"}
     assert "models/orders" in parents("models", "customers")
+    assert parents("models", "orders") == {"entities/orders", "entities/ordersitems"}
+    assert parents("entities", "orders") == {"feeds/orders_till"}
     # full_only compares with nothing: straight from the table.
     assert parents("activations", "products_to_marketplace", "delivery") == {"models/products"}
 
@@ -54,7 +56,7 @@ def test_every_asset_has_words_a_group_and_its_definition(example: Definitions) 
     specs = {spec.key.to_user_string(): spec for spec in example.resolve_all_asset_specs()}
 
     assert all(spec.description for spec in specs.values())
-    assert {spec.group_name for spec in specs.values()} == {"models", "segments", "activations"}
+    assert {spec.group_name for spec in specs.values()} == {"feeds", "entities", "models", "segments", "activations"}
     delivery = specs["activations/thank_you_to_mailing/delivery"]
     assert delivery.description == "Sends segments.big_spenders to partners, as ndjson: the rows that were never sent before."
     assert delivery.kinds == {"ndjson", "file"}
@@ -63,7 +65,7 @@ def test_every_asset_has_words_a_group_and_its_definition(example: Definitions) 
         (reference,) = spec.metadata["dagster/code_references"].value.code_references
         line = Path(reference.file_path).read_text(encoding="utf-8").splitlines()[reference.line_number - 1]
         assert line.startswith("type: dinmo_pipeline."), "it leads to the line where the document begins"
-    assert specs["models/orders"].metadata["sql"].value.startswith("```sql\nSELECT\n    basket_id AS order_id,")
+    assert specs["models/orders"].metadata["sql"].value.startswith("```sql\nSELECT\n    orders.order AS order_id,")
 
 
 def test_job_of_an_activation_refreshes_all_that_it_needs(example: Definitions) -> None:

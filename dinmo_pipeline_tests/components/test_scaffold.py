@@ -28,7 +28,8 @@ def test_scaffolded_definition_lacks_nothing_but_what_others_are_called(tmp_path
         )
     )
 
-    assert yaml.safe_load((folder / "defs.yaml").read_text(encoding="utf-8"))["attributes"]["name"] == "new_one"
+    attributes = yaml.safe_load((folder / "defs.yaml").read_text(encoding="utf-8"))["attributes"]
+    assert attributes["source" if component == "Feed" else "name"] == "new_one"
     # Names of other definitions are for the author to write; Azure takes one of two ways to name the account.
     assert [message for message in problems(tmp_path) if "there is no" not in message and "account_url" not in message] == []
 

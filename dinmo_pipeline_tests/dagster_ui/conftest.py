@@ -11,6 +11,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,9 +48,9 @@ class Server:
         assert not answered.get("errors"), answered
         return answered["data"]
 
-    def finished_run(self, partition: str) -> dict[str, Any]:
-        """The run of this partition, when it has ended."""
-        tags = [{"key": "dagster/partition", "value": partition}]
+    def finished_run(self, partition: str, **more_tags: str) -> dict[str, Any]:
+        """The run of this partition, with these tags, too, when it has ended."""
+        tags = [{"key": key, "value": value} for key, value in {"dagster/partition": partition, **more_tags}.items()]
 
         def look() -> dict[str, Any] | None:
             runs: list[dict[str, Any]] = self.query(_RUNS, tags=tags)["runsOrError"]["results"]
@@ -72,16 +73,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`dinmo init shop`, then `dinmo dev` in it."""
     folder = tmp_path_factory.mktemp("ui")
     assert run_command("dinmo", "init", "shop", cwd=folder).code == 0
+    with serving(folder / "shop") as started:
+        yield started
+
+
+@contextmanager
+def serving(root: Path, **variables: str) -> Iterator[Server]:
+    """`dinmo dev` in the project, with these variables of the environment."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DINMO_", "DAGSTER_"))}
-    log = folder / "dev.log"
+    log = root.parent / f"{root.name}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
             [BIN / "dinmo", "dev", "--port", str(port)],
-            cwd=folder / "shop",
-            env=environment,
+            cwd=root,
+            env={**environment, **variables},
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -94,7 +102,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             return _answers(url)
 
         wait_for(look, f"the UI (its log is {log})", _START_S)
-        yield Server(url, folder / "shop", process.pid)
+        yield Server(url, root, process.pid)
     finally:
         _stop(process)
 

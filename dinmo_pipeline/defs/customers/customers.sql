@@ -15,11 +15,12 @@ spending AS (
 
 departments AS (
     SELECT
-        receipts.household_id AS customer_id,
+        orders.customer_id,
         products.department,
-        sum(receipts.sales_value::DECIMAL(12, 2)) AS amount
-    FROM read_parquet('data/receipts/*.parquet') AS receipts
-    JOIN read_parquet('data/products.parquet') AS products USING (product_id)
+        sum(items.amount) AS amount
+    FROM models.orders AS orders
+    JOIN entities.ordersitems AS items ON items.order = orders.order_id
+    JOIN entities.products AS products ON products.product_id = items.product
     GROUP BY ALL
 ),
 
@@ -45,11 +46,11 @@ SELECT
     END AS stage,
     favourites.favourite_departments,
     favourites.favourite_departments[1] AS favourite_department,
-    demographics.age AS age_group,
-    demographics.income AS income_group,
-    demographics.household_size,
-    demographics.kids_count
+    contacts.age AS age_group,
+    contacts.income AS income_group,
+    contacts.household_size,
+    contacts.kids_count
 FROM spending
 CROSS JOIN today
 LEFT JOIN favourites USING (customer_id)
-LEFT JOIN read_parquet('data/demographics.parquet') AS demographics ON demographics.household_id = spending.customer_id
+LEFT JOIN entities.contacts AS contacts ON contacts.household_id = spending.customer_id

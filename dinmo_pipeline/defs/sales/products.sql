@@ -1,16 +1,17 @@
 WITH today AS (
-    SELECT max(transaction_timestamp)::DATE AS day FROM read_parquet('data/receipts/*.parquet')
+    SELECT max(ordered_at)::DATE AS day FROM models.orders
 ),
 
 recent AS (
     SELECT
-        product_id,
-        sum(quantity)::BIGINT AS units_sold,
-        sum(sales_value::DECIMAL(12, 2))::DECIMAL(12, 2) AS revenue,
-        max(transaction_timestamp)::DATE AS last_sold_on
-    FROM read_parquet('data/receipts/*.parquet')
-    WHERE transaction_timestamp >= (SELECT day FROM today) - INTERVAL 30 DAY
-    GROUP BY product_id
+        items.product AS product_id,
+        sum(items.quantity)::BIGINT AS units_sold,
+        sum(items.amount)::DECIMAL(12, 2) AS revenue,
+        max(orders.ordered_at)::DATE AS last_sold_on
+    FROM models.orders AS orders
+    JOIN entities.ordersitems AS items ON items.order = orders.order_id
+    WHERE orders.ordered_at >= (SELECT day FROM today) - INTERVAL 30 DAY
+    GROUP BY items.product
 )
 
 SELECT
@@ -24,4 +25,4 @@ SELECT
     recent.revenue,
     recent.last_sold_on
 FROM recent
-JOIN read_parquet('data/products.parquet') AS products USING (product_id)
+JOIN entities.products AS products USING (product_id)

@@ -1,0 +1,114 @@
+"""The commands about inboxes: their folders are made, their files imported."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dinmo_pipeline.cli import showing
+from dinmo_pipeline.cli.options import HERE, ProjectOption
+from dinmo_pipeline.cli.outcome import Imported
+from dinmo_pipeline.errors import CallError
+from dinmo_pipeline.inbound.arrivals import Look
+from dinmo_pipeline.inbound.folders import ALL, Folders
+from dinmo_pipeline.project.load import LoadedProject, load_project, load_with_warnings
+from dinmo_pipeline.project.nearest import nearest_hint
+from dinmo_pipeline.project.settings import find_project_root
+from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
+from dinmo_pipeline.storages.retried import RetriedStorage
+
+if TYPE_CHECKING:
+    from dinmo_pipeline.cli.running import Runner
+
+inbox_commands = typer.Typer(no_args_is_help=True, help="Where others drop files.")
+
+_FAILED = 1
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+
+
+@inbox_commands.command()
+def create(name: Annotated[str, typer.Argument(metavar="NAME", help="An inbox.")], project: ProjectOption = HERE) -> None:
+    """Make the folders of an inbox on its storage; those that are there stay as they are."""
+    loaded = load_project(find_project_root(project))
+    inbox = _inbox(loaded, name)
+    with RetriedStorage(loaded.storages[inbox.storage], loaded.root) as remote:
+        Folders(remote, inbox).make_all()
+    showing.say(f"{name}: {', '.join(ALL)} are in folder {inbox.folder} of {inbox.storage}; files dropped into raw are imported")
+
+
+def approve_file(loaded: LoadedProject, feed: FeedSpec) -> None:
+    """Let the file of a feed that a guard stopped pass, and import it."""
+    from dinmo_pipeline.inbound.passes import InboxPass
+
+    with InboxPass(loaded.project, feed.inbox) as held:
+        showing.say(f"approved: {held.approve(feed.name)}")
+    _import(loaded, [loaded.project.inboxes[feed.inbox]])
+
+
+def import_files(
+    names: Annotated[list[str] | None, typer.Argument(metavar="INBOX…", help="Inboxes; all by default.")] = None,
+    project: ProjectOption = HERE,
+) -> None:
+    """Import the files that lie in inboxes, once they stand still. Ends with 1 when one was refused."""
+    loaded = load_with_warnings(find_project_root(project))
+    inboxes = [_inbox(loaded.project, name) for name in dict.fromkeys(names or loaded.project.inboxes)]
+    if not inboxes:
+        raise CallError("the project has no inbox; define an Inbox and a Feed for the files that others drop")
+    _import(loaded, inboxes)
+
+
+def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
+    from dinmo_pipeline.cli.running import Runner
+
+    failed = False
+    with Runner(loaded) as runner:
+        for inbox in inboxes:
+            imported = _import_inbox(runner, loaded.project, inbox)
+            failed |= showing.show_imported(inbox.name, imported)
+    if failed:
+        raise typer.Exit(_FAILED)
+
+
+def _import_inbox(runner: Runner, project: Project, inbox: InboxSpec) -> list[Imported]:
+    """One run of each feed that has files which are due, until nothing waits; a feed whose run failed is left alone."""
+    imported: list[Imported] = []
+    for seen in _looks(project, inbox):
+        for path, reason in seen.strangers.items():
+            showing.warn(f"{path} stays where it is: {reason}")
+        due: dict[str, list[str]] = {}
+        for arrival in seen.due:
+            due.setdefault(arrival.match.feed.name, []).append(arrival.label)
+        failed = {outcome.feed for outcome in imported if outcome.problem is not None}
+        for name, labels in due.items():
+            if name not in failed:
+                imported.append(showing.show_files(runner.import_files(name, labels)))
+    return imported
+
+
+def _looks(project: Project, inbox: InboxSpec) -> Iterator[Look]:
+    """Looks at the inbox for as long as files there may come to stand still."""
+    # The readers of files are not loaded for commands that read none.
+    from dinmo_pipeline.inbound.passes import InboxPass
+
+    end = time.monotonic() + 2 * inbox.settle_seconds + 1
+    while True:
+        with InboxPass(project, inbox.name) as held:
+            seen = held.look()
+        yield seen
+        if not seen.waiting:
+            return
+        if inbox.done_file is not None or time.monotonic() > end:
+            why = "its done file" if inbox.done_file is not None else "it to stand still"
+            for path in seen.waiting:
+                showing.warn(f"{path} waits for {why}")
+            return
+        time.sleep(min(max(inbox.settle_seconds / 10, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S))
+
+
+def _inbox(loaded: Project, name: str) -> InboxSpec:
+    if name not in loaded.inboxes:
+        raise CallError(f"there is no inbox {name!r}{nearest_hint(name, loaded.inboxes)}")
+    return loaded.inboxes[name]

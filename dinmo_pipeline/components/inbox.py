@@ -1,0 +1,94 @@
+"""Inboxes and feeds: a feed is a table, one partition a file; an entity is the view over its feeds; an inbox has a sensor."""
+
+# Dagster reads the annotations of asset functions as objects, so this module's are no postponed texts.
+from collections.abc import Iterator
+from typing import ClassVar
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetsDefinition,
+    AssetSpec,
+    BackfillPolicy,
+    Definitions,
+    DynamicPartitionsDefinition,
+    asset,
+)
+from pydantic import BaseModel
+
+from dinmo_pipeline.components.base import NamedComponent
+from dinmo_pipeline.components.inbox_sensor import import_job, inbox_sensor
+from dinmo_pipeline.components.naming import code_reference, table_key
+from dinmo_pipeline.components.wording import describe_entity, describe_feed
+from dinmo_pipeline.io_managers.imports import REJECTS_CHECK, files_name, import_due, rejects_check
+from dinmo_pipeline.project.inbound_fields import FeedFields, InboxFields
+from dinmo_pipeline.project.load import LoadedProject
+from dinmo_pipeline.project.specs import FeedSpec
+
+
+class Inbox(NamedComponent):
+    """A folder that others drop files into."""
+
+    fields_model: ClassVar[type[BaseModel]] = InboxFields
+
+    def build(self, loaded: LoadedProject) -> Definitions:
+        """The sensor that looks for files, and the jobs that import them; none where no feed takes any."""
+        feeds = [feed for feed in loaded.project.feeds.values() if feed.inbox == self.name]
+        if not feeds:
+            return Definitions()
+        jobs = [import_job(feed) for feed in feeds]
+        return Definitions(jobs=jobs, sensors=[inbox_sensor(loaded.project, loaded.project.inboxes[self.name], jobs)])
+
+
+class Feed(NamedComponent):
+    """One kind of inbound file, and the table that it fills."""
+
+    fields_model: ClassVar[type[BaseModel]] = FeedFields
+
+    def build(self, loaded: LoadedProject) -> Definitions:
+        """The feed's table; the first feed of an entity brings the entity, too."""
+        feed = loaded.project.feeds[self.name]
+        feeds = loaded.project.entities[feed.entity_ref]
+        return Definitions(assets=[_feed_asset(loaded, feed), *([_entity_asset(loaded, feeds)] if feed == feeds[0] else [])])
+
+
+def _feed_asset(loaded: LoadedProject, feed: FeedSpec) -> AssetsDefinition:
+    @asset(
+        key=table_key(feed.ref),
+        partitions_def=DynamicPartitionsDefinition(name=files_name(feed.name)),
+        backfill_policy=BackfillPolicy.single_run(),
+        # Each file is told of as it comes in, by an event of its own.
+        output_required=False,
+        check_specs=[
+            AssetCheckSpec(
+                REJECTS_CHECK,
+                asset=table_key(feed.ref),
+                description="Every record of every file was taken; records without a key do not count.",
+            )
+        ],
+        description=describe_feed(feed),
+        group_name="feeds",
+        kinds={"csv" if feed.csv is not None else "json", "duckdb"},
+        metadata={
+            "inbox": feed.inbox,
+            "primary key": ", ".join(feed.primary_key),
+            "load": feed.load,
+            **code_reference(loaded, f"feeds.{feed.name}"),
+        },
+    )
+    def table(context: AssetExecutionContext) -> Iterator[AssetCheckResult]:
+        yield rejects_check(import_due(context, loaded.project, feed))
+
+    return table
+
+
+def _entity_asset(loaded: LoadedProject, feeds: tuple[FeedSpec, ...]) -> AssetSpec:
+    return AssetSpec(
+        table_key(feeds[0].entity_ref),
+        deps=[table_key(feed.ref) for feed in feeds],
+        description=describe_entity(feeds),
+        group_name="entities",
+        kinds={"duckdb", "view"},
+        metadata=code_reference(loaded, f"feeds.{feeds[0].name}"),
+    )

@@ -1,0 +1,135 @@
+"""The sensor of an inbox: it looks for files, and asks for one run of each feed that has files which are due."""
+
+# Dagster reads the annotations of decorated functions as objects, so this module's are no postponed texts.
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from typing import Any
+
+from dagster import (
+    AssetSelection,
+    DagsterInstance,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    DynamicPartitionsDefinition,
+    RunRecord,
+    RunRequest,
+    RunsFilter,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    define_asset_job,
+    in_process_executor,
+    sensor,
+)
+
+from dinmo_pipeline.components.activation import AUTOSTART
+from dinmo_pipeline.components.naming import import_job_name, table_key
+from dinmo_pipeline.components.wording import describe_import
+from dinmo_pipeline.errors import BusyError
+from dinmo_pipeline.inbound.arrivals import Look
+from dinmo_pipeline.inbound.passes import InboxPass
+from dinmo_pipeline.io_managers.imports import files_name, partition_of, partition_tags
+from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
+
+_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
+# A run that has begun to import holds the inbox; one that is older than this and does not is dead.
+_BEGINNING = timedelta(minutes=10)
+_BEGUN = {DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING}
+# So many failures in a row reach the longest pause.
+_REMEMBERED = 8
+
+
+def import_job(feed: FeedSpec) -> Any:
+    """Imports the files of a feed that are due, in one process and with one connection."""
+    return define_asset_job(
+        import_job_name(feed.name),
+        selection=AssetSelection.assets(table_key(feed.ref)),
+        description=describe_import(feed),
+        executor_def=in_process_executor,
+    )
+
+
+def inbox_sensor(project: Project, inbox: InboxSpec, jobs: Sequence[Any]) -> SensorDefinition:
+    """Looks every `poll_seconds`. `jobs` are those of the inbox's feeds."""
+    running = os.environ.get(AUTOSTART) == "1"
+    # A tick has a minute, and the next one is the next try.
+    storage = project.storages[inbox.storage].model_copy(update={"retries": 0})
+    hasty = replace(project, storages={**project.storages, inbox.storage: storage})
+
+    @sensor(
+        name=f"{inbox.name}_inbox",
+        jobs=jobs,
+        minimum_interval_seconds=inbox.poll_seconds,
+        default_status=DefaultSensorStatus.RUNNING if running else DefaultSensorStatus.STOPPED,
+        description=f"Looks for new files in folder {inbox.folder} of {inbox.storage}, and imports those that are whole.",
+    )
+    def arrivals(context: SensorEvaluationContext) -> SensorResult | SkipReason:
+        try:
+            with InboxPass(hasty, inbox.name, wait_s=0) as held:
+                seen = held.look()
+        except BusyError:
+            return SkipReason(f"files of inbox {inbox.name} are being imported")
+        for path, reason in seen.strangers.items():
+            context.log.warning(f"{path} stays where it is: {reason}")
+        due = _by_feed(seen)
+        pauses = {name: pause for name in due if (pause := _pause(context.instance, name, _now())) is not None}
+        wanted = {name: partitions for name, partitions in due.items() if name not in pauses}
+        return SensorResult(
+            run_requests=[
+                RunRequest(job_name=import_job_name(name), tags=partition_tags(context.instance, name, partitions))
+                for name, partitions in wanted.items()
+            ],
+            dynamic_partitions_requests=[
+                DynamicPartitionsDefinition(name=files_name(name)).build_add_request(partitions) for name, partitions in wanted.items()
+            ],
+            skip_reason=None if wanted else "; ".join(_why_nothing(seen, [*pauses.values()])),
+        )
+
+    return arrivals
+
+
+def _by_feed(seen: Look) -> dict[str, list[str]]:
+    """The partitions that are due, by feed."""
+    due: dict[str, list[str]] = {}
+    for arrival in seen.due:
+        due.setdefault(arrival.match.feed.name, []).append(partition_of(arrival.label))
+    return due
+
+
+def _why_nothing(seen: Look, pauses: Sequence[str]) -> Iterator[str]:
+    yield from pauses
+    if seen.waiting:
+        yield f"{len(seen.waiting)} files are not whole yet, such as {seen.waiting[0]}"
+    elif not pauses:
+        yield "there is no new file"
+
+
+def _pause(instance: DagsterInstance, feed: str, now: datetime) -> str | None:
+    """Why no run of the feed is asked for now: one is on its way, or the last ones failed; else None."""
+    records = instance.get_run_records(RunsFilter(job_name=import_job_name(feed)), limit=_REMEMBERED)
+    if any(_is_on_its_way(record, now) for record in records):
+        return f"a run of {feed} is on its way"
+    failures = len(list(takewhile(lambda record: record.dagster_run.status != DagsterRunStatus.SUCCESS, records)))
+    if not failures:
+        return None
+    again = _last_seen(records[0]) + min(_FIRST_PAUSE * 2 ** (failures - 1), _LONGEST_PAUSE)
+    if now >= again:
+        return None
+    return f"the last {failures} runs of {feed} failed; the next try is at {again:%H:%M:%S} UTC"
+
+
+def _is_on_its_way(record: RunRecord, now: datetime) -> bool:
+    status = record.dagster_run.status
+    return status == DagsterRunStatus.QUEUED or (status in _BEGUN and now - _last_seen(record) < _BEGINNING)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _last_seen(record: RunRecord) -> datetime:
+    return datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.update_timestamp.replace(tzinfo=UTC)

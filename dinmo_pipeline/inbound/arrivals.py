@@ -1,0 +1,98 @@
+"""Arrivals: which files of an inbox are due, decided by what lies there and what was seen before, never by a moment in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from dinmo_pipeline.inbound.folders import INIT, RAW
+from dinmo_pipeline.inbound.looks import Looks, Sight
+from dinmo_pipeline.inbound.names import NameMatch, is_temporary, match_name
+from dinmo_pipeline.project.specs import FeedSpec, InboxSpec
+from dinmo_pipeline.storages.contract import RemoteFile
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A file of a feed that lies in `raw/` or `init/`, as it was listed."""
+
+    folder: str
+    name: str
+    sight: Sight
+    match: NameMatch
+
+    @property
+    def path(self) -> str:
+        """Where it lies, from the inbox's folder."""
+        return f"{self.folder}/{self.name}"
+
+    @property
+    def label(self) -> str:
+        """What people call this version of the file."""
+        return version_label(self.name, self.sight)
+
+
+def version_label(name: str, sight: Sight) -> str:
+    """A file's name with what tells two versions of it apart: when it was changed, else how long it is."""
+    moment = sight.modified
+    told = f"{sight.size} bytes" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H.%M.%S")
+    return f"{name} ({told})"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at an inbox found: files to take, in the order to take them; files that wait; strangers nobody was told of."""
+
+    due: tuple[Arrival, ...]
+    waiting: tuple[str, ...]
+    strangers: Mapping[str, str]
+
+
+def look(inbox: InboxSpec, feeds: Sequence[FeedSpec], listings: Mapping[str, Sequence[RemoteFile]], looks: Looks, now: datetime) -> Look:
+    """Decide on the files that are listed in each of RAW and INIT; `looks` remembers them."""
+    found: list[Arrival] = []
+    done: set[str] = set()
+    strangers: dict[str, str] = {}
+    there = {f"{folder}/{file.name}" for folder, files in listings.items() for file in files}
+    for folder, files in listings.items():
+        names = {file.name for file in files}
+        companions = {name for file in files for name in done_names(inbox, file.name)}
+        for file in files:
+            if is_temporary(file.name) or file.name in companions:
+                continue
+            match = match_name(file.name, feeds)
+            if isinstance(match, str):
+                strangers[f"{folder}/{file.name}"] = match
+                continue
+            arrival = Arrival(folder, file.name, Sight.of(file), match)
+            found.append(arrival)
+            if not names.isdisjoint(done_names(inbox, file.name)):
+                done.add(arrival.path)
+    settled = looks.settled({arrival.path: arrival.sight for arrival in found}, now=now, after=timedelta(seconds=inbox.settle_seconds))
+    looks.keep_only(there)
+    fresh = [arrival for arrival in found if not looks.was_taken(arrival.path, arrival.sight)]
+    ready = settled if inbox.done_file is None else done
+    due = [arrival for arrival in fresh if arrival.path in ready]
+    waiting = tuple(arrival.path for arrival in fresh if arrival.path not in ready)
+    return Look(tuple(sorted(due, key=_turn)), waiting, looks.untold(strangers))
+
+
+def done_names(inbox: InboxSpec, name: str) -> Iterator[str]:
+    """What a done file of `name` may be called: an ending is put after the name, or in the place of its extension."""
+    if inbox.done_file is None:
+        return
+    if not inbox.done_file.startswith("."):
+        yield inbox.done_file
+        return
+    yield name + inbox.done_file
+    yield name.partition(".")[0] + inbox.done_file
+
+
+def _turn(arrival: Arrival) -> tuple[bool, str, float, str]:
+    moment = arrival.sight.modified
+    return (arrival.folder == RAW, arrival.match.date.isoformat(), 0.0 if moment is None else moment.timestamp(), arrival.name)
+
+
+FOLDERS = (INIT, RAW)
+"""The folders that files are taken from, in that order."""

@@ -1,0 +1,205 @@
+"""Tables of feeds: made and widened as files need, filled by merging, appending or replacing.
+
+Of the rows with one key the newest is kept: by `updated_at`, then by the date in the file's name, then by arrival, then by place
+in the file. So the order in which files come does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import duckdb
+
+from dinmo_pipeline.errors import DataError
+from dinmo_pipeline.inbound.reading import LINE, RECORD
+from dinmo_pipeline.inbound.staging import ARRIVAL, FAULT, STAGED
+from dinmo_pipeline.inbound.types import ColumnType, Shape, at_home, shape_of
+from dinmo_pipeline.project.specs import FeedSpec
+from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
+from dinmo_pipeline.warehouse.tables import table_columns, table_exists, table_sql
+
+FILE, LOADED_AT = "_file", "_loaded_at"
+LINEAGE = (FILE, LINE, LOADED_AT)
+_UPDATED_AT, _FILE_DATE = "_updated_at", "_file_date"
+_AGE = (_UPDATED_AT, _FILE_DATE, ARRIVAL)
+_OWN = {
+    FILE: "VARCHAR",
+    LINE: "BIGINT",
+    LOADED_AT: "TIMESTAMP WITH TIME ZONE",
+    _UPDATED_AT: "TIMESTAMP WITH TIME ZONE",
+    _FILE_DATE: "DATE",
+    ARRIVAL: "BIGINT",
+}
+_KEPT = "temp.main.kept"
+_LARGEST = "_largest"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What the staged records of one file came to: all of them, those without a key, those with a bad value.
+
+    `undated`: whether no record has an `updated_at`.
+    """
+
+    records: int
+    skipped: int
+    faulty: int
+    undated: bool
+
+
+@dataclass(frozen=True)
+class AcceptedFile:
+    """A file whose rows are to be loaded: its number, its name and the date in that."""
+
+    arrival: int
+    name: str
+    date: date
+
+
+class FeedTable:
+    """The table of one feed, while a batch of its files is staged."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, feed: FeedSpec) -> None:
+        self._connection = connection
+        self._feed = feed
+        self._sql = table_sql(feed.ref)
+
+    def columns(self) -> dict[str, str]:
+        """The columns that came from files, and their DuckDB types; none when there is no table yet."""
+        if not table_exists(self._connection, self._feed.ref):
+            return {}
+        return {column.name: column.type for column in table_columns(self._connection, self._sql) if column.name not in _OWN}
+
+    def shapes(self, types: Mapping[str, ColumnType]) -> dict[str, Shape]:
+        """How wide the table's columns are, or must become to be of these types."""
+        shapes = {}
+        for name, known in self.columns().items():
+            if name not in types:
+                continue
+            if types[name].takes(known):
+                shapes[name] = shape_of(known)
+            else:
+                shapes[name] = types[name].shape_needed(self._connection, self._sql, f"CAST({quote_identifier(name)} AS VARCHAR)")
+        return shapes
+
+    def rows(self) -> int:
+        """How many rows it has."""
+        if not table_exists(self._connection, self._feed.ref):
+            return 0
+        [(rows,)] = self._connection.execute(f"SELECT count(*) FROM {self._sql}").fetchall()
+        return int(rows)
+
+    def count_staged(self, types: Mapping[str, ColumnType]) -> dict[int, Counted]:
+        """How the staged records of each file count, by its arrival; files without records are not there."""
+        updated_at = self._feed.updated_at
+        undated = f"bool_and({quote_identifier(updated_at)} IS NULL)" if updated_at in types and updated_at is not None else "true"
+        rows = self._connection.execute(
+            f"SELECT {ARRIVAL}, count(*), count(*) FILTER ({FAULT} IS NULL AND NOT ({self._has_key()})), count({FAULT}), {undated} "
+            f"FROM {STAGED} GROUP BY {ARRIVAL}"
+        ).fetchall()
+        return {arrival: Counted(*counts) for arrival, *counts in rows}
+
+    def load(self, files: Sequence[AcceptedFile], types: Mapping[str, ColumnType], shapes: Mapping[str, Shape], *, at: datetime) -> None:
+        """Bring the staged rows of these files in, in the caller's transaction; the table is made or widened as they need.
+
+        DataError when old values are none of a column's new type.
+        """
+        self._fit(types, shapes)
+        self._keep(files, types, shapes, at)
+        names = (*types, *_OWN)
+        listed = ", ".join(map(quote_identifier, names))
+        match self._feed.load:
+            case "append":
+                self._connection.execute(f"INSERT INTO {self._sql} ({listed}) SELECT {listed} FROM {_KEPT}")
+            case "replace":
+                self._connection.execute(f"DELETE FROM {self._sql}")
+                self._connection.execute(f"INSERT INTO {self._sql} ({listed}) SELECT {listed} FROM {self._newest()}")
+            case "merge":
+                self._merge(names)
+
+    def _merge(self, names: Sequence[str]) -> None:
+        key = self._feed.primary_key
+        same_key = " AND ".join(f"old.{quote_identifier(name)} = new.{quote_identifier(name)}" for name in key)
+        not_older = f"({', '.join(f'new.{name}' for name in _AGE)}) >= ({', '.join(f'old.{name}' for name in _AGE)})"
+        updates = [f"{quote_identifier(name)} = new.{quote_identifier(name)}" for name in names if name not in key]
+        # The newest record is taken whole: what its file lacks is null from then on.
+        updates += [f"{quote_identifier(name)} = NULL" for name in self.columns() if name not in names]
+        self._connection.execute(
+            f"MERGE INTO {self._sql} AS old USING {self._newest()} AS new ON {same_key} "
+            f"WHEN MATCHED AND {not_older} THEN UPDATE SET {', '.join(updates)} "
+            f"WHEN NOT MATCHED THEN INSERT ({', '.join(map(quote_identifier, names))}) "
+            f"VALUES ({', '.join(f'new.{quote_identifier(name)}' for name in names)})"
+        )
+
+    def _fit(self, types: Mapping[str, ColumnType], shapes: Mapping[str, Shape]) -> None:
+        wanted = {name: type_.sql_type(shapes[name]) for name, type_ in types.items()}
+        if not table_exists(self._connection, self._feed.ref):
+            columns = ", ".join(f"{quote_identifier(name)} {type_}" for name, type_ in {**wanted, **_OWN}.items())
+            self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(self._feed.ref.kind)}")
+            self._connection.execute(f"CREATE TABLE {self._sql} ({columns})")
+            return
+        known = self.columns()
+        for name, sql_type in wanted.items():
+            column = quote_identifier(name)
+            if name not in known:
+                self._connection.execute(f"ALTER TABLE {self._sql} ADD COLUMN {column} {sql_type}")
+            elif known[name] != sql_type:
+                value = types[name].value(f"CAST({column} AS VARCHAR)", shapes[name])
+                self._require_convertible(types[name], known[name], value)
+                self._connection.execute(f"ALTER TABLE {self._sql} ALTER COLUMN {column} TYPE {sql_type} USING {value}")
+
+    def _require_convertible(self, type_: ColumnType, known: str, value: str) -> None:
+        name = type_.column.name
+        text = f"CAST({quote_identifier(name)} AS VARCHAR)"
+        [(lost, example)] = self._connection.execute(
+            f"SELECT count(*), any_value({text}) FROM {self._sql} WHERE {text} IS NOT NULL AND {value} IS NULL"
+        ).fetchall()
+        if lost:
+            raise DataError(
+                f"loading {self._feed.ref}: its column {name} is {known} in the table, and {lost:,} of its values are no "
+                f"{type_.column.type}, such as {example!r}; nothing was loaded. Declare it as it was, or as text"
+            )
+
+    def _keep(self, files: Sequence[AcceptedFile], types: Mapping[str, ColumnType], shapes: Mapping[str, Shape], at: datetime) -> None:
+        """Name the staged rows that count, with their lineage, `kept`; a null `updated_at` becomes the file's largest."""
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE accepted ({ARRIVAL} BIGINT, {FILE} VARCHAR, {_FILE_DATE} DATE)")
+        told = [[file.arrival for file in files], [file.name for file in files], [file.date for file in files]]
+        self._connection.execute("INSERT INTO temp.main.accepted SELECT unnest(?), unnest(?), unnest(?)", told)
+        updated_at = self._feed.updated_at
+        largest, updated, instant = "CAST(NULL AS DATE)", None, "CAST(NULL AS TIMESTAMP WITH TIME ZONE)"
+        if updated_at is not None and updated_at in types:
+            column = quote_identifier(updated_at)
+            largest, updated = f"max({column})", f"coalesce({column}, {_LARGEST})"
+            instant = updated if shapes[updated_at].timed else self._midnight(updated)
+        own = {
+            LOADED_AT: f"CAST({quote_literal(at.isoformat())} AS TIMESTAMP WITH TIME ZONE)",
+            _UPDATED_AT: f"coalesce({instant}, {self._midnight(_FILE_DATE)})",
+        }
+        columns = [f"{updated if name == updated_at else quote_identifier(name)} AS {quote_identifier(name)}" for name in types]
+        columns += [f"{own.get(name, name)} AS {name}" for name in (*_OWN, RECORD)]
+        self._connection.execute(
+            "CREATE OR REPLACE TEMP TABLE largest AS "
+            f"SELECT {ARRIVAL}, {largest} AS {_LARGEST} FROM {STAGED} WHERE {FAULT} IS NULL GROUP BY {ARRIVAL}"
+        )
+        self._connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW kept AS SELECT {', '.join(columns)} FROM {STAGED} "
+            f"JOIN temp.main.accepted USING ({ARRIVAL}) JOIN temp.main.largest USING ({ARRIVAL}) "
+            f"WHERE {FAULT} IS NULL AND {self._has_key()}"
+        )
+
+    def _newest(self) -> str:
+        """The kept rows, of each key the newest, as an SQL source."""
+        key = ", ".join(map(quote_identifier, self._feed.primary_key))
+        twice = self._connection.execute(f"SELECT 1 FROM {_KEPT} GROUP BY {key} HAVING count(*) > 1 LIMIT 1").fetchall()
+        if not twice:
+            return _KEPT
+        order = ", ".join(f"{name} DESC" for name in (*_AGE, RECORD))
+        return f"(SELECT * FROM {_KEPT} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1)"
+
+    def _has_key(self) -> str:
+        return " AND ".join(f"{quote_identifier(name)} IS NOT NULL" for name in self._feed.primary_key)
+
+    def _midnight(self, day: str) -> str:
+        return at_home(f"CAST({day} AS TIMESTAMP)", self._feed.timezone)

@@ -1,0 +1,83 @@
+"""The names in a JSON file: the columns that all its records have between them, and which of them hold nothing but text."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from dinmo_pipeline.inbound.identifiers import identifier
+from dinmo_pipeline.inbound.json_pieces import Piece, Pieces
+from dinmo_pipeline.inbound.json_values import JsonFault, Members, plain_members
+from dinmo_pipeline.inbound.reading import LINE, RECORD, FileRefused
+
+COLUMN_LIMIT: Final = 4096
+_NO_FIELD = re.compile(r'["\\\x00-\x1f]')
+_OURS = (RECORD, LINE, "_file", "_loaded_at", "_updated_at")
+
+
+class Names:
+    """What a file's objects call their members. `columns` holds, for each column in order of first appearance, the names that mean it."""
+
+    def __init__(self, file_name: str) -> None:
+        self._file = file_name
+        self.columns: dict[str, list[str]] = {}
+        self._is_text: dict[str, bool] = {}
+
+    def learn(self, pieces: Pieces) -> None:
+        """Read the whole file. FileRefused for a name that no column can have, and where the file is no JSON."""
+        row = self.row_type()
+        for piece in pieces():
+            if row is None or not piece.decode(row):
+                self._learn_slowly(piece)
+                row = self.row_type()
+
+    @property
+    def fields(self) -> list[tuple[str, bool]]:
+        """The column of each field of `row_type`, and whether it is text."""
+        return [(column, self._is_text[name]) for column, names in self.columns.items() for name in names]
+
+    def row_type(self) -> type[Any] | None:
+        """A msgspec type of the records as they are known: each member text or null, else as it is written; UNSET where it is missing.
+
+        None where one of the names is such that msgspec takes it for no field.
+        """
+        if any(_NO_FIELD.search(name) for name in self._is_text):
+            return None
+        names = {f"f{number}": name for number, name in enumerate(self._is_text)}
+        fields = [(field, str | None | UnsetType if self._is_text[name] else Raw, UNSET) for field, name in names.items()]
+        return msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, gc=False)
+
+    def column_of(self, name: str) -> str:
+        """The column that a member of this name belongs to; FileRefused where there can be none."""
+        column = identifier(name)
+        if not column:
+            raise FileRefused(f"{self._file}: the name {name!r} has no letter or digit, so no column can be called by it.")
+        if column in _OURS or column.startswith("_dinmo"):
+            raise FileRefused(f"{self._file}: imported tables have a column {column} of their own. Call {name!r} otherwise.")
+        return column
+
+    def _learn_slowly(self, piece: Piece) -> None:
+        for record in piece.records():
+            try:
+                found = plain_members(record.text)
+            except JsonFault:
+                continue
+            self._learn_members(found)
+
+    def _learn_members(self, found: Members) -> None:
+        for name, value in found.items():
+            text = bytes(value)
+            is_text = text[:1] == b'"' or text == b"null"
+            if name not in self._is_text:
+                self.columns.setdefault(self.column_of(name), []).append(name)
+                if len(self._is_text) >= COLUMN_LIMIT:
+                    raise FileRefused(
+                        f"{self._file}: more than {COLUMN_LIMIT:,} names (COLUMN_LIMIT); the last is {name!r}. "
+                        "Names that differ from record to record are values: nest them in one member."
+                    )
+                self._is_text[name] = is_text
+            elif not is_text:
+                self._is_text[name] = False

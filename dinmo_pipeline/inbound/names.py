@@ -1,0 +1,119 @@
+"""File names: `[prefix]<entity>_<source>[_<subsection>]_<YYYYMMDD>[suffix].<csv|json|ndjson|jsonl>[.gz|.zst]`.
+
+What a name means starts from the feeds that are declared: `contacts_shop_vip_20220315.csv` is of the feed `contacts_shop_vip`, and
+of none where only `contacts_shop` is declared. Small letters and capitals are one, as partners write them: `Contacts__Shop_20220315.CSV`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from dinmo_pipeline.project.nearest import nearest_hint
+from dinmo_pipeline.project.specs import FeedSpec
+
+_EXTENSION = re.compile(r"\.(csv|json|ndjson|jsonl)(\.gz|\.zst)?$", re.IGNORECASE)
+_COMPRESSIONS: dict[str, Literal["gzip", "zstd"]] = {".gz": "gzip", ".zst": "zstd"}
+_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)", re.ASCII)
+_UP_TO_DATE = re.compile(r"(.*?)_?\d{8}", re.DOTALL)
+_TEMPORARY = re.compile(
+    r"^[.~]|~$|\.(part|partial|tmp|temp|filepart|crdownload|download|upload|uploading|inprogress|writing|swp|lock)$", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class NameMatch:
+    """What a file's name says. `prefix` and `suffix` are as they stand, with what joins them to the rest (`prod_`, `_v2`)."""
+
+    feed: FeedSpec
+    date: date
+    prefix: str = ""
+    suffix: str = ""
+    compression: Literal["gzip", "zstd"] | None = None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A feed's name found in a file's: from `start` to `end`, with the date that follows, if one does."""
+
+    feed: FeedSpec
+    start: int
+    end: int
+    date: date | None
+
+
+def is_temporary(file_name: str) -> bool:
+    """Whether the name is one that programs give to files which they have not finished."""
+    return _TEMPORARY.search(file_name) is not None
+
+
+def match_name(file_name: str, feeds: Iterable[FeedSpec]) -> NameMatch | str:
+    """The feed that the file is of, or why it is of none of `feeds`: words to follow the file's name.
+
+    The feed with the longest name wins, then the one that stands first.
+    """
+    known = tuple(feeds)
+    extension = _EXTENSION.search(file_name)
+    stem = file_name[: extension.start()] if extension else file_name.rpartition(".")[0] or file_name
+    places = sorted(_places(stem, known), key=lambda place: (-len(place.feed.name), place.start))
+    dated = next((place for place in places if place.date is not None), None)
+    if extension is None:
+        return f"its name ends in none of .csv, .json, .ndjson and .jsonl, with or without .gz or .zst{_whose(dated)}"
+    if dated is None or dated.date is None:
+        return _undated(stem, places[0]) if places else _unknown(stem, known)
+    if (extension[1].lower() == "csv") != (dated.feed.csv is not None):
+        takes = "CSV" if dated.feed.csv is not None else "JSON"
+        return f"its name ends in {extension[0]}, and feed {dated.feed.name} takes {takes}; change the feed's format, or the name"
+    return NameMatch(
+        feed=dated.feed,
+        date=dated.date,
+        prefix=stem[: dated.start],
+        suffix=stem[dated.end + len("_YYYYMMDD") :],
+        compression=_COMPRESSIONS.get((extension[2] or "").lower()),
+    )
+
+
+def _places(stem: str, feeds: Iterable[FeedSpec]) -> Iterator[_Place]:
+    for feed in feeds:
+        after_entity = feed.name.removeprefix(feed.entity + "_")
+        name = re.compile(rf"{re.escape(feed.entity)}__?{re.escape(after_entity)}(?=_|$)", re.IGNORECASE | re.ASCII)
+        for found in name.finditer(stem):
+            # A prefix is told from the entity by what joins them: `mycontacts` are no contacts.
+            if found.start() == 0 or not stem[found.start() - 1].isalnum():
+                yield _Place(feed, found.start(), found.end(), _date_at(stem, found.end() + 1))
+
+
+def _date_at(stem: str, position: int) -> date | None:
+    digits = _DATE.match(stem, position)
+    if digits is None:
+        return None
+    try:
+        return date(int(digits[1]), int(digits[2]), int(digits[3]))
+    except ValueError:
+        return None
+
+
+def _whose(place: _Place | None) -> str:
+    return f"; otherwise it would be of feed {place.feed.name}" if place is not None else ""
+
+
+def _undated(stem: str, place: _Place) -> str:
+    name, rest = place.feed.name, stem[place.end + 1 :]
+    between = _UP_TO_DATE.match(rest)
+    if not rest:
+        return f"it has the name of feed {name}, and no date after it; _YYYYMMDD belongs there"
+    if between is not None and between[1]:
+        other = f"{name}_{between[1]}"
+        return f"feed {name} is nearest, but {between[1]!r} stands before the date; define a feed {other}, or take it out of the name"
+    return f"feed {name} is nearest, but {rest!r} does not begin with a date; YYYYMMDD belongs there"
+
+
+def _unknown(stem: str, feeds: tuple[FeedSpec, ...]) -> str:
+    if not feeds:
+        return "the inbox has no feed; define one"
+    undated = _UP_TO_DATE.match(stem)
+    hint = nearest_hint(undated[1] if undated else stem, (feed.name for feed in feeds))
+    return f"no feed's name stands in it{hint}"

@@ -1,0 +1,142 @@
+"""A run of a feed: its files that are due are imported, and each is told to Dagster as a partition of the feed."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetExecutionContext,
+    AssetKey,
+    AssetMaterialization,
+    AssetObservation,
+    DagsterInstance,
+    MetadataValue,
+)
+
+from dinmo_pipeline.inbound.passes import InboxPass
+from dinmo_pipeline.inbound.record import FileRecord, Outcome, Record
+from dinmo_pipeline.io_managers.failures import failing
+from dinmo_pipeline.io_managers.metadata import table_metadata
+from dinmo_pipeline.project.specs import FeedSpec, Project, TableRef
+from dinmo_pipeline.warehouse.connections import open_warehouse
+from dinmo_pipeline.warehouse.tables import look_at
+
+REJECTS_CHECK = "rejects"
+# What Dagster takes in no partition's key.
+_UNFIT = re.compile(r"\.(?=\.\.)|[\x00-\x1f]")
+_SHOWN_FILES = 20
+
+
+def partition_of(label: str) -> str:
+    """A file's label as a partition's key."""
+    return _UNFIT.sub("_", label)
+
+
+def files_name(feed: str) -> str:
+    """The dynamic partitions whose keys are the feed's files."""
+    return f"files_{feed}"
+
+
+def partition_tags(instance: DagsterInstance, feed: str, partitions: Sequence[str]) -> dict[str, str]:
+    """Tags of one run for all of these partitions of a feed; those that Dagster does not know yet are to be added in this order."""
+    # A range is read in the order in which Dagster got to know them: a file that failed before stands before one that is older.
+    known = {key: position for position, key in enumerate(instance.get_dynamic_partitions(files_name(feed)))}
+    ordered = sorted(partitions, key=lambda key: known.get(key, len(known)))
+    return {"dagster/asset_partition_range_start": ordered[0], "dagster/asset_partition_range_end": ordered[-1]}
+
+
+@failing
+def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec) -> Sequence[FileRecord]:
+    """Import every file of the feed that is due, whichever partitions the run was started for, and tell Dagster of each.
+
+    Returns what became of them; where none was due, of the feed's last one.
+    """
+    records: list[FileRecord] = []
+    began = time.monotonic()
+    with InboxPass(project, feed.inbox) as inbox:
+        seen = inbox.look()
+        for path, reason in seen.strangers.items():
+            context.log.warning(f"{path}: {reason}")
+        due = [arrival for arrival in seen.due if arrival.match.feed == feed]
+        try:
+            for record in inbox.take(due):
+                _tell(context, record, time.monotonic() - began)
+                records.append(record)
+        finally:
+            # Also where a batch failed: others may have been loaded.
+            for note in inbox.notes:
+                context.log.warning(note)
+            for entity in _changed_entities(project, records):
+                _tell_entity(context, project, entity)
+    if due:
+        return records
+    context.log.info(f"no file of {feed.name} is due; {len(seen.waiting)} files of inbox {feed.inbox} are not whole yet")
+    with open_warehouse(project.warehouse_path, root=project.root, timezone=project.timezone) as connection:
+        return Record(connection).of_feed(feed.name, limit=1)
+
+
+def rejects_check(records: Sequence[FileRecord]) -> AssetCheckResult:
+    """Whether every record of every file was taken: a warning where some were rejected, an error where a file was not loaded."""
+    stopped = [record for record in records if record.outcome in (Outcome.REFUSED, Outcome.BLOCKED)]
+    rejected = [record for record in records if record.rejected and record not in stopped]
+    told = [f"{record.name}: {record.outcome}, {record.reason}" for record in stopped]
+    told += [f"{record.name}: {record.rejected:,} of {record.records:,} records rejected" for record in rejected]
+    counts = {name: sum(getattr(record, name) for record in records) for name in ("records", "loaded", "skipped", "rejected")}
+    return AssetCheckResult(
+        check_name=REJECTS_CHECK,
+        passed=not told,
+        severity=AssetCheckSeverity.ERROR if stopped else AssetCheckSeverity.WARN,
+        description="; ".join(told[:_SHOWN_FILES]) or f"{len(records)} files, no record rejected",
+        metadata={"files": len(records), **counts},
+    )
+
+
+def _tell(context: AssetExecutionContext, record: FileRecord, seconds: float) -> None:
+    partition = partition_of(record.label)
+    key = AssetKey(["feeds", record.feed])
+    # It may not be one that the run was asked for: a file that came since, or that an earlier run had not finished.
+    context.instance.add_dynamic_partitions(files_name(record.feed), [partition])
+    kind = AssetMaterialization if record.outcome == Outcome.LOADED else AssetObservation
+    context.log_event(kind(key, partition=partition, metadata=_metadata(record, seconds)))
+    if record.outcome in (Outcome.REFUSED, Outcome.BLOCKED):
+        context.log.error(f"{record.name}: {record.outcome}: {record.reason}")
+    for warning in record.warnings:
+        context.log.warning(f"{record.name}: {warning}")
+
+
+def _changed_entities(project: Project, records: Sequence[FileRecord]) -> Iterable[TableRef]:
+    feeds = [project.feeds[record.feed] for record in records if record.outcome == Outcome.LOADED and record.feed in project.feeds]
+    return dict.fromkeys(feed.entity_ref for feed in feeds)
+
+
+def _tell_entity(context: AssetExecutionContext, project: Project, entity: TableRef) -> None:
+    with open_warehouse(project.warehouse_path, root=project.root, timezone=project.timezone) as connection:
+        table = look_at(connection, entity)
+    context.log_event(AssetMaterialization(AssetKey([entity.kind, entity.name]), metadata=table_metadata(table)))
+
+
+def _metadata(record: FileRecord, seconds: float) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "rows": MetadataValue.int(record.loaded),
+        "dagster/partition_row_count": MetadataValue.int(record.loaded),
+        "records": MetadataValue.int(record.records),
+        "skipped": MetadataValue.int(record.skipped),
+        "rejected": MetadataValue.int(record.rejected),
+        "bytes": MetadataValue.int(record.bytes),
+        "duration": MetadataValue.float(seconds),
+        "file": record.name,
+        "outcome": str(record.outcome),
+        "SHA-256": record.sha256,
+    }
+    if record.target is not None:
+        metadata["lies in"] = record.target
+    if record.reason is not None:
+        metadata["reason"] = record.reason
+    if record.warnings:
+        metadata["warnings"] = "; ".join(record.warnings)
+    return metadata

@@ -1,0 +1,239 @@
+"""Imports as Dagster runs them: files are partitions with their counts, the sensor asks for runs and rests after failures."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import (
+    AssetKey,
+    AssetMaterialization,
+    AssetObservation,
+    AssetRecordsFilter,
+    DagsterEventType,
+    DagsterInstance,
+    DefaultSensorStatus,
+    ExecuteInProcessResult,
+    SensorResult,
+    SkipReason,
+    build_sensor_context,
+)
+
+from dinmo_pipeline.components import inbox_sensor
+from dinmo_pipeline.inbound.passes import InboxPass
+from dinmo_pipeline.project.load import load_with_warnings
+
+from .conftest import Dagster, failure
+from .test_inbox import DEFINITIONS, make_inbox
+
+GOOD = 'id,name,age\n1,"Ana ""A"" Lima",31\n2,Bruno,45\n'
+SHOP, WEB, CONTACTS = AssetKey(["feeds", "contacts_shop"]), AssetKey(["feeds", "contacts_web_leads"]), AssetKey(["entities", "contacts"])
+
+
+def drop(root: Path, name: str, text: str) -> None:
+    path = root / "drop" / "raw" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def tick(dagster: Dagster) -> SensorResult | SkipReason:
+    """What the inbox's sensor answers; the partitions that it asks for are added."""
+    with build_sensor_context(instance=dagster.instance, repository_def=dagster.repository) as context:
+        answer = dagster.repository.get_sensor_def("partner_inbox")(context)
+    assert isinstance(answer, SensorResult | SkipReason)
+    for request in (answer.dynamic_partitions_requests or ()) if isinstance(answer, SensorResult) else ():
+        dagster.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
+    return answer
+
+
+def run_requested(dagster: Dagster) -> list[ExecuteInProcessResult]:
+    """The runs that the sensor asks for, done."""
+    answer = tick(dagster)
+    assert isinstance(answer, SensorResult), answer
+    return [
+        dagster.repository.get_job(str(request.job_name)).execute_in_process(
+            instance=dagster.instance, tags=dict(request.tags), raise_on_error=False
+        )
+        for request in answer.run_requests or ()
+    ]
+
+
+def skip_words(answer: SensorResult | SkipReason) -> str:
+    assert isinstance(answer, SkipReason) or not answer.run_requests
+    reason = answer if isinstance(answer, SkipReason) else answer.skip_reason
+    return (reason if isinstance(reason, str) else reason.skip_message if reason is not None else None) or ""
+
+
+def materialized(instance: DagsterInstance, key: AssetKey) -> list[tuple[str | None, dict[str, Any]]]:
+    """Each materialization's partition and metadata, oldest first."""
+    records = instance.fetch_materializations(key, limit=100, ascending=True).records
+    return [(r.partition_key, _values(r.asset_materialization)) for r in records]
+
+
+def observed(instance: DagsterInstance, key: AssetKey) -> list[tuple[str | None, dict[str, Any]]]:
+    records = instance.fetch_observations(AssetRecordsFilter(asset_key=key), limit=100, ascending=True).records
+    return [(r.partition_key, _values(r.asset_observation)) for r in records]
+
+
+def _values(told: AssetMaterialization | AssetObservation | None) -> dict[str, Any]:
+    assert told is not None
+    return {name: value.value for name, value in told.metadata.items()}
+
+
+def checks(result: ExecuteInProcessResult) -> list[tuple[bool, str, str | None]]:
+    told = [event for event in result.all_events if event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION]
+    found = [event.asset_check_evaluation_data for event in told]
+    return [(check.passed, check.severity.value, check.description) for check in found]
+
+
+@pytest.fixture
+def partner(in_dagster: Callable[[Path], Dagster], tmp_path: Path) -> Dagster:
+    return in_dagster(make_inbox(tmp_path))
+
+
+def test_files_of_a_feed_are_partitions_of_one_run_with_their_counts(partner: Dagster) -> None:
+    drop(partner.root, "contacts_shop_20220315.csv", GOOD)
+    drop(partner.root, "contacts__shop_20220316 [new]....CSV", "id,name,age\n,Nobody,7\n3,Chloé,old\n4,Dana,52\n")
+    (result,) = run_requested(partner)
+
+    assert result.success
+    (first, told), (second, counted) = materialized(partner.instance, SHOP)
+    assert str(first).startswith("contacts_shop_20220315.csv (20")
+    assert str(second).startswith("contacts__shop_20220316 [new]_")
+    assert [told[name] for name in ("rows", "records", "skipped", "rejected", "bytes")] == [2, 2, 0, 0, len(GOOD)]
+    assert [counted[name] for name in ("rows", "records", "skipped", "rejected")] == [1, 3, 1, 1]
+    assert counted["duration"] > 0
+    assert partner.instance.get_dynamic_partitions("files_contacts_shop") == [first, second]
+    assert checks(result) == [(False, "WARN", "contacts__shop_20220316 [new]....CSV: 1 of 3 records rejected")]
+    assert skip_words(tick(partner)) == "there is no new file"
+
+
+def test_entity_is_told_of_with_its_rows(partner: Dagster) -> None:
+    drop(partner.root, "contacts_shop_20220315.csv", GOOD)
+    drop(partner.root, "contacts_web_leads_20220315.json", '[{"id": 7, "mail": "a@b.c"}]')
+    results = run_requested(partner)
+
+    assert [result.success for result in results] == [True, True]
+    assert [told["rows"] for _, told in materialized(partner.instance, CONTACTS)] == [2, 3]
+    model = partner.repository.get_job("__ASSET_JOB").execute_in_process(
+        instance=partner.instance, asset_selection=[AssetKey(["models", "people"])]
+    )
+    assert model.success
+
+
+def test_refused_file_is_no_partition_that_is_there_and_fails_the_check(partner: Dagster) -> None:
+    drop(partner.root, "contacts_shop_20220315.csv", GOOD)
+    drop(partner.root, "contacts_shop_20220316.csv", "id,name\n5,Eve\n")
+    (result,) = run_requested(partner)
+
+    assert result.success
+    assert [told["rows"] for _, told in materialized(partner.instance, SHOP)] == [2]
+    ((partition, told),) = observed(partner.instance, SHOP)
+    assert str(partition).startswith("contacts_shop_20220316.csv")
+    assert (told["outcome"], told["rows"]) == ("refused", 0)
+    assert "it has no column age" in told["reason"]
+    ((passed, severity, words),) = checks(result)
+    assert (passed, severity) == (False, "ERROR")
+    assert str(words).startswith("contacts_shop_20220316.csv: refused, it has no column age")
+
+
+def test_run_that_has_nothing_to_do_repeats_what_is_known(partner: Dagster) -> None:
+    drop(partner.root, "contacts_shop_20220315.csv", "id,name,age\n1,Ana,old\n2,Bruno,45\n")
+    run_requested(partner)
+    again = partner.repository.get_job("import_contacts_shop").execute_in_process(
+        instance=partner.instance, tags={"dagster/partition": partner.instance.get_dynamic_partitions("files_contacts_shop")[0]}
+    )
+
+    assert checks(again) == [(False, "WARN", "contacts_shop_20220315.csv: 1 of 2 records rejected")]
+    assert len(materialized(partner.instance, SHOP)) == 1
+
+
+def test_strangers_are_told_of_once_and_stay(partner: Dagster, capfd: pytest.CaptureFixture[str]) -> None:
+    drop(partner.root, "contact_shop_20220315.csv", GOOD)
+
+    first, second = (skip_words(tick(partner)) for _ in range(2))
+
+    assert first == second == "there is no new file"
+    told = [line for line in capfd.readouterr().err.splitlines() if "contact_shop" in line]
+    assert len(told) == 1
+    assert "stays where it is: no feed's name stands in it; did you mean 'contacts_shop'?" in told[0]
+    assert (partner.root / "drop" / "raw" / "contact_shop_20220315.csv").exists()
+
+
+def test_sensor_waits_for_files_that_do_not_stand_still(in_dagster: Callable[[Path], Dagster], tmp_path: Path) -> None:
+    dagster = in_dagster(make_inbox(tmp_path, DEFINITIONS.replace("settle_seconds: 0", "settle_seconds: 30")))
+    drop(dagster.root, "contacts_shop_20220315.csv", GOOD)
+
+    assert skip_words(tick(dagster)) == "1 files are not whole yet, such as raw/contacts_shop_20220315.csv"
+
+
+def test_sensor_rests_longer_after_each_failure(partner: Dagster, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop(partner.root, "contacts_shop_20220315.csv", GOOD)
+    # Nothing can be moved to a folder in whose place a file lies.
+    (partner.root / "drop" / "imports").write_text("in the way", encoding="utf-8")
+    past = timedelta()
+    monkeypatch.setattr(inbox_sensor, "_now", lambda: datetime.now(UTC) + past)
+    for failures, rest in ((1, 1), (2, 2), (3, 4)):
+        (result,) = run_requested(partner)
+        assert "imports" in failure(result)[0]
+        past = timedelta(minutes=rest) - timedelta(seconds=30)
+        assert f"{failures} runs of contacts_shop failed; the next try is at" in skip_words(tick(partner))
+        past = timedelta(minutes=rest)
+
+    (partner.root / "drop" / "imports").unlink()
+    (result,) = run_requested(partner)
+    assert result.success
+
+
+def test_older_file_comes_after_one_that_failed(partner: Dagster, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop(partner.root, "contacts_shop_20220316.csv", GOOD)
+    blocker = partner.root / "drop" / "imports"
+    blocker.write_text("in the way", encoding="utf-8")
+    run_requested(partner)
+    blocker.unlink()
+    drop(partner.root, "contacts_shop_20220315.csv", "id,name,age\n1,Ana,30\n3,Chloé,29\n")
+    monkeypatch.setattr(inbox_sensor, "_now", lambda: datetime.now(UTC) + timedelta(minutes=1))
+    (result,) = run_requested(partner)
+
+    assert result.success
+    assert [str(partition)[:26] for partition, _ in materialized(partner.instance, SHOP)] == [
+        "contacts_shop_20220315.csv",
+        "contacts_shop_20220316.csv",
+    ]
+
+
+def test_sensor_asks_for_no_second_run_while_one_imports(partner: Dagster) -> None:
+    drop(partner.root, "contacts_shop_20220315.csv", GOOD)
+    with InboxPass(load_with_warnings(partner.root).project, "partner"):
+        assert skip_words(tick(partner)) == "files of inbox partner are being imported"
+
+
+def test_sensor_asks_for_no_second_run_while_one_is_on_its_way(partner: Dagster) -> None:
+    drop(partner.root, "contacts_shop_20220315.csv", GOOD)
+    partner.instance.create_run_for_job(partner.repository.get_job("import_contacts_shop"))
+
+    assert skip_words(tick(partner)) == "a run of contacts_shop is on its way"
+
+
+@pytest.mark.parametrize(("value", "status"), [(None, DefaultSensorStatus.STOPPED), ("1", DefaultSensorStatus.RUNNING)])
+def test_sensor_starts_as_autostart_says(
+    partner: Dagster, monkeypatch: pytest.MonkeyPatch, value: str | None, status: DefaultSensorStatus
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("DINMO_AUTOSTART", value)
+
+    sensor = partner.repository.get_sensor_def("partner_inbox")
+
+    assert (sensor.default_status, sensor.minimum_interval_seconds) == (status, 60)
+
+
+def test_lost_storage_fails_the_tick_in_our_words(partner: Dagster) -> None:
+    shutil.rmtree(partner.root / "drop", ignore_errors=True)
+    (partner.root / "drop").write_text("no folder", encoding="utf-8")
+
+    with pytest.raises(Exception, match="drop"):
+        tick(partner)
