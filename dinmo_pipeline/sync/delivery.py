@@ -98,17 +98,14 @@ def complete_export(
         # A signal looks the same in every sync, so the one that was there may have been an earlier one's.
         lost += [put for put in export.puts if put.path in export.signals and put.path not in waiting and put not in lost]
     if lost:
-        staged = _make_again(export, lost, engine, local_folder)
-        again = {file.put.path: file.put for file in staged}
-        changed = "has the same rows as recorded and other bytes: another version of the product made it"
-        notes = (*notes, *(f"{put.path} {changed}" for put in lost if put.sha256 != again[put.path].sha256))
-        export = replace(export, puts=tuple(again.get(put.path, put) for put in export.puts))
+        export, staged, changed = make_again(export, lost, engine, local_folder)
+        notes = (*notes, *changed)
         # New temporary names, recorded before they are used: whoever completes the same export at the same time loses here.
         log.append(Prepared(export.number, export))
         _make_folder(publisher, export)
         if publisher.moves:
             _put_temporary(publisher, staged)
-            waiting |= again.keys()
+            waiting |= {file.put.path for file in staged}
         # As in the first delivery: what waits is believed once it is whole.
         log.append(Intent(export.number))
         if not publisher.moves:
@@ -119,6 +116,15 @@ def complete_export(
     outcome = Delivered(export.number, seconds=seconds, rolled_forward=True, notes=(*notes, *export.notes), warnings=export.warnings)
     log.append(outcome)
     return outcome
+
+
+def make_again(export: Export, puts: Sequence[Put], engine: Engine, local_folder: Path) -> tuple[Export, list[Staged], tuple[str, ...]]:
+    """Render `puts` of a recorded export once more, under new temporary names: the export, its files, and which have other bytes."""
+    staged = _render_again(export, puts, engine, local_folder)
+    again = {file.put.path: file.put for file in staged}
+    changed = "has the same rows as recorded and other bytes: another version of the product made it"
+    notes = tuple(f"{put.path} {changed}" for put in puts if put.sha256 != again[put.path].sha256)
+    return replace(export, puts=tuple(again.get(put.path, put) for put in export.puts)), staged, notes
 
 
 def _put_temporary(publisher: Publisher, staged: Sequence[Staged]) -> None:
@@ -149,7 +155,7 @@ def _tidied(publisher: Publisher, staged: Sequence[Staged]) -> Iterator[None]:
         raise
 
 
-def _make_again(export: Export, lost: Sequence[Put], engine: Engine, local_folder: Path) -> list[Staged]:
+def _render_again(export: Export, lost: Sequence[Put], engine: Engine, local_folder: Path) -> list[Staged]:
     """The files of `lost`, rendered once more in their order; with the manifest, where it would tell of other bytes than there are now."""
     made: list[Staged] = []
     rows_lost = [put for put in lost if put.change not in COMPANIONS]

@@ -6,10 +6,11 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 
@@ -29,7 +30,25 @@ LARGEST_PATCH = 1 / 8
 """The share of its rows up to which a patched snapshot is patched again; beyond it the next one is whole."""
 
 _EXAMPLES = 3
+LOOK_PREFIX = ".look-"
 _FIRST_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class SnapshotFiles:
+    """SQL that reads what snapshots hold."""
+
+    snapshots: SnapshotStore
+
+    def rows(self, snapshot: Snapshot) -> str:
+        """All rows of a snapshot."""
+        if snapshot.whole is None:
+            return sql.parquet_table(str(self.snapshots.local_path(snapshot.path)))
+        return sql.patched_table(snapshot.contract, self.rows(snapshot.whole), self.patch(snapshot))
+
+    def patch(self, snapshot: Snapshot) -> str:
+        """The rows in the file of a snapshot that is a patch."""
+        return sql.parquet_table(str(self.snapshots.local_path(snapshot.path)))
 
 
 @dataclass(frozen=True)
@@ -40,6 +59,10 @@ class Source:
     table: str
     columns: tuple[TableColumn, ...]
     snapshots: SnapshotStore
+
+    @property
+    def _files(self) -> SnapshotFiles:
+        return SnapshotFiles(self.snapshots)
 
     def count(self) -> int:
         """The number of its rows."""
@@ -95,12 +118,12 @@ class Source:
             with _translating(f"comparing {contract.source} with the last snapshot"):
                 patches = self._find_difference(contract, earlier)
             if patches:
-                patch = _patch(self.snapshots, earlier) if earlier.whole is not None else None
+                patch = self._files.patch(earlier) if earlier.whole is not None else None
                 checksum = self._write(path, sql.patch_query(contract, sql.DIFFERENCE, patch))
                 return Snapshot(path, checksum, self.count(), contract, earlier.whole or earlier, earlier.path)
         self.check_key(contract)
         carried = earlier if contract.sync_mode == SyncMode.INSERT else None
-        carried_rows = (carried.contract, read_snapshot(self.snapshots, carried)) if carried is not None else None
+        carried_rows = (carried.contract, self._files.rows(carried)) if carried is not None else None
         checksum = self._write(path, sql.snapshot_query(contract, self.table, carried_rows))
         return Snapshot(path, checksum, self.count(), contract)
 
@@ -109,12 +132,12 @@ class Source:
             return False
         if earlier.whole is None:
             return True
-        patched = _one_number(self.connection, f"SELECT count(*) FROM {_patch(self.snapshots, earlier)}")
+        patched = _one_number(self.connection, f"SELECT count(*) FROM {self._files.patch(earlier)}")
         return patched <= earlier.rows * LARGEST_PATCH
 
     def _find_difference(self, contract: Contract, earlier: Snapshot) -> bool:
         """Make the table of what changed since `earlier`; whether each key stands there once, as in `earlier`."""
-        query = sql.difference_query(contract, self.table, read_snapshot(self.snapshots, earlier))
+        query = sql.difference_query(contract, self.table, self._files.rows(earlier))
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {sql.DIFFERENCE} AS {query}")
         added, gone, back = self.connection.execute(sql.steps_query(sql.DIFFERENCE)).fetchone() or (0, 0, 0)
         key = sql.key_positions(contract)
@@ -150,7 +173,7 @@ class Source:
 
     def changes(self, comparison: Comparison) -> Changes:
         """What is sent when it comes from the table itself."""
-        return Changes(self.connection, comparison, self.snapshots, self.table)
+        return Changes(self.connection, comparison, self._files, self.table)
 
 
 @dataclass(frozen=True)
@@ -165,10 +188,10 @@ class NumberedRows(Rows):
 class Changes:
     """What one sync sends, while its connection is open: how many rows, and the files that hold them."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, comparison: Comparison, snapshots: SnapshotStore, table: str) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, comparison: Comparison, files: SnapshotFiles, table: str) -> None:
         self._connection = connection
         self._comparison = comparison
-        self._snapshots = snapshots
+        self._files = files
         self._table = table
         self._numbered: dict[str, str] = {}
         with _translating("finding what changed"):
@@ -218,19 +241,21 @@ class Changes:
         current, since = comparison.current, comparison.since
         if current is None:
             return
-        patch = _patch(self._snapshots, current)
+        patch = self._files.patch(current)
         if since is not None:
             query = (
                 sql.changed_in_patch_query(comparison, patch)
                 if current.since == since.path
-                else sql.changed_query(comparison, since, self._read(current), self._read(since))
+                else sql.changed_query(comparison, since, self._files.rows(current), self._files.rows(since))
             )
             self._connection.execute(f"CREATE TEMP TABLE {sql.CHANGED} AS {query}")
         if comparison.gone_since and comparison.contract.sync_mode == SyncMode.DIFFERENCE:
             query = (
                 sql.removed_in_patch_query(comparison, patch)
                 if [snapshot.path for snapshot in comparison.gone_since] == [current.since]
-                else sql.removed_query(comparison, self._read(current), [self._read(snapshot) for snapshot in comparison.gone_since])
+                else sql.removed_query(
+                    comparison, self._files.rows(current), [self._files.rows(snapshot) for snapshot in comparison.gone_since]
+                )
             )
             self._connection.execute(f"CREATE TEMP TABLE {sql.REMOVED} AS {query}")
 
@@ -268,22 +293,8 @@ class Changes:
     def _every_row(self) -> str:
         contract, current = self._comparison.contract, self._comparison.current
         if current is not None:
-            return sql.all_rows_query(contract, self._read(current), patched=current.whole is not None)
+            return sql.all_rows_query(contract, self._files.rows(current), patched=current.whole is not None)
         return sql.table_rows_query(contract, self._table)
-
-    def _read(self, snapshot: Snapshot) -> str:
-        return read_snapshot(self._snapshots, snapshot)
-
-
-def read_snapshot(snapshots: SnapshotStore, snapshot: Snapshot) -> str:
-    """SQL that reads the rows of a snapshot."""
-    if snapshot.whole is None:
-        return sql.parquet_table(str(snapshots.local_path(snapshot.path)))
-    return sql.patched_table(snapshot.contract, read_snapshot(snapshots, snapshot.whole), _patch(snapshots, snapshot))
-
-
-def _patch(snapshots: SnapshotStore, snapshot: Snapshot) -> str:
-    return sql.parquet_table(str(snapshots.local_path(snapshot.path)))
 
 
 class Engine:
@@ -291,7 +302,7 @@ class Engine:
 
     def __init__(self, project: Project, snapshots: SnapshotStore) -> None:
         self._project = project
-        self._snapshots = snapshots
+        self.snapshots = snapshots
 
     @contextmanager
     def scratch(self, activation: str) -> Iterator[Path]:
@@ -317,7 +328,7 @@ class Engine:
                 columns = table_columns(connection, table)
             except duckdb.CatalogException as error:
                 raise StateError(f"reading {ref}: the warehouse has no such table yet; refresh it first, as `dinmo sync` does") from error
-            yield Source(connection, table, columns, self._snapshots)
+            yield Source(connection, table, columns, self.snapshots)
 
     @contextmanager
     def changes(self, comparison: Comparison, local_folder: Path) -> Iterator[Changes]:
@@ -326,14 +337,27 @@ class Engine:
         What does not fit into memory goes to `local_folder`.
         """
         assert comparison.current is not None, "rows that are not kept are compared while their table is open"
-        for snapshot in _distinct_files(comparison):
-            self._snapshots.verify(snapshot)
+        for file in comparison.files:
+            self.snapshots.verify(file)
         with self._connection(local_folder) as connection:
-            yield Changes(connection, comparison, self._snapshots, table="")
+            yield Changes(connection, comparison, SnapshotFiles(self.snapshots), table="")
+
+    @contextmanager
+    def lookout(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that sees the warehouse's tables, where there are any; it needs no activation's lock."""
+        staging = self._project.home / "staging"
+        with _translating(f"making a folder in {staging}"):
+            make_private_folder(staging)
+        with ExitStack() as opened:
+            folder = opened.enter_context(TemporaryDirectory(prefix=LOOK_PREFIX, dir=staging, ignore_cleanup_errors=True))
+            connection = opened.enter_context(self._connection(Path(folder)))
+            if self._project.warehouse_path.exists():
+                opened.enter_context(attached(connection, self._project.warehouse_path))
+            yield connection
 
     def forget(self, paths: Iterable[str]) -> None:
         """Delete the files of snapshots, those that are still there. StateError when one cannot be deleted."""
-        self._snapshots.forget(paths)
+        self.snapshots.forget(paths)
 
     def is_intact(self, snapshot: Snapshot) -> bool:
         """Whether the snapshot's file is what was recorded."""
@@ -346,7 +370,7 @@ class Engine:
     def verify(self, snapshot: Snapshot) -> None:
         """StateError when the snapshot's files are not what was recorded."""
         for file in snapshot.files:
-            self._snapshots.verify(file)
+            self.snapshots.verify(file)
 
     @contextmanager
     def _connection(self, local_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -367,11 +391,6 @@ def _translating(action: str) -> Iterator[None]:
         raise StateError(f"{action}: {error}; nothing was delivered. Free some room or mend the folder, then start again") from error
     except duckdb.Error as error:
         raise DataError(f"{action}: {error}; nothing was delivered") from error
-
-
-def _distinct_files(comparison: Comparison) -> Sequence[Snapshot]:
-    found = (comparison.current, comparison.since, *comparison.gone_since)
-    return tuple({file.path: file for snapshot in found if snapshot is not None for file in snapshot.files}.values())
 
 
 def _one_number(connection: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -24,7 +24,7 @@ from dinmo_pipeline.sync.state import State, fold
 # What os.link says where the file system has no hard links.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _LOCK_PAUSE_S = 0.1
-_LOCK_WAIT_S = 3600.0
+LOCK_WAIT_S = 3600.0
 
 
 def now_utc() -> datetime:
@@ -98,7 +98,7 @@ class Log:
         if self._shelf.has(self.activation, self._position + 1):
             raise SyncRefused(self._overtaken())
 
-    def locked(self, *, wait_s: float = _LOCK_WAIT_S) -> AbstractContextManager[None]:
+    def locked(self, *, wait_s: float = LOCK_WAIT_S) -> AbstractContextManager[None]:
         """Hold the activation for this process. BusyError when another has had it for `wait_s` seconds."""
         return self._shelf.locked(self.activation, wait_s)
 

@@ -6,20 +6,20 @@ import posixpath
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dinmo_pipeline.errors import StateError, StorageError
+from dinmo_pipeline.storages.connection import Connection
 from dinmo_pipeline.storages.contract import RemoteFile
 from dinmo_pipeline.storages.objects import ObjectStorage, Stored
-from dinmo_pipeline.storages.retried import Retried
 from dinmo_pipeline.sync.export import Snapshot
 from dinmo_pipeline.sync.lease import LEASE_S, Lease, leased
 from dinmo_pipeline.sync.log import Page, check_complete, entry_name, make_private_folder
-from dinmo_pipeline.sync.snapshots import FolderSnapshots
+from dinmo_pipeline.sync.snapshots import FolderSnapshots, snapshots_folder
 
-Connect = Callable[[], Retried[ObjectStorage]]
+Connect = Callable[[], Connection[ObjectStorage]]
 
 _AT_ONCE = 16
 
@@ -28,7 +28,7 @@ _AT_ONCE = 16
 class _Slot:
     """The object of one activation's lock."""
 
-    connection: Retried[ObjectStorage]
+    connection: Connection[ObjectStorage]
     path: str
     activation: str
 
@@ -44,7 +44,7 @@ class _Slot:
 class ObjectShelf:
     """Logs as objects below a folder of an object store. While it holds a lock, `create` and `has` raise SyncRefused once that is lost."""
 
-    def __init__(self, connection: Retried[ObjectStorage], connect: Connect, folder: str) -> None:
+    def __init__(self, connection: Connection[ObjectStorage], connect: Connect, folder: str) -> None:
         self._connection = connection
         self._connect = connect
         self._folder = folder
@@ -77,7 +77,7 @@ class ObjectShelf:
     def locked(self, activation: str, wait_s: float) -> Iterator[None]:
         path = self._path(activation, "lock")
         # Of its own, because a connection serves one thread at a time.
-        with self._connect() as beating:
+        with closing(self._connect()) as beating:
             slots = _Slot(self._connection, path, activation), _Slot(beating, path, activation)
             with leased(*slots, what=f"working on activation {activation}", wait_s=wait_s, lasts_s=LEASE_S) as lease:
                 self._leases[activation] = lease
@@ -124,7 +124,7 @@ class ObjectShelf:
 class ObjectSnapshots:
     """Snapshots as objects; `copies` are those on this machine, made again when they are lost or damaged."""
 
-    def __init__(self, connection: Retried[ObjectStorage], folder: str, place: str, copies: FolderSnapshots) -> None:
+    def __init__(self, connection: Connection[ObjectStorage], folder: str, place: str, copies: FolderSnapshots) -> None:
         self._connection = connection
         self._folder = folder
         self._place = place
@@ -137,6 +137,9 @@ class ObjectSnapshots:
         return posixpath.join(self._place, path)
 
     def keep(self, path: str) -> None:
+        # The rows of a rehearsal, which lie outside of the state, stay on this machine.
+        if posixpath.isabs(path):
+            return
         with _state_errors(f"keeping the snapshot {self.place(path)}"):
             self._connection.do(lambda storage: storage.put(self.local_path(path), self._remote(path)))
 
@@ -146,6 +149,11 @@ class ObjectSnapshots:
         except StateError:
             self._fetch(snapshot.path)
             self._copies.verify(snapshot)
+
+    def kept(self, activation: str) -> Sequence[str]:
+        folder = snapshots_folder(activation)
+        with _state_errors(f"listing the snapshots in {self.place(folder)}"):
+            return [f"{folder}/{file.name}" for file in self._connection.do(lambda storage: storage.list(self._remote(folder)))]
 
     def forget(self, paths: Iterable[str]) -> None:
         paths = tuple(paths)
@@ -172,7 +180,7 @@ class ObjectSnapshots:
         return posixpath.join(self._folder, path)
 
 
-def _write_if(connection: Retried[ObjectStorage], path: str, content: bytes, version: str | None) -> str | None:
+def _write_if(connection: Connection[ObjectStorage], path: str, content: bytes, version: str | None) -> str | None:
     writer = secrets.token_hex(8)
     return connection.do(lambda storage: storage.write_if(path, content, version, writer))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +11,11 @@ from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.sync.export import Snapshot
 
 _WAY_OUT = "no delta can be made from it. Restore it from a backup, or send every row with `dinmo sync --full`"
+
+
+def snapshots_folder(activation: str) -> str:
+    """The folder of an activation's snapshots, as their paths begin."""
+    return f"activations/{activation}/snapshots"
 
 
 class SnapshotStore(Protocol):
@@ -27,6 +32,9 @@ class SnapshotStore(Protocol):
 
     def verify(self, snapshot: Snapshot) -> None:
         """Have its file at its local path. StateError when it is not what was recorded."""
+
+    def kept(self, activation: str) -> Sequence[str]:
+        """The paths of all files that lie where the activation's snapshots do."""
 
     def forget(self, paths: Iterable[str]) -> None:
         """Delete those of these snapshots that are still there."""
@@ -56,6 +64,10 @@ class FolderSnapshots:
             raise StateError(f"reading the snapshot {path}: {error.strerror}; {_WAY_OUT}") from error
         if found != snapshot.sha256:
             raise StateError(f"reading the snapshot {path}: its content is not what was recorded (SHA-256 {found[:12]}…); {_WAY_OUT}")
+
+    def kept(self, activation: str) -> Sequence[str]:
+        folder = snapshots_folder(activation)
+        return [f"{folder}/{path.name}" for path in sorted((self._folder / folder).glob("*"))]
 
     def forget(self, paths: Iterable[str]) -> None:
         for path in paths:

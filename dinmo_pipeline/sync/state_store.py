@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline.storages.connection import Connection
 from dinmo_pipeline.storages.objects import ObjectStorage
-from dinmo_pipeline.storages.retried import Retried
 from dinmo_pipeline.sync.log import FolderShelf
 from dinmo_pipeline.sync.marked_shelf import REQUIRE_STATE, Markable, MarkedShelf
 from dinmo_pipeline.sync.object_state import ObjectShelf, ObjectSnapshots
@@ -45,10 +45,10 @@ def _marked(place: str, shelf: Markable, snapshots: SnapshotStore) -> StateStore
 
 
 @lru_cache(maxsize=4)
-def _object_shelf(spec: ObjectStoreSpec, folder: str, root: Path, _pid: int) -> tuple[ObjectShelf, Retried[ObjectStorage]]:
+def _object_shelf(spec: ObjectStoreSpec, folder: str, root: Path, _pid: int) -> tuple[ObjectShelf, Connection[ObjectStorage]]:
     # Clients of object stores are slow to make, and remember what they are told of entries that never change.
-    def connect() -> Retried[ObjectStorage]:
-        return Retried(spec, root)
+    def connect() -> Connection[ObjectStorage]:
+        return Connection(lambda: spec.connect(root), retries=spec.retries)
 
     connection = connect()
     return ObjectShelf(connection, connect, folder), connection

@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
+from dinmo_pipeline.storages.connection import Connection
 from dinmo_pipeline.storages.contract import Storage
-from dinmo_pipeline.storages.objects import ObjectStorage
-from dinmo_pipeline.storages.retried import Retried
 from dinmo_pipeline.sync import object_state
 from dinmo_pipeline.sync.object_state import ObjectShelf
 from dinmo_pipeline.sync.state_address import ObjectStoreSpec, parse_state_url
@@ -65,8 +64,8 @@ class RemoteState:
         """The logs there, through connections of their own."""
         spec, folder = self._address()
 
-        def connect() -> Retried[ObjectStorage]:
-            return Retried(spec, Path())
+        def connect() -> Connection[Any]:
+            return Connection(lambda: spec.connect(Path()), retries=spec.retries)
 
         return ObjectShelf(connect(), connect, folder)
 

@@ -18,7 +18,7 @@ from dinmo_pipeline.project.specs import RunType, SyncMode
 from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync import engine
 from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn
-from dinmo_pipeline.sync.engine import Changes, Source
+from dinmo_pipeline.sync.engine import Changes, SnapshotFiles, Source
 from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Counts, Snapshot
 from dinmo_pipeline.sync.snapshots import FolderSnapshots
 from dinmo_pipeline.warehouse.tables import table_columns
@@ -197,7 +197,7 @@ class Desk:
     def _changes(self, comparison: Comparison) -> Changes:
         for name in (sql.CHANGED, sql.REMOVED):
             self.connection.execute(f"DROP TABLE IF EXISTS {name}")
-        return Changes(self.connection, comparison, FolderSnapshots(self.folder), table="")
+        return Changes(self.connection, comparison, SnapshotFiles(FolderSnapshots(self.folder)), table="")
 
     def _file(self, changes: Changes, change: Change) -> list[dict[str, Any]]:
         local_path = self.folder / "file"
