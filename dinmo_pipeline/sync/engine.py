@@ -139,13 +139,13 @@ class Source:
         """Make the table of what changed since `earlier`; whether each key stands there once, as in `earlier`."""
         query = sql.difference_query(contract, self.table, self._files.rows(earlier))
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {sql.DIFFERENCE} AS {query}")
-        added, gone, back = self.connection.execute(sql.steps_query(sql.DIFFERENCE)).fetchone() or (0, 0, 0)
+        changed, added, gone, back = self.connection.execute(sql.steps_query(sql.DIFFERENCE)).fetchone() or (0, 0, 0, 0)
         key = sql.key_positions(contract)
         nulls = _one_number(self.connection, sql.null_keys_query(key, sql.DIFFERENCE))
-        repeated = self.connection.execute(sql.repeated_keys_query(key, sql.DIFFERENCE, 1)).fetchall()
+        keys = _one_number(self.connection, sql.distinct_keys_query(key, sql.DIFFERENCE))
         # Keys in `earlier` are single. So are those of today if what changed has no key twice and the numbers of rows agree: a row too
         # many would be one of a key that has not changed.
-        return not nulls and not repeated and self.count() == earlier.rows - gone + added + back
+        return not nulls and keys == changed and self.count() == earlier.rows - gone + added + back
 
     def _write(self, path: str, query: str) -> str:
         target = self.snapshots.local_path(path)

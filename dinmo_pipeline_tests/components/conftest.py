@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInProcessResult, RepositoryDefinition
 
-from dinmo_pipeline.components import project_definitions
+from dinmo_pipeline.components import project_repository
 from dinmo_pipeline.components.naming import delivery_key, job_name, partitions_name
 from dinmo_pipeline.project.load import load_with_warnings
 from dinmo_pipeline.sync.state import State
@@ -27,7 +27,7 @@ class Dagster:
     @property
     def repository(self) -> RepositoryDefinition:
         """Everything that Dagster would load, as the definitions are now."""
-        return project_definitions(load_with_warnings(self.root)).get_repository_def()
+        return project_repository(load_with_warnings(self.root))
 
     def run(
         self,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from ..people import BIN, run_command
 
@@ -26,6 +26,8 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _START_S = 180.0
 _RUN_S = 180.0
 _STOP_S = 60.0
+# A page asks for its parts one after the other.
+expect.set_options(timeout=30_000)
 _RUNS = "query($tags: [ExecutionTag!]) { runsOrError(filter: {tags: $tags}) { ... on Runs { results { id status jobName } } } }"
 
 T = TypeVar("T")
