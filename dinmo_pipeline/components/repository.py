@@ -24,6 +24,7 @@ from dagster import (
 from dinmo_pipeline.components.activation import Activation
 from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.components.inbox import Feed, Inbox
+from dinmo_pipeline.components.jobs import activation_job
 from dinmo_pipeline.components.naming import job_name
 from dinmo_pipeline.components.tables import Model, Segment
 from dinmo_pipeline.project.load import LoadedProject
@@ -68,11 +69,14 @@ class _ProjectData(RepositoryData):
         if job_name not in self._jobs:
             spec = self._activations[job_name]
             needed = [*(_table(table.ref) for table in self._project.tables_for(spec.source)), Activation(spec.name)]
-            self._jobs[job_name] = self._parts.merged(needed).get_repository_def().get_job(job_name)
+            made = self._parts.merged(needed)
+            # Without the sensors, which may start jobs of activations that are not made here.
+            alone = Definitions(assets=made.assets, asset_checks=made.asset_checks, jobs=[activation_job(self._project, spec)])
+            self._jobs[job_name] = alone.get_repository_def().get_job(job_name)
         return self._jobs[job_name]
 
     def get_job_names(self) -> Sequence[str]:
-        return [*self._activations, *self._rest.job_names]
+        return [*dict.fromkeys((*self._activations, *self._rest.job_names))]
 
     def has_job(self, job_name: str) -> bool:
         return job_name in self._activations or self._rest.has_job(job_name)
