@@ -30,6 +30,7 @@ from dinmo_pipeline.sync.explain import explain_record
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.redirect import target_elsewhere
 from dinmo_pipeline.sync.standing import StandingFile
+from dinmo_pipeline.sync.state_store import open_state
 from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline.sync.syncs import Syncs
 from dinmo_pipeline.sync.telling import Teller
@@ -38,6 +39,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(inbox_commands, name="inbox")
 app.command("import")(import_files)
 app.command()(profile)
+
+state_app = typer.Typer(no_args_is_help=True, help="What is known of the syncs that were delivered.")
+app.add_typer(state_app, name="state")
 
 _FAILED, _WRONG = 1, 2
 
@@ -229,7 +233,7 @@ def try_storage(
     folder: Annotated[str, typer.Option(metavar="FOLDER", help="The folder to try.")] = ".",
     project: ProjectOption = HERE,
 ) -> None:
-    """Try a storage: connect, write, rename, read back, delete."""
+    """Try a storage: connect, write, rename; then list, read back and delete, which a delivery can do without."""
     root = find_project_root(project)
     loaded = load_project(root)
     if storage not in loaded.storages:
@@ -238,8 +242,16 @@ def try_storage(
     if (unfit := spec.folder_problem(folder)) is not None:
         raise CallError(f"--folder: {unfit}")
     steps = [showing.show_step(step) for step in check_storage(spec, root, folder=folder)]
-    if any(step.problem is not None for step in steps):
+    if any(step.fails for step in steps):
         raise typer.Exit(_FAILED)
+
+
+@state_app.command("init")
+def state_init(project: ProjectOption = HERE) -> None:
+    """Let state begin where `DINMO_STATE_URL` or `DINMO_HOME` says; needed once where `DINMO_REQUIRE_STATE` is set."""
+    state = open_state(load_project(find_project_root(project)))
+    begun = state.shelf.begin()
+    showing.say(f"state begins at {state.place}" if begun else f"there is state at {state.place} already; nothing was changed")
 
 
 @app.command()

@@ -12,7 +12,7 @@ from typing import Any, Self
 from dagster import AssetKey, AssetMaterialization, AssetObservation, DagsterInstance, ExecuteInProcessResult
 
 from dinmo_pipeline.cli.outcome import Imported, Outcome
-from dinmo_pipeline.components import project_definitions
+from dinmo_pipeline.components import project_repository
 from dinmo_pipeline.components.naming import delivery_key, import_job_name, job_name, partitions_name, snapshot_key, table_key
 from dinmo_pipeline.io_managers.imports import files_name, partition_of, partition_tags
 from dinmo_pipeline.io_managers.turns import end_turn
@@ -36,7 +36,7 @@ class Runner:
 
     def __init__(self, loaded: LoadedProject) -> None:
         self._project = loaded.project
-        self._repository = project_definitions(loaded).get_repository_def()
+        self._repository = project_repository(loaded)
         self._instance = DagsterInstance.from_config(str(dagster_home(loaded.project)))
         self._refreshed: set[AssetKey] = set()
 

@@ -264,10 +264,12 @@ def state_word(sync: SyncRecord, state: State) -> str:
 
 def show_step(step: Step) -> Step:
     """One step of trying a storage, as it ends."""
-    mark, style = ("✓", "green") if step.problem is None else ("✗", "red")
+    mark, style = ("✓", "green") if step.problem is None else ("✗", "red") if step.fails else ("!", "yellow")
     _out.print(Text(f"{mark} {step.name}  {step.seconds:.2f} s", style=style))
-    if step.problem is not None:
-        complain(step.problem)
+    if step.fails:
+        complain(step.problem or "")
+    elif step.problem is not None:
+        warn(f"{step.problem}. A delivery works without; what does not: {step.spoils}")
     return step
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from dagster import (
     AssetCheckResult,
@@ -31,7 +31,7 @@ from dinmo_pipeline.components.schedules import activation_schedule
 from dinmo_pipeline.components.sensors import after_sensor, started_after_others
 from dinmo_pipeline.components.telling import telling_hooks
 from dinmo_pipeline.components.wording import describe_delivery, describe_snapshot
-from dinmo_pipeline.errors import DinmoError, SyncBlocked
+from dinmo_pipeline.errors import CallError, DinmoError, SyncBlocked
 from dinmo_pipeline.io_managers.destinations import DestinationIOManager
 from dinmo_pipeline.io_managers.failures import failing, failure_of
 from dinmo_pipeline.io_managers.metadata import delivery_metadata, rehearsal_metadata
@@ -45,6 +45,9 @@ from dinmo_pipeline.sync.redirect import redirect_target
 from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline.sync.syncs import Outgoing, Rehearsal, Syncs
 from dinmo_pipeline.sync.telling import Teller
+
+APPROVE = "dinmo/approve"
+"""The tag of a run that delivers the very rows of its partition although a guard holds them."""
 
 
 class RehearsalConfig(Config):
@@ -63,20 +66,6 @@ class SyncConfig(RehearsalConfig):
     """Options of one sync."""
 
     full_resync: bool = Field(default=False, description="Send every row, and make this the base; an interrupted sync is closed by it.")
-
-
-class DeliveryConfig(Config):
-    """Options of one delivery."""
-
-    approve: bool = Field(
-        default=False,
-        description="Deliver the very rows of this partition although a guard holds them. Launch the delivery alone: a snapshot taken in "
-        "the same run would be another one.",
-    )
-
-
-class WholeDeliveryConfig(DeliveryConfig, RehearsalConfig):
-    """Options of a delivery that is a whole sync."""
 
 
 class Activation(NamedComponent):
@@ -140,7 +129,7 @@ def _delivery_asset(
     *,
     from_snapshot: bool,
 ) -> AssetsDefinition:
-    options = DeliveryConfig if from_snapshot else WholeDeliveryConfig
+    options = Config if from_snapshot else RehearsalConfig
 
     @asset(
         key=delivery_key(spec.name),
@@ -170,7 +159,7 @@ def _delivery_asset(
         config: options,  # type: ignore[valid-type]  # Dagster offers those that mean something here
         **snapshot: object,
     ) -> Iterator[Output[DeliveryRequest] | AssetCheckResult]:
-        given = cast("DeliveryConfig", config)
+        given: Config = config
         if isinstance(given, RehearsalConfig) and given.is_rehearsal:
             rehearsal = _rehearse(context, loaded.project, spec, given, full=False)
             yield guards_passed(rehearsal.findings)
@@ -182,7 +171,7 @@ def _delivery_asset(
         with ExitStack() as opened:
             _wait_for_turn(loaded.project, spec)
             opened.callback(end_turn, loaded.project, spec)
-            outgoing = _judged(loaded.project, spec, context.partition_key, opened, approve=given.approve)
+            outgoing = _judged(context, loaded.project, spec, opened)
             if isinstance(outgoing, SyncBlocked):
                 waiting = Syncs(loaded.project, spec).state().waiting
                 yield guards_blocked(waiting.findings if waiting is not None else ())
@@ -222,10 +211,12 @@ def _wait_for_turn(project: Project, spec: ActivationSpec) -> None:
 
 
 @failing
-def _judged(project: Project, spec: ActivationSpec, label: str, opened: ExitStack, *, approve: bool) -> Outgoing | SyncBlocked:
-    """The sync of this label, ready to be delivered until `opened` closes, or what holds it."""
-    syncs = Syncs(project, spec)
-    if approve:
+def _judged(context: AssetExecutionContext, project: Project, spec: ActivationSpec, opened: ExitStack) -> Outgoing | SyncBlocked:
+    """The sync of the run's partition, ready to be delivered until `opened` closes, or what holds it."""
+    syncs, label, approval = Syncs(project, spec), context.partition_key, context.run.tags.get(APPROVE)
+    if approval not in (None, "true"):
+        raise CallError(f"delivering {spec.name}: the run has the tag {APPROVE}: {approval!r}; write true, or leave it out")
+    if approval is not None:
         syncs.approve(label)
     try:
         return opened.enter_context(syncs.outgoing(label, now=datetime.now(UTC), target=redirect_target(project, spec)))

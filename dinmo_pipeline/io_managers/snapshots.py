@@ -26,8 +26,9 @@ class SnapshotIOManager(IOManager):
         """Keep the rows under a number of their own: doing it again makes another snapshot, and changes nothing that was delivered."""
         spec = self._project.activations[obj.activation]
         redirected = redirect_target(self._project, spec) is not None
+        syncs = Syncs(self._project, spec)
         try:
-            sync = Syncs(self._project, spec).take_snapshot(obj.label, now=obj.at, full=obj.full, redirected=redirected)
+            sync = syncs.take_snapshot(obj.label, now=obj.at, full=obj.full, redirected=redirected)
         except DinmoError:
             end_turn(self._project, spec)
             raise
@@ -40,7 +41,7 @@ class SnapshotIOManager(IOManager):
                 "sync": sync.number,
                 "base": f"sync {sync.base}" if sync.base is not None else "none: every row is sent",
                 "instant": MetadataValue.timestamp(sync.instant),
-                "file": MetadataValue.path(str(self._project.home / "state" / sync.snapshot.path)),
+                "file": MetadataValue.path(syncs.place(sync.snapshot)),
                 "sha256": sync.snapshot.sha256,
             }
         )

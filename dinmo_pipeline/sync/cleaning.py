@@ -14,6 +14,7 @@ from pathlib import Path
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.storages.publish import Publisher
+from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.sync.state import State
 
 _DAY_S = 24 * 3600.0
@@ -29,17 +30,21 @@ class Litter:
     problem: str = ""
 
 
-def clean_snapshots(activation_folder: Path, state_folder: Path, state: State, keep: int, *, dry_run: bool) -> Iterator[Litter]:
+def clean_snapshots(snapshots: SnapshotStore, activation: str, state: State, keep: int, *, dry_run: bool) -> Iterator[Litter]:
     """Snapshots beyond `keep` deliveries, and files of this activation that no entry of its log names. Its lock is held."""
     unneeded = set(state.unneeded_snapshots(keep))
     known = set(state.snapshot_files)
-    for path in sorted((activation_folder / "snapshots").glob("*")):
-        name = path.relative_to(state_folder).as_posix()
-        if name in unneeded:
-            yield _delete("snapshot", path, f"beyond the {keep} deliveries of keep_syncs", path.unlink, dry_run=dry_run)
-        elif name not in known:
-            yield _delete("snapshot", path, "a sync that crashed left it", path.unlink, dry_run=dry_run)
-    for path in sorted((activation_folder / "log").glob(".*.draft")):
+    for path in snapshots.kept(activation):
+        if path in unneeded or path not in known:
+            why = f"beyond the {keep} deliveries of keep_syncs" if path in unneeded else "a sync that crashed left it"
+            if not dry_run:
+                snapshots.forget([path])
+            yield Litter("snapshot", snapshots.place(path), why)
+
+
+def clean_drafts(log_folder: Path, *, dry_run: bool) -> Iterator[Litter]:
+    """Entries of a log on this machine that were cut off before they had a number. Its lock is held."""
+    for path in sorted(log_folder.glob(".*.draft")):
         yield _delete("log entry", path, "a crash cut it off", path.unlink, dry_run=dry_run)
 
 

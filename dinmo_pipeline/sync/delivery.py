@@ -34,17 +34,6 @@ class Recorder(Protocol):
         """SyncRefused when somebody else went on."""
 
 
-class NoRecord:
-    """The recorder of a delivery that does not count."""
-
-    def append(self, entry: Entry) -> object:
-        """Forget it."""
-        return None
-
-    def check_unchanged(self) -> None:
-        """Nobody can be in the way."""
-
-
 @dataclass(frozen=True)
 class Stopwatch:
     """How long the work takes, from the moment this is made, and the limits that this is held to."""
@@ -141,13 +130,13 @@ def make_again(export: Export, puts: Sequence[Put], engine: Engine, local_folder
 def _put_temporary(publisher: Publisher, staged: Sequence[Staged]) -> None:
     with _tidied(publisher, staged):
         for file in staged:
-            publisher.put(file.local_path, file.put.temporary_path)
+            publisher.put(file.local_path, file.put.temporary_path, sha256=file.put.sha256)
 
 
 def _put_directly(log: Recorder, publisher: Publisher, staged: Sequence[Staged]) -> None:
     for file in staged:
         log.check_unchanged()
-        publisher.put(file.local_path, file.put.path)
+        publisher.put(file.local_path, file.put.path, sha256=file.put.sha256)
 
 
 def _show(log: Recorder, publisher: Publisher, puts: Sequence[Put]) -> None:

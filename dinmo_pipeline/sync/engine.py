@@ -21,6 +21,7 @@ from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.export import Change, Comparison, Counts, Snapshot
 from dinmo_pipeline.sync.log import make_private_folder, sync_folder
+from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.tables import TableColumn, table_columns, table_sql
@@ -37,17 +38,17 @@ _FIRST_ROWS = 10_000
 class SnapshotFiles:
     """SQL that reads what snapshots hold."""
 
-    state_folder: Path
+    snapshots: SnapshotStore
 
     def rows(self, snapshot: Snapshot) -> str:
         """All rows of a snapshot."""
         if snapshot.whole is None:
-            return sql.parquet_table(str(self.state_folder / snapshot.path))
+            return sql.parquet_table(str(self.snapshots.local_path(snapshot.path)))
         return sql.patched_table(snapshot.contract, self.rows(snapshot.whole), self.patch(snapshot))
 
     def patch(self, snapshot: Snapshot) -> str:
         """The rows in the file of a snapshot that is a patch."""
-        return sql.parquet_table(str(self.state_folder / snapshot.path))
+        return sql.parquet_table(str(self.snapshots.local_path(snapshot.path)))
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,11 @@ class Source:
     connection: duckdb.DuckDBPyConnection
     table: str
     columns: tuple[TableColumn, ...]
-    state_folder: Path
+    snapshots: SnapshotStore
 
     @property
     def _files(self) -> SnapshotFiles:
-        return SnapshotFiles(self.state_folder)
+        return SnapshotFiles(self.snapshots)
 
     def count(self) -> int:
         """The number of its rows."""
@@ -109,7 +110,7 @@ class Source:
         return _one_number(self.connection, sql.distinct_keys_query(key, self.table)) == self.count()
 
     def keep(self, contract: Contract, path: str, *, earlier: Snapshot | None, whole: bool) -> Snapshot:
-        """Keep all rows in a new file at `path` below the state's folder, on disk when this returns; insert keeps the keys of `earlier`.
+        """Keep all rows in a new file at `path`, safe when this returns; insert keeps the keys of `earlier`.
 
         Unless it shall be `whole`, the file is a patch of `earlier` where that is possible. DataError when a key is null or repeated.
         """
@@ -138,16 +139,16 @@ class Source:
         """Make the table of what changed since `earlier`; whether each key stands there once, as in `earlier`."""
         query = sql.difference_query(contract, self.table, self._files.rows(earlier))
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {sql.DIFFERENCE} AS {query}")
-        added, gone, back = self.connection.execute(sql.steps_query(sql.DIFFERENCE)).fetchone() or (0, 0, 0)
+        changed, added, gone, back = self.connection.execute(sql.steps_query(sql.DIFFERENCE)).fetchone() or (0, 0, 0, 0)
         key = sql.key_positions(contract)
         nulls = _one_number(self.connection, sql.null_keys_query(key, sql.DIFFERENCE))
-        repeated = self.connection.execute(sql.repeated_keys_query(key, sql.DIFFERENCE, 1)).fetchall()
+        keys = _one_number(self.connection, sql.distinct_keys_query(key, sql.DIFFERENCE))
         # Keys in `earlier` are single. So are those of today if what changed has no key twice and the numbers of rows agree: a row too
         # many would be one of a key that has not changed.
-        return not nulls and not repeated and self.count() == earlier.rows - gone + added + back
+        return not nulls and keys == changed and self.count() == earlier.rows - gone + added + back
 
     def _write(self, path: str, query: str) -> str:
-        target = self.state_folder / path
+        target = self.snapshots.local_path(path)
         with _translating(f"keeping the snapshot {target}"):
             make_private_folder(target.parent)
             # One process at a time holds the activation, so another draft is what a killed one left.
@@ -167,11 +168,12 @@ class Source:
             finally:
                 draft.unlink(missing_ok=True)
             sync_folder(target.parent)
+        self.snapshots.keep(path)
         return checksum
 
     def changes(self, comparison: Comparison) -> Changes:
         """What is sent when it comes from the table itself."""
-        return Changes(self.connection, comparison, SnapshotFiles(self.state_folder), self.table)
+        return Changes(self.connection, comparison, self._files, self.table)
 
 
 @dataclass(frozen=True)
@@ -296,11 +298,11 @@ class Changes:
 
 
 class Engine:
-    """Opens what a sync works with: the project's warehouse, snapshots in the state's folder, scratch room in the project's home."""
+    """Opens what a sync works with: the project's warehouse, its snapshots, scratch room in the project's home."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, snapshots: SnapshotStore) -> None:
         self._project = project
-        self.state_folder = project.home / "state"
+        self.snapshots = snapshots
 
     @contextmanager
     def scratch(self, activation: str) -> Iterator[Path]:
@@ -326,7 +328,7 @@ class Engine:
                 columns = table_columns(connection, table)
             except duckdb.CatalogException as error:
                 raise StateError(f"reading {ref}: the warehouse has no such table yet; refresh it first, as `dinmo sync` does") from error
-            yield Source(connection, table, columns, self.state_folder)
+            yield Source(connection, table, columns, self.snapshots)
 
     @contextmanager
     def changes(self, comparison: Comparison, local_folder: Path) -> Iterator[Changes]:
@@ -336,9 +338,9 @@ class Engine:
         """
         assert comparison.current is not None, "rows that are not kept are compared while their table is open"
         for file in comparison.files:
-            _verify_file(self.state_folder, file)
+            self.snapshots.verify(file)
         with self._connection(local_folder) as connection:
-            yield Changes(connection, comparison, SnapshotFiles(self.state_folder), table="")
+            yield Changes(connection, comparison, SnapshotFiles(self.snapshots), table="")
 
     @contextmanager
     def lookout(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -355,13 +357,7 @@ class Engine:
 
     def forget(self, paths: Iterable[str]) -> None:
         """Delete the files of snapshots, those that are still there. StateError when one cannot be deleted."""
-        for path in paths:
-            try:
-                (self.state_folder / path).unlink(missing_ok=True)
-            except OSError as error:
-                raise StateError(
-                    f"deleting the old snapshot {self.state_folder / path}: {error.strerror}; mend the folder's rights"
-                ) from error
+        self.snapshots.forget(paths)
 
     def is_intact(self, snapshot: Snapshot) -> bool:
         """Whether the snapshot's file is what was recorded."""
@@ -374,7 +370,7 @@ class Engine:
     def verify(self, snapshot: Snapshot) -> None:
         """StateError when the snapshot's files are not what was recorded."""
         for file in snapshot.files:
-            _verify_file(self.state_folder, file)
+            self.snapshots.verify(file)
 
     @contextmanager
     def _connection(self, local_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -385,20 +381,6 @@ class Engine:
             yield connection
         finally:
             connection.close()
-
-
-_WAY_OUT = "no delta can be made from it. Restore it from a backup, or send every row with `dinmo sync --full`"
-
-
-def _verify_file(state_folder: Path, snapshot: Snapshot) -> None:
-    path = state_folder / snapshot.path
-    try:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise StateError(f"reading the snapshot {path}: {error.strerror}; {_WAY_OUT}") from error
-    if found != snapshot.sha256:
-        raise StateError(f"reading the snapshot {path}: its content is not what was recorded (SHA-256 {found[:12]}…); {_WAY_OUT}")
 
 
 @contextmanager

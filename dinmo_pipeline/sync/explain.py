@@ -15,6 +15,7 @@ from dinmo_pipeline.sync.export import Change, Snapshot
 from dinmo_pipeline.sync.lookup import Fate, Lookup
 from dinmo_pipeline.sync.promises import contract_of
 from dinmo_pipeline.sync.state import State, SyncRecord
+from dinmo_pipeline.sync.state_store import open_state
 from dinmo_pipeline.warehouse.tables import TableColumn, made_at
 
 _FILE_OF_FATE = {"sent": (Change.ADDED, Change.CHANGED, Change.ALL), "added": (Change.ADDED, Change.CHANGED), "removed": (Change.REMOVED,)}
@@ -62,9 +63,9 @@ def explain_record(project: Project, spec: ActivationSpec, state: State, key: Se
             f"explaining a record of {spec.name}: its primary key is {', '.join(spec.primary_key)}, so give {len(spec.primary_key)} "
             f"value{'' if len(spec.primary_key) == 1 else 's'}, one after the other; {len(key)} were given"
         )
-    engine = Engine(project)
+    engine = Engine(project, open_state(project).snapshots)
     with engine.lookout() as connection:
-        lookup = Lookup(connection, engine.state_folder, key)
+        lookup = Lookup(connection, engine.snapshots, key)
         told, forgotten = [], []
         for sync in state.delivered:
             line = _told(engine, lookup, spec, sync)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 
@@ -13,6 +12,7 @@ from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.engine import Changes, SnapshotFiles
 from dinmo_pipeline.sync.export import Change, Comparison, Snapshot
+from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.warehouse.connections import ATTACHED
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.tables import TableColumn, table_columns, table_sql
@@ -38,9 +38,9 @@ class Fate:
 class Lookup:
     """Looks through an open connection; `key` has a text for each column of the primary key."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, state_folder: Path, key: Sequence[str]) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, snapshots: SnapshotStore, key: Sequence[str]) -> None:
         self._connection = connection
-        self._state_folder = state_folder
+        self._snapshots = snapshots
         self._key = key
 
     def columns(self, table: TableRef) -> tuple[TableColumn, ...] | None:
@@ -57,19 +57,19 @@ class Lookup:
 
     def fate(self, comparison: Comparison, timezone: str) -> Fate:
         """What this sync did with the record. The snapshots must be there."""
-        return self._fate(comparison, timezone, _FilesOfOne(self._state_folder, self._key))
+        return self._fate(comparison, timezone, _FilesOfOne(self._snapshots, self._key))
 
     def fate_today(self, contract: Contract, table: TableRef, since: Snapshot | None, timezone: str) -> Fate:
         """What a sync of the warehouse's table would do with it; `since` is None when every row would be sent."""
         now = Snapshot(_TODAY, "", 0, contract)
         gone_since = (since,) if since is not None and contract.sync_mode == SyncMode.DIFFERENCE else ()
         rows = self._table(table, [(column.attribute, column.type) for column in contract.key])
-        files = _FilesOfOne(self._state_folder, self._key, now=f"({sql.snapshot_query(contract, rows, None)})")
+        files = _FilesOfOne(self._snapshots, self._key, now=f"({sql.snapshot_query(contract, rows, None)})")
         return self._fate(Comparison(contract, now, since, gone_since), timezone, files)
 
     def values(self, snapshot: Snapshot) -> Values | None:
         """The record as the snapshot has it; None where it has not."""
-        return self._present(snapshot, _FilesOfOne(self._state_folder, self._key))
+        return self._present(snapshot, _FilesOfOne(self._snapshots, self._key))
 
     def _fate(self, comparison: Comparison, timezone: str, files: _FilesOfOne) -> Fate:
         assert comparison.current is not None, "rows that are not kept cannot be looked up"

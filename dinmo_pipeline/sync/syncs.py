@@ -19,18 +19,21 @@ from dinmo_pipeline.project.names import is_dated
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.publish import Publisher
-from dinmo_pipeline.sync.cleaning import Litter, clean_destinations, clean_scratch, clean_snapshots
+from dinmo_pipeline.sync.cleaning import Litter, clean_destinations, clean_drafts, clean_scratch, clean_snapshots
 from dinmo_pipeline.sync.decide import RollForward, decide_start
-from dinmo_pipeline.sync.delivery import NoRecord, Recorder, Stopwatch, complete_export, deliver_export, make_again
+from dinmo_pipeline.sync.delivery import Recorder, Stopwatch, complete_export, deliver_export, make_again
 from dinmo_pipeline.sync.engine import Engine
 from dinmo_pipeline.sync.entries import Approved, Baselined, Blocked, Delivered, Redelivering, SnapshotTaken, Started
-from dinmo_pipeline.sync.export import Export
+from dinmo_pipeline.sync.export import Export, Snapshot
 from dinmo_pipeline.sync.findings import Finding
 from dinmo_pipeline.sync.labels import instant_of_label
-from dinmo_pipeline.sync.log import LOCK_WAIT_S, FolderShelf, Log
+from dinmo_pipeline.sync.log import LOCK_WAIT_S, Log
 from dinmo_pipeline.sync.redeliver import Again, elsewhere, find_sync, find_syncs
+from dinmo_pipeline.sync.snapshots import snapshots_folder
 from dinmo_pipeline.sync.state import State, SyncRecord
+from dinmo_pipeline.sync.state_store import open_state
 from dinmo_pipeline.sync.steps import Held, Ready, Sample, Target, Workshop
+from dinmo_pipeline.sync.trials import TrialRecord
 from dinmo_pipeline.sync.turns import is_taken, turn
 
 
@@ -76,14 +79,19 @@ class Syncs:
     def __init__(self, project: Project, spec: ActivationSpec, *, engine: Engine | None = None, log: Log | None = None) -> None:
         self.spec = spec
         self._project = project
-        self._engine = engine or Engine(project)
-        self._shelf = FolderShelf(self._engine.state_folder)
+        store = open_state(project)
+        self._shelf = store.shelf
+        self._engine = engine or Engine(project, store.snapshots)
         self._log = log or Log(self._shelf, spec.name, renamed_from=spec.renamed_from)
         self._workshop = Workshop(spec, project.storages[spec.destination], self._engine, project.root)
 
     def state(self) -> State:
         """What the log says now."""
         return self._log.read()
+
+    def place(self, snapshot: Snapshot) -> str:
+        """Where the rows of a snapshot are kept, for people."""
+        return self._engine.snapshots.place(snapshot.path)
 
     def turn(self, *, wait_s: float = LOCK_WAIT_S) -> AbstractContextManager[None]:
         """Have the activation from a sync's rows to its delivery. BusyError when one run has it and another one waits."""
@@ -150,7 +158,7 @@ class Syncs:
                 ready = self._workshop.prepare(state, sync, target, publisher, folder)
                 assert isinstance(ready, Ready), "a settled state has nothing to complete, and no guard stops what is not recorded"
                 if send:
-                    deliver_export(NoRecord(), publisher, ready.export, ready.staged, (), Stopwatch())
+                    self._deliver_trial(publisher, target, ready, Stopwatch())
             return Rehearsal(ready.export, ready.findings, ready.samples)
 
     def redeliver(self, number: int) -> tuple[Delivery, ...]:
@@ -166,15 +174,16 @@ class Syncs:
         """Deliver this sync alone to another storage. SyncRefused when its rows are not kept."""
         with self._log.locked():
             sync = find_sync(self.spec, self._log.read(), number, self._engine)
-            return self._again(NoRecord(), sync, elsewhere(_export_of(sync), target), target.storage, ())
+            record = self._trial_record(target.storage)
+            return self._again(record, sync, elsewhere(_export_of(sync), target), target.storage, record.leftovers())
 
     def clean(self, *, dry_run: bool) -> tuple[Litter, ...]:
         """Delete what crashes left and what retention lets go, or only tell it. BusyError while a sync is at work."""
-        state_folder = self._engine.state_folder
         with self._log.locked(wait_s=0):
             state = self._log.read()
             return (
-                *clean_snapshots(state_folder / "activations" / self.spec.name, state_folder, state, self.spec.keep_syncs, dry_run=dry_run),
+                *clean_snapshots(self._engine.snapshots, self.spec.name, state, self.spec.keep_syncs, dry_run=dry_run),
+                *clean_drafts(self._engine.snapshots.local_path(f"activations/{self.spec.name}/log"), dry_run=dry_run),
                 *clean_scratch(self._project.home / "staging" / self.spec.name, dry_run=dry_run),
                 *clean_destinations(self._project, state, dry_run=dry_run),
             )
@@ -228,7 +237,7 @@ class Syncs:
 
     def _snapshot_name(self, number: int) -> str:
         # The token keeps a name from ever being used twice: a crash may leave a file whose number is given again.
-        return f"activations/{self.spec.name}/snapshots/{number:06d}-{secrets.token_hex(4)}.parquet"
+        return f"{snapshots_folder(self.spec.name)}/{number:06d}-{secrets.token_hex(4)}.parquet"
 
     @contextmanager
     def _prepared(self, state: State, sync: SyncRecord, target: Target) -> Iterator[Outgoing]:
@@ -262,10 +271,17 @@ class Syncs:
     def _send_unrecorded(
         self, state: State, sync: SyncRecord, ready: Ready, target: Target, publisher: Publisher, stopwatch: Stopwatch
     ) -> Delivery:
-        outcome = deliver_export(NoRecord(), publisher, ready.export, ready.staged, (), stopwatch)
+        outcome = self._deliver_trial(publisher, target, ready, stopwatch)
         notes = tuple(finding.message for finding in ready.findings)
         outcome = replace(outcome, notes=(*outcome.notes, *notes))
         return Delivery(sync.label, ready.export, outcome, ready.samples, recorded=False)
+
+    def _deliver_trial(self, publisher: Publisher, target: Target, ready: Ready, stopwatch: Stopwatch) -> Delivered:
+        record = self._trial_record(target.storage)
+        return deliver_export(record, publisher, ready.export, ready.staged, record.leftovers(), stopwatch)
+
+    def _trial_record(self, storage: StorageSpec) -> TrialRecord:
+        return TrialRecord(self._project.home / "trials" / self.spec.name, storage)
 
     def _complete(self, state: State, step: RollForward) -> Completed:
         sync = state.syncs[step.number]
@@ -324,5 +340,5 @@ def _blocked_message(name: str, sync: SyncRecord, findings: tuple[Finding, ...])
     return (
         f"delivering {name}: sync {sync.number} stops before anything is delivered: {reasons}. If that is as it should be, "
         f"`dinmo approve {name}` delivers this very snapshot; in Dagster, materialize activations/{name}/delivery alone, for partition "
-        f"{sync.label}, with approve: true in its launchpad. Else mend the source and start a new sync"
+        f"{sync.label}, with the tag dinmo/approve: true. Else mend the source and start a new sync"
     )
