@@ -21,7 +21,7 @@ def test_partitions_and_runs_of_syncs_that_are_not_kept_go_together(tmp_path: Pa
         partitions, runs = instance.get_dynamic_partitions("syncs_changes"), instance.get_runs()
     assert (told.code, done.code) == (0, 0)
     assert told.out.replace("would be", "were") == done.out
-    assert [line.split("\t")[0] for line in done.out.splitlines()] == ["what", "snapshot", "partition", "partition", "3 were deleted"]
+    assert [line.split("\t")[0] for line in done.out.splitlines()] == ["what", "partition", "partition", "2 were deleted"]
     assert len(partitions) == 1
     assert [run.tags["dagster/partition"] for run in runs] == partitions
     assert dinmo("clean", project=root).out == "there is nothing to delete\n"

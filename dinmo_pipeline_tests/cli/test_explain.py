@@ -119,13 +119,13 @@ def test_composite_key_takes_a_value_for_each_column(tmp_path: Path, dinmo: Dinm
 
 def test_pruned_and_full_only_syncs_are_said_to_be_forgotten(tmp_path: Path, dinmo: Dinmo) -> None:
     root = make_people(tmp_path, activation("changes", keep_syncs="1", file_name='"{x}"'))
-    for hour in range(3):
+    for hour in range(5):
         sync_people(root, "changes", DAYS[0] + timedelta(hours=hour))
     told = json.loads(dinmo("explain", "changes", 1, "--json", project=root).out)
 
-    # The last delivered snapshot is kept, and what it was compared with is gone.
-    assert told["forgotten"] == [1, 2]
-    assert "sync 1, 2: the rows are not kept any more (keep_syncs: 1)" in dinmo("explain", "changes", 1, project=root).out
+    # The first is whole, and all others are patches of it.
+    assert told["forgotten"] == [2, 3]
+    assert "sync 2, 3: the rows are not kept any more (keep_syncs: 1)" in dinmo("explain", "changes", 1, project=root).out
 
 
 def test_before_the_first_sync_nothing_is_known(tmp_path: Path, dinmo: Dinmo) -> None:
