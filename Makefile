@@ -11,10 +11,10 @@ ENVIRONMENT := $(if $(wildcard .venv/dev.stamp),dev,demo)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --excludes requirements/excludes.txt
 
-.PHONY: help demo dev test check bench format lock clean
+.PHONY: help demo dev test check bench bench-full bench-destinations format lock clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/$(ENVIRONMENT).stamp ## Run three days of a grocer: what came in, what was sent and why
 	@$(BIN)/python -m demo
@@ -34,8 +34,16 @@ check: .venv/dev.stamp ## Lint, check the format and the types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: .venv/dev.stamp ## Measure exports and deltas beside DuckDB's own COPY
+bench: .venv/dev.stamp ## Measure exports, deltas and loading beside DuckDB's COPY and Dagster's import
 	@$(BIN)/python -m benchmarks
+
+bench-destinations: .venv/dev.stamp ## Measure sending one large file beside the best clients (MEGABYTES=1000)
+	@scripts/ensure-servers
+	@scripts/ensure-azurite
+	@$(BIN)/python -m benchmarks.destinations --megabytes $(or $(MEGABYTES),1000)
+
+bench-full: .venv/dev.stamp ## The same with ten million rows, and how time and memory grow
+	@$(BIN)/python -m benchmarks --full
 
 format: .venv/dev.stamp ## Fix what the linter can fix, and format
 	$(BIN)/ruff check --fix

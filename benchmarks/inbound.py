@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import duckdb
 
+from benchmarks.measure import Line
 from dinmo_pipeline.inbound.csv_reading import open_csv
 from dinmo_pipeline.project.specs import CsvDialect
 
@@ -63,3 +66,12 @@ def read_with_duckdb(path: Path) -> int:
 def read_with_ours(path: Path) -> int:
     """All batches of our reader, used by nobody; the number of rows."""
     return sum(batch.num_rows for batch in open_csv(path, CsvDialect(), key=["id"]).batches())
+
+
+def inbound_lines(folder: Path, rows: int) -> Iterator[Line]:
+    """Reading strictly beside DuckDB's reader."""
+    for quoting in QUOTING:
+        path = make_orders(folder, quoting, rows)
+        yield Line(
+            f"CSV read strictly, {quoting}", "read_csv into a table", 1.3, partial(read_with_ours, path), partial(read_with_duckdb, path)
+        )

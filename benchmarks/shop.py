@@ -13,6 +13,7 @@ from dinmo_pipeline.sync.syncs import Syncs
 from dinmo_pipeline.warehouse.tables import refresh
 
 FORMATS = ("csv", "ndjson", "parquet", "json", "xml")
+DELTA, PARTS = "delta", "parts"
 _COLUMNS = "id, name, email, phone, city, score, lifetime_value, orders, last_order_at, is_active"
 
 _STORAGE_AND_MODEL = """\
@@ -27,7 +28,7 @@ _ACTIVATION = """\
 type: dinmo_pipeline.Activation
 attributes:
   {{name: {name}, model: customers, destination: out, file_name: {name}, format: {format}, run_type: {run_type}, sync_mode: {mode},
-   mapping: [{columns}]}}
+   mapping: [{columns}]{more}}}
 """
 
 _ROWS = """\
@@ -56,10 +57,14 @@ class Shop:
     @classmethod
     def make(cls, root: Path, rows: int) -> Shop:
         """Write the definitions and the data, and refresh the table."""
-        activations = [(name, name, "full_only", "snapshot") for name in FORMATS] + [("delta", "csv", "full_then_delta", "upsert")]
+        activations = [
+            *((name, name, "full_only", "snapshot", "") for name in FORMATS),
+            (PARTS, "csv", "full_only", "snapshot", f", max_rows: {max(rows // 100, 1)}"),
+            (DELTA, "csv", "full_then_delta", "upsert", ""),
+        ]
         text = _STORAGE_AND_MODEL + "".join(
-            _ACTIVATION.format(name=name, format=format_, run_type=run_type, mode=mode, columns=_COLUMNS)
-            for name, format_, run_type, mode in activations
+            _ACTIVATION.format(name=name, format=format_, run_type=run_type, mode=mode, columns=_COLUMNS, more=more)
+            for name, format_, run_type, mode, more in activations
         )
         (root / "defs").mkdir(parents=True)
         (root / "pyproject.toml").write_text("[tool.dinmo]\n", encoding="utf-8")

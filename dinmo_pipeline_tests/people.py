@@ -9,10 +9,17 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from dinmo_pipeline.project.load import load_project
+from dinmo_pipeline.project.specs import RunType
+from dinmo_pipeline.sync.labels import label_of_instant
+from dinmo_pipeline.sync.syncs import Delivery, Syncs
+from dinmo_pipeline.warehouse.tables import refresh
 
 Person = tuple[int | None, str, int]
 
@@ -83,6 +90,17 @@ def make_people(root: Path, activations: str = A_MODE_EACH, *, people: Sequence[
     write_definitions(root, activations)
     write_people(root, people)
     return root
+
+
+def sync_people(root: Path, name: str, instant: datetime) -> Delivery:
+    """Refresh and deliver as a run does it, without Dagster: for tests of what comes after."""
+    project = load_project(root)
+    for table in project.tables_for(project.activations[name].source):
+        refresh(project, table)
+    syncs, label = Syncs(project, project.activations[name]), label_of_instant(instant)
+    if syncs.spec.run_type == RunType.FULL_THEN_DELTA:
+        syncs.take_snapshot(label, now=instant)
+    return syncs.deliver(label, now=instant)
 
 
 def delivered(root: Path, storage: str = "out") -> dict[str, list[tuple[str, ...]]]:

@@ -33,6 +33,8 @@ Definitions are YAML, several documents a file, in any folder below `defs/`: `ty
 
 VARIABLES = {
     "DINMO_HOME": "Where warehouse, state and Dagster's storage are; `.dinmo` in the project by default.",
+    "DINMO_STATE_URL": "Where the syncs' logs and snapshots are, if not in `DINMO_HOME`: see [state.md](state.md).",
+    "DINMO_REQUIRE_STATE": "`1` refuses an address without state until `dinmo state init`, so that a lost volume resends nothing.",
     "DINMO_REDIRECT": "The name of a storage that gets every delivery in place of its own destination; no base is moved.",
     "DINMO_AUTOSTART": "`1` has schedules run from the start; else a person starts each in the UI.",
     "DINMO_UI_URL": "The address of the Dagster UI, such as `https://dagster.shop.example`: messages then link to the run.",
@@ -54,8 +56,16 @@ def render() -> str:
 
 
 def commands() -> dict[str, Any]:
-    """The commands of `dinmo`, as click knows them."""
-    return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]  # a group, which its stub does not say
+    """The commands of `dinmo` as click knows them, those of a group by both names: `state init`."""
+    return dict(_commands_of(typer.main.get_command(app), ""))
+
+
+def _commands_of(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands_of(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
 
 
 def options(command: Any) -> dict[str, Any]:

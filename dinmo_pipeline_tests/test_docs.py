@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
+from dagster import DagsterInstance
 
 from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.project.definitions import COMPONENT_FIELDS
 
+from .people import BIN
 from .reference import PAGE, VARIABLES, commands, options, render
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +50,8 @@ def test_commands_and_options_that_a_page_names_exist(page: Path) -> None:
     for line in code(page):
         for call in re.findall(r"(?:^|[\s/(;&$])dinmo ([a-z][^;&|#`]*)", line):
             name, *words = call.split()
+            if words and f"{name} {words[0]}" in known:
+                name = f"{name} {words.pop(0)}"
             if name not in known:
                 wrong.append(f"dinmo {name}")
                 continue
@@ -56,14 +61,14 @@ def test_commands_and_options_that_a_page_names_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_make_targets_that_a_page_names_exist(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = {target for line in code(page) for target in re.findall(r"(?:^|\s)make ([a-z]+)(?=$|\s)", line)}
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {target for line in code(page) for target in re.findall(r"(?:^|\s)make ([a-z-]+)(?=$|\s)", line)}
 
     assert named <= targets
 
 
 def test_make_targets_are_all_named_in_contributing_or_readme() -> None:
-    targets = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)) - {"help", "clean"}
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)) - {"help", "clean"}
     text = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "CONTRIBUTING.md"))
 
     assert {target for target in targets if f"make {target}" not in text} == set()
@@ -120,3 +125,41 @@ def test_pages_are_all_reached_from_the_readme() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
 
     assert [name_of(page) for page in PAGES if page.name != "README.md" and name_of(page) not in text] == []
+
+
+OPERATIONS = ROOT / "docs" / "operations.md"
+
+
+def test_programs_that_operations_and_the_image_start_are_installed() -> None:
+    text = OPERATIONS.read_text(encoding="utf-8")
+    image = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    started = {
+        *re.findall(r"ExecStart=/opt/dinmo/bin/([\w-]+)", text),
+        *re.findall(r"^  ([a-z-]+) --host", text, re.MULTILINE),
+        *(json.loads(command)[0] for command in re.findall(r"^CMD (\[.*\])$", image, re.MULTILINE)),
+    }
+
+    assert started == {"dagster-daemon", "dagster-webserver"}
+    assert all((BIN / name).exists() for name in started)
+
+
+def test_image_runs_without_rights_and_holds_what_it_copies() -> None:
+    image = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    copied = [name for line in re.findall(r"^COPY (?!--from)(.*)$", image, re.MULTILINE) for name in line.split()[:-1]]
+
+    assert re.findall(r"^USER (\d+)$", image, re.MULTILINE) == ["10001"]
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    assert "readme" in (ROOT / "pyproject.toml").read_text(encoding="utf-8"), "why README.md is copied"
+
+
+def test_dagsters_settings_in_operations_are_those_that_it_takes(tmp_path: Path) -> None:
+    (block,) = [block for language, block in blocks(OPERATIONS) if language == "yaml"]
+    settings = yaml.safe_load(block)
+    assert settings.pop("storage")["postgres"]["postgres_db"]["db_name"] == "dagster", "its driver is not installed here"
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.run_monitoring_enabled
+        queue = instance.get_concurrency_config().run_queue_config
+        assert queue is not None
+        assert queue.max_concurrent_runs == 4

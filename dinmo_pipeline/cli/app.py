@@ -12,21 +12,25 @@ from typing import Annotated, NoReturn
 import typer
 
 from dinmo_pipeline.cli import showing
+from dinmo_pipeline.cli.explaining import show_explanation
 from dinmo_pipeline.cli.health import health_of
 from dinmo_pipeline.cli.inbox import approve_file, import_files, inbox_commands
 from dinmo_pipeline.cli.options import HERE, ProjectOption
 from dinmo_pipeline.cli.profiling import profile
 from dinmo_pipeline.cli.template import make_project
-from dinmo_pipeline.errors import CallError, DefinitionErrors, DinmoError
+from dinmo_pipeline.errors import BusyError, CallError, DefinitionErrors, DinmoError
 from dinmo_pipeline.project.load import load_project, load_with_warnings
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.checkup import check_storage
+from dinmo_pipeline.sync.cleaning import clean_abandoned_scratch
 from dinmo_pipeline.sync.condition import BETWEEN_STEPS
+from dinmo_pipeline.sync.explain import explain_record
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.redirect import target_elsewhere
 from dinmo_pipeline.sync.standing import StandingFile
+from dinmo_pipeline.sync.state_store import open_state
 from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline.sync.syncs import Syncs
 from dinmo_pipeline.sync.telling import Teller
@@ -35,6 +39,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(inbox_commands, name="inbox")
 app.command("import")(import_files)
 app.command()(profile)
+
+state_app = typer.Typer(no_args_is_help=True, help="What is known of the syncs that were delivered.")
+app.add_typer(state_app, name="state")
 
 _FAILED, _WRONG = 1, 2
 
@@ -116,7 +123,7 @@ def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
             showing.warn(f"{spec.name}: {untold}")
         syncs = Syncs(loaded, spec)
         failure = StandingFile(loaded.home / "state", spec.name).read().failure
-        lines.append(health_of(spec, syncs.state(), failure, now=datetime.now(UTC)))
+        lines.append(health_of(spec, syncs.state(), failure, now=datetime.now(UTC), running=syncs.is_running))
     feeds = list(feeds_health(loaded))
     showing.show_status(lines, feeds, as_json=as_json)
     if any(line.needs_somebody for line in lines) or any(feed.needs_somebody for feed in feeds):
@@ -124,11 +131,46 @@ def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
 
 
 @app.command()
-def history(name: Name, as_json: Json = False, project: ProjectOption = HERE) -> None:
-    """Every sync of an activation, oldest first."""
+def history(
+    name: Name,
+    files: Annotated[bool, typer.Option("--files", help="Every file, too, with its size and checksum.")] = False,
+    as_json: Json = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Every sync of an activation, oldest first: mode, base, counts, files, duration, and what was odd."""
     loaded = load_project(find_project_root(project))
     spec = _activation(loaded, name)
-    showing.show_history(spec, Syncs(loaded, spec).state(), as_json=as_json)
+    showing.show_history(spec, Syncs(loaded, spec).state(), files=files, as_json=as_json)
+
+
+@app.command()
+def explain(
+    name: Name,
+    key: Annotated[list[str], typer.Argument(metavar="KEY…", help="The record's primary key, a value for each of its columns.")],
+    as_json: Json = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """When a record was sent, with which values, and why or why not, as far as rows are kept."""
+    loaded = load_project(find_project_root(project))
+    spec = _activation(loaded, name)
+    show_explanation(spec, explain_record(loaded, spec, Syncs(loaded, spec).state(), key), as_json=as_json)
+
+
+@app.command()
+def redeliver(
+    name: Name,
+    number: Annotated[int, typer.Argument(metavar="SYNC", help="The number of a delivered sync, as `dinmo history` lists them.")],
+    to: Annotated[str | None, typer.Option(metavar="STORAGE", help="Send that sync alone to another storage.")] = None,
+    project: ProjectOption = HERE,
+) -> None:
+    """Deliver a sync and all newer ones once more, in order; moves no base."""
+    loaded = load_project(find_project_root(project))
+    spec = _activation(loaded, name)
+    syncs = Syncs(loaded, spec)
+    if to is None:
+        showing.show_redelivered(spec, syncs.redeliver(number), sent_to=None)
+    else:
+        showing.show_redelivered(spec, [syncs.redeliver_elsewhere(number, target_elsewhere(loaded, spec, to, asked_by="--to"))], sent_to=to)
 
 
 @app.command()
@@ -147,6 +189,27 @@ def approve(name: Annotated[str, typer.Argument(metavar="NAME", help="An activat
         outcomes = showing.follow([name], lambda one: runner.deliver(one, approved.label))
     showing.show_outcomes(outcomes)
     if any(outcome.problem is not None for outcome in outcomes):
+        raise typer.Exit(_FAILED)
+
+
+@app.command()
+def clean(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be deleted, and delete nothing.")] = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Delete what crashes left and what `keep_syncs` lets go: snapshots, temporary files, partitions and runs in Dagster."""
+    from dinmo_pipeline.cli.cleaning import clean_runs
+
+    loaded = load_project(find_project_root(project))
+    found = list(clean_abandoned_scratch(loaded, dry_run=dry_run))
+    for spec in loaded.activations.values():
+        try:
+            found += Syncs(loaded, spec).clean(dry_run=dry_run)
+        except BusyError:
+            showing.warn(f"{spec.name}: a sync is at work, so it is left alone; clean again later")
+    found += clean_runs(loaded, dry_run=dry_run)
+    showing.show_cleaned(found, dry_run=dry_run)
+    if any(each.problem for each in found):
         raise typer.Exit(_FAILED)
 
 
@@ -170,7 +233,7 @@ def try_storage(
     folder: Annotated[str, typer.Option(metavar="FOLDER", help="The folder to try.")] = ".",
     project: ProjectOption = HERE,
 ) -> None:
-    """Try a storage: connect, write, rename, read back, delete."""
+    """Try a storage: connect, write, rename; then list, read back and delete, which a delivery can do without."""
     root = find_project_root(project)
     loaded = load_project(root)
     if storage not in loaded.storages:
@@ -179,8 +242,16 @@ def try_storage(
     if (unfit := spec.folder_problem(folder)) is not None:
         raise CallError(f"--folder: {unfit}")
     steps = [showing.show_step(step) for step in check_storage(spec, root, folder=folder)]
-    if any(step.problem is not None for step in steps):
+    if any(step.fails for step in steps):
         raise typer.Exit(_FAILED)
+
+
+@state_app.command("init")
+def state_init(project: ProjectOption = HERE) -> None:
+    """Let state begin where `DINMO_STATE_URL` or `DINMO_HOME` says; needed once where `DINMO_REQUIRE_STATE` is set."""
+    state = open_state(load_project(find_project_root(project)))
+    begun = state.shelf.begin()
+    showing.say(f"state begins at {state.place}" if begun else f"there is state at {state.place} already; nothing was changed")
 
 
 @app.command()
@@ -249,4 +320,4 @@ def _refresh(loaded: Project, specs: list[ActivationSpec]) -> None:
     wanted = {table.ref for spec in specs for table in loaded.tables_for(spec.source)}
     for ref, table in loaded.tables.items():
         if ref in wanted:
-            refresh(loaded, table)
+            refresh(loaded, table, reuse=True)

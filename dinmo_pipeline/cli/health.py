@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from dinmo_pipeline.project.cron import schedule_ticks
@@ -14,6 +15,7 @@ from dinmo_pipeline.sync.state import State
 
 # A leap day's schedule comes within this many days.
 _DAYS_AHEAD = 4 * 366
+_PATIENCE = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,18 @@ class Health:
     @property
     def needs_somebody(self) -> bool:
         """Whether a person has to do something."""
-        return self.health not in ("ok", "new", "warning")
+        return self.health not in ("ok", "new", "warning", "running", "paused")
 
 
-def health_of(spec: ActivationSpec, state: State, failure: Failure | None, *, now: datetime) -> Health:
-    """The health of an activation at `now` (with a zone); `failure` is the last that was recorded."""
+def health_of(spec: ActivationSpec, state: State, failure: Failure | None, *, now: datetime, running: bool = False) -> Health:
+    """The health of an activation at `now` (with a zone); `failure` is the last that was recorded, `running`: a sync has its turn."""
     newest = state.newest
-    health, advice = _judge(spec, state, current_failure(state, failure))
+    health, advice = ("running", "") if running else _judge(spec, state, current_failure(state, failure))
+    if health == "ok" and (missed := missed_tick(spec, state, now)) is not None:
+        health = "overdue"
+        advice = f"no sync began at {missed:%Y-%m-%d %H:%M %Z}: see that Dagster's daemon runs and the schedule is on"
+    elif health == "ok" and spec.paused:
+        health, advice = "paused", "paused: true rests its schedule; a sync by hand still runs"
     return Health(
         activation=spec.name,
         last_sync=newest.number if newest else None,
@@ -50,13 +57,30 @@ def health_of(spec: ActivationSpec, state: State, failure: Failure | None, *, no
 
 
 def next_due(spec: ActivationSpec, now: datetime) -> datetime | None:
-    """The next tick of the activation's schedule, or None where it has none."""
-    if not spec.schedules:
+    """The next tick of the activation's schedule, or None where it has none or rests."""
+    if not spec.schedules or spec.paused:
         return None
     zone = ZoneInfo(spec.timezone)
     local = now.astimezone(zone)
     ticks = schedule_ticks(spec.schedules, start=local, days=_DAYS_AHEAD)
     return next((tick for tick in ticks if tick.timestamp() > now.timestamp()), None)
+
+
+def missed_tick(spec: ActivationSpec, state: State, now: datetime) -> datetime | None:
+    """The tick that came more than half an hour ago and began no sync, where the last sync was a schedule's; else None.
+
+    Who syncs by hand has no schedule that could be late.
+    """
+    last = max(state.syncs.values(), key=lambda sync: sync.number, default=None)
+    if not spec.schedules or spec.paused or last is None or abs(last.started_at - last.instant) > _PATIENCE:
+        return None
+    start = last.instant.astimezone(ZoneInfo(spec.timezone))
+    ticks = schedule_ticks(spec.schedules, start=start, days=_DAYS_AHEAD)
+    around = [*itertools.takewhile(lambda tick: tick.timestamp() <= start.timestamp(), ticks)]
+    if not around or around[-1].timestamp() != start.timestamp():
+        return None
+    following = next_due(spec, start)
+    return following if following is not None and now - following > _PATIENCE else None
 
 
 def _judge(spec: ActivationSpec, state: State, failure: Failure | None) -> tuple[str, str]:
@@ -71,6 +95,8 @@ def _judge(spec: ActivationSpec, state: State, failure: Failure | None) -> tuple
     if (waiting := state.waiting) is not None:
         reason = "; ".join(finding.message for finding in waiting.findings)
         return "blocked", f"{reason}: `dinmo approve {spec.name}`, or mend the source and sync again"
+    if state.redelivering:
+        return "half delivered", f"delivering sync {state.redelivering[0]} again was interrupted: `dinmo sync {spec.name}` completes it"
     if latest > newest:
         return "failed", f"sync {latest} was started and not delivered: `dinmo sync {spec.name}` tells why"
     if newest == 0:

@@ -18,7 +18,7 @@ from dinmo_pipeline.project.load import LoadedProject, load_project, load_with_w
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
-from dinmo_pipeline.storages.retried import RetriedStorage
+from dinmo_pipeline.storages.connection import connection_to
 
 if TYPE_CHECKING:
     from dinmo_pipeline.cli.running import Runner
@@ -34,7 +34,7 @@ def create(name: Annotated[str, typer.Argument(metavar="NAME", help="An inbox.")
     """Make the folders of an inbox on its storage; those that are there stay as they are."""
     loaded = load_project(find_project_root(project))
     inbox = _inbox(loaded, name)
-    with RetriedStorage(loaded.storages[inbox.storage], loaded.root) as remote:
+    with connection_to(loaded.storages[inbox.storage], loaded.root) as remote:
         Folders(remote, inbox).make_all()
     showing.say(f"{name}: {', '.join(ALL)} are in folder {inbox.folder} of {inbox.storage}; files dropped into raw are imported")
 

@@ -84,7 +84,7 @@ def _show(profiled: Profile) -> None:
         )
         for column in profiled.columns
     ]
-    showing.show_rows(("column", "type", "null", "distinct", "most often", "note"), rows, texts=(0, 1, 4, 5))
+    showing.show_table(("column", "type", "null", "distinct", "most often", "note"), rows, texts=(0, 1, 4, 5))
     showing.say(f"key: {', or '.join(' and '.join(key) for key in profiled.keys) or 'none found'}")
     showing.say(f"times: {', '.join(profiled.updated_at) or 'none'}")
     showing.say("")

@@ -12,8 +12,9 @@ from typing import Any, Self
 from dagster import AssetKey, AssetMaterialization, AssetObservation, DagsterInstance, ExecuteInProcessResult
 
 from dinmo_pipeline.cli.outcome import Imported, Outcome
-from dinmo_pipeline.components import project_definitions
+from dinmo_pipeline.components import project_repository
 from dinmo_pipeline.components.naming import delivery_key, import_job_name, job_name, partitions_name, snapshot_key, table_key
+from dinmo_pipeline.io_managers.turns import end_turn
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import Project, RunType
 from dinmo_pipeline.sync.log import make_private_folder
@@ -34,7 +35,7 @@ class Runner:
 
     def __init__(self, loaded: LoadedProject) -> None:
         self._project = loaded.project
-        self._repository = project_definitions(loaded).get_repository_def()
+        self._repository = project_repository(loaded)
         self._instance = DagsterInstance.from_config(str(dagster_home(loaded.project)))
         self._refreshed: set[AssetKey] = set()
 
@@ -52,7 +53,10 @@ class Runner:
             [snapshot_key(activation), delivery_key(activation)] if spec.run_type == RunType.FULL_THEN_DELTA else [delivery_key(activation)]
         )
         options = {"ops": {"__".join(own[0].path): {"config": {"full_resync": True}}}} if full and len(own) > 1 else {}
-        result = self._run(activation, label, [*(key for key in tables if key not in self._refreshed), *own], options)
+        try:
+            result = self._run(activation, label, [*(key for key in tables if key not in self._refreshed), *own], options)
+        finally:
+            end_turn(self._project, spec)
         self._refreshed.update({made.asset_key for made in _materialized(result)}.intersection(tables))
         return _outcome(activation, result)
 

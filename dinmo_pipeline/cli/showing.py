@@ -19,8 +19,9 @@ from dinmo_pipeline.cli.health import Health
 from dinmo_pipeline.cli.outcome import Imported, Outcome
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.storages.checkup import Step
+from dinmo_pipeline.sync.cleaning import Litter
 from dinmo_pipeline.sync.state import State, SyncRecord
-from dinmo_pipeline.sync.syncs import Rehearsal
+from dinmo_pipeline.sync.syncs import Delivery, Rehearsal
 
 if TYPE_CHECKING:
     from dinmo_pipeline.cli.feed_health import FeedHealth
@@ -90,7 +91,7 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
         for delivery in outcome.deliveries
     ]
     if rows:
-        _table(("activation", "sync", "rows", "added", "updated", "removed", "sent", "files", "bytes", "what"), rows, texts=(0, 9))
+        show_table(("activation", "sync", "rows", "added", "updated", "removed", "sent", "files", "bytes", "what"), rows, texts=(0, 9))
     for outcome in outcomes:
         for delivery in outcome.deliveries:
             for told in ("warnings", "notes"):
@@ -133,7 +134,7 @@ def show_imported(inbox: str, imported: Sequence[Imported]) -> bool:
 def show_status(lines: Sequence[Health], feeds: Sequence[FeedHealth], *, as_json: bool) -> None:
     """One line a feed, one line an activation."""
     if as_json:
-        _json(
+        show_json(
             [
                 *({**asdict(feed), "imported_at": _iso(feed.imported_at)} for feed in feeds),
                 *(
@@ -156,7 +157,7 @@ def show_status(lines: Sequence[Health], feeds: Sequence[FeedHealth], *, as_json
     rows = [
         (line.activation, line.health, _when(line.last_delivered), _count(line.rows), _when(line.next_due), line.advice) for line in lines
     ]
-    _table(("activation", "health", "last delivered", "rows", "next due", "what to do"), rows, texts=(0, 1, 2, 4, 5))
+    show_table(("activation", "health", "last delivered", "rows", "next due", "what to do"), rows, texts=(0, 1, 2, 4, 5))
 
 
 def _show_feeds(feeds: Sequence[FeedHealth]) -> None:
@@ -171,15 +172,15 @@ def _show_feeds(feeds: Sequence[FeedHealth]) -> None:
         )
         for feed in feeds
     ]
-    _table(("feed", "health", "last import", "last file", "loaded", "rejected", "rows", "what to do"), rows, texts=(0, 1, 2, 3, 7))
+    show_table(("feed", "health", "last import", "last file", "loaded", "rejected", "rows", "what to do"), rows, texts=(0, 1, 2, 3, 7))
     say("")
 
 
-def show_history(spec: ActivationSpec, state: State, *, as_json: bool) -> None:
-    """Every sync, oldest first."""
+def show_history(spec: ActivationSpec, state: State, *, files: bool, as_json: bool) -> None:
+    """Every sync, oldest first; with `files`, every file after that."""
     syncs = [history_entry(sync, state) for _, sync in sorted(state.syncs.items())]
     if as_json:
-        _json(syncs)
+        show_json(syncs)
         return
     if not syncs:
         say(f"{spec.name} has never been synced: `dinmo sync {spec.name}`")
@@ -189,16 +190,28 @@ def show_history(spec: ActivationSpec, state: State, *, as_json: bool) -> None:
             str(sync["sync"]),
             f"{datetime.fromisoformat(sync['instant']).astimezone(ZoneInfo(spec.timezone)):%Y-%m-%d %H:%M:%S %Z}",
             sync["state"],
+            sync["mode"] or "-",
             "-" if sync["base"] is None else str(sync["base"]),
             *(_count(sync[name]) for name in ("rows", "added", "updated", "removed")),
             str(len(sync["files"])),
             _count(sync["bytes"]),
-            "; ".join(filter(None, (sync["reason"], *sync["warnings"]))),
+            "-" if sync["seconds"] is None else f"{sync['seconds']:.1f}",
+            "; ".join(filter(None, (sync["reason"], *sync["warnings"], *sync["notes"]))),
         )
         for sync in syncs
     ]
-    columns = ("sync", "instant", "state", "base", "rows", "added", "updated", "removed", "files", "bytes", "why")
-    _table(columns, rows, texts=(1, 2, 10))
+    columns = ("sync", "instant", "state", "mode", "base", "rows", "added", "updated", "removed", "files", "bytes", "seconds", "why")
+    show_table(columns, rows, texts=(1, 2, 3, 12))
+    if files:
+        show_table(
+            ("sync", "file", "rows", "bytes", "SHA-256"),
+            [
+                (str(sync["sync"]), file["path"], f"{file['rows']:,}", f"{file['bytes']:,}", file["sha256"])
+                for sync in syncs
+                for file in sync["files"]
+            ],
+            texts=(1, 4),
+        )
 
 
 def history_entry(sync: SyncRecord, state: State) -> dict[str, Any]:
@@ -206,12 +219,15 @@ def history_entry(sync: SyncRecord, state: State) -> dict[str, Any]:
     export, delivery = sync.export, sync.delivery
     reasons = "; ".join(finding.message for finding in sync.findings)
     counts = export.counts if export is not None else None
+    promised = export.contract if export is not None else sync.snapshot.contract if sync.snapshot is not None else None
     return {
         "sync": sync.number,
         "label": sync.label,
         "instant": sync.instant.isoformat(),
         "state": state_word(sync, state),
         "reason": reasons or (export.reason if export is not None else ""),
+        "run_type": promised.run_type.value if promised is not None else None,
+        "mode": promised.sync_mode.value if promised is not None else None,
         "full": sync.full,
         "base": export.base if export is not None else None,
         "rows": counts.rows if counts is not None else sync.snapshot.rows if sync.snapshot is not None else None,
@@ -224,6 +240,7 @@ def history_entry(sync: SyncRecord, state: State) -> dict[str, Any]:
         ],
         "bytes": export.bytes if export is not None else None,
         "delivered_at": _iso(sync.delivered_at),
+        "redelivered_at": _iso(sync.redelivered_at),
         "seconds": delivery.seconds if delivery is not None else None,
         "warnings": [finding.message for finding in sync.warnings],
         "notes": list(delivery.notes) if delivery is not None else [],
@@ -247,10 +264,12 @@ def state_word(sync: SyncRecord, state: State) -> str:
 
 def show_step(step: Step) -> Step:
     """One step of trying a storage, as it ends."""
-    mark, style = ("✓", "green") if step.problem is None else ("✗", "red")
+    mark, style = ("✓", "green") if step.problem is None else ("✗", "red") if step.fails else ("!", "yellow")
     _out.print(Text(f"{mark} {step.name}  {step.seconds:.2f} s", style=style))
-    if step.problem is not None:
-        complain(step.problem)
+    if step.fails:
+        complain(step.problem or "")
+    elif step.problem is not None:
+        warn(f"{step.problem}. A delivery works without; what does not: {step.spoils}")
     return step
 
 
@@ -274,20 +293,29 @@ def show_rehearsal(spec: ActivationSpec, rehearsal: Rehearsal, *, sent_to: str |
         if sample.rows:
             say(f"  first rows, {sample.change.value}:")
             rows = [tuple("" if value is None else value for value in row) for row in sample.rows]
-            _table(sample.names, rows, texts=range(len(sample.names)))
+            show_table(sample.names, rows, texts=range(len(sample.names)))
 
 
-def show_rows(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: Collection[int]) -> None:
-    """A table; `texts` are the numbers of the columns that are no numbers."""
-    _table(columns, rows, texts=texts)
+def show_redelivered(spec: ActivationSpec, deliveries: Sequence[Delivery], *, sent_to: str | None) -> None:
+    """What was delivered once more, and whether its bytes are those of the first time."""
+    for delivery in deliveries:
+        where = f" to {sent_to}" if sent_to is not None else ""
+        say(f"{spec.name}: sync {delivery.export.number} delivered again{where}")
+        for put in delivery.export.puts:
+            say(f"  {put.path}  {put.rows:,} rows, {put.bytes:,} bytes")
+        for note in delivery.outcome.notes:
+            warn(f"{spec.name}: {note}")
 
 
-def show_json(value: Any) -> None:
-    """A result for programs."""
-    _json(value)
+def show_cleaned(found: Sequence[Litter], *, dry_run: bool) -> None:
+    """What was deleted, or would be, and a line that counts it."""
+    if found:
+        show_table(("what", "where", "why"), [(each.what, each.where, each.problem or each.why) for each in found], texts=range(3))
+    say(f"{len(found):,} {'would be' if dry_run else 'were'} deleted" if found else "there is nothing to delete")
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: Collection[int]) -> None:
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: Collection[int]) -> None:
+    """A table for people, tab-separated lines for a pipe; the columns number `texts` are no numbers."""
     if not _out.is_terminal:
         # One line a row, tabs between: for `cut`, `awk` and eyes.
         for row in (columns, *rows):
@@ -305,7 +333,8 @@ def _one_line(value: str) -> str:
     return value.replace("\t", " ").replace("\n", " ").replace("\r", " ")
 
 
-def _json(value: Any) -> None:
+def show_json(value: Any) -> None:
+    """A value for programs."""
     json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
 

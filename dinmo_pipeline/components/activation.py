@@ -1,9 +1,9 @@
 """An activation: a snapshot and a delivery, one partition a sync; the job that runs them; its schedule."""
 
 # Dagster reads the annotations of asset functions as objects, so this module's are no postponed texts.
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -12,63 +12,60 @@ from dagster import (
     AssetExecutionContext,
     AssetIn,
     AssetMaterialization,
+    AssetObservation,
     AssetsDefinition,
-    AssetSelection,
     Config,
-    DefaultScheduleStatus,
     Definitions,
     DynamicPartitionsDefinition,
     HookDefinition,
     Output,
-    RunRequest,
-    ScheduleDefinition,
-    ScheduleEvaluationContext,
-    SkipReason,
     asset,
-    define_asset_job,
-    in_process_executor,
-    schedule,
 )
 from pydantic import BaseModel, Field
 
 from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.components.checks import check_specs, guards_blocked, guards_passed, warnings_of
-from dinmo_pipeline.components.naming import code_reference, delivery_key, job_name, partitions_name, snapshot_key, table_key
+from dinmo_pipeline.components.jobs import activation_job
+from dinmo_pipeline.components.naming import code_reference, delivery_key, partitions_name, snapshot_key, table_key
+from dinmo_pipeline.components.schedules import activation_schedule
+from dinmo_pipeline.components.sensors import after_sensor, started_after_others
 from dinmo_pipeline.components.telling import telling_hooks
-from dinmo_pipeline.components.wording import describe_delivery, describe_job, describe_snapshot
-from dinmo_pipeline.errors import SyncBlocked
+from dinmo_pipeline.components.wording import describe_delivery, describe_snapshot
+from dinmo_pipeline.errors import CallError, DinmoError, SyncBlocked
 from dinmo_pipeline.io_managers.destinations import DestinationIOManager
 from dinmo_pipeline.io_managers.failures import failing, failure_of
-from dinmo_pipeline.io_managers.metadata import delivery_metadata
+from dinmo_pipeline.io_managers.metadata import delivery_metadata, rehearsal_metadata
 from dinmo_pipeline.io_managers.requests import DeliveryRequest, SnapshotRequest
 from dinmo_pipeline.io_managers.snapshots import SnapshotIOManager
+from dinmo_pipeline.io_managers.turns import end_turn, take_turn
 from dinmo_pipeline.project.fields import ActivationFields
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
-from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.patience import reason_to_wait
 from dinmo_pipeline.sync.redirect import redirect_target
-from dinmo_pipeline.sync.standing import StandingFile
-from dinmo_pipeline.sync.syncs import Outgoing, Syncs
+from dinmo_pipeline.sync.steps import Target
+from dinmo_pipeline.sync.syncs import Outgoing, Rehearsal, Syncs
 from dinmo_pipeline.sync.telling import Teller
 
-AUTOSTART = "DINMO_AUTOSTART"
+APPROVE = "dinmo/approve"
+"""The tag of a run that delivers the very rows of its partition although a guard holds them."""
 
 
-class SyncConfig(Config):
+class RehearsalConfig(Config):
+    """Options of a sync that does not count."""
+
+    dry_run: bool = Field(default=False, description="Show what would be sent, and send nothing; no base is moved.")
+    limit: int = Field(default=0, ge=0, description="Send so many rows a file at most, as NAME_trial, and move no base; 0 sends all.")
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether nothing that happens counts."""
+        return self.dry_run or self.limit > 0
+
+
+class SyncConfig(RehearsalConfig):
     """Options of one sync."""
 
     full_resync: bool = Field(default=False, description="Send every row, and make this the base; an interrupted sync is closed by it.")
-
-
-class DeliveryConfig(Config):
-    """Options of one delivery."""
-
-    approve: bool = Field(
-        default=False,
-        description="Deliver the very rows of this partition although a guard holds them. Launch the delivery alone: a snapshot taken in "
-        "the same run would be another one.",
-    )
 
 
 class Activation(NamedComponent):
@@ -84,16 +81,14 @@ class Activation(NamedComponent):
         hooks = telling_hooks(project, spec)
         assets = [_snapshot_asset(loaded, spec, partitions, hooks)] if deltas else []
         assets.append(_delivery_asset(loaded, spec, partitions, hooks, from_snapshot=deltas))
-        keys = [*(table_key(table.ref) for table in project.tables_for(spec.source)), *(key for each in assets for key in each.keys)]
-        job = define_asset_job(
-            job_name(spec.name),
-            selection=AssetSelection.assets(*keys),
-            description=describe_job(spec),
-            executor_def=in_process_executor,
-            # A table that cannot be refreshed fails the sync, too.
-            hooks={hooks[0]},
+        after_others = started_after_others(project)
+        return Definitions(
+            assets=assets,
+            # The sensor brings the jobs that it may start; Dagster takes each once.
+            jobs=[] if spec.name in after_others else [activation_job(project, spec)],
+            schedules=[activation_schedule(project, spec)] if spec.schedules and not spec.paused else [],
+            sensors=[after_sensor(project)] if spec.name == min(after_others, default=None) else [],
         )
-        return Definitions(assets=assets, jobs=[job], schedules=[_schedule(project, spec)] if spec.schedules else [])
 
 
 def _snapshot_asset(
@@ -115,7 +110,11 @@ def _snapshot_asset(
         hooks=set(hooks),
     )
     def snapshot(context: AssetExecutionContext, config: SyncConfig) -> Iterator[Output[SnapshotRequest]]:
+        if config.is_rehearsal:
+            _rehearse(context, project, spec, config, full=config.full_resync)
+            return
         _look(context, project, spec)
+        _wait_for_turn(project, spec)
         if not _completed_instead(context, project, spec, full=config.full_resync):
             yield Output(SnapshotRequest(spec.name, context.partition_key, datetime.now(UTC), config.full_resync))
 
@@ -130,8 +129,11 @@ def _delivery_asset(
     *,
     from_snapshot: bool,
 ) -> AssetsDefinition:
+    options = Config if from_snapshot else RehearsalConfig
+
     @asset(
         key=delivery_key(spec.name),
+        output_required=False,
         ins={"snapshot": AssetIn(key=snapshot_key(spec.name), dagster_type=object)} if from_snapshot else {},
         deps=[] if from_snapshot else [table_key(spec.source)],
         partitions_def=partitions,
@@ -153,12 +155,23 @@ def _delivery_asset(
         },
     )
     def delivery(
-        context: AssetExecutionContext, config: DeliveryConfig, **snapshot: object
+        context: AssetExecutionContext,
+        config: options,  # type: ignore[valid-type]  # Dagster offers those that mean something here
+        **snapshot: object,
     ) -> Iterator[Output[DeliveryRequest] | AssetCheckResult]:
+        given: Config = config
+        if isinstance(given, RehearsalConfig) and given.is_rehearsal:
+            rehearsal = _rehearse(context, loaded.project, spec, given, full=False)
+            yield guards_passed(rehearsal.findings)
+            if spec.warn_if:
+                yield warnings_of(rehearsal.export.warnings)
+            return
         if not from_snapshot:
             _look(context, loaded.project, spec)
         with ExitStack() as opened:
-            outgoing = _judged(loaded.project, spec, context.partition_key, opened, approve=config.approve)
+            _wait_for_turn(loaded.project, spec)
+            opened.callback(end_turn, loaded.project, spec)
+            outgoing = _judged(context, loaded.project, spec, opened)
             if isinstance(outgoing, SyncBlocked):
                 waiting = Syncs(loaded.project, spec).state().waiting
                 yield guards_blocked(waiting.findings if waiting is not None else ())
@@ -181,10 +194,29 @@ def _look(context: AssetExecutionContext, project: Project, spec: ActivationSpec
 
 
 @failing
-def _judged(project: Project, spec: ActivationSpec, label: str, opened: ExitStack, *, approve: bool) -> Outgoing | SyncBlocked:
-    """The sync of this label, ready to be delivered until `opened` closes, or what holds it."""
-    syncs = Syncs(project, spec)
-    if approve:
+def _rehearse(context: AssetExecutionContext, project: Project, spec: ActivationSpec, config: RehearsalConfig, *, full: bool) -> Rehearsal:
+    """What `dinmo sync --dry-run` and `--limit` do, told as an observation of the delivery."""
+    own = redirect_target(project, spec) or Target(project.storages[spec.destination])
+    target = replace(own, recorded=False, limit=config.limit or None)
+    rehearsal = Syncs(project, spec).rehearse(instant=datetime.now(UTC), target=target, send=not config.dry_run, full=full)
+    metadata = rehearsal_metadata(rehearsal, sent_to=None if config.dry_run else target.storage.name)
+    context.log_event(AssetObservation(delivery_key(spec.name), partition=context.partition_key, metadata=metadata))
+    context.log.info("nothing was sent" if config.dry_run else f"a trial was sent to {target.storage.name}; no base was moved")
+    return rehearsal
+
+
+@failing
+def _wait_for_turn(project: Project, spec: ActivationSpec) -> None:
+    take_turn(project, spec)
+
+
+@failing
+def _judged(context: AssetExecutionContext, project: Project, spec: ActivationSpec, opened: ExitStack) -> Outgoing | SyncBlocked:
+    """The sync of the run's partition, ready to be delivered until `opened` closes, or what holds it."""
+    syncs, label, approval = Syncs(project, spec), context.partition_key, context.run.tags.get(APPROVE)
+    if approval not in (None, "true"):
+        raise CallError(f"delivering {spec.name}: the run has the tag {APPROVE}: {approval!r}; write true, or leave it out")
+    if approval is not None:
         syncs.approve(label)
     try:
         return opened.enter_context(syncs.outgoing(label, now=datetime.now(UTC), target=redirect_target(project, spec)))
@@ -197,37 +229,21 @@ def _completed_instead(context: AssetExecutionContext, project: Project, spec: A
     """Complete what an earlier sync left half delivered; whether the run ends there, because its files wait to be read."""
     if redirect_target(project, spec) is not None:
         return False
-    completed = Syncs(project, spec).roll_forward(full=full)
+    try:
+        completed = Syncs(project, spec).roll_forward(full=full)
+    except DinmoError:
+        end_turn(project, spec)
+        raise
     if completed is None:
         return False
     delivery = completed.delivery
     context.log.info(f"sync {delivery.export.number} was left half delivered; it is complete now")
-    metadata = delivery_metadata(delivery)
+    metadata = delivery_metadata(delivery, delivery_key(spec.name))
     context.log_event(AssetMaterialization(delivery_key(spec.name), partition=delivery.label, metadata=metadata))
     if completed.ends_run:
+        end_turn(project, spec)
         context.log.warning(
             f"the files of sync {delivery.export.number} have fixed names and were not read yet, so this run ends here; "
             "start it again for what has changed since"
         )
     return completed.ends_run
-
-
-def _schedule(project: Project, spec: ActivationSpec) -> ScheduleDefinition:
-    running = os.environ.get(AUTOSTART) == "1"
-
-    @schedule(
-        name=f"{spec.name}_schedule",
-        job_name=job_name(spec.name),
-        cron_schedule=list(spec.schedules),
-        execution_timezone=spec.timezone,
-        default_status=DefaultScheduleStatus.RUNNING if running else DefaultScheduleStatus.STOPPED,
-    )
-    def due(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-        standing = StandingFile(project.home / "state", spec.name).read()
-        if (reason := reason_to_wait(project, spec, standing, now=max(context.scheduled_execution_time, datetime.now(UTC)))) is not None:
-            return SkipReason(reason)
-        label = label_of_instant(context.scheduled_execution_time)
-        context.instance.add_dynamic_partitions(partitions_name(spec.name), [label])
-        return RunRequest(run_key=label, partition_key=label)
-
-    return due

@@ -25,7 +25,7 @@ from dagster import (
     sensor,
 )
 
-from dinmo_pipeline.components.activation import AUTOSTART
+from dinmo_pipeline.components.jobs import AUTOSTART
 from dinmo_pipeline.components.naming import import_job_name, table_key
 from dinmo_pipeline.components.wording import describe_import
 from dinmo_pipeline.errors import BusyError

@@ -26,6 +26,13 @@ def delivery_key(activation: str) -> AssetKey:
     return AssetKey(["activations", activation, "delivery"])
 
 
+def trigger_key(name: str) -> AssetKey:
+    """The asset that `after: name` waits for: `models.x`, an activation's delivery, or `a/dagster/key` as it stands."""
+    if "/" in name:
+        return AssetKey(name.split("/"))
+    return AssetKey(name.split(".")) if "." in name else delivery_key(name)
+
+
 def job_name(activation: str) -> str:
     """The job that refreshes what the activation needs, and delivers it."""
     return f"sync_{activation}"

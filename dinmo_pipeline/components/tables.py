@@ -1,15 +1,15 @@
 """Models and segments: assets without partitions, made in the warehouse by their query."""
 
-from __future__ import annotations
-
+# Dagster reads the annotations of asset functions as objects, so this module's are no postponed texts.
 from typing import ClassVar
 
-from dagster import AssetKey, AssetsDefinition, Definitions, MetadataValue, asset
+from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, Definitions, MetadataValue, asset
 from pydantic import BaseModel
 
 from dinmo_pipeline.components.base import NamedComponent
-from dinmo_pipeline.components.naming import code_reference, table_key
+from dinmo_pipeline.components.naming import code_reference, job_name, table_key
 from dinmo_pipeline.components.wording import describe_table
+from dinmo_pipeline.io_managers.requests import TableRequest
 from dinmo_pipeline.io_managers.warehouse import WarehouseIOManager
 from dinmo_pipeline.project.fields import ModelFields, SegmentFields
 from dinmo_pipeline.project.load import LoadedProject
@@ -39,6 +39,8 @@ class Segment(_Table):
 
 
 def _table_asset(loaded: LoadedProject, spec: TableSpec) -> AssetsDefinition:
+    sync_jobs = frozenset(map(job_name, loaded.project.activations)) if spec.max_age_minutes else frozenset[str]()
+
     @asset(
         key=table_key(spec.ref),
         deps=[*map(table_key, spec.depends_on), *(AssetKey(key.split("/")) for key in spec.external_deps)],
@@ -54,7 +56,8 @@ def _table_asset(loaded: LoadedProject, spec: TableSpec) -> AssetsDefinition:
             **code_reference(loaded, str(spec.ref)),
         },
     )
-    def table() -> TableSpec:
-        return spec
+    def table(context: AssetExecutionContext) -> TableRequest:
+        # Whoever refreshes a table by itself wants it fresh, whatever its age.
+        return TableRequest(spec, reuse=context.job_name in sync_jobs)
 
     return table

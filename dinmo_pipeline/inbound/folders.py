@@ -9,8 +9,8 @@ from typing import Final
 
 from dinmo_pipeline.errors import StorageError
 from dinmo_pipeline.project.specs import InboxSpec
+from dinmo_pipeline.storages.connection import Connection
 from dinmo_pipeline.storages.contract import RemoteFile, Storage
-from dinmo_pipeline.storages.retried import RetriedStorage
 
 RAW: Final = "raw"
 INIT: Final = "init"
@@ -23,7 +23,7 @@ REJECTS_ENDING, REASON_ENDING = ".rejects.csv", ".reason.txt"
 class Folders:
     """One inbox's folders on its storage. Paths are relative to the inbox's folder."""
 
-    def __init__(self, remote: RetriedStorage, inbox: InboxSpec) -> None:
+    def __init__(self, remote: Connection[Storage], inbox: InboxSpec) -> None:
         self._remote = remote
         self._inbox = inbox
         self._taken: dict[str, set[str]] = {}

@@ -25,7 +25,7 @@ from dinmo_pipeline.inbound.reading import Reading, Reject
 from dinmo_pipeline.inbound.record import FileRecord, Outcome, Record
 from dinmo_pipeline.inbound.tidying import Tidier
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
-from dinmo_pipeline.storages.retried import RetriedStorage
+from dinmo_pipeline.storages.connection import connection_to
 from dinmo_pipeline.warehouse.connections import open_warehouse
 from dinmo_pipeline.warehouse.locks import locked
 
@@ -73,7 +73,7 @@ class InboxPass:
         with self._stack as stack:
             stack.enter_context(locked(home / "lock", what=f"inbox {self._inbox.name}", wait_s=self._wait_s))
             self._looks = Looks(home / "looks.json")
-            self._remote = stack.enter_context(RetriedStorage(self._project.storages[self._inbox.storage], self._project.root))
+            self._remote = stack.enter_context(connection_to(self._project.storages[self._inbox.storage], self._project.root))
             self._folders = Folders(self._remote, self._inbox)
             self._local_folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=home, prefix="fetched-")))
             self._stack = stack.pop_all()

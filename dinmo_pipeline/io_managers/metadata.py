@@ -5,41 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dagster import MetadataValue, TableColumn, TableSchema
+from dagster import AssetKey, MetadataValue
 
-from dinmo_pipeline.sync.syncs import Delivery
+from dinmo_pipeline.io_managers.columns import columns_metadata, file_columns_metadata
+from dinmo_pipeline.project.specs import RunType
+from dinmo_pipeline.sync.export import Export
+from dinmo_pipeline.sync.steps import Sample
+from dinmo_pipeline.sync.syncs import Delivery, Rehearsal
 from dinmo_pipeline.warehouse.tables import Refreshed
 
 _LONGEST_CELL = 60
 
 
-def delivery_metadata(delivery: Delivery) -> dict[str, Any]:
-    """The metadata of one materialization."""
+def delivery_metadata(delivery: Delivery, key: AssetKey) -> dict[str, Any]:
+    """The metadata of one materialization of the delivery `key`."""
     export, outcome = delivery.export, delivery.outcome
-    counts = {
-        "rows": export.counts.rows,
-        "added": export.counts.added,
-        "updated": export.counts.updated,
-        "removed": export.counts.removed,
-    }
-    files = [(put.path, f"{put.rows:,}", f"{put.bytes:,}", put.sha256[:12]) for put in export.puts]
     metadata: dict[str, Any] = {
-        **{name: MetadataValue.int(count) for name, count in counts.items() if count is not None},
+        **_sent(export, delivery.samples, "written files"),
         "dagster/row_count": MetadataValue.int(export.rows_sent),
-        "rows sent": MetadataValue.int(export.rows_sent),
-        "files": MetadataValue.int(len(export.puts)),
-        "bytes": MetadataValue.int(export.bytes),
         "duration": MetadataValue.float(outcome.seconds),
         "sync": MetadataValue.int(export.number),
         "base": f"sync {export.base}" if export.base is not None else "none",
-        "kind": f"full: {export.reason}" if export.reason else f"delta: what changed since sync {export.base}",
-        "written files": markdown_table(["file", "rows", "bytes", "SHA-256"], files),
+        **file_columns_metadata(export.contract, _columns_come_from(delivery, key)),
     }
     if export.comparison.current is not None:
         metadata["instant"] = MetadataValue.timestamp(export.instant)
-    if delivery.samples:
-        tables = [f"**{sample.change.value}**\n\n{_markdown(sample.names, sample.rows)}" for sample in delivery.samples if sample.rows]
-        metadata["preview"] = MetadataValue.md("\n\n".join(tables) or "no rows")
     if outcome.rolled_forward:
         metadata["rolled forward"] = True
     if outcome.warnings:
@@ -51,11 +41,44 @@ def delivery_metadata(delivery: Delivery) -> dict[str, Any]:
     return metadata
 
 
+def rehearsal_metadata(rehearsal: Rehearsal, *, sent_to: str | None) -> dict[str, Any]:
+    """The metadata of a sync that does not count: what it sent to the storage `sent_to`, or would send."""
+    metadata = _sent(rehearsal.export, rehearsal.samples, "files that would be written" if sent_to is None else "written files")
+    metadata["sent to"] = sent_to or "nobody: a dry run"
+    if rehearsal.findings:
+        metadata["guards"] = MetadataValue.text("; ".join(finding.message for finding in rehearsal.findings))
+    return metadata
+
+
+def _sent(export: Export, samples: Sequence[Sample], files: str) -> dict[str, Any]:
+    counts = {name: getattr(export.counts, name) for name in ("rows", "added", "updated", "removed")}
+    lines = [(put.path, f"{put.rows:,}", f"{put.bytes:,}", put.sha256[:12]) for put in export.puts]
+    metadata: dict[str, Any] = {
+        **{name: MetadataValue.int(count) for name, count in counts.items() if count is not None},
+        "rows sent": MetadataValue.int(export.rows_sent),
+        "files": MetadataValue.int(len(export.puts)),
+        "bytes": MetadataValue.int(export.bytes),
+        "kind": f"full: {export.reason}" if export.reason else f"delta: what changed since sync {export.base}",
+        files: markdown_table(["file", "rows", "bytes", "SHA-256"], lines),
+    }
+    if samples:
+        tables = [f"**{sample.change.value}**\n\n{_markdown(sample.names, sample.rows)}" for sample in samples if sample.rows]
+        metadata["preview"] = MetadataValue.md("\n\n".join(tables) or "no rows")
+    return metadata
+
+
+def _columns_come_from(delivery: Delivery, key: AssetKey) -> AssetKey:
+    contract = delivery.export.contract
+    if contract.run_type == RunType.FULL_THEN_DELTA:
+        return AssetKey([*key.path[:-1], "snapshot"])
+    return AssetKey(contract.source.split("."))
+
+
 def table_metadata(table: Refreshed) -> dict[str, Any]:
     """The metadata of a table of the warehouse: its rows, its columns, its first rows."""
     return {
         "dagster/row_count": table.rows,
-        "dagster/column_schema": TableSchema([TableColumn(column.name, column.type) for column in table.columns]),
+        **columns_metadata({column.name: column.type for column in table.columns}, {}),
         "rows": table.rows,
         "preview": markdown_table([column.name for column in table.columns], table.preview),
     }

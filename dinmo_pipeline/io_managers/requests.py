@@ -6,7 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from dinmo_pipeline.project.specs import TableSpec
 from dinmo_pipeline.sync.syncs import Outgoing
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """Make the table of `spec`; with `reuse`, only where it is older than its `max_age`."""
+
+    spec: TableSpec
+    reuse: bool
 
 
 @dataclass(frozen=True)

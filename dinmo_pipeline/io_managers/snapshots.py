@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dagster import InputContext, IOManager, MetadataValue, OutputContext
+from dagster import AssetKey, InputContext, IOManager, MetadataValue, OutputContext
 
+from dinmo_pipeline.errors import DinmoError
+from dinmo_pipeline.io_managers.columns import snapshot_columns_metadata
 from dinmo_pipeline.io_managers.failures import failing
 from dinmo_pipeline.io_managers.requests import SnapshotRequest
+from dinmo_pipeline.io_managers.turns import end_turn
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.sync.redirect import redirect_target
 from dinmo_pipeline.sync.state import SyncRecord
@@ -23,16 +26,22 @@ class SnapshotIOManager(IOManager):
         """Keep the rows under a number of their own: doing it again makes another snapshot, and changes nothing that was delivered."""
         spec = self._project.activations[obj.activation]
         redirected = redirect_target(self._project, spec) is not None
-        sync = Syncs(self._project, spec).take_snapshot(obj.label, now=obj.at, full=obj.full, redirected=redirected)
+        syncs = Syncs(self._project, spec)
+        try:
+            sync = syncs.take_snapshot(obj.label, now=obj.at, full=obj.full, redirected=redirected)
+        except DinmoError:
+            end_turn(self._project, spec)
+            raise
         assert sync.snapshot is not None, "a snapshot was just taken"
         context.add_output_metadata(
             {
                 "dagster/row_count": sync.snapshot.rows,
+                **snapshot_columns_metadata(sync.snapshot.contract, AssetKey([spec.source.kind, spec.source.name])),
                 "rows": sync.snapshot.rows,
                 "sync": sync.number,
                 "base": f"sync {sync.base}" if sync.base is not None else "none: every row is sent",
                 "instant": MetadataValue.timestamp(sync.instant),
-                "file": MetadataValue.path(str(self._project.home / "state" / sync.snapshot.path)),
+                "file": MetadataValue.path(syncs.place(sync.snapshot)),
                 "sha256": sync.snapshot.sha256,
             }
         )

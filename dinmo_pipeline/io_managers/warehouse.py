@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dagster import InputContext, IOManager, OutputContext
+from dagster import InputContext, IOManager, MetadataValue, OutputContext
 
+from dinmo_pipeline.io_managers.columns import table_columns_metadata
 from dinmo_pipeline.io_managers.failures import failing
 from dinmo_pipeline.io_managers.metadata import table_metadata
-from dinmo_pipeline.project.specs import Project, TableRef, TableSpec
+from dinmo_pipeline.io_managers.requests import TableRequest
+from dinmo_pipeline.project.specs import Project, TableRef
 from dinmo_pipeline.warehouse.tables import refresh
+
+REUSED = "reused, as made at"
+"""The metadata of a materialization that left the table as it was: `max_age` says that it is fresh enough."""
 
 
 class WarehouseIOManager(IOManager):
@@ -17,9 +22,11 @@ class WarehouseIOManager(IOManager):
         self._project = project
 
     @failing
-    def handle_output(self, context: OutputContext, obj: TableSpec) -> None:
+    def handle_output(self, context: OutputContext, obj: TableRequest) -> None:
         """Refresh the table; adds its rows, columns and first rows to the materialization."""
-        context.add_output_metadata(table_metadata(refresh(self._project, obj)))
+        table = refresh(self._project, obj.spec, reuse=obj.reuse)
+        reused = {REUSED: MetadataValue.timestamp(table.at)} if table.reused and table.at is not None else {}
+        context.add_output_metadata(table_metadata(table) | table_columns_metadata(self._project, obj.spec, table) | reused)
 
     def load_input(self, context: InputContext) -> TableRef:
         """The table's name in the warehouse."""

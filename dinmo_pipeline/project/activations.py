@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from dinmo_pipeline.errors import Problem
 from dinmo_pipeline.formats.contract import Format
+from dinmo_pipeline.project.after import after_problems
 from dinmo_pipeline.project.definitions import Definition, Definitions, by_name, read_format
+from dinmo_pipeline.project.durations import every_cron
 from dinmo_pipeline.project.fields import ActivationFields, ModelFields, SegmentFields
 from dinmo_pipeline.project.guards import limit_problems, limits_of, loaded_at_of
 from dinmo_pipeline.project.names import MANIFEST_ENDING, NO_EXTENSION, done_file_problem, is_dated, template_problems
@@ -64,6 +66,7 @@ def read_activations(definitions: Definitions, *, timezone: str) -> tuple[dict[s
         if not found and not definition.bad and format_ is not None and key is not None and definition.name is not None:
             specs[definition.name] = _spec(definition.fields, format_, known, key, timezone)
     problems += _rename_problems(definitions.activations, known)
+    problems += after_problems(definitions)
     for later, earlier in shared_files(targets):
         other = known.activations[earlier].document
         place = f"{other.file}:{other.line_of(('attributes', 'file_name'))}"
@@ -246,7 +249,9 @@ def _spec(fields: ActivationFields, format_: Format, known: _Known, primary_key:
         mapping=mapped_columns(fields),
         timezone=fields.timezone or timezone,
         extension=fields.extension if fields.extension == NO_EXTENSION or fields.extension is None else fields.extension.removeprefix("."),
-        schedules=tuple(fields.schedule),
+        schedules=(*fields.schedule, *([every_cron(fields.every)] if fields.every is not None else ())),
+        after=tuple(dict.fromkeys(fields.after)),
+        paused=fields.paused,
         on_existing=fields.on_existing or ("refuse" if dated_delta else "overwrite"),
         if_missing=fields.if_missing,
         empty_files=fields.empty_files,

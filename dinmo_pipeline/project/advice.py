@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from dinmo_pipeline.errors import Problem
 from dinmo_pipeline.project.activations import unmapped_key
@@ -16,6 +17,7 @@ from dinmo_pipeline.project.specs import ActivationSpec, RunType, SyncMode
 
 # More than a year of daily ticks, and enough of every minute's to see a day come round.
 _DAYS, _TICKS = 400, 2000
+_YEAR = 365
 _START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -42,27 +44,37 @@ def _name_repeat(spec: ActivationSpec) -> str | None:
     if not is_dated(spec.file_name, spec.folder):
         return "the name is the same at every sync; changes that nobody has read by the next one are overwritten"
     variables = tuple(sorted({*template_variables(spec.file_name), *template_variables(spec.folder)}))
-    repeat = _first_repeat(spec.schedules, variables, spec.on_existing == "refuse")
+    repeat = _first_repeat(spec.schedules, variables, spec.on_existing == "refuse", spec.timezone)
     if repeat is None:
         return None
-    first, second = (f"{tick:%Y-%m-%d %H:%M}" for tick in repeat)
+    clock = "%Y-%m-%d %H:%M" if repeat[0].utcoffset() == repeat[1].utcoffset() else "%Y-%m-%d %H:%M %Z"
+    first, second = (format(tick, clock) for tick in repeat)
     outcome = "the later one refuses to run" if spec.on_existing == "refuse" else "changes that nobody has read by then are overwritten"
     return f"the schedule comes sooner than the name changes (at {first} and {second} it is one and the same), so {outcome}; add a variable"
 
 
 @lru_cache(maxsize=1024)
-def _first_repeat(schedules: tuple[str, ...], variables: tuple[str, ...], ever: bool) -> tuple[datetime, datetime] | None:
+def _first_repeat(schedules: tuple[str, ...], variables: tuple[str, ...], ever: bool, timezone: str) -> tuple[datetime, datetime] | None:
     """Two ticks with one name: of those that follow one another, or of all within a year when `ever`."""
     template = " ".join(f"{{{variable}}}" for variable in variables)
-    seen: dict[str, datetime] = {}
-    for tick in first_ticks(schedules, start=_START, days=_DAYS, count=_TICKS):
-        name = render_name(template, tick, "UTC")
-        if name in seen:
-            return seen[name], tick
-        if not ever:
-            seen.clear()
-        seen[name] = tick
+    start = _START.replace(tzinfo=ZoneInfo(timezone))
+    for first_day, days in ((start, _DAYS), *((day, 1) for day in _days_set_back(start))):
+        seen: dict[str, datetime] = {}
+        for tick in first_ticks(schedules, start=first_day, days=days, count=_TICKS):
+            name = render_name(template, tick, timezone)
+            if name in seen:
+                return seen[name], tick
+            if not ever:
+                seen.clear()
+            seen[name] = tick
     return None
+
+
+def _days_set_back(start: datetime) -> Iterator[datetime]:
+    """The days of a year on which a clock shows some times twice."""
+    for day in (start + timedelta(days=offset) for offset in range(_YEAR)):
+        if (day + timedelta(days=1)).timestamp() - day.timestamp() > timedelta(days=1).total_seconds():
+            yield day
 
 
 def check_warnings(pairs: Iterable[tuple[ActivationSpec, Definition[ActivationFields]]]) -> tuple[Problem, ...]:

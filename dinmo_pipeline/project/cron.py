@@ -1,7 +1,9 @@
 """Cron expressions: are they valid, and when do they come.
 
 The five fields that every cron knows, with names, lists, ranges, steps, `L` for the last day of the month, and `@daily`
-and its like: what Dagster's scheduler takes too, so that what passes here does not fail there.
+and its like: what Dagster's scheduler takes too, so that what passes here does not fail there. On the days when the clocks
+change they come when that scheduler says so: a time that is skipped when the gap ends, one that is there twice at the second, and
+every hour's in both.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import heapq
 from calendar import monthrange
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
 
@@ -28,6 +30,7 @@ _MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, start=1)}
 _WEEKDAYS = {name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))}
 _LAST_DAY = "l"
 _LEAP_YEAR = 2024
+_HOURS_OF_A_DAY = 24
 
 
 class _BadCron(ValueError):
@@ -84,12 +87,13 @@ def cron_problem(expression: str) -> str | None:
 
 
 def schedule_ticks(expressions: Sequence[str], *, start: datetime, days: int) -> Iterator[datetime]:
-    """The instants of valid cron expressions together, in order and each once, as wall-clock times within `days` days of `start`."""
+    """The instants of valid cron expressions together, in order and each once, from the day of `start` on, in its time zone."""
     previous = None
-    for tick in heapq.merge(*(_ticks(_parse(expression), start, days) for expression in expressions)):
-        if tick != previous:
+    # Two times of one zone would compare as its clocks show them, and those go back once a year.
+    for tick in heapq.merge(*(_ticks(_parse(expression), start, days) for expression in expressions), key=datetime.timestamp):
+        if tick.timestamp() != previous:
             yield tick
-        previous = tick
+        previous = tick.timestamp()
 
 
 def first_ticks(expressions: Sequence[str], *, start: datetime, days: int, count: int) -> tuple[datetime, ...]:
@@ -101,9 +105,32 @@ def _ticks(cron: _Cron, start: datetime, days: int) -> Iterator[datetime]:
     for offset in range(days):
         day = start.date() + timedelta(days=offset)
         if cron.comes_on(day):
-            for hour in cron.hours:
-                for minute in cron.minutes:
-                    yield datetime(day.year, day.month, day.day, hour, minute, tzinfo=start.tzinfo)
+            midnight = datetime(day.year, day.month, day.day, tzinfo=start.tzinfo)
+            shown = [midnight.replace(hour=hour, minute=minute) for hour in cron.hours for minute in cron.minutes]
+            if midnight.utcoffset() == (midnight + timedelta(days=1)).utcoffset():
+                yield from shown
+            else:
+                every_hour = len(cron.hours) == _HOURS_OF_A_DAY
+                # By timestamp: the two times that one clock shows are equal to Python.
+                ticks = {tick.timestamp(): tick for each in shown for tick in _instants(each, every_hour)}
+                yield from (ticks[timestamp] for timestamp in sorted(ticks))
+
+
+def _instants(shown: datetime, every_hour: bool) -> Iterator[datetime]:
+    """When a clock that is set forward or back shows this time."""
+    first, second = shown.replace(fold=0), shown.replace(fold=1)
+    if first.utcoffset() == second.utcoffset():
+        yield first
+    elif _exists(first):
+        yield from (first, second) if every_hour else (second,)
+    else:
+        while not _exists(first):
+            first += timedelta(minutes=1)
+        yield first
+
+
+def _exists(shown: datetime) -> bool:
+    return shown.astimezone(UTC).astimezone(shown.tzinfo).replace(tzinfo=None) == shown.replace(tzinfo=None)
 
 
 def _parse(expression: str) -> _Cron:

@@ -17,6 +17,7 @@ from dinmo_pipeline.notify.email import Email
 from dinmo_pipeline.notify.slack import Slack
 from dinmo_pipeline.notify.webhook import Webhook
 from dinmo_pipeline.project.cron import cron_problem
+from dinmo_pipeline.project.durations import duration_problem, every_problem
 from dinmo_pipeline.project.limits import Measure, limit_example, parse_limit
 from dinmo_pipeline.project.settings import timezone_problem
 
@@ -47,6 +48,14 @@ def _name(text: str) -> str:
 
 def _cron(text: str) -> str:
     return check_text(text, (problem := cron_problem(text)) is None, problem or "")
+
+
+def _every(text: str) -> str:
+    return check_text(text, (problem := every_problem(text)) is None, problem or "")
+
+
+def _duration(text: str) -> str:
+    return check_text(text, (problem := duration_problem(text)) is None, problem or "")
 
 
 def _timezone(text: str) -> str:
@@ -194,6 +203,13 @@ class ModelFields(Fields):
     sql_file: Annotated[
         Text | None, Field(default=None, description="The file that holds the query, relative to this file; this or `sql`.")
     ]
+    max_age: Annotated[
+        Annotated[str, AfterValidator(_duration)],
+        Field(
+            default="0 minutes",
+            description="How old its table may be for a sync to use it as it is, such as 30 minutes.",
+        ),
+    ]
     loaded_at: Annotated[
         Text | None,
         Field(default=None, description="The column that says when a row was loaded or changed; `source_age` is measured from its newest."),
@@ -264,6 +280,19 @@ class ActivationFields(Fields):
         Annotated[list[Annotated[str, AfterValidator(_cron)]], TextOrList],
         Field(default_factory=list, description='When it runs: a cron expression ("0 7 * * *") or several; none by default.'),
     ]
+    every: Annotated[
+        Annotated[str, AfterValidator(_every)] | None,
+        Field(default=None, description="When it runs, as an interval that fills an hour or a day evenly: 15 minutes, 2 hours, 1 day."),
+    ]
+    after: Annotated[
+        Annotated[list[Text], TextOrList],
+        Field(
+            default_factory=list,
+            description="It runs when one of these was refreshed: `models.x`, `segments.y`, `feeds.z`, an activation by its name, another "
+            "Dagster asset by its key (`dbt/orders`); what a sync itself refreshes starts no other because of it, and none by default.",
+        ),
+    ]
+    paused: Annotated[bool, Field(default=False, description="Whether schedule, every and after rest; a sync by hand still runs.")]
     timezone: Annotated[
         Timezone | None,
         Field(default=None, description="The time zone of its schedule, file names and timestamps; the project's by default."),

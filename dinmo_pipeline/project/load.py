@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from dinmo_pipeline.project.activations import read_activations
 from dinmo_pipeline.project.advice import check_warnings
 from dinmo_pipeline.project.definitions import Definition, Definitions, by_name, read_definitions
 from dinmo_pipeline.project.documents import FileMark, definition_files, file_mark, read_documents, relative_name
+from dinmo_pipeline.project.fields import ActivationFields
 from dinmo_pipeline.project.inboxes import read_inboxes
 from dinmo_pipeline.project.notifications import read_notifications
 from dinmo_pipeline.project.settings import PYPROJECT, Settings, read_settings
-from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.project.tables import read_tables
 
 _Signature = tuple[str, tuple[FileMark, ...]]
@@ -38,8 +40,13 @@ class LoadedProject:
     """
 
     project: Project
-    warnings: tuple[Problem, ...]
     positions: Mapping[str, Position]
+    written: tuple[tuple[ActivationSpec, Definition[ActivationFields]], ...]
+
+    @cached_property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is valid and yet may not do what its author wants; found when asked for, since a run does not ask."""
+        return check_warnings(self.written)
 
 
 @dataclass(frozen=True)
@@ -128,8 +135,8 @@ def _read(root: Path) -> _Outcome:
         notifications=notifications,
     )
     written = by_name(definitions.activations)
-    warnings = check_warnings((spec, written[name]) for name, spec in activations.items())
-    return _Outcome(LoadedProject(project, warnings, _positions(definitions)), (), tables.files)
+    pairs = tuple((spec, written[name]) for name, spec in activations.items())
+    return _Outcome(LoadedProject(project, _positions(definitions), pairs), (), tables.files)
 
 
 def _nothing_defined(settings: Settings) -> Problem:

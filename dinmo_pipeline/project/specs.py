@@ -53,7 +53,8 @@ class TableSpec:
     """A model or segment: a table in the warehouse that a query makes.
 
     `depends_on` are the warehouse tables that `sql` reads, found by parsing it; `external_deps` are keys of
-    other Dagster assets (`deps:`), as slash-separated text.
+    other Dagster assets (`deps:`), as slash-separated text. A sync uses a table that is at most `max_age_minutes` old as it is.
+    `model` is the one whose rows a segment has.
     """
 
     ref: TableRef
@@ -61,6 +62,8 @@ class TableSpec:
     sql: str
     depends_on: tuple[TableRef, ...]
     external_deps: tuple[str, ...] = ()
+    max_age_minutes: int = 0
+    model: TableRef | None = None
     description: str | None = None
     owners: tuple[str, ...] = ()
     tags: Mapping[str, str] | None = None
@@ -86,6 +89,8 @@ class LoadedAt:
 class ActivationSpec:
     """One delivery, repeated. `mapping` is None for `"*"`: all of the source's columns of the day.
 
+    `schedules` are cron expressions, `after` names of what starts it: `models.x`, `segments.y`, an activation, `a/dagster/key`. With
+    `paused` none of them does.
     `fail_if` is None for the default guards; `loaded_at` is there where a limit is on the age of the source.
     """
 
@@ -102,6 +107,8 @@ class ActivationSpec:
     timezone: str
     extension: str | None = None
     schedules: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    paused: bool = False
     on_existing: str = "overwrite"
     if_missing: str = "delta"
     empty_files: str = "write"

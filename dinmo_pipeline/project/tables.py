@@ -10,6 +10,7 @@ from pathlib import Path
 from dinmo_pipeline.errors import Problem
 from dinmo_pipeline.project.definitions import Definition, Definitions, by_name
 from dinmo_pipeline.project.documents import FileMark, file_mark, relative_name
+from dinmo_pipeline.project.durations import duration_minutes
 from dinmo_pipeline.project.fields import ModelFields, SegmentFields
 from dinmo_pipeline.project.inbound_fields import ENTITIES, FeedFields
 from dinmo_pipeline.project.nearest import nearest_hint
@@ -211,8 +212,9 @@ def _spec(ref: TableRef, read: _Read, models: Mapping[str, Definition[ModelField
         model = models.get(fields.model)
         key = model.fields.primary_key if model is not None and model.fine("primary_key") else None
         external: tuple[str, ...] = ()
+        max_age = 0
     elif isinstance(fields, ModelFields):
-        key, external = fields.primary_key, tuple(fields.deps)
+        key, external, max_age = fields.primary_key, tuple(fields.deps), duration_minutes(fields.max_age)
     else:
         return None
     if key is None:
@@ -223,6 +225,8 @@ def _spec(ref: TableRef, read: _Read, models: Mapping[str, Definition[ModelField
         sql=read.sql,
         depends_on=read.depends_on,
         external_deps=external,
+        max_age_minutes=max_age,
+        model=TableRef("models", fields.model) if isinstance(fields, SegmentFields) else None,
         description=fields.description,
         owners=tuple(fields.owners),
         tags=fields.tags or None,

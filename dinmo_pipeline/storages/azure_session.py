@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dinmo_pipeline.storages.azure_errors import cause_of, code_of
 from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, send_blocks
@@ -26,7 +26,9 @@ from dinmo_pipeline.storages.objects import (
     READ,
     SHA256,
     WRITE,
+    WRITER,
     ObjectStorage,
+    Stored,
     content_type,
     folder_prefix,
     object_key,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, BlobProperties, ContainerClient, ContentSettings
 
 _MOST_BLOCKS = 50_000
+# The version that was expected has changed, or has gone; BlobAlreadyExists where none was expected.
+_OTHER_VERSION = {"BlobAlreadyExists", "ConditionNotMet", "BlobNotFound"}
 _COPY_POLL_SECONDS = 0.5
 
 
@@ -50,14 +54,14 @@ class AzureContainer(ObjectStorage):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._client.close()
 
-    def put(self, local_path: Path, remote_path: str) -> None:
+    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
         with self._translating(WRITE, remote_path):
             blob = self._blob(remote_path)
             size = local_path.stat().st_size
             if size <= BLOCK_SIZE:
                 self._put_at_once(blob, local_path.read_bytes(), remote_path)
             else:
-                self._put_in_blocks(blob, local_path, size, remote_path)
+                self._put_in_blocks(blob, local_path, size, remote_path, sha256)
 
     def read(self, remote_path: str, local_path: Path) -> None:
         with self._translating(READ, remote_path), local_path.open("wb") as stream:
@@ -109,6 +113,34 @@ class AzureContainer(ObjectStorage):
                 if isinstance(blob, BlobProperties) and not blob.name.endswith("/") and not _is_folder(blob)
             ]
 
+    def load(self, remote_path: str) -> Stored | None:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with self._translating(READ, remote_path):
+            try:
+                found = self._blob(remote_path).download_blob()
+                content = found.readall()
+            except ResourceNotFoundError as error:
+                if code_of(error) != "BlobNotFound":
+                    raise
+                return None
+            return Stored(content, str(found.properties.etag), (found.properties.metadata or {}).get(WRITER))
+
+    def _write_if(self, remote_path: str, content: bytes, version: str | None, metadata: dict[str, str]) -> str | None:
+        from azure.core import MatchConditions
+        from azure.core.exceptions import HttpResponseError
+
+        unchanged: dict[str, Any] = {} if version is None else {"etag": version, "match_condition": MatchConditions.IfNotModified}
+        try:
+            answer = self._blob(remote_path).upload_blob(
+                content, overwrite=version is not None, length=len(content), validate_content=True, metadata=metadata, **unchanged
+            )
+        except HttpResponseError as error:
+            if code_of(error) not in _OTHER_VERSION:
+                raise
+            return None
+        return str(answer["etag"])
+
     def _put_at_once(self, blob: BlobClient, content: bytes, remote_path: str) -> None:
         md5 = hashlib.md5(content, usedforsecurity=False).digest()
         answer = blob.upload_blob(
@@ -122,10 +154,11 @@ class AzureContainer(ObjectStorage):
         if bytes(answer["content_md5"] or b"") != md5:
             raise self._error(WRITE, remote_path, Cause("Azure has other bytes than were sent", "they changed on the way", transient=True))
 
-    def _put_in_blocks(self, blob: BlobClient, local_path: Path, size: int, remote_path: str) -> None:
+    def _put_in_blocks(self, blob: BlobClient, local_path: Path, size: int, remote_path: str, sha256: str | None) -> None:
         from azure.storage.blob import BlobBlock
 
-        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+        md5, found = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+        digests = (md5, found) if sha256 is None else (md5,)
 
         def send(_index: int, piece: bytes) -> str:
             # Uploads to one name share their uncommitted blocks; names of its own keep the bytes of each apart. They have
@@ -135,11 +168,11 @@ class AzureContainer(ObjectStorage):
             blob.stage_block(block_id, piece, length=len(piece), validate_content=True)
             return block_id
 
-        ids = send_blocks(local_path, size, block_size(size, most_blocks=_MOST_BLOCKS), send, md5, sha256)
+        ids = send_blocks(local_path, size, block_size(size, most_blocks=_MOST_BLOCKS), send, *digests)
         blob.commit_block_list(
             [BlobBlock(block_id) for block_id in ids],
             content_settings=_settings(remote_path, md5.digest()),
-            metadata={SHA256: sha256.hexdigest()},
+            metadata={SHA256: sha256 or found.hexdigest()},
         )
 
     def _properties(self, remote_path: str) -> BlobProperties | None:

@@ -16,19 +16,35 @@ from dinmo_pipeline.storages.contract import Storage, StorageSpec
 _CONTENT = b"dinmo: a file to try this storage with; it is deleted again\n"
 
 
+# What does not work where a right is missing that a delivery can do without.
+_LIST = "inboxes; everything else works"
+_READ = "inboxes, `if_missing: full`, and finding out which files of an interrupted delivery have arrived: they are sent again"
+_DELETE = "removing parts and signals of an earlier sync, tidying after a failure, inboxes"
+
+
 @dataclass(frozen=True)
 class Step:
-    """One thing that was tried: what, how long it took, and why it failed (None when it did not)."""
+    """One thing that was tried: what, how long it took, and why it failed (None when it did not).
+
+    `spoils` says what a missing right spoils where a delivery works all the same.
+    """
 
     name: str
     seconds: float
-    problem: str | None
+    problem: str | None = None
+    spoils: str | None = None
+
+    @property
+    def fails(self) -> bool:
+        """Whether no delivery works."""
+        return self.problem is not None and self.spoils is None
 
 
 def check_storage(spec: StorageSpec, project_root: Path, *, folder: str) -> Iterator[Step]:
-    """Connect, make `folder`, write, rename, read back, delete: each step as it ends, up to the first that fails.
+    """Connect, make `folder`, write, rename; then what a delivery can do without: list, read back, delete. Each step as it ends.
 
-    What was written is deleted, whatever happens. Nothing is tried twice: a fault that may pass shows, too.
+    The first that a delivery needs and that fails is the last but for cleaning up. Nothing is tried twice: a fault that may pass
+    shows, too. What was written is deleted where that is allowed, and else named.
     """
     began = time.monotonic()
     try:
@@ -37,7 +53,7 @@ def check_storage(spec: StorageSpec, project_root: Path, *, folder: str) -> Iter
         yield Step("connect", time.monotonic() - began, str(error))
         return
     try:
-        yield Step("connect", time.monotonic() - began, None)
+        yield Step("connect", time.monotonic() - began)
         with tempfile.TemporaryDirectory() as local_folder:
             yield from _try_each(storage, folder, Path(local_folder))
     finally:
@@ -50,33 +66,43 @@ def _try_each(storage: Storage, folder: str, local_folder: Path) -> Iterator[Ste
     final = second if storage.moves else first
     local_path = local_folder / "written"
     local_path.write_bytes(_CONTENT)
-    steps: list[tuple[str, Callable[[], None]]] = [
+    needed: list[tuple[str, Callable[[], object]]] = [
         ("folder", lambda: storage.make_folder(folder)),
         ("write and verify", lambda: storage.put(local_path, first)),
         *([("rename", lambda: storage.move(first, second))] if storage.moves else []),
-        ("read back", lambda: _read_back(storage, final, local_folder / "read")),
-        ("delete", lambda: storage.delete(final)),
     ]
-    written = False
-    for what, act in steps:
-        began = time.monotonic()
-        try:
-            written = written or what == "write and verify"
-            act()
-        except StorageError as error:
-            yield Step(what, time.monotonic() - began, str(error))
-            if written and what != "delete":
+    for what, act in needed:
+        step = _tried(what, act)
+        yield step
+        if step.fails:
+            if what != "folder":
                 yield from _clean_up(storage, {first, final})
             return
-        yield Step(what, time.monotonic() - began, None)
+    yield _tried("list", lambda: storage.list(folder), spoils=_LIST)
+    yield _tried("read back", lambda: _read_back(storage, final, local_folder / "read"), spoils=_READ)
+    yield _tried("delete", lambda: storage.delete(final), spoils=f"{_DELETE}; the trial's file {final} is left behind")
+
+
+def _tried(what: str, act: Callable[[], object], *, spoils: str | None = None) -> Step:
+    began = time.monotonic()
+    try:
+        act()
+    except PermanentStorageError as error:
+        # A file that is not what was written is no matter of rights.
+        return Step(what, time.monotonic() - began, str(error), spoils if not isinstance(error, _OtherContent) else None)
+    except StorageError as error:
+        return Step(what, time.monotonic() - began, str(error))
+    return Step(what, time.monotonic() - began)
+
+
+class _OtherContent(PermanentStorageError):
+    """What was read is not what was written."""
 
 
 def _read_back(storage: Storage, remote_path: str, local_path: Path) -> None:
     storage.read(remote_path, local_path)
     if (found := local_path.read_bytes()) != _CONTENT:
-        raise PermanentStorageError(
-            f"wrote {len(_CONTENT)} bytes to {remote_path} and read other {len(found)} bytes back; who else writes there?"
-        )
+        raise _OtherContent(f"wrote {len(_CONTENT)} bytes to {remote_path} and read other {len(found)} bytes back; who else writes there?")
 
 
 def _clean_up(storage: Storage, remote_paths: set[str]) -> Iterator[Step]:

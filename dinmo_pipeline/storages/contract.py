@@ -80,11 +80,11 @@ class Storage(ABC):
         """Make the folder and its parents; fine when it exists."""
 
     @abstractmethod
-    def put(self, local_path: Path, remote_path: str) -> None:
+    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
         """Write the local file's bytes to `remote_path`: durable and verified when this returns.
 
         Verified by the best means that needs no read right. Overwrites what is there. Where `moves` is true it may leave a
-        part when it raises, for the publisher to delete.
+        part when it raises, for the publisher to delete. `sha256` is the file's, where it is known: that saves a pass over it.
         """
 
     @abstractmethod

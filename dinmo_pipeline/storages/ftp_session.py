@@ -37,7 +37,7 @@ class FtpServer(Storage):
         with self._translating(MAKE_FOLDER, remote_folder):
             self._commands.make_folder(remote_folder)
 
-    def put(self, local_path: Path, remote_path: str) -> None:
+    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
         with LocalFile(local_path, "rb") as source:
             with self._translating(WRITE, remote_path):
                 self._commands.upload(self._begin_upload(remote_path), source)

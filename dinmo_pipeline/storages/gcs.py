@@ -17,6 +17,7 @@ from dinmo_pipeline.storages.gcs_session import GcsBucket
 from dinmo_pipeline.storages.objects import LOOK, address_problem, folder_problem
 from dinmo_pipeline.storages.redaction import redact_addresses
 
+_EMULATOR = "STORAGE_EMULATOR_HOST"
 _SCOPES = ["https://www.googleapis.com/auth/devstorage.read_write"]
 
 
@@ -70,7 +71,12 @@ class GcsBucketSpec(StorageSpec):
         if key is not None:
             return _read_key(key, self.name)
         import google.auth
+        from google.auth.credentials import AnonymousCredentials
         from google.auth.exceptions import GoogleAuthError
+
+        if self.endpoint_url is None and os.environ.get(_EMULATOR):
+            # As Google's own client does: emulators know nobody.
+            return AnonymousCredentials(), "no credentials"
 
         credentials = "the default credentials"
         try:

@@ -23,7 +23,9 @@ from dinmo_pipeline.storages.objects import (
     READ,
     SHA256,
     WRITE,
+    WRITER,
     ObjectStorage,
+    Stored,
     content_type,
     folder_prefix,
     object_key,
@@ -52,14 +54,14 @@ class GcsBucket(ObjectStorage):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._client.close()
 
-    def put(self, local_path: Path, remote_path: str) -> None:
+    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
         import google_crc32c
 
         with self._translating(WRITE, remote_path):
-            sha256, crc32c = hashlib.sha256(), google_crc32c.Checksum()
-            digest_file(local_path, sha256, crc32c)
+            crc32c, found = google_crc32c.Checksum(), hashlib.sha256()
+            digest_file(local_path, *((crc32c, found) if sha256 is None else (crc32c,)))
             blob = self._blob(remote_path)
-            blob.metadata = {SHA256: sha256.hexdigest()}
+            blob.metadata = {SHA256: sha256 or found.hexdigest()}
             # In chunks of 100 MiB, the library's default: the line is idle between two of them. Google gets the checksum with the
             # last one and makes no object of other bytes.
             blob.upload_from_filename(str(local_path), content_type=content_type(remote_path), checksum="crc32c", **self._patience)
@@ -108,6 +110,34 @@ class GcsBucket(ObjectStorage):
             found = self._client.list_blobs(self._bucket, prefix=prefix, delimiter="/", **self._patience)
             # An object whose name ends so is a folder that a tool made.
             return [_listed(blob, blob.name.removeprefix(prefix)) for blob in found if not blob.name.endswith("/")]
+
+    def load(self, remote_path: str) -> Stored | None:
+        from google.api_core.exceptions import NotFound, PreconditionFailed
+
+        while (found := self._find(remote_path)) is not None:
+            with self._translating(READ, remote_path):
+                try:
+                    content = self._blob(remote_path).download_as_bytes(if_generation_match=found.generation, **self._patience)
+                except (NotFound, PreconditionFailed):
+                    # It was written once more in between.
+                    continue
+                return Stored(content, str(found.generation), (found.metadata or {}).get(WRITER))
+        return None
+
+    def _write_if(self, remote_path: str, content: bytes, version: str | None, metadata: dict[str, str]) -> str | None:
+        from google.api_core.exceptions import NotFound, PreconditionFailed
+
+        blob = self._blob(remote_path)
+        blob.metadata = metadata
+        try:
+            # Generation 0 is that of an object which does not exist.
+            blob.upload_from_string(content, checksum="crc32c", if_generation_match=int(version or 0), **self._patience)
+        except PreconditionFailed:
+            return None
+        except NotFound as error:
+            self._see_bucket(error)
+            return None
+        return str(blob.generation)
 
     def _find(self, remote_path: str) -> Blob | None:
         from google.api_core.exceptions import NotFound

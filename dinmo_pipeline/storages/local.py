@@ -73,7 +73,7 @@ class LocalFolder(Storage):
         with self._translating("make the folder", remote_folder):
             self._local(remote_folder).mkdir(parents=True, exist_ok=True)
 
-    def put(self, local_path: Path, remote_path: str) -> None:
+    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
         target = self._local(remote_path)
         with LocalFile(local_path, "rb"), self._translating("write the file", remote_path):
             target.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import posixpath
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -16,6 +17,9 @@ from dinmo_pipeline.storages.object_errors import Cause, local_cause
 
 SHA256 = "sha256"
 """The metadata entry in which an object carries its content's SHA-256, so that `matches` needs no download."""
+
+WRITER = "writer"
+"""The metadata entry by which a conditional write finds out, when its answer was lost, that it was done."""
 
 CONNECT_SECONDS = 20
 ANSWER_SECONDS = 60
@@ -80,6 +84,15 @@ def folder_prefix(remote_folder: str) -> str:
     return f"{key}/" if key else ""
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A small object: its bytes, the store's token for this very version of it, and which write made it."""
+
+    content: bytes
+    version: str
+    writer: str | None = None
+
+
 class ObjectStorage(Storage):
     """A bucket or container. An object appears whole or not at all, so every put goes straight to its final name.
 
@@ -95,6 +108,28 @@ class ObjectStorage(Storage):
     def make_folder(self, remote_folder: str) -> None:
         # A folder is a part of its objects' keys, or made by the store with the first of them.
         return None
+
+    def write_if(self, remote_path: str, content: bytes, version: str | None, writer: str) -> str | None:
+        """Write a small object if it still is of this `version`, or, for None, if there is none yet; of two that try, one succeeds.
+
+        Returns its new version, or None when it was not as expected. `writer` is a token of this write's own, kept when it is tried
+        again: what an answer that was lost has done is known by it. `content` differs from all that was written there before.
+        """
+        with self._translating(WRITE, remote_path):
+            written = self._write_if(remote_path, content, version, {WRITER: writer})
+        if written is not None:
+            return written
+        # Refused may be the second try, after the answer to the first was lost.
+        found = self.load(remote_path)
+        return found.version if found is not None and found.writer == writer else None
+
+    @abstractmethod
+    def load(self, remote_path: str) -> Stored | None:
+        """A small object, or None when there is none."""
+
+    @abstractmethod
+    def _write_if(self, remote_path: str, content: bytes, version: str | None, metadata: dict[str, str]) -> str | None:
+        """Do what `write_if` does, with the client library's own errors; None when the store says that the condition fails."""
 
     @abstractmethod
     def _cause(self, error: Exception, action: str) -> Cause | None:

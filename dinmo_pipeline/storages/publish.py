@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.storages.connection import FIRST_PAUSE_S, connection_to
 from dinmo_pipeline.storages.contract import Storage, StorageSpec
-from dinmo_pipeline.storages.retried import FIRST_PAUSE_S, RetriedStorage
 
 
 @dataclass(frozen=True)
@@ -27,26 +27,26 @@ class Publisher:
     """One storage while it is published to. A context manager."""
 
     def __init__(self, spec: StorageSpec, project_root: Path, *, first_pause_s: float = FIRST_PAUSE_S) -> None:
-        self._remote = RetriedStorage(spec, project_root, first_pause_s=first_pause_s)
+        self._connection = connection_to(spec, project_root, first_pause_s=first_pause_s)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._remote.__exit__(kind, error, trace)
+        self._connection.close()
 
     @property
     def moves(self) -> bool:
         """Whether files are put under temporary names first; where not, each put is whole by itself and shows at once."""
-        return self._remote.do(lambda storage: storage.moves)
+        return self._connection.do(lambda storage: storage.moves)
 
     def make_folder(self, remote_folder: str) -> None:
         """Make the folder that files go to, with its parents."""
-        self._remote.do(lambda storage: storage.make_folder(remote_folder))
+        self._connection.do(lambda storage: storage.make_folder(remote_folder))
 
-    def put(self, local_path: Path, remote_path: str) -> None:
-        """Put one file under exactly this path, verified."""
-        self._remote.do(lambda storage: storage.put(local_path, remote_path))
+    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
+        """Put one file under exactly this path, verified; `sha256` is the file's, where it is known."""
+        self._connection.do(lambda storage: storage.put(local_path, remote_path, sha256=sha256))
 
     def show(self, parcel: Parcel) -> None:
         """Move a parcel that was put into its place; fine when an earlier try has done so."""
@@ -59,26 +59,26 @@ class Publisher:
                 if storage.size(parcel.temporary_path) is not None or not storage.matches(parcel.path, parcel.bytes, parcel.sha256):
                     raise
 
-        self._remote.do(move)
+        self._connection.do(move)
 
     def is_shown(self, parcel: Parcel) -> bool:
         """Whether the parcel's bytes lie in its place. Where nobody may look, they do not: what is put once more does no harm."""
         try:
-            return self._remote.do(lambda storage: storage.matches(parcel.path, parcel.bytes, parcel.sha256))
+            return self._connection.do(lambda storage: storage.matches(parcel.path, parcel.bytes, parcel.sha256))
         except PermanentStorageError:
             return False
 
     def is_waiting(self, parcel: Parcel) -> bool:
         """Whether the parcel lies under its temporary name, which no other file ever had."""
-        return self._remote.do(lambda storage: storage.moves and storage.size(parcel.temporary_path) == parcel.bytes)
+        return self._connection.do(lambda storage: storage.moves and storage.size(parcel.temporary_path) == parcel.bytes)
 
     def exists(self, remote_path: str) -> bool:
         """Whether there is a file under this path."""
-        return self._remote.do(lambda storage: storage.size(remote_path) is not None)
+        return self._connection.do(lambda storage: storage.size(remote_path) is not None)
 
     def remove(self, remote_path: str) -> None:
         """Delete a file; fine when it is gone already."""
-        self._remote.do(lambda storage: storage.delete(remote_path))
+        self._connection.do(lambda storage: storage.delete(remote_path))
 
     def tidy(self, remote_paths: Iterable[str]) -> tuple[str, ...]:
         """Delete temporary files of this product; what could not be deleted does no harm and is told as text."""

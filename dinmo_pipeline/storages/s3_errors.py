@@ -42,9 +42,11 @@ _LASTING = {
     "InvalidObjectState": "the file is archived: have it restored",
     "ObjectLocked": "the bucket forbids replacing files: choose a dated file_name",
     "QuotaExceeded": "the bucket's quota is used up: ask its owner for more room",
+    "NotImplemented": "this server does not know the request: choose another one",
     "XMinioStorageFull": "the server's disk is full: ask its owner to free some room",
 }
 _PASSING = {
+    "ConditionalRequestConflict": "something else writes to this name at the same time",
     "BadDigest": "the bytes changed on the way",
     "NoSuchUpload": "something else ended the upload: see what else works in this bucket",
     "InvalidPart": "something else ended the upload: see what else works in this bucket",

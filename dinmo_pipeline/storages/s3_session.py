@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, digest_file, send_blocks
+from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, send_blocks
 from dinmo_pipeline.storages.contract import RemoteFile
 from dinmo_pipeline.storages.object_errors import Cause
 from dinmo_pipeline.storages.objects import (
@@ -22,7 +22,9 @@ from dinmo_pipeline.storages.objects import (
     READ,
     SHA256,
     WRITE,
+    WRITER,
     ObjectStorage,
+    Stored,
     content_type,
     folder_prefix,
     object_key,
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _MOST_PARTS = 10_000
+# The version that was expected has changed, or has gone.
+_OTHER_VERSION = {"PreconditionFailed", "NoSuchKey"}
 # One request copies so much at most; boto3 would begin to copy in parts, and lose the metadata, at 8 MiB.
 _COPY_AT_ONCE = 5 * 1024**3
 
@@ -51,13 +55,13 @@ class S3Bucket(ObjectStorage):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._client.close()
 
-    def put(self, local_path: Path, remote_path: str) -> None:
+    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
         with self._translating(WRITE, remote_path):
             size = local_path.stat().st_size
             if size <= BLOCK_SIZE:
                 self._put_at_once(local_path.read_bytes(), remote_path)
             else:
-                self._put_in_parts(local_path, size, remote_path)
+                self._put_in_parts(local_path, size, remote_path, sha256 or _sha256(local_path))
 
     def read(self, remote_path: str, local_path: Path) -> None:
         from boto3.s3.transfer import TransferConfig
@@ -109,6 +113,33 @@ class S3Bucket(ObjectStorage):
                 if not found["Key"].endswith("/")
             ]
 
+    def load(self, remote_path: str) -> Stored | None:
+        from botocore.exceptions import ClientError
+
+        with self._translating(READ, remote_path):
+            try:
+                found = self._client.get_object(Bucket=self._bucket, Key=object_key(remote_path))
+            except ClientError as error:
+                if code_of(error.response)[0] != "NoSuchKey":
+                    raise
+                return None
+            return Stored(found["Body"].read(), found["ETag"], found["Metadata"].get(WRITER))
+
+    def _write_if(self, remote_path: str, content: bytes, version: str | None, metadata: dict[str, str]) -> str | None:
+        from botocore.exceptions import ClientError
+
+        key = object_key(remote_path)
+        try:
+            if version is None:
+                answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=content, Metadata=metadata, IfNoneMatch="*")
+            else:
+                answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=content, Metadata=metadata, IfMatch=version)
+        except ClientError as error:
+            if code_of(error.response)[0] not in _OTHER_VERSION:
+                raise
+            return None
+        return answer["ETag"]
+
     def _put_at_once(self, content: bytes, remote_path: str) -> None:
         md5 = hashlib.md5(content, usedforsecurity=False)
         answer = self._client.put_object(
@@ -121,13 +152,11 @@ class S3Bucket(ObjectStorage):
         )
         self._check_answer(answer, md5.hexdigest(), remote_path)
 
-    def _put_in_parts(self, local_path: Path, size: int, remote_path: str) -> None:
+    def _put_in_parts(self, local_path: Path, size: int, remote_path: str, sha256: str) -> None:
         key = object_key(remote_path)
-        # The metadata goes with the first request, so the file is read once more than it is sent.
-        sha256 = hashlib.sha256()
-        digest_file(local_path, sha256)
+        # The checksum goes with the first request, in the metadata.
         upload = self._client.create_multipart_upload(
-            Bucket=self._bucket, Key=key, ContentType=content_type(remote_path), Metadata={SHA256: sha256.hexdigest()}
+            Bucket=self._bucket, Key=key, ContentType=content_type(remote_path), Metadata={SHA256: sha256}
         )["UploadId"]
 
         def send(index: int, piece: bytes) -> CompletedPartTypeDef:
@@ -170,6 +199,11 @@ class S3Bucket(ObjectStorage):
 
     def _cause(self, error: Exception, action: str) -> Cause | None:
         return cause_of(error, action, credentials=self._credentials)
+
+
+def _sha256(local_path: Path) -> str:
+    with local_path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _base64(digest: bytes) -> str:

@@ -54,7 +54,7 @@ class SftpServer(Storage):
     def make_folder(self, remote_folder: str) -> None:
         self._run(MAKE_FOLDER, remote_folder, self._make_folder(remote_folder or "."))
 
-    def put(self, local_path: Path, remote_path: str) -> None:
+    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
         with LocalFile(local_path, "rb") as source:
             self._run(WRITE, remote_path, self._put(source, remote_path))
 

@@ -140,9 +140,9 @@ def key_positions(contract: Contract) -> tuple[str, ...]:
 
 
 def steps_query(difference: str) -> str:
-    """How many rows of a patch are new, gone and back since the snapshot before."""
+    """How many rows a patch has, and how many of them are new, gone and back since the snapshot before."""
     counts = (f"count(*) FILTER (step = '{step}')" for step in (ADDED, GONE, BACK))
-    return f"SELECT {', '.join(counts)} FROM {difference}"
+    return f"SELECT count(*), {', '.join(counts)} FROM {difference}"
 
 
 def null_keys_query(key: Sequence[str], table: str) -> str:

@@ -92,6 +92,10 @@ def decide(state: State, sync: SyncRecord, contract: Contract, *, files_missing:
         return Refuse(f"sync {newest.number} was delivered since, so sync {sync.number} is superseded; start a new sync instead")
     if contract.run_type == RunType.FULL_ONLY:
         return Full("full_only sends every row")
+    if state.redelivering and not sync.full:
+        return Refuse(
+            f"sync {state.redelivering[0]} is being delivered once more and was interrupted; start a new sync, which completes that"
+        )
     interrupted = state.open_intent
     if interrupted is not None and (interrupted.number >= sync.number or not sync.full):
         return RollForward(interrupted.number)
@@ -102,7 +106,9 @@ def decide(state: State, sync: SyncRecord, contract: Contract, *, files_missing:
             f"another sync was delivered after sync {sync.number} had taken its rows; start a new sync, which compares with that one"
         )
     if sync.full:
-        return Full("every row was asked for", base.sync, _gone_since(contract, base, state.interrupted))
+        # A redelivery that was interrupted has shown rows again that may have left since.
+        shown = (*state.interrupted, *(state.syncs[number] for number in state.redelivery))
+        return Full("every row was asked for", base.sync, _gone_since(contract, base, shown))
     if base.sync is None or base.snapshot is None:
         return Full(base.reason)
     if files_missing:

@@ -34,17 +34,6 @@ class Recorder(Protocol):
         """SyncRefused when somebody else went on."""
 
 
-class NoRecord:
-    """The recorder of a delivery that does not count."""
-
-    def append(self, entry: Entry) -> object:
-        """Forget it."""
-        return None
-
-    def check_unchanged(self) -> None:
-        """Nobody can be in the way."""
-
-
 @dataclass(frozen=True)
 class Stopwatch:
     """How long the work takes, from the moment this is made, and the limits that this is held to."""
@@ -109,17 +98,14 @@ def complete_export(
         # A signal looks the same in every sync, so the one that was there may have been an earlier one's.
         lost += [put for put in export.puts if put.path in export.signals and put.path not in waiting and put not in lost]
     if lost:
-        staged = _make_again(export, lost, engine, local_folder)
-        again = {file.put.path: file.put for file in staged}
-        changed = "has the same rows as recorded and other bytes: another version of the product made it"
-        notes = (*notes, *(f"{put.path} {changed}" for put in lost if put.sha256 != again[put.path].sha256))
-        export = replace(export, puts=tuple(again.get(put.path, put) for put in export.puts))
+        export, staged, changed = make_again(export, lost, engine, local_folder)
+        notes = (*notes, *changed)
         # New temporary names, recorded before they are used: whoever completes the same export at the same time loses here.
         log.append(Prepared(export.number, export))
         _make_folder(publisher, export)
         if publisher.moves:
             _put_temporary(publisher, staged)
-            waiting |= again.keys()
+            waiting |= {file.put.path for file in staged}
         # As in the first delivery: what waits is believed once it is whole.
         log.append(Intent(export.number))
         if not publisher.moves:
@@ -132,16 +118,25 @@ def complete_export(
     return outcome
 
 
+def make_again(export: Export, puts: Sequence[Put], engine: Engine, local_folder: Path) -> tuple[Export, list[Staged], tuple[str, ...]]:
+    """Render `puts` of a recorded export once more, under new temporary names: the export, its files, and which have other bytes."""
+    staged = _render_again(export, puts, engine, local_folder)
+    again = {file.put.path: file.put for file in staged}
+    changed = "has the same rows as recorded and other bytes: another version of the product made it"
+    notes = tuple(f"{put.path} {changed}" for put in puts if put.sha256 != again[put.path].sha256)
+    return replace(export, puts=tuple(again.get(put.path, put) for put in export.puts)), staged, notes
+
+
 def _put_temporary(publisher: Publisher, staged: Sequence[Staged]) -> None:
     with _tidied(publisher, staged):
         for file in staged:
-            publisher.put(file.local_path, file.put.temporary_path)
+            publisher.put(file.local_path, file.put.temporary_path, sha256=file.put.sha256)
 
 
 def _put_directly(log: Recorder, publisher: Publisher, staged: Sequence[Staged]) -> None:
     for file in staged:
         log.check_unchanged()
-        publisher.put(file.local_path, file.put.path)
+        publisher.put(file.local_path, file.put.path, sha256=file.put.sha256)
 
 
 def _show(log: Recorder, publisher: Publisher, puts: Sequence[Put]) -> None:
@@ -160,7 +155,7 @@ def _tidied(publisher: Publisher, staged: Sequence[Staged]) -> Iterator[None]:
         raise
 
 
-def _make_again(export: Export, lost: Sequence[Put], engine: Engine, local_folder: Path) -> list[Staged]:
+def _render_again(export: Export, lost: Sequence[Put], engine: Engine, local_folder: Path) -> list[Staged]:
     """The files of `lost`, rendered once more in their order; with the manifest, where it would tell of other bytes than there are now."""
     made: list[Staged] = []
     rows_lost = [put for put in lost if put.change not in COMPANIONS]

@@ -6,10 +6,11 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 
@@ -20,6 +21,7 @@ from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.export import Change, Comparison, Counts, Snapshot
 from dinmo_pipeline.sync.log import make_private_folder, sync_folder
+from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.tables import TableColumn, table_columns, table_sql
@@ -28,7 +30,25 @@ LARGEST_PATCH = 1 / 8
 """The share of its rows up to which a patched snapshot is patched again; beyond it the next one is whole."""
 
 _EXAMPLES = 3
+LOOK_PREFIX = ".look-"
 _FIRST_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class SnapshotFiles:
+    """SQL that reads what snapshots hold."""
+
+    snapshots: SnapshotStore
+
+    def rows(self, snapshot: Snapshot) -> str:
+        """All rows of a snapshot."""
+        if snapshot.whole is None:
+            return sql.parquet_table(str(self.snapshots.local_path(snapshot.path)))
+        return sql.patched_table(snapshot.contract, self.rows(snapshot.whole), self.patch(snapshot))
+
+    def patch(self, snapshot: Snapshot) -> str:
+        """The rows in the file of a snapshot that is a patch."""
+        return sql.parquet_table(str(self.snapshots.local_path(snapshot.path)))
 
 
 @dataclass(frozen=True)
@@ -38,7 +58,11 @@ class Source:
     connection: duckdb.DuckDBPyConnection
     table: str
     columns: tuple[TableColumn, ...]
-    state_folder: Path
+    snapshots: SnapshotStore
+
+    @property
+    def _files(self) -> SnapshotFiles:
+        return SnapshotFiles(self.snapshots)
 
     def count(self) -> int:
         """The number of its rows."""
@@ -86,7 +110,7 @@ class Source:
         return _one_number(self.connection, sql.distinct_keys_query(key, self.table)) == self.count()
 
     def keep(self, contract: Contract, path: str, *, earlier: Snapshot | None, whole: bool) -> Snapshot:
-        """Keep all rows in a new file at `path` below the state's folder, on disk when this returns; insert keeps the keys of `earlier`.
+        """Keep all rows in a new file at `path`, safe when this returns; insert keeps the keys of `earlier`.
 
         Unless it shall be `whole`, the file is a patch of `earlier` where that is possible. DataError when a key is null or repeated.
         """
@@ -94,12 +118,12 @@ class Source:
             with _translating(f"comparing {contract.source} with the last snapshot"):
                 patches = self._find_difference(contract, earlier)
             if patches:
-                patch = _patch(self.state_folder, earlier) if earlier.whole is not None else None
+                patch = self._files.patch(earlier) if earlier.whole is not None else None
                 checksum = self._write(path, sql.patch_query(contract, sql.DIFFERENCE, patch))
                 return Snapshot(path, checksum, self.count(), contract, earlier.whole or earlier, earlier.path)
         self.check_key(contract)
         carried = earlier if contract.sync_mode == SyncMode.INSERT else None
-        carried_rows = (carried.contract, read_snapshot(self.state_folder, carried)) if carried is not None else None
+        carried_rows = (carried.contract, self._files.rows(carried)) if carried is not None else None
         checksum = self._write(path, sql.snapshot_query(contract, self.table, carried_rows))
         return Snapshot(path, checksum, self.count(), contract)
 
@@ -108,23 +132,23 @@ class Source:
             return False
         if earlier.whole is None:
             return True
-        patched = _one_number(self.connection, f"SELECT count(*) FROM {_patch(self.state_folder, earlier)}")
+        patched = _one_number(self.connection, f"SELECT count(*) FROM {self._files.patch(earlier)}")
         return patched <= earlier.rows * LARGEST_PATCH
 
     def _find_difference(self, contract: Contract, earlier: Snapshot) -> bool:
         """Make the table of what changed since `earlier`; whether each key stands there once, as in `earlier`."""
-        query = sql.difference_query(contract, self.table, read_snapshot(self.state_folder, earlier))
+        query = sql.difference_query(contract, self.table, self._files.rows(earlier))
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {sql.DIFFERENCE} AS {query}")
-        added, gone, back = self.connection.execute(sql.steps_query(sql.DIFFERENCE)).fetchone() or (0, 0, 0)
+        changed, added, gone, back = self.connection.execute(sql.steps_query(sql.DIFFERENCE)).fetchone() or (0, 0, 0, 0)
         key = sql.key_positions(contract)
         nulls = _one_number(self.connection, sql.null_keys_query(key, sql.DIFFERENCE))
-        repeated = self.connection.execute(sql.repeated_keys_query(key, sql.DIFFERENCE, 1)).fetchall()
+        keys = _one_number(self.connection, sql.distinct_keys_query(key, sql.DIFFERENCE))
         # Keys in `earlier` are single. So are those of today if what changed has no key twice and the numbers of rows agree: a row too
         # many would be one of a key that has not changed.
-        return not nulls and not repeated and self.count() == earlier.rows - gone + added + back
+        return not nulls and keys == changed and self.count() == earlier.rows - gone + added + back
 
     def _write(self, path: str, query: str) -> str:
-        target = self.state_folder / path
+        target = self.snapshots.local_path(path)
         with _translating(f"keeping the snapshot {target}"):
             make_private_folder(target.parent)
             # One process at a time holds the activation, so another draft is what a killed one left.
@@ -144,11 +168,12 @@ class Source:
             finally:
                 draft.unlink(missing_ok=True)
             sync_folder(target.parent)
+        self.snapshots.keep(path)
         return checksum
 
     def changes(self, comparison: Comparison) -> Changes:
         """What is sent when it comes from the table itself."""
-        return Changes(self.connection, comparison, self.state_folder, self.table)
+        return Changes(self.connection, comparison, self._files, self.table)
 
 
 @dataclass(frozen=True)
@@ -163,10 +188,10 @@ class NumberedRows(Rows):
 class Changes:
     """What one sync sends, while its connection is open: how many rows, and the files that hold them."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, comparison: Comparison, state_folder: Path, table: str) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, comparison: Comparison, files: SnapshotFiles, table: str) -> None:
         self._connection = connection
         self._comparison = comparison
-        self._state_folder = state_folder
+        self._files = files
         self._table = table
         self._numbered: dict[str, str] = {}
         with _translating("finding what changed"):
@@ -216,19 +241,21 @@ class Changes:
         current, since = comparison.current, comparison.since
         if current is None:
             return
-        patch = _patch(self._state_folder, current)
+        patch = self._files.patch(current)
         if since is not None:
             query = (
                 sql.changed_in_patch_query(comparison, patch)
                 if current.since == since.path
-                else sql.changed_query(comparison, since, self._read(current), self._read(since))
+                else sql.changed_query(comparison, since, self._files.rows(current), self._files.rows(since))
             )
             self._connection.execute(f"CREATE TEMP TABLE {sql.CHANGED} AS {query}")
         if comparison.gone_since and comparison.contract.sync_mode == SyncMode.DIFFERENCE:
             query = (
                 sql.removed_in_patch_query(comparison, patch)
                 if [snapshot.path for snapshot in comparison.gone_since] == [current.since]
-                else sql.removed_query(comparison, self._read(current), [self._read(snapshot) for snapshot in comparison.gone_since])
+                else sql.removed_query(
+                    comparison, self._files.rows(current), [self._files.rows(snapshot) for snapshot in comparison.gone_since]
+                )
             )
             self._connection.execute(f"CREATE TEMP TABLE {sql.REMOVED} AS {query}")
 
@@ -266,30 +293,16 @@ class Changes:
     def _every_row(self) -> str:
         contract, current = self._comparison.contract, self._comparison.current
         if current is not None:
-            return sql.all_rows_query(contract, self._read(current), patched=current.whole is not None)
+            return sql.all_rows_query(contract, self._files.rows(current), patched=current.whole is not None)
         return sql.table_rows_query(contract, self._table)
-
-    def _read(self, snapshot: Snapshot) -> str:
-        return read_snapshot(self._state_folder, snapshot)
-
-
-def read_snapshot(state_folder: Path, snapshot: Snapshot) -> str:
-    """SQL that reads the rows of a snapshot."""
-    if snapshot.whole is None:
-        return sql.parquet_table(str(state_folder / snapshot.path))
-    return sql.patched_table(snapshot.contract, read_snapshot(state_folder, snapshot.whole), _patch(state_folder, snapshot))
-
-
-def _patch(state_folder: Path, snapshot: Snapshot) -> str:
-    return sql.parquet_table(str(state_folder / snapshot.path))
 
 
 class Engine:
-    """Opens what a sync works with: the project's warehouse, snapshots in the state's folder, scratch room in the project's home."""
+    """Opens what a sync works with: the project's warehouse, its snapshots, scratch room in the project's home."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, snapshots: SnapshotStore) -> None:
         self._project = project
-        self.state_folder = project.home / "state"
+        self.snapshots = snapshots
 
     @contextmanager
     def scratch(self, activation: str) -> Iterator[Path]:
@@ -315,7 +328,7 @@ class Engine:
                 columns = table_columns(connection, table)
             except duckdb.CatalogException as error:
                 raise StateError(f"reading {ref}: the warehouse has no such table yet; refresh it first, as `dinmo sync` does") from error
-            yield Source(connection, table, columns, self.state_folder)
+            yield Source(connection, table, columns, self.snapshots)
 
     @contextmanager
     def changes(self, comparison: Comparison, local_folder: Path) -> Iterator[Changes]:
@@ -324,20 +337,27 @@ class Engine:
         What does not fit into memory goes to `local_folder`.
         """
         assert comparison.current is not None, "rows that are not kept are compared while their table is open"
-        for snapshot in _distinct_files(comparison):
-            _verify_file(self.state_folder, snapshot)
+        for file in comparison.files:
+            self.snapshots.verify(file)
         with self._connection(local_folder) as connection:
-            yield Changes(connection, comparison, self.state_folder, table="")
+            yield Changes(connection, comparison, SnapshotFiles(self.snapshots), table="")
+
+    @contextmanager
+    def lookout(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that sees the warehouse's tables, where there are any; it needs no activation's lock."""
+        staging = self._project.home / "staging"
+        with _translating(f"making a folder in {staging}"):
+            make_private_folder(staging)
+        with ExitStack() as opened:
+            folder = opened.enter_context(TemporaryDirectory(prefix=LOOK_PREFIX, dir=staging, ignore_cleanup_errors=True))
+            connection = opened.enter_context(self._connection(Path(folder)))
+            if self._project.warehouse_path.exists():
+                opened.enter_context(attached(connection, self._project.warehouse_path))
+            yield connection
 
     def forget(self, paths: Iterable[str]) -> None:
         """Delete the files of snapshots, those that are still there. StateError when one cannot be deleted."""
-        for path in paths:
-            try:
-                (self.state_folder / path).unlink(missing_ok=True)
-            except OSError as error:
-                raise StateError(
-                    f"deleting the old snapshot {self.state_folder / path}: {error.strerror}; mend the folder's rights"
-                ) from error
+        self.snapshots.forget(paths)
 
     def is_intact(self, snapshot: Snapshot) -> bool:
         """Whether the snapshot's file is what was recorded."""
@@ -350,7 +370,7 @@ class Engine:
     def verify(self, snapshot: Snapshot) -> None:
         """StateError when the snapshot's files are not what was recorded."""
         for file in snapshot.files:
-            _verify_file(self.state_folder, file)
+            self.snapshots.verify(file)
 
     @contextmanager
     def _connection(self, local_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -363,20 +383,6 @@ class Engine:
             connection.close()
 
 
-_WAY_OUT = "no delta can be made from it. Restore it from a backup, or send every row with `dinmo sync --full`"
-
-
-def _verify_file(state_folder: Path, snapshot: Snapshot) -> None:
-    path = state_folder / snapshot.path
-    try:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise StateError(f"reading the snapshot {path}: {error.strerror}; {_WAY_OUT}") from error
-    if found != snapshot.sha256:
-        raise StateError(f"reading the snapshot {path}: its content is not what was recorded (SHA-256 {found[:12]}…); {_WAY_OUT}")
-
-
 @contextmanager
 def _translating(action: str) -> Iterator[None]:
     try:
@@ -385,11 +391,6 @@ def _translating(action: str) -> Iterator[None]:
         raise StateError(f"{action}: {error}; nothing was delivered. Free some room or mend the folder, then start again") from error
     except duckdb.Error as error:
         raise DataError(f"{action}: {error}; nothing was delivered") from error
-
-
-def _distinct_files(comparison: Comparison) -> Sequence[Snapshot]:
-    found = (comparison.current, comparison.since, *comparison.gone_since)
-    return tuple({file.path: file for snapshot in found if snapshot is not None for file in snapshot.files}.values())
 
 
 def _one_number(connection: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -85,6 +85,24 @@ class Delivered:
 
 
 @dataclass(frozen=True)
+class Redelivering:
+    """From here on these delivered syncs are delivered once more, in this order; only all of them leave the consumer right."""
+
+    numbers: tuple[int, ...]
+    type: Literal["redelivering"] = "redelivering"
+
+
+@dataclass(frozen=True)
+class Redelivered:
+    """All files of sync `number` are in place once more."""
+
+    number: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+    type: Literal["redelivered"] = "redelivered"
+
+
+@dataclass(frozen=True)
 class Baselined:
     """The rows of this snapshot count as delivered, though this product did not deliver them."""
 
@@ -112,7 +130,20 @@ class HandedOver:
     type: Literal["handed over"] = "handed over"
 
 
-Entry = Started | SnapshotTaken | Blocked | Approved | Prepared | Intent | Delivered | Baselined | Renamed | HandedOver
+Entry = (
+    Started
+    | SnapshotTaken
+    | Blocked
+    | Approved
+    | Prepared
+    | Intent
+    | Delivered
+    | Redelivering
+    | Redelivered
+    | Baselined
+    | Renamed
+    | HandedOver
+)
 
 
 class Record(BaseModel):

@@ -74,6 +74,17 @@ class Comparison:
     since: Snapshot | None
     gone_since: tuple[Snapshot, ...] = ()
 
+    @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """All that it reads, each once."""
+        found = (self.current, self.since, *self.gone_since)
+        return tuple({snapshot.path: snapshot for snapshot in found if snapshot is not None}.values())
+
+    @property
+    def files(self) -> tuple[Snapshot, ...]:
+        """The snapshots whose files it reads, each once."""
+        return tuple({file.path: file for snapshot in self.snapshots for file in snapshot.files}.values())
+
 
 @dataclass(frozen=True)
 class Counts:

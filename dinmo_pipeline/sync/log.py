@@ -5,12 +5,13 @@ Below the state's folder: `activations/<name>/log/00000001.json`, the snapshots 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +21,10 @@ from dinmo_pipeline.errors import BusyError, StateError, SyncRefused
 from dinmo_pipeline.sync.entries import Entry, HandedOver, Record, Renamed, from_json, to_json
 from dinmo_pipeline.sync.state import State, fold
 
+# What os.link says where the file system has no hard links.
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _LOCK_PAUSE_S = 0.1
-_LOCK_WAIT_S = 3600.0
+LOCK_WAIT_S = 3600.0
 
 
 def now_utc() -> datetime:
@@ -38,7 +41,10 @@ class Page:
 
 
 class Shelf(Protocol):
-    """Where the logs of all activations lie. Every method raises StateError, and BusyError from `locked`, and nothing else."""
+    """Where the logs of all activations lie. Every method raises StateError, and BusyError from `locked`, and nothing else.
+
+    Where the lock can be lost while it is held, `create` and `has` raise SyncRefused from then on.
+    """
 
     def read(self, activation: str) -> Sequence[Page]:
         """The entries in order; none when nothing was ever written. StateError when one is missing."""
@@ -92,7 +98,7 @@ class Log:
         if self._shelf.has(self.activation, self._position + 1):
             raise SyncRefused(self._overtaken())
 
-    def locked(self, *, wait_s: float = _LOCK_WAIT_S) -> AbstractContextManager[None]:
+    def locked(self, *, wait_s: float = LOCK_WAIT_S) -> AbstractContextManager[None]:
         """Hold the activation for this process. BusyError when another has had it for `wait_s` seconds."""
         return self._shelf.locked(self.activation, wait_s)
 
@@ -165,31 +171,26 @@ class FolderShelf:
 
     def read(self, activation: str) -> Sequence[Page]:
         folder = self._folder(activation) / "log"
-        with _state_errors("reading the log of", activation):
+        with _state_errors(f"reading the log of activation {activation}"):
             names = sorted(path.name for path in folder.glob("[0-9]*.json"))
-            for position, name in enumerate(names, start=1):
-                if name != self._path(activation, position).name:
-                    raise StateError(
-                        f"reading the log of activation {activation}: entry {position} is missing in {folder}, so nobody knows what was "
-                        "delivered; restore it from a backup, or move the activation's folder away and start again with `dinmo sync --full`"
-                    )
+            check_complete(activation, names, str(folder))
             return [Page(str(folder / name), (folder / name).read_bytes()) for name in names]
 
     def create(self, activation: str, position: int, text: bytes) -> bool:
         try:
-            with _state_errors("writing the log of", activation):
+            with _state_errors(f"writing the log of activation {activation}"):
                 create_exclusively(self._path(activation, position), text)
         except FileExistsError:
             return False
         return True
 
     def has(self, activation: str, position: int) -> bool:
-        with _state_errors("reading the log of", activation):
+        with _state_errors(f"reading the log of activation {activation}"):
             return self._path(activation, position).exists()
 
     @contextmanager
     def locked(self, activation: str, wait_s: float) -> Iterator[None]:
-        with _state_errors("taking the lock of", activation):
+        with _state_errors(f"taking the lock of activation {activation}"):
             make_private_folder(self._folder(activation))
             descriptor = os.open(self._folder(activation) / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         try:
@@ -198,24 +199,48 @@ class FolderShelf:
         finally:
             os.close(descriptor)
 
+    def has_marker(self, name: str) -> bool:
+        with _state_errors(f"looking for the state in {self._state_folder}"):
+            return (self._state_folder / name).exists()
+
+    def make_marker(self, name: str, text: bytes) -> None:
+        path = self._state_folder / name
+        with _state_errors(f"beginning the state in {self._state_folder}"), suppress(FileExistsError):
+            create_exclusively(path, text)
+
     def _folder(self, activation: str) -> Path:
         return self._state_folder / "activations" / activation
 
     def _path(self, activation: str, position: int) -> Path:
-        return self._folder(activation) / "log" / f"{position:08d}.json"
+        return self._folder(activation) / "log" / entry_name(position)
 
 
 @contextmanager
-def _state_errors(action: str, activation: str) -> Iterator[None]:
+def _state_errors(action: str) -> Iterator[None]:
     try:
         yield
     except FileExistsError:
         raise
     except OSError as error:
-        raise StateError(
-            f"{action} activation {activation} ({error.filename}): {error.strerror}; mend that and start again, which goes on from what is "
-            "recorded"
-        ) from error
+        advice = "mend that and start again, which goes on from what is recorded"
+        if error.filename2 is not None and error.errno in _NO_LINKS:
+            advice = "this file system cannot create a file exclusively, so two syncs at once would not see each other: use another one"
+        raise StateError(f"{action} ({error.filename}): {error.strerror}; {advice}") from error
+
+
+def entry_name(position: int) -> str:
+    """The file name of the entry at `position`."""
+    return f"{position:08d}.json"
+
+
+def check_complete(activation: str, names: Sequence[str], folder: str) -> None:
+    """StateError when the sorted names of a log's entries have a gap."""
+    for position, name in enumerate(names, start=1):
+        if name != entry_name(position):
+            raise StateError(
+                f"reading the log of activation {activation}: entry {position} is missing in {folder}, so nobody knows what was "
+                "delivered; restore it from a backup, or move the activation's folder away and start again with `dinmo sync --full`"
+            )
 
 
 def _acquire(descriptor: int, wait_s: float, activation: str) -> None:

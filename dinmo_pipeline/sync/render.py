@@ -43,10 +43,7 @@ class Layout:
     def of(cls, spec: ActivationSpec, instant: datetime, *, below: str | None = None, trial: bool = False) -> Layout:
         """The layout of a sync; `below` puts everything into a folder of that name, wherever it would go otherwise."""
         folder = target_folder(spec, instant)
-        if below is not None:
-            inside = [step for step in folder.split("/") if step not in ("", ".", "..")]
-            folder = "/".join([below, *inside])
-        return cls(spec, instant, folder, trial)
+        return cls(spec, instant, folder if below is None else folder_below(below, folder), trial)
 
     @property
     def in_parts(self) -> bool:
@@ -65,6 +62,11 @@ class Layout:
     def series(self) -> tuple[str, ...]:
         """The files that this sync writes, without part numbers."""
         return tuple(self.path(change, None) for change in FILES_OF_MODE[self.spec.sync_mode])
+
+
+def folder_below(below: str, folder: str) -> str:
+    """`folder` inside the folder `below`, wherever it leads otherwise."""
+    return "/".join([below, *(step for step in folder.split("/") if step not in ("", ".", ".."))])
 
 
 def key_only(spec: ActivationSpec, change: Change) -> bool:

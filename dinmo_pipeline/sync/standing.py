@@ -1,7 +1,7 @@
 """How an activation stands beside its log: why its last attempt failed, and what people were told of it.
 
-`activations/<name>/standing.json` below the state's folder. What was delivered is the log's alone; when this file is lost, a failure
-that lasts is told once more.
+`state/activations/<name>/standing.json` in the project's home, also where the log is elsewhere. What was delivered is the log's
+alone; when this file is lost, a failure that lasts is told once more.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from dinmo_pipeline.sync.entries import (
     Intent,
     Prepared,
     Record,
+    Redelivered,
+    Redelivering,
     Renamed,
     SnapshotTaken,
     Started,
@@ -47,11 +49,18 @@ class SyncRecord:
     intent_at: datetime | None = None
     delivered_at: datetime | None = None
     delivery: Delivered | None = None
+    redelivered_at: datetime | None = None
 
     @property
     def export(self) -> Export | None:
         """What it writes: the newest of its attempts."""
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """The rows that it is made from: its own, and those that they were compared with."""
+        own = (self.snapshot,) if self.snapshot is not None else ()
+        return (*own, *(self.export.comparison.snapshots if self.export is not None else ()))
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
@@ -66,9 +75,16 @@ class SyncRecord:
 
 @dataclass(frozen=True)
 class State:
-    """Every sync of an activation by its number; all questions about the past are answered from these."""
+    """Every sync of an activation by its number; all questions about the past are answered from these.
+
+    `redelivering` are the syncs that still have to be delivered once more, in order: the rest of `redelivery`. `leftovers` are exports
+    whose temporary files a crash may have left: those prepared since the newest delivery, which tidied all before it.
+    """
 
     syncs: Mapping[int, SyncRecord] = field(default_factory=dict)
+    redelivering: tuple[int, ...] = ()
+    redelivery: tuple[int, ...] = ()
+    leftovers: tuple[Export, ...] = ()
 
     @property
     def next_number(self) -> int:
@@ -123,7 +139,8 @@ class State:
 
     def settled(self) -> State:
         """The state as if no intent were open: what a delivery that does not count compares with."""
-        return State({**self.syncs, **{sync.number: replace(sync, intent_at=None) for sync in self.interrupted}})
+        syncs = {**self.syncs, **{sync.number: replace(sync, intent_at=None) for sync in self.interrupted}}
+        return replace(self, syncs=syncs, redelivering=(), redelivery=())
 
     def delivered_series(self, address: str) -> frozenset[str]:
         """The names, without part numbers, that delivered syncs wrote at this address."""
@@ -141,28 +158,38 @@ class State:
                 paths = {path: series for path, series in paths.items() if path not in sync.export.stale}
         return paths
 
+    def kept(self, keep: int) -> tuple[SyncRecord, ...]:
+        """The last `keep` deliveries, and whatever is newer."""
+        oldest = min((sync.number for sync in self.delivered[-max(keep, 1) :]), default=0)
+        return tuple(sync for number, sync in sorted(self.syncs.items()) if number >= oldest)
+
     def unneeded_snapshots(self, keep: int) -> tuple[str, ...]:
-        """Paths of snapshots that no later sync needs: neither among the last `keep` deliveries nor newer than the newest of them."""
-        kept = {sync.number for sync in self.delivered[-max(keep, 1) :]}
+        """Paths of snapshots that nobody needs: not the last `keep` deliveries, what those were compared with, nor anything newer."""
+        kept = {sync.number for sync in self.delivered[-max(keep, 1) :]} | set(self.redelivery)
         newest = self.newest.number if self.newest else 0
-        taken = {number: [file.path for file in sync.snapshot.files] for number, sync in self.syncs.items() if sync.snapshot}
-        needed = {path for number, paths in taken.items() if number in kept or number > newest for path in paths}
-        return tuple(dict.fromkeys(path for paths in taken.values() for path in paths if path not in needed))
+        syncs = [sync for number, sync in self.syncs.items() if number in kept or number > newest]
+        needed = {file.path for sync in syncs for snapshot in sync.snapshots for file in snapshot.files}
+        return tuple(path for path in self.snapshot_files if path not in needed)
 
     @property
-    def leftovers(self) -> tuple[Export, ...]:
-        """Exports whose temporary files a crash may have left: those prepared since the newest delivery, which tidied all before it."""
-        tidied = max((sync.number for sync in self.delivered if not sync.is_baseline), default=0)
-        return tuple(export for sync in self.syncs.values() if sync.number > tidied for export in sync.attempts)
+    def snapshot_files(self) -> tuple[str, ...]:
+        """Paths of all files that snapshots were ever kept in."""
+        return tuple(dict.fromkeys(file.path for sync in self.syncs.values() if sync.snapshot for file in sync.snapshot.files))
 
 
 def fold(records: Iterable[Record]) -> State:
     """The state that these entries, in order, make."""
     syncs: dict[int, SyncRecord] = {}
+    redelivering: tuple[int, ...] = ()
+    redelivery: tuple[int, ...] = ()
+    leftovers: tuple[Export, ...] = ()
     for record in records:
         entry, at = record.entry, record.at
         match entry:
             case Renamed() | HandedOver():
+                continue
+            case Redelivering():
+                redelivering = redelivery = entry.numbers
                 continue
             case Started():
                 syncs[entry.number] = SyncRecord(entry.number, entry.label, entry.instant, at, full=entry.full, redirected=entry.redirected)
@@ -180,12 +207,18 @@ def fold(records: Iterable[Record]) -> State:
                 sync = replace(sync, approved=True)
             case Prepared():
                 sync = replace(sync, attempts=(*sync.attempts, entry.export))
+                leftovers = (*leftovers, entry.export)
             case Intent():
                 sync = replace(sync, intent_at=sync.intent_at or at, shown=(*sync.shown, *sync.attempts[-1:]))
             case Delivered():
                 sync = replace(sync, delivered_at=at, delivery=entry)
+                # A newer one closes what a redelivery left open.
+                redelivering, leftovers = (), ()
+            case Redelivered():
+                sync = replace(sync, redelivered_at=at)
+                redelivering, leftovers = tuple(number for number in redelivering if number != entry.number), ()
         syncs[entry.number] = sync
-    return State(syncs)
+    return State(syncs, redelivering, redelivery if redelivering else (), leftovers)
 
 
 def _begun(syncs: Mapping[int, SyncRecord], number: int) -> SyncRecord:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -19,16 +19,22 @@ from dinmo_pipeline.project.names import is_dated
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.publish import Publisher
+from dinmo_pipeline.sync.cleaning import Litter, clean_destinations, clean_drafts, clean_scratch, clean_snapshots
 from dinmo_pipeline.sync.decide import RollForward, decide_start
-from dinmo_pipeline.sync.delivery import NoRecord, Stopwatch, complete_export, deliver_export
+from dinmo_pipeline.sync.delivery import Recorder, Stopwatch, complete_export, deliver_export, make_again
 from dinmo_pipeline.sync.engine import Engine
-from dinmo_pipeline.sync.entries import Approved, Baselined, Blocked, Delivered, SnapshotTaken, Started
-from dinmo_pipeline.sync.export import Export
+from dinmo_pipeline.sync.entries import Approved, Baselined, Blocked, Delivered, Redelivering, SnapshotTaken, Started
+from dinmo_pipeline.sync.export import Export, Snapshot
 from dinmo_pipeline.sync.findings import Finding
 from dinmo_pipeline.sync.labels import instant_of_label
-from dinmo_pipeline.sync.log import FolderShelf, Log
+from dinmo_pipeline.sync.log import LOCK_WAIT_S, Log
+from dinmo_pipeline.sync.redeliver import Again, elsewhere, find_sync, find_syncs
+from dinmo_pipeline.sync.snapshots import snapshots_folder
 from dinmo_pipeline.sync.state import State, SyncRecord
+from dinmo_pipeline.sync.state_store import open_state
 from dinmo_pipeline.sync.steps import Held, Ready, Sample, Target, Workshop
+from dinmo_pipeline.sync.trials import TrialRecord
+from dinmo_pipeline.sync.turns import is_taken, turn
 
 
 @dataclass(frozen=True)
@@ -68,23 +74,41 @@ class Outgoing:
 
 
 class Syncs:
-    """The syncs of one activation. Every method but `state` holds the activation's lock and starts from what the log says."""
+    """The syncs of one activation. Every method that changes something holds the activation's lock and starts from what the log says."""
 
     def __init__(self, project: Project, spec: ActivationSpec, *, engine: Engine | None = None, log: Log | None = None) -> None:
         self.spec = spec
         self._project = project
-        self._engine = engine or Engine(project)
-        self._log = log or Log(FolderShelf(self._engine.state_folder), spec.name, renamed_from=spec.renamed_from)
+        store = open_state(project)
+        self._shelf = store.shelf
+        self._engine = engine or Engine(project, store.snapshots)
+        self._log = log or Log(self._shelf, spec.name, renamed_from=spec.renamed_from)
         self._workshop = Workshop(spec, project.storages[spec.destination], self._engine, project.root)
 
     def state(self) -> State:
         """What the log says now."""
         return self._log.read()
 
+    def place(self, snapshot: Snapshot) -> str:
+        """Where the rows of a snapshot are kept, for people."""
+        return self._engine.snapshots.place(snapshot.path)
+
+    def turn(self, *, wait_s: float = LOCK_WAIT_S) -> AbstractContextManager[None]:
+        """Have the activation from a sync's rows to its delivery. BusyError when one run has it and another one waits."""
+        return turn(self._shelf, self.spec.name, wait_s=wait_s)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run has its turn now."""
+        return is_taken(self._shelf, self.spec.name)
+
     def roll_forward(self, *, full: bool = False) -> Completed | None:
         """Complete the open intent that comes before a new sync, if there is one; a full sync closes it instead."""
         with self._log.locked():
             state = self._log.read()
+            if state.redelivering and not full:
+                last = self._redeliver(state)[-1]
+                return Completed(last, ends_run=not is_dated(self.spec.file_name, self.spec.folder))
             step = decide_start(state, run_type=self.spec.run_type, full=full)
             return self._complete(state, step) if step is not None else None
 
@@ -134,8 +158,35 @@ class Syncs:
                 ready = self._workshop.prepare(state, sync, target, publisher, folder)
                 assert isinstance(ready, Ready), "a settled state has nothing to complete, and no guard stops what is not recorded"
                 if send:
-                    deliver_export(NoRecord(), publisher, ready.export, ready.staged, (), Stopwatch())
+                    self._deliver_trial(publisher, target, ready, Stopwatch())
             return Rehearsal(ready.export, ready.findings, ready.samples)
+
+    def redeliver(self, number: int) -> tuple[Delivery, ...]:
+        """Deliver this sync and all newer ones once more, in order; no base moves.
+
+        SyncRefused when that cannot leave the consumer right.
+        """
+        with self._log.locked():
+            syncs = find_syncs(self.spec, self._log.read(), number, self._engine)
+            return self._redeliver(self._log.append(Redelivering(tuple(sync.number for sync in syncs))))
+
+    def redeliver_elsewhere(self, number: int, target: Target) -> Delivery:
+        """Deliver this sync alone to another storage. SyncRefused when its rows are not kept."""
+        with self._log.locked():
+            sync = find_sync(self.spec, self._log.read(), number, self._engine)
+            record = self._trial_record(target.storage)
+            return self._again(record, sync, elsewhere(_export_of(sync), target), target.storage, record.leftovers())
+
+    def clean(self, *, dry_run: bool) -> tuple[Litter, ...]:
+        """Delete what crashes left and what retention lets go, or only tell it. BusyError while a sync is at work."""
+        with self._log.locked(wait_s=0):
+            state = self._log.read()
+            return (
+                *clean_snapshots(self._engine.snapshots, self.spec.name, state, self.spec.keep_syncs, dry_run=dry_run),
+                *clean_drafts(self._engine.snapshots.local_path(f"activations/{self.spec.name}/log"), dry_run=dry_run),
+                *clean_scratch(self._project.home / "staging" / self.spec.name, dry_run=dry_run),
+                *clean_destinations(self._project, state, dry_run=dry_run),
+            )
 
     def approve(self, label: str | None = None) -> SyncRecord:
         """Let the newest blocked sync pass, once and for all: `deliver` its label afterwards. SyncRefused when none waits.
@@ -162,10 +213,10 @@ class Syncs:
             raise SyncRefused(f"taking a baseline of {self.spec.name}: it is full_only, which compares with nothing")
         with self._log.locked():
             state = self._log.read()
-            if state.open_intent is not None:
+            half = state.open_intent.number if state.open_intent is not None else next(iter(state.redelivering), None)
+            if half is not None:
                 raise SyncRefused(
-                    f"taking a baseline of {self.spec.name}: sync {state.open_intent.number} is half delivered; "
-                    f"`dinmo sync {self.spec.name}` completes it"
+                    f"taking a baseline of {self.spec.name}: sync {half} is half delivered; `dinmo sync {self.spec.name}` completes it"
                 )
             number = state.next_number
             with self._engine.scratch(self.spec.name) as folder:
@@ -186,7 +237,7 @@ class Syncs:
 
     def _snapshot_name(self, number: int) -> str:
         # The token keeps a name from ever being used twice: a crash may leave a file whose number is given again.
-        return f"activations/{self.spec.name}/snapshots/{number:06d}-{secrets.token_hex(4)}.parquet"
+        return f"{snapshots_folder(self.spec.name)}/{number:06d}-{secrets.token_hex(4)}.parquet"
 
     @contextmanager
     def _prepared(self, state: State, sync: SyncRecord, target: Target) -> Iterator[Outgoing]:
@@ -220,10 +271,17 @@ class Syncs:
     def _send_unrecorded(
         self, state: State, sync: SyncRecord, ready: Ready, target: Target, publisher: Publisher, stopwatch: Stopwatch
     ) -> Delivery:
-        outcome = deliver_export(NoRecord(), publisher, ready.export, ready.staged, (), stopwatch)
+        outcome = self._deliver_trial(publisher, target, ready, stopwatch)
         notes = tuple(finding.message for finding in ready.findings)
         outcome = replace(outcome, notes=(*outcome.notes, *notes))
         return Delivery(sync.label, ready.export, outcome, ready.samples, recorded=False)
+
+    def _deliver_trial(self, publisher: Publisher, target: Target, ready: Ready, stopwatch: Stopwatch) -> Delivered:
+        record = self._trial_record(target.storage)
+        return deliver_export(record, publisher, ready.export, ready.staged, record.leftovers(), stopwatch)
+
+    def _trial_record(self, storage: StorageSpec) -> TrialRecord:
+        return TrialRecord(self._project.home / "trials" / self.spec.name, storage)
 
     def _complete(self, state: State, step: RollForward) -> Completed:
         sync = state.syncs[step.number]
@@ -237,6 +295,30 @@ class Syncs:
         fixed = not is_dated(self.spec.file_name, self.spec.folder)
         return Completed(Delivery(sync.label, export, outcome), ends_run=fixed)
 
+    def _redeliver(self, state: State) -> tuple[Delivery, ...]:
+        deliveries = []
+        for number in state.redelivering:
+            sync, state = state.syncs[number], self._log.read()
+            export = _export_of(sync)
+            storage = export.place.storage(self._project.storages)
+            notes = self._tidy_elsewhere(state, storage)
+            deliveries.append(self._again(Again(self._log), sync, export, storage, state.leftovers, notes=notes))
+        return tuple(deliveries)
+
+    def _again(
+        self,
+        log: Recorder,
+        sync: SyncRecord,
+        export: Export,
+        storage: StorageSpec,
+        leftovers: tuple[Export, ...],
+        notes: tuple[str, ...] = (),
+    ) -> Delivery:
+        with self._engine.scratch(self.spec.name) as folder, Publisher(storage, self._project.root) as publisher:
+            export, staged, changed = make_again(export, export.puts, self._engine, folder)
+            outcome = deliver_export(log, publisher, export, staged, leftovers, Stopwatch(), notes=(*notes, *changed))
+        return Delivery(sync.label, export, outcome, recorded=False)
+
     def _tidy_elsewhere(self, state: State, here: StorageSpec) -> tuple[str, ...]:
         """Take temporary files away from destinations that the activation had when a sync crashed and has no more."""
         notes: tuple[str, ...] = ()
@@ -248,10 +330,15 @@ class Syncs:
         return notes
 
 
+def _export_of(sync: SyncRecord) -> Export:
+    assert sync.export is not None, "what is delivered again was delivered once"
+    return sync.export
+
+
 def _blocked_message(name: str, sync: SyncRecord, findings: tuple[Finding, ...]) -> str:
     reasons = "; ".join(finding.message for finding in findings)
     return (
         f"delivering {name}: sync {sync.number} stops before anything is delivered: {reasons}. If that is as it should be, "
         f"`dinmo approve {name}` delivers this very snapshot; in Dagster, materialize activations/{name}/delivery alone, for partition "
-        f"{sync.label}, with approve: true in its launchpad. Else mend the source and start a new sync"
+        f"{sync.label}, with the tag dinmo/approve: true. Else mend the source and start a new sync"
     )

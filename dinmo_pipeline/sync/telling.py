@@ -24,11 +24,12 @@ from dinmo_pipeline.errors import (
 from dinmo_pipeline.notify.contract import Notice, NoticeState
 from dinmo_pipeline.project.specs import ActivationSpec, NotifySpec, Project
 from dinmo_pipeline.sync.condition import FINE, Condition, condition_of, current_failure
-from dinmo_pipeline.sync.log import FolderShelf, Log, now_utc
+from dinmo_pipeline.sync.log import Log, now_utc
 from dinmo_pipeline.sync.patience import checksum_of
 from dinmo_pipeline.sync.redirect import is_redirected
 from dinmo_pipeline.sync.standing import Failure, Standing, StandingDraft, StandingFile, Told
 from dinmo_pipeline.sync.state import State
+from dinmo_pipeline.sync.state_store import open_state
 
 UI_URL = "DINMO_UI_URL"
 _TRIES, _PAUSE_S = 3, 1.0
@@ -41,9 +42,8 @@ class Teller:
         self._project = project
         self._spec = spec
         self._clock = clock
-        folder = project.home / "state"
-        self._log = Log(FolderShelf(folder), spec.name, renamed_from=spec.renamed_from)
-        self._file = StandingFile(folder, spec.name)
+        self._log = Log(open_state(project).shelf, spec.name, renamed_from=spec.renamed_from)
+        self._file = StandingFile(project.home / "state", spec.name)
 
     def failed(self, error: BaseException, *, run: str | None = None) -> tuple[str, ...]:
         """An attempt ended with this error. Returns what could not be sent to whom, in words.

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 
 from dinmo_pipeline.errors import DataError, StateError
 from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, Project, TableRef, TableSpec
 from dinmo_pipeline.warehouse.connections import open_warehouse
-from dinmo_pipeline.warehouse.identifiers import quote_identifier
+from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
+
+_PREVIEW_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -22,25 +27,41 @@ class TableColumn:
 
 @dataclass(frozen=True)
 class Refreshed:
-    """A table as it was just made: its rows, its columns and its first rows as text."""
+    """A table: its rows, its columns, its first rows as text, and when its query ran; `reused` where that was fresh enough.
+
+    `read` has the columns of the warehouse's tables that the query reads.
+    """
 
     rows: int
     columns: tuple[TableColumn, ...]
     preview: tuple[tuple[str, ...], ...]
+    at: datetime | None = None
+    read: Mapping[TableRef, tuple[str, ...]] = field(default_factory=dict)
+    reused: bool = False
 
 
-def refresh(project: Project, spec: TableSpec) -> Refreshed:
-    """Make the table of `spec` anew in the project's warehouse, which is opened for that alone. Raises what `refresh_table` raises."""
+def refresh(project: Project, spec: TableSpec, *, reuse: bool = False, now: datetime | None = None) -> Refreshed:
+    """Make the table of `spec` anew in the project's warehouse, which is opened for that alone. Raises what `refresh_table` raises.
+
+    With `reuse`, a table that this very query made, and that is no older than its `max_age`, stays.
+    """
+    now = now or datetime.now(UTC)
     with open_warehouse(project.warehouse_path, root=project.root, timezone=project.timezone) as connection:
-        return refresh_table(connection, spec)
+        made = _made_by(connection, spec) if reuse and spec.max_age_minutes else None
+        if made is not None and timedelta() <= now - made <= timedelta(minutes=spec.max_age_minutes):
+            return _look_at(connection, spec, _PREVIEW_ROWS, made, reused=True)
+        return refresh_table(connection, spec, now=now)
 
 
-def refresh_table(connection: duckdb.DuckDBPyConnection, spec: TableSpec, *, preview_rows: int = 5) -> Refreshed:
+def refresh_table(
+    connection: duckdb.DuckDBPyConnection, spec: TableSpec, *, preview_rows: int = _PREVIEW_ROWS, now: datetime | None = None
+) -> Refreshed:
     """Run the query of `spec` and put the result in the table's place; readers see the old table or the new one.
 
     DataError when the query fails or its result lacks the primary key, StateError when the warehouse cannot keep it; the old
     table stays then.
     """
+    now = now or datetime.now(UTC)
     _require_imports(connection, spec)
     table = table_sql(spec.ref)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(spec.ref.kind)}")
@@ -50,17 +71,47 @@ def refresh_table(connection: duckdb.DuckDBPyConnection, spec: TableSpec, *, pre
             connection.execute(f"CREATE OR REPLACE TABLE {table} AS (\n{spec.sql}\n)")
         except duckdb.Error as error:
             raise DataError(f"refreshing {spec.ref}: its query failed: {_one_line(error)}; the table is as it was before") from error
-        columns = table_columns(connection, table)
-        _require_key(spec, columns)
-        rows, preview = _count_and_preview(connection, table, columns, preview_rows)
+        connection.execute(f"COMMENT ON TABLE {table} IS {quote_literal(f'{_fingerprint(spec)} {now.isoformat()}')}")
+        _require_key(spec, table_columns(connection, table))
+        made = _look_at(connection, spec, preview_rows, now)
     except BaseException:  # an interrupt, too, must leave no transaction open
         connection.rollback()
         raise
     _commit(connection, spec)
-    return Refreshed(rows, columns, preview)
+    return made
 
 
-def look_at(connection: duckdb.DuckDBPyConnection, ref: TableRef, *, preview_rows: int = 5) -> Refreshed:
+def _fingerprint(spec: TableSpec) -> str:
+    return hashlib.sha256(spec.sql.encode()).hexdigest()
+
+
+def made_at(connection: duckdb.DuckDBPyConnection, ref: TableRef) -> datetime | None:
+    """When the query of a table ran; None where there is no such table, or an earlier version of the product made it."""
+    return _mark(connection, ref)[1]
+
+
+def _made_by(connection: duckdb.DuckDBPyConnection, spec: TableSpec) -> datetime | None:
+    """When the query of `spec` made its table; None where there is none, or another query's."""
+    query, at = _mark(connection, spec.ref)
+    return at if query == _fingerprint(spec) else None
+
+
+def _mark(connection: duckdb.DuckDBPyConnection, ref: TableRef) -> tuple[str, datetime | None]:
+    """Which query made a table, and when: its comment says it."""
+    found = connection.execute(
+        "SELECT comment FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?", [ref.kind, ref.name]
+    ).fetchone()
+    query, _, at = str((found and found[0]) or "").partition(" ")
+    return query, datetime.fromisoformat(at) if at else None
+
+
+def _look_at(connection: duckdb.DuckDBPyConnection, spec: TableSpec, limit: int, at: datetime, *, reused: bool = False) -> Refreshed:
+    table = look_at(connection, spec.ref, preview_rows=limit)
+    read = {ref: tuple(column.name for column in table_columns(connection, table_sql(ref))) for ref in spec.depends_on}
+    return replace(table, at=at, read=read, reused=reused)
+
+
+def look_at(connection: duckdb.DuckDBPyConnection, ref: TableRef, *, preview_rows: int = _PREVIEW_ROWS) -> Refreshed:
     """A table or view as it is now."""
     table = table_sql(ref)
     columns = table_columns(connection, table)

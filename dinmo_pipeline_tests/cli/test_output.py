@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
 import re
 import subprocess
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from dinmo_pipeline.cli.health import health_of
 from dinmo_pipeline.cli.running import Runner
 from dinmo_pipeline.project.load import load_project, load_with_warnings
-from dinmo_pipeline.sync.state import State
+from dinmo_pipeline.sync.state import State, SyncRecord
 
 from ..people import BIN, FIRST, SECOND, activation, make_people, run_command, write_people
 from .conftest import Dinmo
@@ -61,20 +63,34 @@ def test_history_in_a_pipe_is_a_line_a_sync_with_tabs(project: Path, dinmo: Dinm
 
     assert done.code == 0
     header, *rows = [line.split("\t") for line in done.out.splitlines()]
-    assert header == ["sync", "instant", "state", "base", "rows", "added", "updated", "removed", "files", "bytes", "why"]
-    assert [row[:9] for row in rows] == [
-        ["1", "2025-04-14 07:00:00 CEST", "delivered", "-", "3", "3", "0", "0", "3"],
-        ["2", "2025-04-15 07:00:00 CEST", "delivered", "1", "3", "1", "1", "1", "3"],
+    assert header == [
+        "sync", "instant", "state", "mode", "base", "rows", "added", "updated", "removed", "files", "bytes", "seconds", "why",
+    ]  # fmt: skip
+    assert [row[:10] for row in rows] == [
+        ["1", "2025-04-14 07:00:00 CEST", "delivered", "difference", "-", "3", "3", "0", "0", "3"],
+        ["2", "2025-04-15 07:00:00 CEST", "delivered", "difference", "1", "3", "1", "1", "1", "3"],
     ]
-    assert [row[10] for row in rows] == ["the first sync", ""]
+    assert all(float(row[11]) >= 0 for row in rows)
+    assert [row[12] for row in rows] == ["the first sync", ""]
+
+
+def test_history_lists_every_file_with_its_checksum_when_asked(project: Path, dinmo: Dinmo) -> None:
+    done = dinmo("history", "changes", "--files", project=project)
+
+    lines = [line.split("\t") for line in done.out.splitlines()]
+    files = lines[lines.index(["sync", "file", "rows", "bytes", "SHA-256"]) + 1 :]
+    assert len(files) == 6
+    for _, path, _, size, sha256 in files:
+        content = (project / "out" / path).read_bytes()
+        assert (size, sha256) == (f"{len(content):,}", hashlib.sha256(content).hexdigest())
 
 
 def test_history_as_json_has_every_fact_of_a_sync(project: Path, dinmo: Dinmo) -> None:
     first, second = json.loads(dinmo("history", "changes", "--json", project=project).out)
 
     assert list(first) == [
-        "sync", "label", "instant", "state", "reason", "full", "base", "rows", "added", "updated", "removed",
-        "files", "bytes", "delivered_at", "seconds", "notes",
+        "sync", "label", "instant", "state", "reason", "run_type", "mode", "full", "base", "rows", "added", "updated", "removed",
+        "files", "bytes", "delivered_at", "redelivered_at", "seconds", "warnings", "notes",
     ]  # fmt: skip
     assert second["base"] == 1
     assert [(file["path"], file["change"], file["rows"]) for file in second["files"]] == [
@@ -119,6 +135,44 @@ def test_status_as_json_has_instants_and_numbers(project: Path, dinmo: Dinmo) ->
         "next_due": None,
         "advice": "never delivered: `dinmo sync never`",
     }
+
+
+def synced(instant: datetime, *, began: timedelta) -> State:
+    """One sync that was delivered, with this instant, begun so much later."""
+    sync = SyncRecord(1, "label", instant, instant + began, delivered_at=instant + began)
+    return State({1: sync})
+
+
+TICK = datetime(2025, 4, 14, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("instant", "began", "now", "health"),
+    [
+        pytest.param(TICK, timedelta(seconds=9), TICK + timedelta(days=1, minutes=29), "ok", id="the next tick is just over"),
+        pytest.param(TICK, timedelta(seconds=9), TICK + timedelta(days=1, minutes=31), "overdue", id="the next tick began nothing"),
+        pytest.param(TICK + timedelta(minutes=1), timedelta(), TICK + timedelta(days=9), "ok", id="synced by hand"),
+        pytest.param(TICK, timedelta(hours=1), TICK + timedelta(days=9), "ok", id="by hand, for an earlier instant"),
+    ],
+)
+def test_status_says_when_a_schedule_has_begun_nothing(
+    project: Path, instant: datetime, began: timedelta, now: datetime, health: str
+) -> None:
+    line = health_of(load_project(project).activations["changes"], synced(instant, began=began), None, now=now)
+
+    assert line.health == health
+    assert line.needs_somebody == (health == "overdue")
+    if health == "overdue":
+        assert line.advice == "no sync began at 2025-04-15 07:00 CEST: see that Dagster's daemon runs and the schedule is on"
+
+
+def test_status_says_what_runs_and_what_rests(project: Path) -> None:
+    spec = load_project(project).activations["changes"]
+    state, now = synced(TICK, began=timedelta()), TICK + timedelta(days=9)
+    running, paused = health_of(spec, state, None, now=now, running=True), health_of(replace(spec, paused=True), state, None, now=now)
+
+    assert (running.health, paused.health) == ("running", "paused")
+    assert (running.needs_somebody, paused.needs_somebody, paused.next_due) == (False, False, None)
 
 
 def test_next_due_keeps_the_hour_when_the_clocks_change(project: Path) -> None:

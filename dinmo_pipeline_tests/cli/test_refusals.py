@@ -137,7 +137,8 @@ def test_folder_that_cannot_be_written_says_what_to_do_and_loses_nothing(tmp_pat
         else "lacks the right" in failed.err or "read-only" in failed.err
     )
     assert status.code == 1
-    assert "sync 1 was started and not delivered: `dinmo sync changes` tells why" in status.out
+    assert "changes\tfailed\t" in status.out
+    assert "could not make the folder" in status.out
     assert done.code == 0
     assert len(delivered(project)["changes/changes.csv"]) == len(FIRST)
 
@@ -199,6 +200,7 @@ def test_storage_that_works_is_tried_step_by_step_and_left_as_it_was(tmp_path: P
         "✓ folder",
         "✓ write and verify",
         "✓ rename",
+        "✓ list",
         "✓ read back",
         "✓ delete",
     ]

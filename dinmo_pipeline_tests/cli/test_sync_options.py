@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ..people import DATED, FIRST, SECOND, activation, delivered, make_people, write_definitions, write_people
+from ..people import DATED, FIRST, SECOND, Ran, activation, delivered, make_people, write_definitions, write_people
 from .conftest import Dinmo
 
 FIXED = activation("changes", file_name="changes") + activation("everyone", run_type="full_only", sync_mode="snapshot", file_name="all")
@@ -213,3 +213,20 @@ def _lost_connection(*_: object) -> None:
     from dinmo_pipeline.errors import PermanentStorageError
 
     raise PermanentStorageError("the connection was lost")
+
+
+def test_required_state_is_begun_by_hand_and_once(tmp_path: Path, dinmo: Dinmo, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make_people(tmp_path, activation("changes"))
+    monkeypatch.setenv("DINMO_REQUIRE_STATE", "1")
+    monkeypatch.setenv("DINMO_STATE_URL", f"file://{tmp_path}/state")
+
+    refused = dinmo("sync", "changes", project=project)
+    assert refused.code == 1
+    assert f"there is no state at {tmp_path}/state" in refused.err + refused.out
+    assert "dinmo state init" in refused.err + refused.out
+    assert delivered(project) == {}
+    assert dinmo("state", "init", project=project) == Ran(0, f"state begins at {tmp_path}/state\n", "")
+    again = dinmo("state", "init", project=project)
+    assert (again.code, again.out) == (0, f"there is state at {tmp_path}/state already; nothing was changed\n")
+    assert dinmo("sync", "changes", project=project).code == 0
+    assert delivered(project)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInProcessResult, RepositoryDefinition
 
-from dinmo_pipeline.components import project_definitions
+from dinmo_pipeline.components import project_repository
 from dinmo_pipeline.components.naming import delivery_key, job_name, partitions_name
 from dinmo_pipeline.project.load import load_with_warnings
 from dinmo_pipeline.sync.state import State
@@ -27,10 +27,16 @@ class Dagster:
     @property
     def repository(self) -> RepositoryDefinition:
         """Everything that Dagster would load, as the definitions are now."""
-        return project_definitions(load_with_warnings(self.root)).get_repository_def()
+        return project_repository(load_with_warnings(self.root))
 
     def run(
-        self, activation: str, partition: str, *, assets: Sequence[AssetKey] | None = None, config: dict[str, Any] | None = None
+        self,
+        activation: str,
+        partition: str,
+        *,
+        assets: Sequence[AssetKey] | None = None,
+        config: dict[str, Any] | None = None,
+        tags: dict[str, str] | None = None,
     ) -> ExecuteInProcessResult:
         self.instance.add_dynamic_partitions(partitions_name(activation), [partition])
         return self.repository.get_job(job_name(activation)).execute_in_process(
@@ -38,6 +44,7 @@ class Dagster:
             instance=self.instance,
             asset_selection=assets,
             raise_on_error=False,
+            tags=tags,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(config or {})},
         )
 

@@ -13,15 +13,17 @@ from dagster import (
     DagsterInstance,
     DefaultScheduleStatus,
     Definitions,
+    RepositoryDefinition,
     RunRequest,
     ScheduleDefinition,
     build_schedule_context,
     load_from_defs_folder,
 )
 
-from dinmo_pipeline.components import project_definitions
+from dinmo_pipeline.components import project_definitions, project_repository
+from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.errors import DefinitionErrors
-from dinmo_pipeline.project.load import load_with_warnings
+from dinmo_pipeline.project.load import LoadedProject, load_with_warnings
 
 from ..people import activation, make_people
 from .conftest import Dagster
@@ -189,5 +191,43 @@ def test_definitions_of_a_minimal_project_load_from_its_folder(tmp_path: Path, m
 
     loaded = defs()
 
-    assert isinstance(loaded, Definitions)
-    assert {job.name for job in loaded.jobs or ()} == {"sync_everyone", "sync_changes", "sync_newcomers", "sync_triple"}
+    assert isinstance(loaded, RepositoryDefinition)
+    assert {name for name in loaded.job_names if not name.startswith("__")} == {
+        "sync_everyone",
+        "sync_changes",
+        "sync_newcomers",
+        "sync_triple",
+    }
+
+
+def test_run_makes_the_objects_of_its_own_activation_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    definitions = NamedComponent.definitions
+
+    def told(component: NamedComponent, loaded: LoadedProject) -> Definitions:
+        made.append(component.name)
+        return definitions(component, loaded)
+
+    monkeypatch.setattr(NamedComponent, "definitions", told)
+    repository = project_repository(load_with_warnings(make_people(tmp_path)))
+
+    job = repository.get_job("sync_changes")
+
+    assert {key.to_user_string() for key in job.asset_layer.selected_asset_keys} == {
+        "models/people",
+        "activations/changes/snapshot",
+        "activations/changes/delivery",
+    }
+    assert made == ["people", "changes"]
+
+
+def test_repository_has_all_that_the_definitions_have(example: Definitions) -> None:
+    whole, lazily = example.get_repository_def(), project_repository(load_with_warnings(ROOT))
+
+    assert sorted(lazily.job_names) == sorted(whole.job_names)
+    assert {schedule.name for schedule in lazily.schedule_defs} == {schedule.name for schedule in whole.schedule_defs}
+    assert lazily.asset_graph.get_all_asset_keys() == whole.asset_graph.get_all_asset_keys()
+    assert lazily.name == whole.name
+    for name in whole.job_names:
+        steps = [set(found.get_job(name).asset_layer.selected_asset_keys) for found in (lazily, whole)]
+        assert steps[0] == steps[1]

@@ -19,6 +19,8 @@ from .conftest import Dagster, delivery_metadata, failure
 
 InDagster = Callable[[Path], Dagster]
 
+APPROVE = {"dinmo/approve": "true"}
+
 TWO_DAYS = '{source_age: "> 2 days"}'
 NOON = datetime(2025, 4, 14, 12, tzinfo=UTC)
 
@@ -100,13 +102,12 @@ def test_blocked_sync_is_an_error_of_its_check_and_approved_in_a_run_of_the_deli
     held = dagster.run("held", "monday")
     words = 'rows: 3 rows; fail_if says "< 4"'
     assert words in failure(held)[0]
-    assert "for partition monday, with approve: true" in failure(held)[0]
+    assert "for partition monday, with the tag dinmo/approve: true" in failure(held)[0]
     assert checks(held) == {"guards": (False, "ERROR", words)}
     assert delivered(tmp_path) == {}
 
     write_people(tmp_path, (*FIRST, (5, "Eve", 1)))
-    approve = {"ops": {"activations__held__delivery": {"config": {"approve": True}}}}
-    alone = dagster.run("held", "monday", assets=[delivery_key("held")], config=approve)
+    alone = dagster.run("held", "monday", assets=[delivery_key("held")], tags=APPROVE)
     assert alone.success
     assert checks(alone) == {"guards": (True, "WARN", words)}
     ((file, rows),) = delivered(tmp_path).items()
@@ -115,11 +116,12 @@ def test_blocked_sync_is_an_error_of_its_check_and_approved_in_a_run_of_the_deli
 
 def test_approving_another_partition_or_with_a_new_snapshot_is_refused(tmp_path: Path, in_dagster: InDagster) -> None:
     dagster = in_dagster(make_people(tmp_path, activation("held", fail_if='{rows: "< 4"}')))
-    approve = {"ops": {"activations__held__delivery": {"config": {"approve": True}}}}
-    assert "no sync of it waits for approval" in failure(dagster.run("held", "monday", config=approve))[0]
+    text, _ = failure(dagster.run("held", "monday", tags={"dinmo/approve": "yes"}))
+    assert "the run has the tag dinmo/approve: 'yes'; write true" in text
+    assert "no sync of it waits for approval" in failure(dagster.run("held", "monday", tags=APPROVE))[0]
     dagster.run("held", "tuesday")
     for partition, assets in (("monday", [delivery_key("held")]), ("tuesday", None)):
-        text, _ = failure(dagster.run("held", partition, assets=assets, config=approve))
+        text, _ = failure(dagster.run("held", partition, assets=assets, tags=APPROVE))
         assert "are not those that wait for approval; launch activations/held/delivery alone, for partition tuesday" in text
     assert delivered(tmp_path) == {}
 

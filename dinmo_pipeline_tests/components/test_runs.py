@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey, TableSchema
+from dagster import AssetKey, ExecuteInProcessResult, TableColumnLineage, TableSchema
 
 from dinmo_pipeline.components.naming import delivery_key, snapshot_key
 
@@ -215,3 +215,31 @@ def test_interrupted_sync_is_completed_under_its_own_partition(
 
 def _killed(*_: object) -> None:
     raise RuntimeError("killed")
+
+
+def lineage(result: ExecuteInProcessResult, key: AssetKey) -> dict[str, list[str]]:
+    """Where each column of the asset comes from, as Dagster's catalog has it."""
+    found = materialization(result, key).metadata["dagster/column_lineage"].value
+    assert isinstance(found, TableColumnLineage)
+    return {name: [f"{dep.asset_key.to_user_string()}.{dep.column_name}" for dep in deps] for name, deps in found.deps_by_column.items()}
+
+
+def test_columns_lead_from_the_delivered_file_back_to_the_model(tmp_path: Path, in_dagster: InDagster) -> None:
+    segment = "---\ntype: dinmo_pipeline.Segment\nattributes: {name: young, model: people, where: age < 60}\n"
+    changes = activation("changes", segment="young").replace("  model: people\n", "")
+    everyone = activation("everyone", run_type="full_only", sync_mode="snapshot", file_name="everyone")
+    dagster = in_dagster(make_people(tmp_path, segment + changes + everyone))
+    result, full = dagster.run("changes", "monday"), dagster.run("everyone", "monday")
+
+    assert lineage(result, delivery_key("changes")) == {
+        "id": ["activations/changes/snapshot.id"],
+        "full name": ["activations/changes/snapshot.name"],
+        "age": ["activations/changes/snapshot.age"],
+    }
+    assert lineage(result, snapshot_key("changes"))["name"] == ["segments/young.name"]
+    assert lineage(result, AssetKey(["segments", "young"]))["name"] == ["models/people.name"]
+    assert lineage(full, delivery_key("everyone"))["full name"] == ["models/people.name"]
+    assert "dagster/column_lineage" not in materialization(result, PEOPLE).metadata, "a file has no columns in the catalog"
+    schema = materialization(result, delivery_key("changes")).metadata["dagster/column_schema"].value
+    assert isinstance(schema, TableSchema)
+    assert [(column.name, column.type) for column in schema.columns] == [("id", "BIGINT"), ("full name", "VARCHAR"), ("age", "INTEGER")]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey, RunRequest, SkipReason, build_schedule_context
+from dagster import AssetKey, AssetSelection, RunRequest, SkipReason, build_schedule_context, materialize
 
 from dinmo_pipeline.components.naming import delivery_key, snapshot_key
 from dinmo_pipeline.project.load import load_with_warnings
@@ -24,6 +24,8 @@ from ..people import FIRST, SECOND, activation, make_people, run_command, write_
 from .conftest import Dagster, failure
 
 InDagster = Callable[[Path], Dagster]
+
+APPROVE = {"dinmo/approve": "true"}
 
 SECRET = base64.b64encode(b"k" * 32).decode()
 UI = "https://dagster.example"
@@ -93,11 +95,14 @@ def test_failure_that_lasts_is_told_once_and_its_end_once(tmp_path: Path, in_dag
     assert len(told(web)) == 2
 
 
-def test_delivery_launched_alone_that_fails_is_told(tmp_path: Path, in_dagster: InDagster, web: WebServer) -> None:
+def test_delivery_launched_outside_of_its_job_that_fails_is_told(tmp_path: Path, in_dagster: InDagster, web: WebServer) -> None:
     dagster = in_dagster(make_people(tmp_path, REFUSED + notify()))
     assert dagster.run("changes", "1", assets=[AssetKey(["models", "people"]), snapshot_key("changes")]).success
     assert told(web) == []
-    dagster.run("changes", "1", assets=[delivery_key("changes")])
+    # As *Materialize* on the asset's page does.
+    assets = list(dagster.repository.assets_defs_by_key.values())
+    alone = AssetSelection.assets(delivery_key("changes"))
+    assert not materialize(assets, selection=alone, partition_key="1", instance=dagster.instance, raise_on_error=False).success
     assert told(web) == [("changes", "failed")]
 
 
@@ -130,8 +135,7 @@ def test_blocked_sync_is_told_with_its_numbers_and_its_approval_as_recovery(tmp_
     assert told(web) == [("changes", "blocked")]
     assert newest(web)["what"] == "models.people is empty; sync 1 delivered it with 3 rows"
     assert "`dinmo approve changes`" in newest(web)["advice"]
-    approve = {"ops": {"activations__changes__delivery": {"config": {"approve": True}}}}
-    assert dagster.run("changes", "3", assets=[delivery_key("changes")], config=approve).success
+    assert dagster.run("changes", "3", assets=[delivery_key("changes")], tags=APPROVE).success
     assert told(web) == [("changes", "blocked"), ("changes", "recovered")]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from ..people import BIN, run_command
 
@@ -26,6 +26,8 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _START_S = 180.0
 _RUN_S = 180.0
 _STOP_S = 60.0
+# A page asks for its parts one after the other.
+expect.set_options(timeout=30_000)
 _RUNS = "query($tags: [ExecutionTag!]) { runsOrError(filter: {tags: $tags}) { ... on Runs { results { id status jobName } } } }"
 
 T = TypeVar("T")
@@ -48,9 +50,9 @@ class Server:
         assert not answered.get("errors"), answered
         return answered["data"]
 
-    def finished_run(self, partition: str) -> dict[str, Any]:
-        """The run of this partition, when it has ended."""
-        tags = [{"key": "dagster/partition", "value": partition}]
+    def finished_run(self, partition: str, **more_tags: str) -> dict[str, Any]:
+        """The run of this partition, with these tags, too, when it has ended."""
+        tags = [{"key": key, "value": value} for key, value in {"dagster/partition": partition, **more_tags}.items()]
 
         def look() -> dict[str, Any] | None:
             runs: list[dict[str, Any]] = self.query(_RUNS, tags=tags)["runsOrError"]["results"]

@@ -65,6 +65,34 @@ def test_second_sync_by_hand_sends_what_changed(server: Server, page: Page) -> N
     expect(page.get_by_text("delta: what changed since sync 1")).to_be_visible()
 
 
+def test_person_approves_a_sync_that_a_guard_stopped(server: Server, page: Page) -> None:
+    data = server.root / "data" / "customers.csv"
+    before = data.read_text(encoding="utf-8")
+    # Some rows stay, so that the columns keep their types.
+    small = [row for row in csv.DictReader(before.splitlines()) if float(row["lifetime_value"]) < 500]
+    data.write_text("\n".join((before.splitlines()[0], *(",".join(row.values()) for row in small))) + "\n", encoding="utf-8")
+    try:
+        start_sync(page, server, "emptied")
+        assert server.finished_run("emptied")["status"] == "FAILURE"
+    finally:
+        data.write_text(before, encoding="utf-8")
+
+    page.goto(f"{server.url}{DELIVERY}?view=checks")
+    expect(page.get_by_text("segments.big_spenders is empty; sync 2 delivered it with 3 rows").first).to_be_visible()
+    page.get_by_role("button", name="Materialize").first.click()
+    dialog = page.locator(".dagster-portal")
+    dialog.get_by_text("Failed", exact=True).click()
+    dialog.get_by_text("Tags", exact=True).click()
+    dialog.get_by_role("button", name="Add tags").click()
+    page.get_by_placeholder("Tag Key").fill("dinmo/approve")
+    page.get_by_placeholder("Tag Value").fill("true")
+    page.get_by_role("button", name="Apply").click()
+    page.get_by_role("button", name="Launch 1 run").click()
+
+    assert server.finished_run("emptied", **{"dinmo/approve": "true"})["status"] == "SUCCESS"
+    assert written(server.root, "removed")[2:] == [["1", "2", "5"]]
+
+
 def test_job_page_says_how_to_start_a_sync(server: Server, page: Page) -> None:
     page.goto(f"{server.url}/locations/shop_pipeline/jobs/{JOB}")
 

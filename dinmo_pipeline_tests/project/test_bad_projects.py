@@ -47,8 +47,8 @@ ACTIVATIONS = {
         ["3: Activation export: unknown field 'foldr'; did you mean 'folder'?"],
     ),
     "option of a later version": (
-        activation("every: 15 minutes"),
-        ["3: Activation export: unknown field 'every'"],
+        activation("warn_when: x"),
+        ["3: Activation export: unknown field 'warn_when'"],
     ),
     "repeated field": (
         activation("folder: x\nfolder: y"),
@@ -169,6 +169,36 @@ ACTIVATIONS = {
     "cron that is none": (
         activation('schedule: ["0 7 * * *", "0 25 * * *"]'),
         ["3: Activation export: schedule.1: '0 25 * * *' is no cron schedule: the hour is '25', not a number from 0 to 23"],
+    ),
+    "interval that no clock shows": (
+        activation("every: 90 minutes"),
+        [
+            "3: Activation export: every: '90 minutes' does not fill an hour or a day evenly, so no clock shows when it comes; "
+            "write 1 hour or 2 hours, or a schedule"
+        ],
+    ),
+    "interval longer than a day": (
+        activation("every: 2 days"),
+        [
+            "3: Activation export: every: '2 days' does not fill an hour or a day evenly, so no clock shows when it comes; "
+            "write 1 day, or a schedule"
+        ],
+    ),
+    "interval in other words": (
+        activation("every: 15 min"),
+        ["3: Activation export: every: '15 min' is no span of time; write one such as 15 minutes, 2 hours or 1 day"],
+    ),
+    "after a table that is not there": (
+        activation("after: [models.customer, dbt/orders]"),
+        ["3: Activation export: after: there is no table 'models.customer'; did you mean 'models.customers'?"],
+    ),
+    "after an activation that is not there": (
+        activation("after: exports"),
+        ["3: Activation export: after: there is no activation 'exports'; did you mean 'export'?"],
+    ),
+    "after itself": (
+        activation("after: export"),
+        ["3: Activation export: after: export comes after export: they would start each other for ever; take one out"],
     ),
     "schedule of nothing": (
         activation("schedule: []"),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from zoneinfo import ZoneInfo
 
 import dagster
 import pytest
+from dagster._utils.schedules import schedule_execution_time_iterator
 
 from dinmo_pipeline.project.cron import cron_problem, first_ticks
+from dinmo_pipeline.project.durations import every_cron, every_problem
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 VALID = [
@@ -76,3 +80,49 @@ def test_ticks_of_two_schedules_come_in_order_and_once() -> None:
     ticks = first_ticks(["0 7 * * *", "0 7,19 * * *"], start=START, days=2, count=9)
     assert [f"{tick:%d %H}" for tick in ticks] == ["01 07", "01 19", "02 07", "02 19"]
     assert list(itertools.pairwise(ticks)) == list(itertools.pairwise(sorted(ticks)))
+
+
+ACROSS_A_CHANGE = ["0 2 * * *", "30 2 * * *", "*/15 * * * *", "0 */2 * * *", "0 2,3 * * *", "*/20 1-3 * * *", "45 1,2 * * sun"]
+CHANGES = {
+    "Europe/Paris": (date(2025, 3, 30), date(2025, 10, 26)),
+    "America/New_York": (date(2025, 3, 9), date(2025, 11, 2)),
+    "Australia/Lord_Howe": (date(2025, 4, 6), date(2025, 10, 5)),
+}
+
+
+@pytest.mark.parametrize(("zone", "day"), [(zone, day) for zone, days in CHANGES.items() for day in days])
+@pytest.mark.parametrize("expression", ACROSS_A_CHANGE)
+def test_ticks_on_the_days_when_clocks_change_are_dagsters(expression: str, zone: str, day: date) -> None:
+    start = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)) - timedelta(days=1)
+
+    ticks = first_ticks([expression], start=start, days=3, count=400)
+
+    # What Dagster's scheduler itself asks.
+    theirs = islice(schedule_execution_time_iterator(start.timestamp() - 1, [expression], zone), len(ticks))
+    assert len(ticks) > 1
+    assert [f"{tick.astimezone(UTC):%d %H:%M}" for tick in ticks] == [f"{tick.astimezone(UTC):%d %H:%M}" for tick in theirs]
+
+
+@pytest.mark.parametrize(
+    ("interval", "cron"),
+    [
+        ("1 minute", "*/1 * * * *"),
+        ("15 minutes", "*/15 * * * *"),
+        ("60 minutes", "0 */1 * * *"),
+        ("2 hours", "0 */2 * * *"),
+        ("24 hours", "0 0 * * *"),
+        ("1 day", "0 0 * * *"),
+    ],
+)
+def test_interval_becomes_a_cron_that_comes_as_often(interval: str, cron: str) -> None:
+    count, unit = interval.split()
+    apart = int(count) * {"minute": 60, "hour": 3600, "day": 86400}[unit.rstrip("s")]
+    ticks = first_ticks([every_cron(interval)], start=START, days=4, count=60)
+
+    assert every_cron(interval) == cron
+    assert {int((later - earlier).total_seconds()) for earlier, later in itertools.pairwise(ticks)} == {apart}
+
+
+@pytest.mark.parametrize("interval", ["0 minutes", "7 minutes", "61 minutes", "5 hours", "36 hours", "2 days", "minutes", "1  hour"])
+def test_interval_that_no_clock_shows_is_refused(interval: str) -> None:
+    assert every_problem(interval) is not None

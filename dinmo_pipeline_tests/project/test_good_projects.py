@@ -121,6 +121,15 @@ WARNINGS: dict[str, tuple[dict[str, str], list[str]]] = {
             "so the later one refuses to run; add a variable"
         ],
     ),
+    "name of the hour, where clocks are set back": (
+        {"file_name": '"{YYYY}{MM}{DD}{HH}"', "every": "1 hour", "timezone": "Europe/Paris"},
+        [
+            "file_name: the schedule comes sooner than the name changes (at 2025-10-26 02:00 CEST and 2025-10-26 02:00 CET it is one and "
+            "the same), so the later one refuses to run; add a variable"
+        ],
+    ),
+    "name of the hour, where they are not": ({"file_name": '"{YYYY}{MM}{DD}{HH}"', "every": "1 hour"}, []),
+    "name of the second, where clocks are set back": ({"file_name": '"{X}"', "every": "1 hour", "timezone": "Europe/Paris"}, []),
     "name that comes round and may be overwritten": (
         {"file_name": '"{DD}_export"', "schedule": '"0 7 * * *"', "on_existing": "overwrite"},
         [],

@@ -35,6 +35,8 @@ class Front:
     requests: list[Request] = field(default_factory=list)
     _failures: list[tuple[int, bytes, Mapping[str, str]]] = field(default_factory=list)
     _corrupt: int = 0
+    _lost: int = 0
+    _dropped: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fail_writes(self, count: int, status: int, body: bytes = b"", **headers: str) -> None:
@@ -45,9 +47,29 @@ class Front:
         """Change a byte in the bodies of the next `count` writes of content: of 100 kB and more."""
         self._corrupt = count
 
+    def lose_answers(self, count: int) -> None:
+        """Pass the next `count` writes on, and answer all the same that they failed."""
+        self._lost = count
+
+    def drop_header(self, name: str) -> None:
+        """Pass everything on without this header."""
+        self._dropped = name.lower()
+
+    def loses(self, method: str) -> bool:
+        """Whether the answer to this request is to be lost."""
+        with self._lock:
+            if method not in _WRITES or self._lost == 0:
+                return False
+            self._lost -= 1
+            return True
+
+    def drops(self, header: str) -> bool:
+        """Whether this header is not passed on."""
+        return header.lower() in {*_HOP_BY_HOP, self._dropped}
+
     def reset(self) -> None:
         """Pass everything on, and forget what came."""
-        self.requests, self._failures, self._corrupt = [], [], 0
+        self.requests, self._failures, self._corrupt, self._lost, self._dropped = [], [], 0, 0, ""
 
     def failure(self, method: str) -> tuple[int, bytes, Mapping[str, str]] | None:
         """What to answer to this request instead of passing it on."""
@@ -80,10 +102,13 @@ class Front:
                     self._answer(failure[0], list(failure[2].items()), failure[1])
                     return
                 server = http.client.HTTPConnection(HOST, front.server_port, timeout=60)
-                headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
+                headers = {name: value for name, value in self.headers.items() if not front.drops(name)}
                 server.request(self.command, self.path, front.changed(self.command, body), headers)
                 answer = server.getresponse()
-                self._answer(answer.status, answer.getheaders(), answer.read())
+                if front.loses(self.command):
+                    self._answer(503, [], b"")
+                else:
+                    self._answer(answer.status, answer.getheaders(), answer.read())
                 server.close()
 
             def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:

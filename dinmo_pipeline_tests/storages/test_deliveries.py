@@ -146,14 +146,14 @@ def test_delivery_that_was_cut_short_is_completed_with_the_same_bytes(
             raise Cut
         show(self, parcel)
 
-    def put_once(self: Publisher, local_path: Path, remote_path: str) -> None:
+    def put_once(self: Publisher, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
         if self.moves:
-            return put(self, local_path, remote_path)
+            return put(self, local_path, remote_path, sha256=sha256)
         nonlocal calls
         calls += 1
         if calls > 1:
             raise Cut
-        return put(self, local_path, remote_path)
+        return put(self, local_path, remote_path, sha256=sha256)
 
     with monkeypatch.context() as patched:
         patched.setattr(Publisher, "show", show_once)

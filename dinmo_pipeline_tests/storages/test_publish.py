@@ -20,7 +20,7 @@ class Shaky(LocalFolder):
     faults: ClassVar[list[tuple[str, str, Exception]]] = []
     connections: ClassVar[int] = 0
 
-    def put(self, local_path: Path, remote_path: str) -> None:
+    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
         self._around("put", lambda: LocalFolder.put(self, local_path, remote_path))
 
     def move(self, remote_path: str, target_path: str) -> None:

@@ -144,7 +144,7 @@ class MemoryStorage(Storage):
     def make_folder(self, remote_folder: str) -> None:
         self._fuse.burn("before make_folder")
 
-    def put(self, local_path: Path, remote_path: str) -> None:
+    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
         content = local_path.read_bytes()
         kind = "put temporary" if is_temporary(remote_path) else "put"
         self._fuse.burn(f"before {kind}")

@@ -18,8 +18,9 @@ from dinmo_pipeline.project.specs import RunType, SyncMode
 from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync import engine
 from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn
-from dinmo_pipeline.sync.engine import Changes, Source
+from dinmo_pipeline.sync.engine import Changes, SnapshotFiles, Source
 from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Counts, Snapshot
+from dinmo_pipeline.sync.snapshots import FolderSnapshots
 from dinmo_pipeline.warehouse.tables import table_columns
 from dinmo_pipeline_tests.sync.conftest import CASES, SHRINK
 from dinmo_pipeline_tests.sync.readers import read_rows
@@ -162,7 +163,7 @@ class Desk:
         base = self.base if self.base is not None and contract.break_with(self.base.contract) is None else None
         if base is None:
             self.copy, self.sent_keys = {}, []
-        source = Source(self.connection, "t", columns, self.folder)
+        source = Source(self.connection, "t", columns, FolderSnapshots(self.folder))
         current = source.keep(contract, f"{self.syncs}.parquet", earlier=base, whole=self.whole)
         self.patches += current.whole is not None
         self.patches_of_patches += current.whole is not None and current.since != current.whole.path
@@ -196,7 +197,7 @@ class Desk:
     def _changes(self, comparison: Comparison) -> Changes:
         for name in (sql.CHANGED, sql.REMOVED):
             self.connection.execute(f"DROP TABLE IF EXISTS {name}")
-        return Changes(self.connection, comparison, self.folder, table="")
+        return Changes(self.connection, comparison, SnapshotFiles(FolderSnapshots(self.folder)), table="")
 
     def _file(self, changes: Changes, change: Change) -> list[dict[str, Any]]:
         local_path = self.folder / "file"

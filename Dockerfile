@@ -1,0 +1,17 @@
+# The product alone; a project is mounted at /project or copied into an image made from this one.
+FROM python:3.12-slim AS build
+COPY pyproject.toml README.md LICENSE /src/
+COPY dinmo_pipeline /src/dinmo_pipeline
+RUN python -m venv /opt/dinmo && /opt/dinmo/bin/pip install --no-cache-dir /src "dagster-postgres>=0.29,<1"
+
+FROM python:3.12-slim
+RUN useradd --uid 10001 --no-create-home dinmo \
+    && mkdir -p /project /var/lib/dinmo/dagster \
+    && chown -R dinmo: /var/lib/dinmo && chmod 700 /var/lib/dinmo
+COPY --from=build /opt/dinmo /opt/dinmo
+ENV PATH=/opt/dinmo/bin:$PATH DINMO_HOME=/var/lib/dinmo DAGSTER_HOME=/var/lib/dinmo/dagster
+USER 10001
+WORKDIR /project
+VOLUME /var/lib/dinmo
+EXPOSE 3000
+CMD ["dagster-daemon", "run"]

@@ -1,0 +1,83 @@
+"""Ours and the yardstick in turn, in one run: seconds by the clock and of the processors, and the ratio of both."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds by the clock, and of all processors, children included."""
+
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A piece of work beside its yardstick. `reach`: the ratio by the clock that is wanted. `prepare` runs before each pair, unmeasured."""
+
+    name: str
+    yardstick: str
+    reach: float
+    ours: Callable[[], object]
+    theirs: Callable[[], object]
+    prepare: Callable[[], object] = lambda: None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A line as it was measured, in pairs of (yardstick, ours)."""
+
+    line: Line
+    pairs: tuple[tuple[Cost, Cost], ...]
+
+    @property
+    def ours(self) -> float:
+        """Seconds by the clock, the median."""
+        return statistics.median(ours.wall for _, ours in self.pairs)
+
+    @property
+    def theirs(self) -> float:
+        """Seconds of the yardstick by the clock, the median."""
+        return statistics.median(theirs.wall for theirs, _ in self.pairs)
+
+    @property
+    def wall_ratio(self) -> float:
+        """What a user waits, in yardsticks; not to be trusted while others use the machine."""
+        return statistics.median(ours.wall / theirs.wall for theirs, ours in self.pairs)
+
+    @property
+    def cpu_ratio(self) -> float:
+        """What the processors do, in yardsticks: steady also on a machine that is shared."""
+        return statistics.median(ours.cpu / theirs.cpu for theirs, ours in self.pairs)
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the clock's ratio is as wanted."""
+        return self.wall_ratio <= self.line.reach
+
+
+def measure(line: Line, runs: int) -> Result:
+    """Run the yardstick and ours `runs` times in turn."""
+    pairs = []
+    for _ in range(runs):
+        line.prepare()
+        pairs.append((cost_of(line.theirs), cost_of(line.ours)))
+    return Result(line, tuple(pairs))
+
+
+def cost_of(work: Callable[[], object]) -> Cost:
+    """What one call costs; side effects are those of `work`."""
+    wall, cpu = time.perf_counter(), _processors()
+    work()
+    return Cost(time.perf_counter() - wall, _processors() - cpu)
+
+
+def _processors() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

@@ -1,0 +1,62 @@
+"""The job of an activation, the same whoever launches it; and whether a schedule or the sensor may launch it now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import (
+    AssetSelection,
+    DagsterInstance,
+    DagsterRunStatus,
+    RunRequest,
+    RunsFilter,
+    SkipReason,
+    define_asset_job,
+    in_process_executor,
+)
+
+from dinmo_pipeline.components.naming import delivery_key, job_name, snapshot_key, table_key
+from dinmo_pipeline.components.telling import telling_hooks
+from dinmo_pipeline.components.wording import describe_job
+from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
+from dinmo_pipeline.sync.syncs import Syncs
+
+AUTOSTART = "DINMO_AUTOSTART"
+
+_UNFINISHED = (
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+)
+_RUNNING_AND_WAITING = 2
+
+
+# Dagster has no public name for what define_asset_job makes.
+def activation_job(project: Project, spec: ActivationSpec) -> Any:
+    """Refreshes what the activation needs, takes its rows and delivers them, in one process."""
+    own = [snapshot_key(spec.name)] if spec.run_type == RunType.FULL_THEN_DELTA else []
+    keys = [*(table_key(table.ref) for table in project.tables_for(spec.source)), *own, delivery_key(spec.name)]
+    return define_asset_job(
+        job_name(spec.name),
+        selection=AssetSelection.assets(*keys),
+        description=describe_job(spec),
+        executor_def=in_process_executor,
+        # A table that cannot be refreshed fails the sync, too.
+        hooks={telling_hooks(project, spec)[0]},
+    )
+
+
+def sync_request(
+    instance: DagsterInstance, project: Project, spec: ActivationSpec, label: str, *, run_key: str, tags: Mapping[str, str] | None = None
+) -> RunRequest | SkipReason:
+    """The run of the sync with this label; a reason to let it be when one runs and the next one waits already."""
+    unfinished = instance.get_run_records(RunsFilter(job_name=job_name(spec.name), statuses=list(_UNFINISHED)), limit=_RUNNING_AND_WAITING)
+    # A run whose machine went down is unfinished for ever: only one that holds its turn is believed.
+    if len(unfinished) == _RUNNING_AND_WAITING and Syncs(project, spec).is_running:
+        return SkipReason(
+            f"{spec.name}: a sync is running and another one waits, which will send what this one would have; this one is dropped"
+        )
+    return RunRequest(run_key=run_key, job_name=job_name(spec.name), partition_key=label, tags=dict(tags or {}))

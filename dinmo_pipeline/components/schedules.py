@@ -1,0 +1,45 @@
+"""The schedule of an activation: each tick adds a partition for its instant and asks for one run."""
+
+# Dagster reads the annotations of decorated functions as objects, so this module's are no postponed texts.
+import os
+from datetime import UTC, datetime
+
+from dagster import (
+    DefaultScheduleStatus,
+    RunRequest,
+    ScheduleDefinition,
+    ScheduleEvaluationContext,
+    SkipReason,
+    schedule,
+)
+
+from dinmo_pipeline.components.jobs import AUTOSTART, sync_request
+from dinmo_pipeline.components.naming import job_name, partitions_name
+from dinmo_pipeline.project.specs import ActivationSpec, Project
+from dinmo_pipeline.sync.labels import label_of_instant
+from dinmo_pipeline.sync.patience import reason_to_wait
+from dinmo_pipeline.sync.standing import StandingFile
+
+
+def activation_schedule(project: Project, spec: ActivationSpec) -> ScheduleDefinition:
+    """All of its cron expressions, in its time zone. Of several ticks that nobody was there for, Dagster runs the last one."""
+    running = os.environ.get(AUTOSTART) == "1"
+
+    @schedule(
+        name=f"{spec.name}_schedule",
+        job_name=job_name(spec.name),
+        cron_schedule=list(spec.schedules),
+        execution_timezone=spec.timezone,
+        default_status=DefaultScheduleStatus.RUNNING if running else DefaultScheduleStatus.STOPPED,
+    )
+    def due(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+        standing = StandingFile(project.home / "state", spec.name).read()
+        if (reason := reason_to_wait(project, spec, standing, now=max(context.scheduled_execution_time, datetime.now(UTC)))) is not None:
+            return SkipReason(reason)
+        label = label_of_instant(context.scheduled_execution_time)
+        request = sync_request(context.instance, project, spec, label, run_key=label)
+        if isinstance(request, RunRequest):
+            context.instance.add_dynamic_partitions(partitions_name(spec.name), [label])
+        return request
+
+    return due

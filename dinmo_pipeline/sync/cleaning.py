@@ -1,0 +1,83 @@
+"""What crashes left behind, and what nobody needs any more: found, and deleted unless it is only asked for.
+
+Never a snapshot that the log still needs, never a file under its final name, never anything that this product did not write.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dinmo_pipeline.errors import StateError
+from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline.storages.publish import Publisher
+from dinmo_pipeline.sync.snapshots import SnapshotStore
+from dinmo_pipeline.sync.state import State
+
+_DAY_S = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Litter:
+    """Something to delete: what it is, where it lies, and why nobody needs it; `problem` tells why it could not be deleted."""
+
+    what: str
+    where: str
+    why: str
+    problem: str = ""
+
+
+def clean_snapshots(snapshots: SnapshotStore, activation: str, state: State, keep: int, *, dry_run: bool) -> Iterator[Litter]:
+    """Snapshots beyond `keep` deliveries, and files of this activation that no entry of its log names. Its lock is held."""
+    unneeded = set(state.unneeded_snapshots(keep))
+    known = set(state.snapshot_files)
+    for path in snapshots.kept(activation):
+        if path in unneeded or path not in known:
+            why = f"beyond the {keep} deliveries of keep_syncs" if path in unneeded else "a sync that crashed left it"
+            if not dry_run:
+                snapshots.forget([path])
+            yield Litter("snapshot", snapshots.place(path), why)
+
+
+def clean_drafts(log_folder: Path, *, dry_run: bool) -> Iterator[Litter]:
+    """Entries of a log on this machine that were cut off before they had a number. Its lock is held."""
+    for path in sorted(log_folder.glob(".*.draft")):
+        yield _delete("log entry", path, "a crash cut it off", path.unlink, dry_run=dry_run)
+
+
+def clean_scratch(folder: Path, *, dry_run: bool) -> Iterator[Litter]:
+    """The scratch folder of an activation, whose lock is held, so that nobody works there."""
+    if folder.exists():
+        yield _delete("working folder", folder, "a sync that was killed left it", lambda: shutil.rmtree(folder), dry_run=dry_run)
+
+
+def clean_abandoned_scratch(project: Project, *, dry_run: bool) -> Iterator[Litter]:
+    """Working folders of nobody: of activations that are gone, and of looks that were killed; a day old at least."""
+    for path in sorted((project.home / "staging").glob("*")):
+        if path.name not in project.activations and time.time() - path.stat().st_mtime > _DAY_S:
+            yield _delete("working folder", path, "no activation has this name", lambda path=path: shutil.rmtree(path), dry_run=dry_run)  # type: ignore[misc]
+
+
+def clean_destinations(project: Project, state: State, *, dry_run: bool) -> Iterator[Litter]:
+    """Temporary files of syncs that failed, at the destinations. What an open intent will move stays."""
+    if state.open_intent is not None or state.redelivering:
+        return
+    for export in state.leftovers:
+        storage = export.place.storage(project.storages)
+        with Publisher(storage, project.root) as publisher:
+            for path in [put.temporary_path for put in export.puts] if publisher.moves else ():
+                if publisher.exists(path):
+                    problem = "; ".join(publisher.tidy([path])) if not dry_run else ""
+                    yield Litter("temporary file", f"{storage.name}: {path}", f"sync {export.number} failed and left it", problem)
+
+
+def _delete(what: str, path: Path, why: str, delete: Callable[[], object], *, dry_run: bool) -> Litter:
+    if not dry_run:
+        try:
+            delete()
+        except OSError as error:
+            raise StateError(f"deleting {path}: {error.strerror}; mend the folder's rights, and start again") from error
+    return Litter(what, str(path), why)

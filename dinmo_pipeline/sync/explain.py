@@ -1,0 +1,175 @@
+"""Why a record was sent, or was not: what each sync whose rows are kept did with it, and what the next one would do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from dinmo_pipeline.errors import CallError
+from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType, SyncMode, TableRef
+from dinmo_pipeline.sync.decide import find_base
+from dinmo_pipeline.sync.engine import Engine
+from dinmo_pipeline.sync.export import Change, Snapshot
+from dinmo_pipeline.sync.lookup import Fate, Lookup
+from dinmo_pipeline.sync.promises import contract_of
+from dinmo_pipeline.sync.state import State, SyncRecord
+from dinmo_pipeline.sync.state_store import open_state
+from dinmo_pipeline.warehouse.tables import TableColumn, made_at
+
+_FILE_OF_FATE = {"sent": (Change.ADDED, Change.CHANGED, Change.ALL), "added": (Change.ADDED, Change.CHANGED), "removed": (Change.REMOVED,)}
+_FILE_OF_FATE["updated"] = (Change.UPDATED, Change.CHANGED)
+
+
+@dataclass(frozen=True)
+class Told:
+    """The record in one delivered sync: what was done with it, why, and the files that it may be in."""
+
+    sync: int
+    instant: datetime
+    fate: Fate
+    why: str
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Today:
+    """The record as the warehouse has it since `at`, and what the next sync would do with it.
+
+    `where`: in the source, in its model but not in the segment, or nowhere; unknown before the first refresh.
+    """
+
+    where: Literal["source", "filtered out", "nowhere", "unknown"]
+    at: datetime | None
+    fate: Fate | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that is known of one record: delivered syncs oldest first, then today. `forgotten` syncs have no rows any more."""
+
+    key: tuple[tuple[str, str], ...]
+    told: tuple[Told, ...]
+    forgotten: tuple[int, ...]
+    today: Today
+
+
+def explain_record(project: Project, spec: ActivationSpec, state: State, key: Sequence[str]) -> Explanation:
+    """What happened to the record whose primary key has these values, as text. CallError when their number is another."""
+    if len(key) != len(spec.primary_key):
+        raise CallError(
+            f"explaining a record of {spec.name}: its primary key is {', '.join(spec.primary_key)}, so give {len(spec.primary_key)} "
+            f"value{'' if len(spec.primary_key) == 1 else 's'}, one after the other; {len(key)} were given"
+        )
+    engine = Engine(project, open_state(project).snapshots)
+    with engine.lookout() as connection:
+        lookup = Lookup(connection, engine.snapshots, key)
+        told, forgotten = [], []
+        for sync in state.delivered:
+            line = _told(engine, lookup, spec, sync)
+            if line is None:
+                forgotten.append(sync.number)
+            else:
+                told.append(line)
+        at = made_at(connection, spec.source)
+        today = _today(project, engine, lookup, spec, state, at)
+    return Explanation(tuple(zip(spec.primary_key, key, strict=True)), tuple(told), tuple(forgotten), today)
+
+
+def _told(engine: Engine, lookup: Lookup, spec: ActivationSpec, sync: SyncRecord) -> Told | None:
+    """None where the rows are no longer kept, or had another primary key."""
+    needed: list[Snapshot | None]
+    if sync.export is None:
+        needed = [sync.snapshot]
+    else:
+        comparison = sync.export.comparison
+        needed = [comparison.current, *([comparison.since] if comparison.since is not None else ()), *comparison.gone_since]
+    if not all(each is not None and _has_key(each, spec) and engine.is_intact(each) for each in needed):
+        return None
+    if sync.export is None:
+        assert sync.snapshot is not None, "a baseline is a snapshot"
+        values = lookup.values(sync.snapshot)
+        fate = Fate("absent") if values is None else Fate("unchanged", values)
+        return Told(sync.number, sync.instant, fate, "a baseline: what it holds counts as delivered, and nothing was sent")
+    fate = lookup.fate(sync.export.comparison, sync.export.timezone)
+    changes = _FILE_OF_FATE.get(fate.what, ())
+    files = tuple(put.path for put in sync.export.puts if put.change in changes)
+    return Told(sync.number, sync.instant, fate, _why(fate, sync.export.contract.sync_mode, sync.export.reason), files)
+
+
+def _has_key(snapshot: Snapshot, spec: ActivationSpec) -> bool:
+    return [column.attribute.casefold() for column in snapshot.contract.key] == [name.casefold() for name in spec.primary_key]
+
+
+def _why(fate: Fate, mode: SyncMode, reason: str) -> str:
+    match fate.what:
+        case "sent":
+            return f"every row was sent: {reason}"
+        case "added":
+            return "its key was not in the base"
+        case "updated":
+            return "a mapped value was another than in the base"
+        case "removed":
+            return "it had left the source"
+        case "unchanged":
+            return (
+                "not sent: its key was sent before, and insert sends each once"
+                if mode == SyncMode.INSERT
+                else "not sent: no mapped value had changed"
+            )
+        case "left":
+            return f"not sent: it had left the source, which {mode.value} tells nobody"
+    return "not sent: it was not in the source"
+
+
+def _today(project: Project, engine: Engine, lookup: Lookup, spec: ActivationSpec, state: State, at: datetime | None) -> Today:
+    columns = lookup.columns(spec.source)
+    if columns is None:
+        return Today("unknown", None, None, f"{spec.source} was never refreshed: `dinmo sync {spec.name}` does it")
+    contract = contract_of(spec, project.storages[spec.destination], project.root, columns)
+    base = find_base(state, contract)
+    since = base.snapshot if spec.run_type == RunType.FULL_THEN_DELTA else None
+    if since is not None and not engine.is_intact(since):
+        return Today("unknown", at, None, "the rows of the last delivery are lost, so nobody knows what the next sync would send")
+    fate = lookup.fate_today(contract, spec.source, since, spec.timezone)
+    reason = "full_only sends every row" if spec.run_type == RunType.FULL_ONLY else base.reason
+    if lookup.is_in(spec.source, _key_columns(columns, spec)):
+        return Today("source", at, fate, f"it is in {spec.source}; the next sync {_would(fate, spec.sync_mode, reason)}")
+    model = _filtering_model(project, lookup, spec)
+    if model is not None:
+        return Today("filtered out", at, fate, f"it is in {model} but not in {spec.source}, which leaves it out; {_leaving(fate, spec)}")
+    return Today("nowhere", at, fate, f"it is not in {spec.source}; {_leaving(fate, spec)}")
+
+
+def _filtering_model(project: Project, lookup: Lookup, spec: ActivationSpec) -> TableRef | None:
+    """The model of the segment, where it has the record."""
+    model = project.tables[spec.source].model
+    columns = lookup.columns(model) if model is not None else None
+    return model if model is not None and columns is not None and lookup.is_in(model, _key_columns(columns, spec)) else None
+
+
+def _key_columns(columns: Sequence[TableColumn], spec: ActivationSpec) -> list[TableColumn]:
+    known = {column.name.casefold(): column for column in columns}
+    return [known[name.casefold()] for name in spec.primary_key]
+
+
+def _would(fate: Fate, mode: SyncMode, reason: str) -> str:
+    match fate.what:
+        case "sent":
+            return f"sends it, with every row: {reason}"
+        case "added":
+            return "sends it as added"
+        case "updated":
+            return "sends it as updated"
+    return "does not send it: its key was sent already" if mode == SyncMode.INSERT else "does not send it: no mapped value has changed"
+
+
+def _leaving(fate: Fate, spec: ActivationSpec) -> str:
+    match fate.what:
+        case "removed":
+            return "the next sync tells it as removed"
+        case "left":
+            return f"it was delivered, and {spec.sync_mode.value} does not tell that it left"
+    return "the next sync does not send it"

@@ -1,0 +1,193 @@
+"""State in an object store: entries are objects that are created exclusively, the lock is a lease, snapshots are copied to this machine."""
+
+from __future__ import annotations
+
+import posixpath
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dinmo_pipeline.errors import StateError, StorageError
+from dinmo_pipeline.storages.connection import Connection
+from dinmo_pipeline.storages.contract import RemoteFile
+from dinmo_pipeline.storages.objects import ObjectStorage, Stored
+from dinmo_pipeline.sync.export import Snapshot
+from dinmo_pipeline.sync.lease import LEASE_S, Lease, leased
+from dinmo_pipeline.sync.log import Page, check_complete, entry_name, make_private_folder
+from dinmo_pipeline.sync.snapshots import FolderSnapshots, snapshots_folder
+
+Connect = Callable[[], Connection[ObjectStorage]]
+
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """The object of one activation's lock."""
+
+    connection: Connection[ObjectStorage]
+    path: str
+    activation: str
+
+    def load(self) -> Stored | None:
+        with _state_errors(f"taking the lock of activation {self.activation}"):
+            return self.connection.do(lambda storage: storage.load(self.path))
+
+    def write_if(self, content: bytes, version: str | None) -> str | None:
+        with _state_errors(f"keeping the lock of activation {self.activation}"):
+            return _write_if(self.connection, self.path, content, version)
+
+
+class ObjectShelf:
+    """Logs as objects below a folder of an object store. While it holds a lock, `create` and `has` raise SyncRefused once that is lost."""
+
+    def __init__(self, connection: Connection[ObjectStorage], connect: Connect, folder: str) -> None:
+        self._connection = connection
+        self._connect = connect
+        self._folder = folder
+        self._leases: dict[str, Lease] = {}
+        self._entries: dict[tuple[str, RemoteFile], bytes] = {}
+
+    def read(self, activation: str) -> Sequence[Page]:
+        with _state_errors(f"reading the log of activation {activation}"):
+            folder = self._path(activation, "log")
+            found = self._connection.do(lambda storage: storage.list(folder))
+            files = sorted((file for file in found if file.name.endswith(".json")), key=lambda file: file.name)
+            check_complete(activation, [file.name for file in files], folder)
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                texts = list(pool.map(lambda file: self._entry(folder, file), files))
+        return [Page(f"{folder}/{file.name}", text) for file, text in zip(files, texts, strict=True)]
+
+    def create(self, activation: str, position: int, text: bytes) -> bool:
+        self._check_lease(activation)
+        path = self._path(activation, "log", entry_name(position))
+        with _state_errors(f"writing the log of activation {activation}"):
+            return _write_if(self._connection, path, text, None) is not None
+
+    def has(self, activation: str, position: int) -> bool:
+        self._check_lease(activation)
+        path = self._path(activation, "log", entry_name(position))
+        with _state_errors(f"reading the log of activation {activation}"):
+            return self._connection.do(lambda storage: storage.size(path)) is not None
+
+    @contextmanager
+    def locked(self, activation: str, wait_s: float) -> Iterator[None]:
+        path = self._path(activation, "lock")
+        # Of its own, because a connection serves one thread at a time.
+        with closing(self._connect()) as beating:
+            slots = _Slot(self._connection, path, activation), _Slot(beating, path, activation)
+            with leased(*slots, what=f"working on activation {activation}", wait_s=wait_s, lasts_s=LEASE_S) as lease:
+                self._leases[activation] = lease
+                try:
+                    yield
+                finally:
+                    del self._leases[activation]
+
+    def has_marker(self, name: str) -> bool:
+        path = posixpath.join(self._folder, name)
+        # Loaded, not looked at: the answer to a look that is refused does not say why.
+        with _state_errors("looking for the state"):
+            return self._connection.do(lambda storage: storage.load(path)) is not None
+
+    def make_marker(self, name: str, text: bytes) -> None:
+        path = posixpath.join(self._folder, name)
+        with _state_errors("beginning the state"):
+            _write_if(self._connection, path, text, None)
+            if _write_if(self._connection, path, text, None) is not None:
+                self._connection.do(lambda storage: storage.delete(path))
+                raise StateError(
+                    f"beginning the state at {path}: this server writes over an object that it was asked to create, so two syncs at once "
+                    "would not notice each other. Keep the state on a server that knows conditional writes"
+                )
+
+    def _entry(self, folder: str, file: RemoteFile) -> bytes:
+        # Entries never change, so one that was read once is not asked for again.
+        key = (folder, file)
+        if key not in self._entries:
+            found = self._connection.do(lambda storage: storage.load(f"{folder}/{file.name}"))
+            if found is None:
+                raise StateError(f"the entry {folder}/{file.name} went away while it was read; see what else deletes there")
+            self._entries[key] = found.content
+        return self._entries[key]
+
+    def _check_lease(self, activation: str) -> None:
+        if activation in self._leases:
+            self._leases[activation].check()
+
+    def _path(self, activation: str, *names: str) -> str:
+        return posixpath.join(self._folder, "activations", activation, *names)
+
+
+class ObjectSnapshots:
+    """Snapshots as objects; `copies` are those on this machine, made again when they are lost or damaged."""
+
+    def __init__(self, connection: Connection[ObjectStorage], folder: str, place: str, copies: FolderSnapshots) -> None:
+        self._connection = connection
+        self._folder = folder
+        self._place = place
+        self._copies = copies
+
+    def local_path(self, path: str) -> Path:
+        return self._copies.local_path(path)
+
+    def place(self, path: str) -> str:
+        return posixpath.join(self._place, path)
+
+    def keep(self, path: str) -> None:
+        # The rows of a rehearsal, which lie outside of the state, stay on this machine.
+        if posixpath.isabs(path):
+            return
+        with _state_errors(f"keeping the snapshot {self.place(path)}"):
+            self._connection.do(lambda storage: storage.put(self.local_path(path), self._remote(path)))
+
+    def verify(self, snapshot: Snapshot) -> None:
+        try:
+            self._copies.verify(snapshot)
+        except StateError:
+            self._fetch(snapshot.path)
+            self._copies.verify(snapshot)
+
+    def kept(self, activation: str) -> Sequence[str]:
+        folder = snapshots_folder(activation)
+        with _state_errors(f"listing the snapshots in {self.place(folder)}"):
+            return [f"{folder}/{file.name}" for file in self._connection.do(lambda storage: storage.list(self._remote(folder)))]
+
+    def forget(self, paths: Iterable[str]) -> None:
+        paths = tuple(paths)
+        self._copies.forget(paths)
+        with _state_errors("deleting old snapshots"):
+            for folder in {posixpath.dirname(path) for path in paths}:
+                there = self._connection.do(lambda storage: storage.list(self._remote(folder)))  # noqa: B023 (called at once)
+                for file in there:
+                    if posixpath.join(folder, file.name) in paths:
+                        self._connection.do(lambda storage: storage.delete(self._remote(f"{folder}/{file.name}")))  # noqa: B023
+
+    def _fetch(self, path: str) -> None:
+        target = self.local_path(path)
+        draft = target.with_suffix(".fetched")
+        with _state_errors(f"reading the snapshot {self.place(path)}"):
+            make_private_folder(target.parent)
+            try:
+                self._connection.do(lambda storage: storage.read(self._remote(path), draft))
+                draft.rename(target)
+            finally:
+                draft.unlink(missing_ok=True)
+
+    def _remote(self, path: str) -> str:
+        return posixpath.join(self._folder, path)
+
+
+def _write_if(connection: Connection[ObjectStorage], path: str, content: bytes, version: str | None) -> str | None:
+    writer = secrets.token_hex(8)
+    return connection.do(lambda storage: storage.write_if(path, content, version, writer))
+
+
+@contextmanager
+def _state_errors(action: str) -> Iterator[None]:
+    try:
+        yield
+    except (StorageError, OSError) as error:
+        raise StateError(f"{action}: {error}. Mend that and start again, which goes on from what is recorded") from error

@@ -1,0 +1,54 @@
+"""A project's state, opened: in its home, or where `DINMO_STATE_URL` says."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline.storages.connection import Connection
+from dinmo_pipeline.storages.objects import ObjectStorage
+from dinmo_pipeline.sync.log import FolderShelf
+from dinmo_pipeline.sync.marked_shelf import REQUIRE_STATE, Markable, MarkedShelf
+from dinmo_pipeline.sync.object_state import ObjectShelf, ObjectSnapshots
+from dinmo_pipeline.sync.snapshots import FolderSnapshots, SnapshotStore
+from dinmo_pipeline.sync.state_address import STATE_URL, ObjectStoreSpec, parse_state_url
+
+
+@dataclass(frozen=True)
+class StateStore:
+    """The logs and the snapshots at one address; `place` names it for people."""
+
+    place: str
+    shelf: MarkedShelf
+    snapshots: SnapshotStore
+
+
+def open_state(project: Project) -> StateStore:
+    """The project's state, connected to when it is first needed. CallError when `DINMO_STATE_URL` is no address of state."""
+    url = os.environ.get(STATE_URL)
+    address = parse_state_url(url) if url else project.home / "state"
+    if isinstance(address, Path):
+        return _marked(str(address), FolderShelf(address), FolderSnapshots(address))
+    spec, folder = address
+    place = (url or "").rstrip("/")
+    # A forked process must not share connections with its parent.
+    shelf, connection = _object_shelf(spec, folder, project.root, os.getpid())
+    copies = FolderSnapshots(project.home / "snapshots")
+    return _marked(place, shelf, ObjectSnapshots(connection, folder, place, copies))
+
+
+def _marked(place: str, shelf: Markable, snapshots: SnapshotStore) -> StateStore:
+    return StateStore(place, MarkedShelf(shelf, place, required=os.environ.get(REQUIRE_STATE) == "1"), snapshots)
+
+
+@lru_cache(maxsize=4)
+def _object_shelf(spec: ObjectStoreSpec, folder: str, root: Path, _pid: int) -> tuple[ObjectShelf, Connection[ObjectStorage]]:
+    # Clients of object stores are slow to make, and remember what they are told of entries that never change.
+    def connect() -> Connection[ObjectStorage]:
+        return Connection(lambda: spec.connect(root), retries=spec.retries)
+
+    connection = connect()
+    return ObjectShelf(connection, connect, folder), connection

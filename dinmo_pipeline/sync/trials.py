@@ -1,0 +1,47 @@
+"""What deliveries that do not count may have left at a place: kept on this machine until one has come through."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from dinmo_pipeline.errors import StateError
+from dinmo_pipeline.storages.contract import StorageSpec
+from dinmo_pipeline.sync.entries import Delivered, Entry, Prepared, Record, from_json, to_json
+from dinmo_pipeline.sync.export import Export
+from dinmo_pipeline.sync.log import make_private_folder, now_utc
+
+
+class TrialRecord:
+    """The recorder of deliveries of one activation to one storage that move no base; it only remembers their temporary files.
+
+    A file of one *prepared* entry a line in `folder`; gone once a delivery is whole, which has tidied for all before it.
+    """
+
+    def __init__(self, folder: Path, storage: StorageSpec) -> None:
+        self._path = folder / f"{hashlib.sha256(storage.address.encode()).hexdigest()[:16]}.jsonl"
+
+    def leftovers(self) -> tuple[Export, ...]:
+        """The exports whose temporary files may be there still."""
+        try:
+            lines = self._path.read_bytes().splitlines() if self._path.exists() else []
+        except OSError as error:
+            raise StateError(f"reading {self._path}: {error.strerror}; mend the folder's rights") from error
+        entries = [from_json(line, where=str(self._path)).entry for line in lines if line.endswith(b"}")]
+        return tuple(entry.export for entry in entries if isinstance(entry, Prepared))
+
+    def append(self, entry: Entry) -> object:
+        """Remember what was prepared; forget it all when a delivery is whole."""
+        try:
+            if isinstance(entry, Prepared):
+                make_private_folder(self._path.parent)
+                with self._path.open("ab") as stream:
+                    stream.write(to_json(Record(at=now_utc(), entry=entry)).replace(b"\n", b" ") + b"\n")
+            elif isinstance(entry, Delivered):
+                self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StateError(f"writing {self._path}: {error.strerror}; mend that and start again") from error
+        return None
+
+    def check_unchanged(self) -> None:
+        """Nobody can be in the way."""

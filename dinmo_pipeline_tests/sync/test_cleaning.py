@@ -1,0 +1,121 @@
+"""`dinmo clean`: what nobody needs goes, what a later sync needs stays, and what is not ours is never touched."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from dinmo_pipeline.errors import BusyError, PermanentStorageError
+from dinmo_pipeline.storages.publish import Publisher
+from dinmo_pipeline.sync.cleaning import clean_abandoned_scratch
+
+from .disk import Disk
+
+OPTIONS = 'file_name: "{x}_e", sync_mode: difference, mapping: {id: id, v: value}, keep_syncs: 1'
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    """Six deliveries; each second snapshot is a patch of the one before."""
+    made = Disk(tmp_path, OPTIONS)
+    for value in "abcdef":
+        made.set_rows({1: value, 2: "x"})
+        made.run()
+    return made
+
+
+def snapshots(disk: Disk) -> list[int]:
+    """The numbers of the syncs whose rows are there."""
+    return sorted(int(path.name[:6]) for path in (disk.home / "state" / "activations" / "export" / "snapshots").iterdir())
+
+
+def test_snapshots_beyond_retention_and_of_crashes_go(disk: Disk) -> None:
+    folder = disk.home / "state" / "activations" / "export" / "snapshots"
+    (folder / "000007-0badc0de.parquet").write_bytes(b"a crash came before its entry")
+    before = snapshots(disk)
+    told = disk.syncs().clean(dry_run=True)
+    unchanged = snapshots(disk)
+    done = disk.syncs().clean(dry_run=False)
+
+    assert (before, unchanged) == ([3, 4, 5, 6, 7], [3, 4, 5, 6, 7])
+    assert told == done
+    assert [(each.what, Path(each.where).name[:6], each.why) for each in done] == [
+        ("snapshot", "000003", "beyond the 1 deliveries of keep_syncs"),
+        ("snapshot", "000004", "beyond the 1 deliveries of keep_syncs"),
+        ("snapshot", "000007", "a sync that crashed left it"),
+    ]
+    # The base, and what the last delivery was compared with.
+    assert snapshots(disk) == [5, 6]
+    assert disk.syncs().clean(dry_run=False) == ()
+
+
+def run_killed_at(disk: Disk, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """A sync whose process ends when it comes to this step of the publisher."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Publisher, step, end)
+        with pytest.raises(KeyboardInterrupt):
+            disk.run()
+
+
+def test_temporary_files_of_a_sync_that_failed_go(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk.set_rows({1: "d"})
+    foreign = disk.out / ".dinmo-of-somebody-else.part"
+    foreign.write_text("not in the log")
+    run_killed_at(disk, monkeypatch, "tidy")
+    left = [path for path in disk.files() if path.name.startswith(".dinmo-") and path != foreign]
+    done = disk.syncs().clean(dry_run=False)
+
+    assert len(left) == 3
+    assert sorted(each.where for each in done if each.what == "temporary file") == sorted(f"out: {path.name}" for path in left)
+    assert [path for path in disk.files() if path.name.startswith(".dinmo-")] == [foreign]
+
+
+def test_half_delivered_sync_keeps_all_that_it_needs(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk.set_rows({1: "d"})
+    run_killed_at(disk, monkeypatch, "show")
+    before = disk.files()
+    disk.syncs().clean(dry_run=False)
+
+    assert disk.files() == before
+    assert snapshots(disk) == [5, 6, 7]
+    disk.run()
+    assert disk.left_behind() == []
+
+
+def test_destination_that_refuses_is_told_and_the_rest_is_cleaned(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk.set_rows({1: "d"})
+    run_killed_at(disk, monkeypatch, "tidy")
+
+    def refuse(*_: object) -> None:
+        raise PermanentStorageError("permission denied")
+
+    monkeypatch.setattr(Publisher, "remove", refuse)
+    done = disk.syncs().clean(dry_run=False)
+
+    assert {each.problem for each in done if each.what == "temporary file"} == {
+        "a temporary file is left at the destination: permission denied"
+    }
+
+
+def test_sync_at_work_is_left_alone(disk: Disk) -> None:
+    with disk.syncs()._log.locked(), pytest.raises(BusyError):
+        disk.syncs().clean(dry_run=False)
+
+
+def test_working_folders_of_nobody_go_after_a_day(disk: Disk) -> None:
+    old, new = disk.home / "staging" / ".look-old", disk.home / "staging" / ".look-new"
+    own = disk.home / "staging" / "export"
+    for folder in (old, new, own):
+        folder.mkdir(parents=True)
+    os.utime(old, (time.time() - 25 * 3600,) * 2)
+
+    assert [each.where for each in clean_abandoned_scratch(disk.project, dry_run=False)] == [str(old)]
+    assert [each.what for each in disk.syncs().clean(dry_run=False) if each.where == str(own)] == ["working folder"]
+    assert (old.exists(), new.exists(), own.exists()) == (False, True, False)

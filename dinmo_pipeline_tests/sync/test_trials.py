@@ -1,0 +1,76 @@
+"""Deliveries that move no base, killed in their middle: the next one to that place takes away what they left."""
+
+from __future__ import annotations
+
+import os
+import signal
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from dinmo_pipeline.project.load import load_project
+from dinmo_pipeline.storages.local import LocalFolder
+from dinmo_pipeline.sync.redirect import target_elsewhere
+from dinmo_pipeline.sync.steps import Target
+from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline_tests.sync.disk import DIFFERENCE, Disk, forking
+
+ELSEWHERE = """
+---
+type: dinmo_pipeline.LocalFolder
+attributes: {name: elsewhere, path: elsewhere}
+"""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    made = Disk(tmp_path / "project", DIFFERENCE)
+    made.set_rows({1: "a", 2: "b"})
+    definitions = made.root / "defs" / "defs.yaml"
+    definitions.write_text(definitions.read_text() + ELSEWHERE)
+    made.refresh()
+    return made
+
+
+def send_trial(root: Path, now: datetime, to: str | None) -> None:
+    project = load_project(root)
+    spec = project.activations["export"]
+    if to is None:
+        target = Target(project.storages["out"], recorded=False, limit=1)
+    else:
+        target = target_elsewhere(project, spec, to, asked_by="--to")
+    Syncs(project, spec).rehearse(instant=now, target=target, send=True)
+
+
+def send_trial_and_die(root: Path, now: datetime, to: str | None) -> None:
+    put = LocalFolder.put
+
+    def put_and_die(self: LocalFolder, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
+        put(self, local_path, remote_path, sha256=sha256)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    LocalFolder.put = put_and_die  # type: ignore[method-assign]
+    send_trial(root, now, to)
+
+
+def temporary(disk: Disk) -> list[str]:
+    return sorted(path.relative_to(disk.root).parts[0] for path in disk.root.rglob(".dinmo-*"))
+
+
+@pytest.mark.parametrize("to", [None, "elsewhere"], ids=["limit", "to"])
+def test_what_a_killed_trial_left_goes_with_the_next_one_to_that_place(disk: Disk, to: str | None) -> None:
+    place = to or "out"
+    for expected in (1, 2):
+        killed = forking().Process(target=send_trial_and_die, args=(disk.root, disk.tick(), to))
+        killed.start()
+        killed.join()
+        assert killed.exitcode == -signal.SIGKILL
+        assert temporary(disk) == [place] * expected
+
+    send_trial(disk.root, disk.tick(), None if to else "elsewhere")
+    assert temporary(disk) == [place] * 2, "another place's"
+    send_trial(disk.root, disk.tick(), to)
+    assert temporary(disk) == []
+    assert not list((disk.home / "trials").rglob("*.jsonl"))
+    assert disk.syncs().state().syncs == {}
