@@ -78,13 +78,11 @@ def _import_inbox(runner: Runner, project: Project, inbox: InboxSpec) -> list[Im
     for seen in _looks(project, inbox):
         for path, reason in seen.strangers.items():
             showing.warn(f"{path} stays where it is: {reason}")
-        due: dict[str, list[str]] = {}
-        for arrival in seen.due:
-            due.setdefault(arrival.match.feed.name, []).append(arrival.label)
+        due = dict.fromkeys(arrival.match.feed.name for arrival in seen.due)
         failed = {outcome.feed for outcome in imported if outcome.problem is not None}
-        for name, labels in due.items():
+        for name in due:
             if name not in failed:
-                imported.append(showing.show_files(runner.import_files(name, labels)))
+                imported.append(showing.show_files(runner.import_files(name)))
     return imported
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +14,6 @@ from dagster import AssetKey, AssetMaterialization, AssetObservation, DagsterIns
 from dinmo_pipeline.cli.outcome import Imported, Outcome
 from dinmo_pipeline.components import project_repository
 from dinmo_pipeline.components.naming import delivery_key, import_job_name, job_name, partitions_name, snapshot_key, table_key
-from dinmo_pipeline.io_managers.imports import files_name, partition_of, partition_tags
 from dinmo_pipeline.io_managers.turns import end_turn
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import Project, RunType
@@ -65,13 +64,10 @@ class Runner:
         """Deliver the sync of this label, whose rows are kept already."""
         return _outcome(activation, self._run(activation, label, [delivery_key(activation)], {}))
 
-    def import_files(self, feed: str, labels: Sequence[str]) -> Imported:
-        """Import the files of a feed that are due; `labels` are those that a look has found, in their order."""
-        partitions = [partition_of(label) for label in labels]
-        tags = partition_tags(self._instance, feed, partitions)
-        self._instance.add_dynamic_partitions(files_name(feed), partitions)
+    def import_files(self, feed: str) -> Imported:
+        """Import the files of a feed that are due."""
         result = self._repository.get_job(import_job_name(feed)).execute_in_process(
-            run_config=_QUIET, tags=tags, instance=self._instance, raise_on_error=False
+            run_config=_QUIET, instance=self._instance, raise_on_error=False
         )
         told = [event for event in _told(result) if event.asset_key.path[0] == "feeds"]
         files = tuple({name: value.value for name, value in event.metadata.items()} for event in told)

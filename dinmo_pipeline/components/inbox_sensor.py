@@ -13,7 +13,6 @@ from dagster import (
     DagsterInstance,
     DagsterRunStatus,
     DefaultSensorStatus,
-    DynamicPartitionsDefinition,
     RunRecord,
     RunRequest,
     RunsFilter,
@@ -32,7 +31,6 @@ from dinmo_pipeline.components.wording import describe_import
 from dinmo_pipeline.errors import BusyError
 from dinmo_pipeline.inbound.arrivals import Look
 from dinmo_pipeline.inbound.passes import InboxPass
-from dinmo_pipeline.io_managers.imports import files_name, partition_of, partition_tags
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
 
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
@@ -75,29 +73,16 @@ def inbox_sensor(project: Project, inbox: InboxSpec, jobs: Sequence[Any]) -> Sen
             return SkipReason(f"files of inbox {inbox.name} are being imported")
         for path, reason in seen.strangers.items():
             context.log.warning(f"{path} stays where it is: {reason}")
-        due = _by_feed(seen)
+        due = dict.fromkeys(arrival.match.feed.name for arrival in seen.due)
         pauses = {name: pause for name in due if (pause := _pause(context.instance, name, _now())) is not None}
-        wanted = {name: partitions for name, partitions in due.items() if name not in pauses}
+        wanted = [name for name in due if name not in pauses]
         return SensorResult(
-            run_requests=[
-                RunRequest(job_name=import_job_name(name), tags=partition_tags(context.instance, name, partitions))
-                for name, partitions in wanted.items()
-            ],
-            dynamic_partitions_requests=[
-                DynamicPartitionsDefinition(name=files_name(name)).build_add_request(partitions) for name, partitions in wanted.items()
-            ],
+            # For no partition: the run takes what it finds and tells of each file, where Dagster would plan each beforehand.
+            run_requests=[RunRequest(job_name=import_job_name(name)) for name in wanted],
             skip_reason=None if wanted else "; ".join(_why_nothing(seen, [*pauses.values()])),
         )
 
     return arrivals
-
-
-def _by_feed(seen: Look) -> dict[str, list[str]]:
-    """The partitions that are due, by feed."""
-    due: dict[str, list[str]] = {}
-    for arrival in seen.due:
-        due.setdefault(arrival.match.feed.name, []).append(partition_of(arrival.label))
-    return due
 
 
 def _why_nothing(seen: Look, pauses: Sequence[str]) -> Iterator[str]:

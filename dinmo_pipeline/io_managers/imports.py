@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from dagster import (
@@ -14,7 +14,6 @@ from dagster import (
     AssetKey,
     AssetMaterialization,
     AssetObservation,
-    DagsterInstance,
     MetadataValue,
 )
 
@@ -42,14 +41,6 @@ def files_name(feed: str) -> str:
     return f"files_{feed}"
 
 
-def partition_tags(instance: DagsterInstance, feed: str, partitions: Sequence[str]) -> dict[str, str]:
-    """Tags of one run for all of these partitions of a feed; those that Dagster does not know yet are to be added in this order."""
-    # A range is read in the order in which Dagster got to know them: a file that failed before stands before one that is older.
-    known = {key: position for position, key in enumerate(instance.get_dynamic_partitions(files_name(feed)))}
-    ordered = sorted(partitions, key=lambda key: known.get(key, len(known)))
-    return {"dagster/asset_partition_range_start": ordered[0], "dagster/asset_partition_range_end": ordered[-1]}
-
-
 @failing
 def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec) -> Sequence[FileRecord]:
     """Import every file of the feed that is due, whichever partitions the run was started for, and tell Dagster of each.
@@ -63,9 +54,12 @@ def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec)
         for path, reason in seen.strangers.items():
             context.log.warning(f"{path}: {reason}")
         due = [arrival for arrival in seen.due if arrival.match.feed == feed]
+        known = {partition_of(arrival.label): None for arrival in due}
+        # All at once: a call for each would cost as much as its import.
+        context.instance.add_dynamic_partitions(files_name(feed.name), list(known))
         try:
             for record in inbox.take(due):
-                _tell(context, record, time.monotonic() - began)
+                _tell(context, record, time.monotonic() - began, known)
                 records.append(record)
         finally:
             # Also where a batch failed: others may have been loaded.
@@ -96,11 +90,12 @@ def rejects_check(records: Sequence[FileRecord]) -> AssetCheckResult:
     )
 
 
-def _tell(context: AssetExecutionContext, record: FileRecord, seconds: float) -> None:
+def _tell(context: AssetExecutionContext, record: FileRecord, seconds: float, known: Collection[str]) -> None:
     partition = partition_of(record.label)
     key = AssetKey(["feeds", record.feed])
-    # It may not be one that the run was asked for: a file that came since, or that an earlier run had not finished.
-    context.instance.add_dynamic_partitions(files_name(record.feed), [partition])
+    if partition not in known:
+        # A file that an earlier run had not finished.
+        context.instance.add_dynamic_partitions(files_name(record.feed), [partition])
     kind = AssetMaterialization if record.outcome == Outcome.LOADED else AssetObservation
     context.log_event(kind(key, partition=partition, metadata=_metadata(record, seconds)))
     if record.outcome in (Outcome.REFUSED, Outcome.BLOCKED):

@@ -41,12 +41,10 @@ def drop(root: Path, name: str, text: str) -> None:
 
 
 def tick(dagster: Dagster) -> SensorResult | SkipReason:
-    """What the inbox's sensor answers; the partitions that it asks for are added."""
+    """What the inbox's sensor answers."""
     with build_sensor_context(instance=dagster.instance, repository_def=dagster.repository) as context:
         answer = dagster.repository.get_sensor_def("partner_inbox")(context)
     assert isinstance(answer, SensorResult | SkipReason)
-    for request in (answer.dynamic_partitions_requests or ()) if isinstance(answer, SensorResult) else ():
-        dagster.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
     return answer
 
 
