@@ -17,7 +17,7 @@ from dinmo_pipeline.project.specs import FeedSpec
 
 _EXTENSION = re.compile(r"\.(csv|json|ndjson|jsonl)(\.gz|\.zst)?$", re.IGNORECASE)
 _COMPRESSIONS: dict[str, Literal["gzip", "zstd"]] = {".gz": "gzip", ".zst": "zstd"}
-_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)", re.ASCII)
+_DIGITS = re.compile(r"(\d{4})(\d\d)(\d\d)|\d+(?=_)", re.ASCII)
 _UP_TO_DATE = re.compile(r"(.*?)_?\d{8}", re.DOTALL)
 _TEMPORARY = re.compile(
     r"^[.~]|~$|\.(part|partial|tmp|temp|filepart|crdownload|download|upload|uploading|inprogress|writing|swp|lock)$", re.IGNORECASE
@@ -37,7 +37,7 @@ class NameMatch:
 
 @dataclass(frozen=True)
 class _Place:
-    """A feed's name found in a file's: from `start` to `end`, with the date that follows, if one does."""
+    """A feed's name found in a file's: from `start` to `end`, with the date that follows, if one does; then `end` is where that ends."""
 
     feed: FeedSpec
     start: int
@@ -71,7 +71,7 @@ def match_name(file_name: str, feeds: Iterable[FeedSpec]) -> NameMatch | str:
         feed=dated.feed,
         date=dated.date,
         prefix=stem[: dated.start],
-        suffix=stem[dated.end + len("_YYYYMMDD") :],
+        suffix=stem[dated.end :],
         compression=_COMPRESSIONS.get((extension[2] or "").lower()),
     )
 
@@ -83,17 +83,23 @@ def _places(stem: str, feeds: Iterable[FeedSpec]) -> Iterator[_Place]:
         for found in name.finditer(stem):
             # A prefix is told from the entity by what joins them: `mycontacts` are no contacts.
             if found.start() == 0 or not stem[found.start() - 1].isalnum():
-                yield _Place(feed, found.start(), found.end(), _date_at(stem, found.end() + 1))
+                day, end = _first_date(stem, found.end() + 1)
+                yield _Place(feed, found.start(), found.end() if day is None else end, day)
 
 
-def _date_at(stem: str, position: int) -> date | None:
-    digits = _DATE.match(stem, position)
-    if digits is None:
-        return None
-    try:
-        return date(int(digits[1]), int(digits[2]), int(digits[3]))
-    except ValueError:
-        return None
+def _first_date(stem: str, position: int) -> tuple[date | None, int]:
+    """The first valid date, and where it ends; nothing but other numbers may stand before it, which are no subsection."""
+    while digits := _DIGITS.match(stem, position):
+        if digits[1] is not None:
+            try:
+                return date(int(digits[1]), int(digits[2]), int(digits[3])), digits.end()
+            except ValueError:
+                pass
+        position = digits.end()
+        if not stem.startswith("_", position):
+            break
+        position += 1
+    return None, position
 
 
 def _whose(place: _Place | None) -> str:

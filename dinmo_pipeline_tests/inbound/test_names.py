@@ -46,6 +46,7 @@ FEEDS = [
         ("Export-contacts_salesforce_20220315120000.csv.GZ", "contacts_salesforce", "Export-", "120000", "gzip"),
         ("contacts_salesforce_20220315 (1).csv.zst", "contacts_salesforce", "", " (1)", "zstd"),
         ("contacts_salesforce_20220315_20220316.csv", "contacts_salesforce", "", "_20220316", None),
+        ("contacts_salesforce_20221332_4711_20220315.csv", "contacts_salesforce", "", "", None),
         ("orders_pos_ordersitems_pos_20220315.csv", "ordersitems_pos", "orders_pos_", "", None),
         ("ordersitems_pos_20220315.csv", "ordersitems_pos", "", "", None),
         ("contacts_salesforce_contacts_salesforce_20220315.csv", "contacts_salesforce", "contacts_salesforce_", "", None),
