@@ -109,6 +109,23 @@ class Source:
             return True
         return _one_number(self.connection, sql.distinct_keys_query(key, self.table)) == self.count()
 
+    def typed_if_empty(self, contract: Contract) -> Source:
+        """The same; without rows, with the types that its columns had under `contract`.
+
+        The types of no rows say nothing, and a file of a header alone is read as text: its rows left, its key did not change.
+        """
+        if self.count():
+            return self
+        known = [(column.attribute, column.type) for column in contract.columns] + [
+            (column.attribute, column.type) for column in contract.key
+        ]
+        types = {attribute.casefold(): type_text for attribute, type_text in known}
+        columns = tuple(TableColumn(column.name, types.get(column.name.casefold(), column.type)) for column in self.columns)
+        values = ", ".join(
+            f"CAST({quote_identifier(column.name)} AS {column.type}) AS {quote_identifier(column.name)}" for column in columns
+        )
+        return replace(self, table=f"(SELECT {values} FROM {self.table})", columns=columns)
+
     def keep(self, contract: Contract, path: str, *, earlier: Snapshot | None, whole: bool) -> Snapshot:
         """Keep all rows in a new file at `path`, safe when this returns; insert keeps the keys of `earlier`.
 

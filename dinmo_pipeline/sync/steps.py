@@ -84,7 +84,8 @@ class Workshop:
 
     def keep_rows(self, state: State, name: str, local_folder: Path, *, full: bool) -> tuple[Snapshot, int | None]:
         """Keep the source's rows in a snapshot of this name; the base's number beside it. DataError when the rows forbid a delivery."""
-        with self.engine.source(self.spec.source, local_folder) as source:
+        with self.engine.source(self.spec.source, local_folder) as found:
+            source = found if state.last_delivery is None else found.typed_if_empty(state.last_delivery.contract)
             contract = contract_of(self.spec, self.destination, self.project_root, source.columns)
             base = find_base(state, contract)
             earlier = base.snapshot

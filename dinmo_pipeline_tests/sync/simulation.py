@@ -296,10 +296,17 @@ class DictSource:
 
     engine: DictEngine
     table: tuple[Row, ...]
+    types: dict[str, str]
 
     @property
     def columns(self) -> tuple[TableColumn, ...]:
-        return tuple(TableColumn(name, type_text) for name, type_text in self.engine.types.items())
+        return tuple(TableColumn(name, type_text) for name, type_text in self.types.items())
+
+    def typed_if_empty(self, contract: Contract) -> DictSource:
+        if self.table:
+            return self
+        known = {column.attribute: column.type for column in contract.columns} | {column.attribute: column.type for column in contract.key}
+        return replace(self, types={name: known.get(name, type_text) for name, type_text in self.types.items()})
 
     def count(self) -> int:
         return len(self.table)
@@ -359,7 +366,7 @@ class DictEngine:
 
     @contextmanager
     def source(self, ref: TableRef, *_: Any) -> Iterator[DictSource]:
-        yield DictSource(self, tuple(self.table[number] for number in sorted(self.table)))
+        yield DictSource(self, tuple(self.table[number] for number in sorted(self.table)), self.types)
 
     @contextmanager
     def changes(self, comparison: Comparison, *_: Any) -> Iterator[DictChanges]:

@@ -93,7 +93,7 @@ def test_destination_that_refuses_is_told_and_the_rest_is_cleaned(disk: Disk, mo
     disk.set_rows({1: "d"})
     run_killed_at(disk, monkeypatch, "tidy")
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermanentStorageError("permission denied")
 
     monkeypatch.setattr(Publisher, "remove", refuse)

@@ -213,7 +213,7 @@ def test_approval_outlasts_a_delivery_that_fails_for_another_reason(world: Simul
     assert keys(world, Change.REMOVED, delivery.export) == [1, 2, 3]
 
 
-def refuse(*_: object) -> None:
+def refuse(*_: object, **__: object) -> None:
     raise PermanentStorageError("the disk is full")
 
 
