@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.errors import CallError
-from dinmo_pipeline.inbound.feed_yaml import feed_yaml, named_feed
-from dinmo_pipeline.inbound.profile import Profile, profile_file
+
+if TYPE_CHECKING:
+    from dinmo_pipeline.inbound.profile import Profile
 
 _DELIMITERS = {"\t": "tab"}
 _SHOWN = 40
@@ -22,6 +23,9 @@ def profile(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Read a sample of a file as an import would, and propose the feed for it."""
+    # The readers of files are not loaded for commands that read none.
+    from dinmo_pipeline.inbound.profile import profile_file
+
     if not file.is_file():
         raise CallError(f"{file}: there is no such file")
     try:
@@ -35,6 +39,8 @@ def profile(
 
 
 def _entry(profiled: Profile) -> dict[str, Any]:
+    from dinmo_pipeline.inbound.feed_yaml import feed_yaml, named_feed
+
     named = named_feed(profiled.file_name)
     return {
         "file": profiled.file_name,
@@ -65,6 +71,8 @@ def _entry(profiled: Profile) -> dict[str, Any]:
 
 
 def _show(profiled: Profile) -> None:
+    from dinmo_pipeline.inbound.feed_yaml import feed_yaml
+
     kind = "JSON" if profiled.delimiter is None else f"CSV, delimiter {_DELIMITERS.get(profiled.delimiter, profiled.delimiter)}"
     sample = "all of it" if profiled.whole else "the beginning of it"
     showing.say(f"{profiled.file_name}: {kind}; {profiled.rows:,} rows, {sample}")

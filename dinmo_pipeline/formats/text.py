@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Self, cast
 
 import duckdb
-import pyarrow as pa
 from pydantic import Field
 
 from dinmo_pipeline.formats.contract import Format, Rows, Written
@@ -127,5 +126,8 @@ def _compressor(file: BinaryIO, compression: Compression) -> Iterator[BinaryIO]:
         with gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=file, mtime=0) as out:
             yield cast(BinaryIO, out)
     else:
+        # Loaded for the files that need it alone: it takes longer than many a sync.
+        import pyarrow as pa
+
         with pa.CompressedOutputStream(file, "zstd") as out:
             yield cast(BinaryIO, out)
