@@ -17,7 +17,7 @@ from dagster import (
 )
 
 from dinmo_pipeline.components.naming import delivery_key, job_name, snapshot_key, table_key
-from dinmo_pipeline.components.telling import telling_hooks
+from dinmo_pipeline.components.telling import table_hook
 from dinmo_pipeline.components.wording import describe_job
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.sync.syncs import Syncs
@@ -45,7 +45,7 @@ def activation_job(project: Project, spec: ActivationSpec) -> Any:
         description=describe_job(spec),
         executor_def=in_process_executor,
         # A table that cannot be refreshed fails the sync, too.
-        hooks={telling_hooks(project, spec)[0]},
+        hooks={table_hook(project, spec)},
     )
 
 

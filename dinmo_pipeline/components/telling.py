@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from dagster import Failure, HookContext, HookDefinition, failure_hook, success_hook
 
+from dinmo_pipeline.components.naming import delivery_key, snapshot_key
 from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.sync.telling import Teller
 
 
+def table_hook(project: Project, spec: ActivationSpec) -> HookDefinition:
+    """What the job of an activation does when a table that it refreshes fails; the activation's own steps have hooks of their own."""
+    own = {"__".join(key.path) for key in (snapshot_key(spec.name), delivery_key(spec.name))}
+
+    @failure_hook(name=f"tell_failed_table_of_{spec.name}")
+    def failed(context: HookContext) -> None:
+        if context.op.name not in own:
+            _say(context, Teller(project, spec).failed(_cause(context.op_exception), run=context.run_id))
+
+    return failed
+
+
 def telling_hooks(project: Project, spec: ActivationSpec) -> tuple[HookDefinition, HookDefinition]:
-    """What steps of a sync do when they fail, and when the activation's own ones end well. A hook that fails, fails no step."""
+    """What the activation's own steps do when they fail, and when they end well. A hook that fails, fails no step."""
 
     @failure_hook(name=f"tell_failure_of_{spec.name}")
     def failed(context: HookContext) -> None:

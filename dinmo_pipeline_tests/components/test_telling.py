@@ -140,7 +140,9 @@ def test_blocked_sync_is_told_with_its_numbers_and_its_approval_as_recovery(tmp_
 
 
 def test_warning_is_told_to_those_who_want_warnings_of_that_activation(tmp_path: Path, in_dagster: InDagster, web: WebServer) -> None:
-    definitions = activation("changes", warn_if='{rows: "> 2"}') + activation("others", warn_if='{rows: "> 2"}')
+    # Two syncs of one second would have one name, which is a reason of its own to be blocked.
+    named = {"warn_if": '{rows: "> 2"}', "file_name": '"{x}"'}
+    definitions = activation("changes", **named) + activation("others", **named)
     definitions += notify(only="[changes]") + notify("nights", "/other", level="failure")
     dagster = in_dagster(make_people(tmp_path, definitions))
     for name in ("changes", "others"):

@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from multiprocessing.context import ForkServerContext
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.project.load import load_project
@@ -155,6 +158,11 @@ def forking() -> ForkServerContext:
     """Processes that have everything imported already, and share no thread with this one."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["dinmo_pipeline_tests.sync.disk"])
+    # They have the variables of the moment when the first one was asked for, which may be a test's own.
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("DINMO_STATE")]:
+            patch.delenv(name)
+        ensure_running()
     return context
 
 

@@ -116,12 +116,12 @@ def test_killed_redelivery_is_completed_by_the_next_sync_before_its_own_rows(tmp
         calls = 0
 
         def counted(method: Callable[..., Any], kill_at: int = kill_at) -> Callable[..., Any]:
-            def call(*args: Any) -> Any:
+            def call(*args: Any, **options: Any) -> Any:
                 nonlocal calls
                 calls += 1
                 if calls == kill_at:
                     raise Killed
-                return method(*args)
+                return method(*args, **options)
 
             return call
 

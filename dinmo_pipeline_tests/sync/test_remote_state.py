@@ -271,15 +271,16 @@ def test_snapshot_that_is_lost_is_told(state: RemoteState, disk: Disk) -> None:
 
 def test_old_snapshots_are_deleted_there_and_here(state: RemoteState, disk: Disk) -> None:
     disk.define(DIFFERENCE + ", keep_syncs: 2")
-    for number in range(5):
+    for number in range(8):
         disk.set_rows({number: "a"})
         disk.run()
     with state.storage() as (storage, folder):
         there = {file.name for file in storage.list(f"{folder}/activations/export/snapshots")}
 
     assert {path.name for path in (disk.home / "snapshots").rglob("*.parquet")} == there
-    # The whole one and its patches, or each a whole one: those of the last two deliveries, and of the one before the newest began.
-    assert len(there) <= 4
+    # Those of the last three deliveries, the one that the first of these was compared with, and whole ones below them.
+    assert len(there) <= 6
+    assert not any(name.startswith("000001") for name in there)
 
 
 def test_write_that_is_refused_once_is_tried_again(state: RemoteState, disk: Disk, front: Front) -> None:
