@@ -125,7 +125,7 @@ def show_imported(inbox: str, imported: Sequence[Imported]) -> bool:
     files = [file for outcome in imported for file in outcome.files]
     sums = {name: sum(file[name] for file in files) for name in ("rows", "skipped", "rejected")}
     stopped = [file for file in files if file["outcome"] in ("refused", "blocked")]
-    told = f"{_plural(len(files), 'file')}, {sums['rows']:,} records loaded"
+    told = f"{_plural(sum(file.get('files', 1) for file in files), 'file')}, {sums['rows']:,} records loaded"
     told += f", {sums['skipped']:,} skipped, {sums['rejected']:,} rejected" * bool(files)
     say(f"{inbox}: {told}" + f"; {len(stopped):,} refused or blocked" * bool(stopped))
     return bool(stopped) or any(outcome.problem is not None for outcome in imported)

@@ -29,6 +29,9 @@ REJECTS_CHECK = "rejects"
 # What Dagster takes in no partition's key.
 _UNFIT = re.compile(r"\.(?=\.\.)|[\x00-\x1f]")
 _SHOWN_FILES = 20
+# An event takes Dagster longer than a small file takes to import.
+FILES_WITH_EVENTS = 500
+"""Of so many files at once each has an event; of the others only those with something to say, and one for all that were just loaded."""
 
 
 def partition_of(label: str) -> str:
@@ -48,23 +51,29 @@ def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec)
     Returns what became of them; where none was due, of the feed's last one.
     """
     records: list[FileRecord] = []
+    untold: list[FileRecord] = []
     began = time.monotonic()
     with InboxPass(project, feed.inbox) as inbox:
         seen = inbox.look()
         for path, reason in seen.strangers.items():
             context.log.warning(f"{path}: {reason}")
         due = [arrival for arrival in seen.due if arrival.match.feed == feed]
-        known = {partition_of(arrival.label): None for arrival in due}
+        known = {partition_of(arrival.label): None for arrival in due[:FILES_WITH_EVENTS]}
         # All at once: a call for each would cost as much as its import.
         context.instance.add_dynamic_partitions(files_name(feed.name), list(known))
         try:
             for record in inbox.take(due):
-                _tell(context, record, time.monotonic() - began, known)
                 records.append(record)
+                if len(records) > FILES_WITH_EVENTS and _is_unremarkable(record):
+                    untold.append(record)
+                else:
+                    _tell(context, record, time.monotonic() - began, known)
         finally:
             # Also where a batch failed: others may have been loaded.
             for note in inbox.notes:
                 context.log.warning(note)
+            if untold:
+                _tell_together(context, feed, untold, time.monotonic() - began)
             for entity in _changed_entities(project, records):
                 _tell_entity(context, project, entity)
     if due:
@@ -102,6 +111,22 @@ def _tell(context: AssetExecutionContext, record: FileRecord, seconds: float, kn
         context.log.error(f"{record.name}: {record.outcome}: {record.reason}")
     for warning in record.warnings:
         context.log.warning(f"{record.name}: {warning}")
+
+
+def _is_unremarkable(record: FileRecord) -> bool:
+    return record.outcome == Outcome.LOADED and not record.rejected and not record.warnings
+
+
+def _tell_together(context: AssetExecutionContext, feed: FeedSpec, records: Sequence[FileRecord], seconds: float) -> None:
+    counts = {"rows": "loaded", "records": "records", "skipped": "skipped", "rejected": "rejected", "bytes": "bytes"}
+    metadata: dict[str, Any] = {
+        **{name: MetadataValue.int(sum(getattr(record, field) for record in records)) for name, field in counts.items()},
+        "duration": MetadataValue.float(seconds),
+        "files": MetadataValue.int(len(records)),
+        "file": f"{len(records):,} more files",
+        "outcome": str(Outcome.LOADED),
+    }
+    context.log_event(AssetMaterialization(AssetKey(["feeds", feed.name]), metadata=metadata))
 
 
 def _changed_entities(project: Project, records: Sequence[FileRecord]) -> Iterable[TableRef]:

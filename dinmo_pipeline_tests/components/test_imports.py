@@ -25,6 +25,7 @@ from dagster import (
 
 from dinmo_pipeline.components import inbox_sensor
 from dinmo_pipeline.inbound.passes import InboxPass
+from dinmo_pipeline.io_managers import imports
 from dinmo_pipeline.project.load import load_with_warnings
 
 from .conftest import Dagster, failure
@@ -235,3 +236,24 @@ def test_lost_storage_fails_the_tick_in_our_words(partner: Dagster) -> None:
 
     with pytest.raises(Exception, match="drop"):
         tick(partner)
+
+
+def test_of_very_many_files_each_has_an_event_or_is_told_together(
+    tmp_path: Path, in_dagster: Callable[[Path], Dagster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "FILES_WITH_EVENTS", 2)
+    dagster = in_dagster(make_inbox(tmp_path))
+    for day in range(1, 7):
+        drop(tmp_path, f"contacts_shop_2024010{day}.csv", GOOD if day != 5 else GOOD + "3,Carl,old\n")
+
+    [result] = run_requested(dagster)
+
+    events = [event.materialization for event in result.all_events if event.is_step_materialization]
+    told = [(event.partition is not None, event.metadata["file"].value) for event in events if event.asset_key == SHOP]
+    assert result.success
+    assert told == [
+        (True, "contacts_shop_20240101.csv"),
+        (True, "contacts_shop_20240102.csv"),
+        (True, "contacts_shop_20240105.csv"),
+        (False, "3 more files"),
+    ]
