@@ -16,6 +16,8 @@ import pytest
 
 from dinmo_pipeline.errors import BusyError, DinmoError, StateError, SyncRefused
 from dinmo_pipeline.storages.local import LocalFolder
+from dinmo_pipeline.storages.objects import ObjectStorage
+from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline.sync.syncs import Completed, Delivery
 from dinmo_pipeline_tests.servers.azurite import CONTAINER, Azurite
 from dinmo_pipeline_tests.servers.front import Front
@@ -281,6 +283,26 @@ def test_old_snapshots_are_deleted_there_and_here(state: RemoteState, disk: Disk
     # Those of the last three deliveries, the one that the first of these was compared with, and whole ones below them.
     assert len(there) <= 6
     assert not any(name.startswith("000001") for name in there)
+
+
+def test_rows_of_a_rehearsal_stay_on_this_machine(state: RemoteState, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    with state.storage() as (storage, _):
+        kind = type(storage)
+    put = kind.put
+
+    def noted(storage: ObjectStorage, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
+        written.append(remote_path)
+        put(storage, local_path, remote_path, sha256=sha256)
+
+    monkeypatch.setattr(kind, "put", noted)
+    disk.refresh()
+    target = Target(disk.project.storages["out"], recorded=False)
+    disk.syncs().rehearse(instant=disk.tick(), target=target, send=False)
+
+    assert written == []
+    disk.run()
+    assert len(written) == 1
 
 
 def test_write_that_is_refused_once_is_tried_again(state: RemoteState, disk: Disk, front: Front) -> None:
