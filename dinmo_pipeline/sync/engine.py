@@ -15,11 +15,11 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from dinmo_pipeline.errors import DataError, StateError
-from dinmo_pipeline.formats.contract import Format, Rows, Written
 from dinmo_pipeline.project.specs import LoadedAt, Project, SyncMode, TableRef
 from dinmo_pipeline.sync import changes as sql
+from dinmo_pipeline.sync.comparing import Changes, SnapshotFiles, one_number, translating
 from dinmo_pipeline.sync.contract import Contract
-from dinmo_pipeline.sync.export import Change, Comparison, Counts, Snapshot
+from dinmo_pipeline.sync.export import Comparison, Snapshot
 from dinmo_pipeline.sync.log import make_private_folder, sync_folder
 from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure
@@ -32,23 +32,6 @@ LARGEST_PATCH = 1 / 8
 _EXAMPLES = 3
 LOOK_PREFIX = ".look-"
 _FIRST_ROWS = 10_000
-
-
-@dataclass(frozen=True)
-class SnapshotFiles:
-    """SQL that reads what snapshots hold."""
-
-    snapshots: SnapshotStore
-
-    def rows(self, snapshot: Snapshot) -> str:
-        """All rows of a snapshot."""
-        if snapshot.whole is None:
-            return sql.parquet_table(str(self.snapshots.local_path(snapshot.path)))
-        return sql.patched_table(snapshot.contract, self.rows(snapshot.whole), self.patch(snapshot))
-
-    def patch(self, snapshot: Snapshot) -> str:
-        """The rows in the file of a snapshot that is a patch."""
-        return sql.parquet_table(str(self.snapshots.local_path(snapshot.path)))
 
 
 @dataclass(frozen=True)
@@ -66,7 +49,7 @@ class Source:
 
     def count(self) -> int:
         """The number of its rows."""
-        return _one_number(self.connection, f"SELECT count(*) FROM {self.table}")
+        return one_number(self.connection, f"SELECT count(*) FROM {self.table}")
 
     def newest_load(self, loaded_at: LoadedAt) -> datetime | None:
         """When the newest row came into the model; None when nothing says so. A time without a zone is in the project's.
@@ -74,20 +57,20 @@ class Source:
         DataError when the model has no such column, or one that holds no times.
         """
         column = quote_identifier(loaded_at.column)
-        with _translating(f"reading when {loaded_at.table} was loaded, from its loaded_at {loaded_at.column}"):
+        with translating(f"reading when {loaded_at.table} was loaded, from its loaded_at {loaded_at.column}"):
             query = f"SELECT epoch_us(max(CAST({column} AS TIMESTAMPTZ))) FROM {table_sql(loaded_at.table, catalog=ATTACHED)}"
             (microseconds,) = self.connection.execute(query).fetchone() or (None,)
         return None if microseconds is None else datetime.fromtimestamp(microseconds / 1e6, UTC)
 
     def check_key(self, contract: Contract) -> None:
         """DataError, with examples, when a key is null or stands there twice: a delta could not tell such rows apart."""
-        with _translating(f"checking the primary key of {contract.source}"):
+        with translating(f"checking the primary key of {contract.source}"):
             self._check_key(contract)
 
     def _check_key(self, contract: Contract) -> None:
         names = ", ".join(column.attribute for column in contract.key)
         key = [quote_identifier(column.attribute) for column in contract.key]
-        nulls = _one_number(self.connection, sql.null_keys_query(key, self.table))
+        nulls = one_number(self.connection, sql.null_keys_query(key, self.table))
         if nulls:
             noun = "row has" if nulls == 1 else "rows have"
             raise DataError(
@@ -105,9 +88,9 @@ class Source:
     def _has_single_keys(self, key: Sequence[str]) -> bool:
         # Many tables come in the order of their key, which is seen for nearly nothing; the first rows tell where it is not worth a try.
         first_rows = f"(SELECT * FROM {self.table} LIMIT {_FIRST_ROWS})"
-        if all(_one_number(self.connection, sql.ascending_keys_query(key, rows)) for rows in (first_rows, self.table)):
+        if all(one_number(self.connection, sql.ascending_keys_query(key, rows)) for rows in (first_rows, self.table)):
             return True
-        return _one_number(self.connection, sql.distinct_keys_query(key, self.table)) == self.count()
+        return one_number(self.connection, sql.distinct_keys_query(key, self.table)) == self.count()
 
     def typed_if_empty(self, contract: Contract) -> Source:
         """The same; without rows, with the types that its columns had under `contract`.
@@ -132,7 +115,7 @@ class Source:
         Unless it shall be `whole`, the file is a patch of `earlier` where that is possible. DataError when a key is null or repeated.
         """
         if not whole and earlier is not None and self._has_room(contract, earlier):
-            with _translating(f"comparing {contract.source} with the last snapshot"):
+            with translating(f"comparing {contract.source} with the last snapshot"):
                 patches = self._find_difference(contract, earlier)
             if patches:
                 patch = self._files.patch(earlier) if earlier.whole is not None else None
@@ -149,7 +132,7 @@ class Source:
             return False
         if earlier.whole is None:
             return True
-        patched = _one_number(self.connection, f"SELECT count(*) FROM {self._files.patch(earlier)}")
+        patched = one_number(self.connection, f"SELECT count(*) FROM {self._files.patch(earlier)}")
         return patched <= earlier.rows * LARGEST_PATCH
 
     def _find_difference(self, contract: Contract, earlier: Snapshot) -> bool:
@@ -158,15 +141,15 @@ class Source:
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {sql.DIFFERENCE} AS {query}")
         changed, added, gone, back = self.connection.execute(sql.steps_query(sql.DIFFERENCE)).fetchone() or (0, 0, 0, 0)
         key = sql.key_positions(contract)
-        nulls = _one_number(self.connection, sql.null_keys_query(key, sql.DIFFERENCE))
-        keys = _one_number(self.connection, sql.distinct_keys_query(key, sql.DIFFERENCE))
+        nulls = one_number(self.connection, sql.null_keys_query(key, sql.DIFFERENCE))
+        keys = one_number(self.connection, sql.distinct_keys_query(key, sql.DIFFERENCE))
         # Keys in `earlier` are single. So are those of today if what changed has no key twice and the numbers of rows agree: a row too
         # many would be one of a key that has not changed.
         return not nulls and keys == changed and self.count() == earlier.rows - gone + added + back
 
     def _write(self, path: str, query: str) -> str:
         target = self.snapshots.local_path(path)
-        with _translating(f"keeping the snapshot {target}"):
+        with translating(f"keeping the snapshot {target}"):
             make_private_folder(target.parent)
             # One process at a time holds the activation, so another draft is what a killed one left.
             for abandoned in target.parent.glob("*.draft"):
@@ -193,127 +176,6 @@ class Source:
         return Changes(self.connection, comparison, self._files, self.table)
 
 
-@dataclass(frozen=True)
-class NumberedRows(Rows):
-    """All rows of a table, whose row ids count them from 0: a window of them reads nothing of what comes before it."""
-
-    def window(self, first: int, count: int) -> NumberedRows:
-        """The `count` rows that start at row number `first` (from 0)."""
-        return replace(self, query=f"{self.query} WHERE rowid BETWEEN {first} AND {first + count - 1}")
-
-
-class Changes:
-    """What one sync sends, while its connection is open: how many rows, and the files that hold them."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection, comparison: Comparison, files: SnapshotFiles, table: str) -> None:
-        self._connection = connection
-        self._comparison = comparison
-        self._files = files
-        self._table = table
-        self._numbered: dict[str, str] = {}
-        with _translating("finding what changed"):
-            self._find()
-            self.counts = self._count()
-
-    def rows_of(self, change: Change) -> int:
-        """How many rows the file of `change` has."""
-        counts = self.counts
-        if change == Change.ALL:
-            return counts.rows
-        if change == Change.CHANGED:
-            return (counts.added or 0) + (counts.updated or 0)
-        return {Change.ADDED: counts.added, Change.UPDATED: counts.updated, Change.REMOVED: counts.removed}[change] or 0
-
-    def rows(self, change: Change, timezone: str, *, key_only: bool) -> Rows:
-        """The rows of `change` as a format takes them; with `key_only`, the columns of the key alone."""
-        columns = sql.file_columns(self._comparison, change)
-        query = self._query(change)
-        if key_only:
-            keys = {column.attribute.casefold() for column in self._comparison.contract.key}
-            kept = [index for index, column in enumerate(self._comparison.contract.columns) if column.attribute.casefold() in keys]
-            query = f"SELECT {', '.join(f'v{index} AS v{place}' for place, index in enumerate(kept))} FROM ({query})"
-            columns = tuple(columns[index] for index in kept)
-        return Rows(query, columns, timezone)
-
-    def numbered(self, rows: Rows) -> Rows:
-        """The same rows, made once, so that many windows of them cost no more than all at once."""
-        if rows.query not in self._numbered:
-            table = self._numbered[rows.query] = f"numbered_{len(self._numbered)}"
-            with _translating("numbering the rows of the parts"):
-                self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {rows.query}")
-        return NumberedRows(f"SELECT * FROM {self._numbered[rows.query]}", rows.columns, rows.timezone)
-
-    def write(self, format_: Format, rows: Rows, local_path: Path) -> Written:
-        """Write `rows` to a new local file. DataError where a value cannot be written, StateError when the disk does not take it."""
-        with _translating(f"writing {local_path.name} in {local_path.parent}"):
-            return format_.write(self._connection, rows, local_path)
-
-    def sample(self, rows: Rows, limit: int) -> tuple[tuple[str | None, ...], ...]:
-        """The first rows as text."""
-        texts = ", ".join(f"CAST(v{index} AS VARCHAR)" for index in range(len(rows.columns)))
-        return tuple(tuple(row) for row in self._connection.execute(f"SELECT {texts} FROM ({rows.query}) LIMIT {limit}").fetchall())
-
-    def _find(self) -> None:
-        comparison = self._comparison
-        current, since = comparison.current, comparison.since
-        if current is None:
-            return
-        patch = self._files.patch(current)
-        if since is not None:
-            query = (
-                sql.changed_in_patch_query(comparison, patch)
-                if current.since == since.path
-                else sql.changed_query(comparison, since, self._files.rows(current), self._files.rows(since))
-            )
-            self._connection.execute(f"CREATE TEMP TABLE {sql.CHANGED} AS {query}")
-        if comparison.gone_since and comparison.contract.sync_mode == SyncMode.DIFFERENCE:
-            query = (
-                sql.removed_in_patch_query(comparison, patch)
-                if [snapshot.path for snapshot in comparison.gone_since] == [current.since]
-                else sql.removed_query(
-                    comparison, self._files.rows(current), [self._files.rows(snapshot) for snapshot in comparison.gone_since]
-                )
-            )
-            self._connection.execute(f"CREATE TEMP TABLE {sql.REMOVED} AS {query}")
-
-    def _count(self) -> Counts:
-        comparison, mode = self._comparison, self._comparison.contract.sync_mode
-        if comparison.current is None:
-            rows = _one_number(self._connection, f"SELECT count(*) FROM {self._table}")
-        else:
-            rows = comparison.current.rows
-        if mode == SyncMode.SNAPSHOT:
-            return Counts(rows)
-        added, updated = rows, 0
-        if comparison.since is not None:
-            added = _one_number(self._connection, f"SELECT count(*) FROM {sql.CHANGED} WHERE is_added")
-            updated = _one_number(self._connection, f"SELECT count(*) FROM {sql.CHANGED} WHERE NOT is_added")
-        if mode == SyncMode.INSERT:
-            return Counts(rows, added)
-        if mode == SyncMode.UPSERT:
-            return Counts(rows, added, updated)
-        removed = _one_number(self._connection, f"SELECT count(*) FROM {sql.REMOVED}") if comparison.gone_since else 0
-        return Counts(rows, added, updated, removed)
-
-    def _query(self, change: Change) -> str:
-        comparison = self._comparison
-        every_row = self._every_row()
-        if change == Change.REMOVED and comparison.gone_since:
-            return f"SELECT * FROM {sql.REMOVED}"
-        if change in (Change.REMOVED, Change.UPDATED) and comparison.since is None:
-            return f"{every_row} LIMIT 0"
-        if comparison.since is None:
-            return every_row
-        where = {Change.ADDED: " WHERE is_added", Change.UPDATED: " WHERE NOT is_added"}.get(change, "")
-        return f"SELECT * EXCLUDE (is_added) FROM {sql.CHANGED}{where}"
-
-    def _every_row(self) -> str:
-        contract, current = self._comparison.contract, self._comparison.current
-        if current is not None:
-            return sql.all_rows_query(contract, self._files.rows(current), patched=current.whole is not None)
-        return sql.table_rows_query(contract, self._table)
-
-
 class Engine:
     """Opens what a sync works with: the project's warehouse, its snapshots, scratch room in the project's home."""
 
@@ -328,7 +190,7 @@ class Engine:
         What a killed process left there goes first: call it while holding the activation's lock.
         """
         folder = self._project.home / "staging" / activation
-        with _translating(f"making the folder {folder}"):
+        with translating(f"making the folder {folder}"):
             shutil.rmtree(folder, ignore_errors=True)
             make_private_folder(folder)
         try:
@@ -363,7 +225,7 @@ class Engine:
     def lookout(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection that sees the warehouse's tables, where there are any; it needs no activation's lock."""
         staging = self._project.home / "staging"
-        with _translating(f"making a folder in {staging}"):
+        with translating(f"making a folder in {staging}"):
             make_private_folder(staging)
         with ExitStack() as opened:
             folder = opened.enter_context(TemporaryDirectory(prefix=LOOK_PREFIX, dir=staging, ignore_cleanup_errors=True))
@@ -398,18 +260,3 @@ class Engine:
             yield connection
         finally:
             connection.close()
-
-
-@contextmanager
-def _translating(action: str) -> Iterator[None]:
-    try:
-        yield
-    except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
-        raise StateError(f"{action}: {error}; nothing was delivered. Free some room or mend the folder, then start again") from error
-    except duckdb.Error as error:
-        raise DataError(f"{action}: {error}; nothing was delivered") from error
-
-
-def _one_number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    (number,) = connection.execute(query).fetchone() or (0,)
-    return int(number)

@@ -9,8 +9,8 @@ import duckdb
 
 from dinmo_pipeline.project.specs import SyncMode, TableRef
 from dinmo_pipeline.sync import changes as sql
+from dinmo_pipeline.sync.comparing import Changes, SnapshotFiles
 from dinmo_pipeline.sync.contract import Contract
-from dinmo_pipeline.sync.engine import Changes, SnapshotFiles
 from dinmo_pipeline.sync.export import Change, Comparison, Snapshot
 from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.warehouse.connections import ATTACHED

@@ -13,7 +13,7 @@ from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.contract import Format, Rows
 from dinmo_pipeline.project.names import target_folder, target_name
 from dinmo_pipeline.project.specs import ActivationSpec
-from dinmo_pipeline.sync.engine import Changes
+from dinmo_pipeline.sync.comparing import Changes
 from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Export, Put, joined
 
 # The first part is measured with this many rows; a later one starts from what the last one took.

@@ -13,9 +13,10 @@ from dinmo_pipeline.project.specs import ActivationSpec, SyncMode
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.companions import COMPANIONS, render_companions
+from dinmo_pipeline.sync.comparing import Changes
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.decide import Delta, Full, Refuse, RollForward, decide, find_base
-from dinmo_pipeline.sync.engine import Changes, Engine, Source
+from dinmo_pipeline.sync.engine import Engine, Source
 from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Export, Place, Snapshot
 from dinmo_pipeline.sync.findings import Finding, Judged, find_oddities
 from dinmo_pipeline.sync.promises import check_still_promised, contract_of

@@ -21,7 +21,8 @@ from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import Project, RunType
 from dinmo_pipeline.storages.local import LocalFolder
-from dinmo_pipeline.sync.engine import Changes, Source
+from dinmo_pipeline.sync.comparing import Changes
+from dinmo_pipeline.sync.engine import Source
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.log import FolderShelf
 from dinmo_pipeline.sync.syncs import Completed, Delivery, Syncs

@@ -17,8 +17,9 @@ from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.project.specs import RunType, SyncMode
 from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync import engine
+from dinmo_pipeline.sync.comparing import Changes, SnapshotFiles
 from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn
-from dinmo_pipeline.sync.engine import Changes, SnapshotFiles, Source
+from dinmo_pipeline.sync.engine import Source
 from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Counts, Snapshot
 from dinmo_pipeline.sync.snapshots import FolderSnapshots
 from dinmo_pipeline.warehouse.tables import table_columns
