@@ -14,12 +14,10 @@ from dinmo_pipeline.inbound.csv_rejects import check_header
 from dinmo_pipeline.inbound.csv_scan import Scanner
 from dinmo_pipeline.inbound.csv_values import values
 from dinmo_pipeline.inbound.identifiers import identifier
-from dinmo_pipeline.inbound.reading import LINE, RECORD, FileRefused
+from dinmo_pipeline.inbound.reading import FileRefused, is_ours
 from dinmo_pipeline.project.specs import CsvDialect
 
 DELIMITERS = (";", ",", "\t", "|")
-_RESERVED = {RECORD, LINE, "_file", "_loaded_at", "_updated_at"}
-_RESERVED_PREFIX = "_dinmo"
 
 _BREAK = re.compile(rb"\r\n|\r|\n")
 _SEPARATOR_LINE = re.compile(rb'"?sep=([^"\r\n]{1,4})"?(?:\r\n|\r|\n|$)', re.IGNORECASE)
@@ -132,7 +130,7 @@ def _columns(name: str, names: Sequence[str]) -> tuple[str, ...]:
             f"{name}: names in the header are the same column ({_listed(sorted(doubles))}): {_quoted(clashing)}. "
             "Names differ by more than case, spaces and signs."
         )
-    reserved = [column for column in columns if column in _RESERVED or column.startswith(_RESERVED_PREFIX)]
+    reserved = [column for column in columns if is_ours(column)]
     if reserved:
         raise FileRefused(f"{name}: {_quoted(reserved)} in the header: names that the table keeps for itself. Ask for other names.")
     return columns

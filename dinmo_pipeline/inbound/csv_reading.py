@@ -18,13 +18,12 @@ from dinmo_pipeline.inbound.csv_rejects import judge
 from dinmo_pipeline.inbound.csv_scan import Scanner
 from dinmo_pipeline.inbound.csv_values import values
 from dinmo_pipeline.inbound.opening import open_plain
-from dinmo_pipeline.inbound.reading import FileRefused, Reading, Reject
+from dinmo_pipeline.inbound.reading import REJECTS_LIMIT, FileRefused, Reading, Reject
 from dinmo_pipeline.inbound.text import text_blocks, without_last_lines
 from dinmo_pipeline.project.specs import CsvDialect
 
 _BLOCK_BYTES = 1024 * 1024
 _BLOCKS_AHEAD = 2
-REJECTS_LIMIT = 1_000_000
 
 
 def open_csv(path: Path, dialect: CsvDialect, *, key: Collection[str] = ()) -> CsvReading:

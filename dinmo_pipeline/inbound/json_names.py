@@ -11,11 +11,10 @@ from msgspec import UNSET, Raw, UnsetType
 from dinmo_pipeline.inbound.identifiers import identifier
 from dinmo_pipeline.inbound.json_pieces import Piece, Pieces
 from dinmo_pipeline.inbound.json_values import JsonFault, Members, plain_members
-from dinmo_pipeline.inbound.reading import LINE, RECORD, FileRefused
+from dinmo_pipeline.inbound.reading import FileRefused, is_ours
 
 COLUMN_LIMIT: Final = 4096
 _NO_FIELD = re.compile(r'["\\\x00-\x1f]')
-_OURS = (RECORD, LINE, "_file", "_loaded_at", "_updated_at")
 
 
 class Names:
@@ -55,7 +54,7 @@ class Names:
         column = identifier(name)
         if not column:
             raise FileRefused(f"{self._file}: the name {name!r} has no letter or digit, so no column can be called by it.")
-        if column in _OURS or column.startswith("_dinmo"):
+        if is_ours(column):
             raise FileRefused(f"{self._file}: imported tables have a column {column} of their own. Call {name!r} otherwise.")
         return column
 

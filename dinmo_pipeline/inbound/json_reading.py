@@ -12,12 +12,11 @@ from pathlib import Path
 import pyarrow
 from msgspec import UNSET
 
-from dinmo_pipeline.inbound.csv_reading import REJECTS_LIMIT
 from dinmo_pipeline.inbound.json_columns import colons, deep_values, joined, written_texts
 from dinmo_pipeline.inbound.json_names import Names
 from dinmo_pipeline.inbound.json_pieces import Lines, Piece, Pieces, Record, pieces_of
 from dinmo_pipeline.inbound.json_values import LEVELS, JsonFault, Members, NoObject, check_nesting, members
-from dinmo_pipeline.inbound.reading import FileRefused, Reading, Reject
+from dinmo_pipeline.inbound.reading import REJECTS_LIMIT, FileRefused, Reading, Reject
 
 _BATCH_BYTES = 16 * 1024 * 1024
 _NULL = b"null"

@@ -17,6 +17,7 @@ from dinmo_pipeline.inbound.reading import LINE, RECORD, Reading, Reject
 from dinmo_pipeline.inbound.record import FileRecord, Outcome, Record
 from dinmo_pipeline.inbound.staging import ARRIVAL, FAULT, FAULT_VALUE, STAGED, InboundFile, column_types, stage
 from dinmo_pipeline.inbound.types import ColumnType
+from dinmo_pipeline.project.limits import is_halved
 from dinmo_pipeline.project.specs import FeedSpec, Project
 from dinmo_pipeline.warehouse.connections import open_warehouse
 
@@ -24,8 +25,6 @@ from dinmo_pipeline.warehouse.connections import open_warehouse
 _MEMORY_LIMIT = "1200MB"
 # Of a refused file so many rejects tell enough.
 _TOLD_REJECTS = 1_000
-# A source of fewer rows may well halve from one file to the next.
-_ROWS_THAT_MAY_HALVE = 1_000
 _NONE = Counted(records=0, skipped=0, faulty=0, undated=True)
 
 Opening = Callable[[FeedSpec, Path], Reading]
@@ -211,7 +210,7 @@ class _Loading:
     def _guard(self, item: _Item, rows_before: int) -> None:
         rows = item.counted.records - item.counted.skipped - item.counted.faulty
         emptied = rows_before > 0 and rows == 0
-        if emptied or (rows_before >= _ROWS_THAT_MAY_HALVE and rows * 2 < rows_before):
+        if emptied or is_halved(rows, rows_before):
             item.end(
                 Outcome.BLOCKED,
                 f"it has {rows:,} rows, and the table that it would replace has {rows_before:,}; "

@@ -16,6 +16,17 @@ from dinmo_pipeline.errors import DataError
 
 RECORD = "_record"
 LINE = "_line"
+REJECTS_LIMIT = 1_000_000
+"""A file with more records that cannot be read is refused: they are all kept in memory."""
+
+_OURS = frozenset(
+    {RECORD, LINE, "_file", "_file_date", "_loaded_at", "_updated_at", "_arrival", "_feed", "_largest", "_fault_column", "_fault_value"}
+)
+
+
+def is_ours(column: str) -> bool:
+    """Whether the product gives this name to a column of its own, so that no file may."""
+    return column in _OURS or column.startswith("_dinmo")
 
 
 class FileRefused(DataError):

@@ -80,7 +80,7 @@ class Email(Channel):
         if self.tls == "starttls":
             try:
                 server.starttls(context=context)
-            except BaseException:
+            except BaseException:  # an interrupt, too, must leave no connection open
                 server.close()
                 raise
         return server

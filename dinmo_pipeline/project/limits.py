@@ -16,6 +16,9 @@ _SIZES = {
 }
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
+# Fewer rows may well halve.
+_ROWS_THAT_MAY_HALVE = 1_000
+
 
 class Measure(StrEnum):
     """What can be limited; values are rows, characters, bytes or seconds."""
@@ -80,3 +83,8 @@ def _factor(measure: Measure, unit: str) -> float | None:
     if measure == Measure.BYTES:
         return _SIZES.get(unit.lower() or "b")
     return None if unit else 1
+
+
+def is_halved(rows: int, before: int) -> bool:
+    """Whether more than half of `before` rows are gone, which are too many to come and go from one day to the next."""
+    return before >= _ROWS_THAT_MAY_HALVE and rows * 2 < before

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from dinmo_pipeline.project.limits import ROW_COUNTS, TIMES, Limit, Measure
+from dinmo_pipeline.project.limits import ROW_COUNTS, TIMES, Limit, Measure, is_halved
 from dinmo_pipeline.project.specs import ActivationSpec, RunType
 from dinmo_pipeline.sync.contract import Contract
-
-# A source of fewer rows may well halve from one day to the next.
-_ROWS_THAT_MAY_HALVE = 1000
 
 Level = Literal["block", "warn"]
 
@@ -87,7 +84,7 @@ def _default_guards(source: str, rows: int, last: LastDelivery | None) -> Iterat
     if last.rows > 0 and rows == 0:
         message = f"{source} is empty; sync {last.number} delivered it with {last.rows:,} rows"
         yield Finding("block", "rows", rows, 1, message)
-    elif last.rows >= _ROWS_THAT_MAY_HALVE and rows * 2 < last.rows:
+    elif is_halved(rows, last.rows):
         message = f"{source} has {rows:,} rows, less than half of the {last.rows:,} that sync {last.number} delivered"
         yield Finding("block", "rows", rows, (last.rows + 1) // 2, message)
 

@@ -340,3 +340,14 @@ def test_column_declared_anew_is_converted_or_nothing_is_loaded(tmp_path: Path) 
     assert "raw/contacts_shop_20240503.csv" in flag.files()
     assert number.rows("SELECT age FROM feeds.contacts_shop ORDER BY id") == [(Decimal("30.5"),), (Decimal("31.0"),)]
     assert "feeds.contacts_shop" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["_arrival", "_file_date", "_feed", "_fault_value"])
+def test_column_that_has_a_name_of_ours_refuses_its_file_in_words(tmp_path: Path, name: str) -> None:
+    inbox = LocalInbox(tmp_path)
+    inbox.drop("contacts_shop_20240501.csv", f"id,age,updated_at,{name}\n1,30,2024-05-01,x\n")
+
+    [record] = inbox.run()
+
+    assert record.outcome == Outcome.REFUSED
+    assert name in str(record.reason)
