@@ -17,7 +17,7 @@ from dinmo_pipeline.components.naming import delivery_key, import_job_name, job_
 from dinmo_pipeline.io_managers.turns import end_turn
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import Project, RunType
-from dinmo_pipeline.sync.log import make_private_folder
+from dinmo_pipeline.warehouse.folders import make_private_folder
 
 _DAGSTER_YAML = """\
 # Dagster's own settings; what may stand here: https://docs.dagster.io/deployment/oss/dagster-yaml

@@ -27,6 +27,7 @@ from dinmo_pipeline.inbound.tidying import Tidier
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
 from dinmo_pipeline.storages.connection import connection_to
 from dinmo_pipeline.warehouse.connections import open_warehouse
+from dinmo_pipeline.warehouse.folders import make_private_folder
 from dinmo_pipeline.warehouse.locks import locked
 
 _WAIT_S = 1800.0
@@ -69,7 +70,7 @@ class InboxPass:
 
     def __enter__(self) -> Self:
         home = self._project.home / "inbound" / self._inbox.name
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(home)
         with self._stack as stack:
             stack.enter_context(locked(home / "lock", what=f"inbox {self._inbox.name}", wait_s=self._wait_s))
             self._looks = Looks(home / "looks.json")

@@ -11,7 +11,7 @@ from dagster import AssetKey, TableColumn, TableColumnDep, TableColumnLineage, T
 
 from dinmo_pipeline.project.specs import Project, TableRef, TableSpec
 from dinmo_pipeline.sync.contract import Contract
-from dinmo_pipeline.sync.log import make_private_folder
+from dinmo_pipeline.warehouse.folders import make_private_folder
 from dinmo_pipeline.warehouse.lineage import column_origins
 from dinmo_pipeline.warehouse.tables import Refreshed
 

@@ -20,9 +20,10 @@ from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.comparing import Changes, SnapshotFiles, one_number, translating
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.export import Comparison, Snapshot
-from dinmo_pipeline.sync.log import make_private_folder, sync_folder
+from dinmo_pipeline.sync.log import sync_folder
 from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure
+from dinmo_pipeline.warehouse.folders import make_private_folder
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.tables import TableColumn, table_columns, table_sql
 

@@ -20,6 +20,7 @@ from typing import Protocol
 from dinmo_pipeline.errors import BusyError, StateError, SyncRefused
 from dinmo_pipeline.sync.entries import Entry, HandedOver, Record, Renamed, from_json, to_json
 from dinmo_pipeline.sync.state import State, fold
+from dinmo_pipeline.warehouse.folders import make_private_folder
 
 # What os.link says where the file system has no hard links.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -256,13 +257,6 @@ def _acquire(descriptor: int, wait_s: float, activation: str) -> None:
                     "start this one again later"
                 ) from None
             time.sleep(_LOCK_PAUSE_S)
-
-
-def make_private_folder(folder: Path) -> None:
-    """Make `folder` and its parents, for the owner alone: what lies in them are customers."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    for path in reversed(missing):
-        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def create_exclusively(path: Path, content: bytes) -> None:

@@ -16,8 +16,9 @@ from dinmo_pipeline.storages.contract import RemoteFile
 from dinmo_pipeline.storages.objects import ObjectStorage, Stored
 from dinmo_pipeline.sync.export import Snapshot
 from dinmo_pipeline.sync.lease import LEASE_S, Lease, leased
-from dinmo_pipeline.sync.log import Page, check_complete, entry_name, make_private_folder
+from dinmo_pipeline.sync.log import Page, check_complete, entry_name
 from dinmo_pipeline.sync.snapshots import FolderSnapshots, snapshots_folder
+from dinmo_pipeline.warehouse.folders import make_private_folder
 
 Connect = Callable[[], Connection[ObjectStorage]]
 

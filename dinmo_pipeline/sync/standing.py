@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from dinmo_pipeline.errors import StateError
-from dinmo_pipeline.sync.log import make_private_folder
+from dinmo_pipeline.warehouse.folders import make_private_folder
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.sync.entries import Delivered, Entry, Prepared, Record, from_json, to_json
 from dinmo_pipeline.sync.export import Export
-from dinmo_pipeline.sync.log import make_private_folder, now_utc
+from dinmo_pipeline.sync.log import now_utc
+from dinmo_pipeline.warehouse.folders import make_private_folder
 
 
 class TrialRecord:
@@ -35,7 +37,7 @@ class TrialRecord:
         try:
             if isinstance(entry, Prepared):
                 make_private_folder(self._path.parent)
-                with self._path.open("ab") as stream:
+                with os.fdopen(os.open(self._path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600), "ab") as stream:
                     stream.write(to_json(Record(at=now_utc(), entry=entry)).replace(b"\n", b" ") + b"\n")
             elif isinstance(entry, Delivered):
                 self._path.unlink(missing_ok=True)

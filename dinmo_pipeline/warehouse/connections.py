@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from dinmo_pipeline.errors import StateError
+from dinmo_pipeline.warehouse.folders import make_private_folder
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.locks import locked
 
@@ -25,7 +26,7 @@ def open_warehouse(path: Path, *, root: Path, timezone: str) -> Iterator[duckdb.
 
     Makes the file. BusyError when other processes have it for longer than half an hour.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_folder(path.parent)
     with _turn(path, shared=False), _open(path) as connection:
         configure(connection, root=root, timezone=timezone)
         yield connection
