@@ -28,7 +28,7 @@ from dinmo_pipeline.components.checks import check_specs, guards_blocked, guards
 from dinmo_pipeline.components.jobs import activation_job
 from dinmo_pipeline.components.naming import code_reference, delivery_key, partitions_name, snapshot_key, table_key
 from dinmo_pipeline.components.schedules import activation_schedule
-from dinmo_pipeline.components.sensors import after_sensor, started_after_others
+from dinmo_pipeline.components.sensors import after_sensor
 from dinmo_pipeline.components.telling import telling_hooks
 from dinmo_pipeline.components.wording import describe_delivery, describe_snapshot
 from dinmo_pipeline.errors import CallError, DinmoError, SyncBlocked
@@ -81,7 +81,7 @@ class Activation(NamedComponent):
         hooks = telling_hooks(project, spec)
         assets = [_snapshot_asset(loaded, spec, partitions, hooks)] if deltas else []
         assets.append(_delivery_asset(loaded, spec, partitions, hooks, from_snapshot=deltas))
-        after_others = started_after_others(project)
+        after_others = project.started_after_others
         return Definitions(
             assets=assets,
             # The sensor brings the jobs that it may start; Dagster takes each once.

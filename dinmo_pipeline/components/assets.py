@@ -2,6 +2,7 @@
 
 # Dagster reads the annotations of compute functions as objects, so this module's are no postponed texts.
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from dagster import (
@@ -57,9 +58,9 @@ def make_asset(
             ins={dependency: In(Nothing) for dependency in dependencies},
             outs={
                 "result": Out(is_required=required, io_manager_key=next(iter(stores), None)),
-                **{output: Out(dagster_type=None) for output in check_outputs},
+                **{output: Out(Nothing, io_manager_key=next(iter(stores), None)) for output in check_outputs},
             },
-            config_schema=config.to_config_schema() if config is not None else None,
+            config_schema=_schema(config) if config is not None else None,
         ),
         keys_by_input_name=dependencies,
         keys_by_output_name={"result": spec.key},
@@ -69,6 +70,11 @@ def make_asset(
         hook_defs=set(hooks),
         backfill_policy=backfill_policy,
     )
+
+
+@cache
+def _schema(config: type[Config]) -> Any:
+    return config.to_config_schema()
 
 
 def options_of(context: AssetExecutionContext, config: type[Options]) -> Options:

@@ -21,11 +21,10 @@ from dagster import (
     SensorResult,
     SkipReason,
     define_asset_job,
-    in_process_executor,
     sensor,
 )
 
-from dinmo_pipeline.components.jobs import AUTOSTART
+from dinmo_pipeline.components.jobs import AUTOSTART, IN_ONE_PROCESS
 from dinmo_pipeline.components.naming import import_job_name, table_key
 from dinmo_pipeline.components.wording import describe_import
 from dinmo_pipeline.errors import BusyError
@@ -46,7 +45,7 @@ def import_job(feed: FeedSpec) -> Any:
         import_job_name(feed.name),
         selection=AssetSelection.assets(table_key(feed.ref)),
         description=describe_import(feed),
-        executor_def=in_process_executor,
+        executor_def=IN_ONE_PROCESS,
     )
 
 

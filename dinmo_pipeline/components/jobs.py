@@ -23,6 +23,8 @@ from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.sync.syncs import Syncs
 
 AUTOSTART = "DINMO_AUTOSTART"
+# Without its options, which a thousand jobs would describe a thousand times.
+IN_ONE_PROCESS = in_process_executor.configured({}, name="in_process")
 
 _UNFINISHED = (
     DagsterRunStatus.QUEUED,
@@ -43,7 +45,7 @@ def activation_job(project: Project, spec: ActivationSpec) -> Any:
         job_name(spec.name),
         selection=AssetSelection.assets(*keys),
         description=describe_job(spec),
-        executor_def=in_process_executor,
+        executor_def=IN_ONE_PROCESS,
         # A table that cannot be refreshed fails the sync, too.
         hooks={table_hook(project, spec)},
     )

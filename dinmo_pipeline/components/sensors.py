@@ -42,15 +42,10 @@ class _Refresh:
     run: DagsterRun | None
 
 
-def started_after_others(project: Project) -> frozenset[str]:
-    """The activations that the sensor starts."""
-    return frozenset(name for name, spec in project.activations.items() if spec.after and not spec.paused)
-
-
 def after_sensor(project: Project) -> SensorDefinition:
     """One sensor for all activations. What happened before it first looked starts nothing."""
     running = os.environ.get(AUTOSTART) == "1"
-    specs = [project.activations[name] for name in sorted(started_after_others(project))]
+    specs = [project.activations[name] for name in sorted(project.started_after_others)]
     deliveries = {delivery_key(name): name for name in project.activations}
 
     @sensor(
