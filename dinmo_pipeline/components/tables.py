@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from dinmo_pipeline.components.assets import make_asset
 from dinmo_pipeline.components.base import NamedComponent
+from dinmo_pipeline.components.jobs import due_instant
 from dinmo_pipeline.components.naming import code_reference, job_name, table_key
 from dinmo_pipeline.components.wording import describe_table
 from dinmo_pipeline.io_managers.requests import TableRequest
@@ -41,11 +42,10 @@ class Segment(_Table):
 
 
 def _table_asset(loaded: LoadedProject, spec: TableSpec) -> AssetsDefinition:
-    sync_jobs = frozenset(map(job_name, loaded.project.activations)) if spec.max_age_minutes else frozenset[str]()
-
     def table(context: AssetExecutionContext) -> Iterator[Output[TableRequest]]:
         # Whoever refreshes a table by itself wants it fresh, whatever its age.
-        yield Output(TableRequest(spec, reuse=context.job_name in sync_jobs))
+        in_sync = context.job_name in map(job_name, loaded.project.activations)
+        yield Output(TableRequest(spec, reuse=in_sync, due=due_instant(context.run)))
 
     return make_asset(
         AssetSpec(
