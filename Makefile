@@ -42,7 +42,7 @@ bench-destinations: .venv/dev.stamp ## Measure sending one large file beside the
 	@scripts/ensure-azurite
 	@$(BIN)/python -m benchmarks.destinations --megabytes $(or $(MEGABYTES),1000)
 
-bench-full: .venv/dev.stamp ## The same with ten million rows, and how time and memory grow
+bench-full: .venv/dev.stamp ## The same with ten million rows, how time and memory grow, and 200 syncs due at one minute
 	@$(BIN)/python -m benchmarks --full
 
 format: .venv/dev.stamp ## Fix what the linter can fix, and format
