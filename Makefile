@@ -47,7 +47,7 @@ bench-peers: .venv/dev.stamp ## Measure a sync to SFTP beside Sling and dlt (ROW
 	@scripts/ensure-peers
 	@$(BIN)/python -m benchmarks.peers --rows $(or $(ROWS),1000000)
 
-bench-full: .venv/dev.stamp ## The same with ten million rows, and how time and memory grow
+bench-full: .venv/dev.stamp ## The same with ten million rows, how time and memory grow, and 200 syncs due at one minute
 	@$(BIN)/python -m benchmarks --full
 
 format: .venv/dev.stamp ## Fix what the linter can fix, and format
