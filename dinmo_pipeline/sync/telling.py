@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -24,7 +23,7 @@ from dinmo_pipeline.errors import (
 from dinmo_pipeline.notify.contract import Notice, NoticeState
 from dinmo_pipeline.project.specs import ActivationSpec, NotifySpec, Project
 from dinmo_pipeline.sync.condition import FINE, Condition, condition_of, current_failure
-from dinmo_pipeline.sync.log import Log, now_utc
+from dinmo_pipeline.sync.log import Log
 from dinmo_pipeline.sync.patience import checksum_of
 from dinmo_pipeline.sync.redirect import is_redirected
 from dinmo_pipeline.sync.standing import Failure, Standing, StandingDraft, StandingFile, Told
@@ -38,11 +37,11 @@ _TRIES, _PAUSE_S = 3, 1.0
 class Teller:
     """Records how attempts of one activation end, and tells who is to be told of it. While deliveries go elsewhere, nobody is told."""
 
-    def __init__(self, project: Project, spec: ActivationSpec, *, clock: Callable[[], datetime] = now_utc) -> None:
+    def __init__(self, project: Project, spec: ActivationSpec) -> None:
         self._project = project
         self._spec = spec
-        self._clock = clock
-        self._log = Log(open_state(project).shelf, spec.name, renamed_from=spec.renamed_from)
+        self._clock = project.clock
+        self._log = Log(open_state(project).shelf, spec.name, renamed_from=spec.renamed_from, clock=project.clock)
         self._file = StandingFile(project.home / "state", spec.name)
 
     def failed(self, error: BaseException, *, run: str | None = None) -> tuple[str, ...]:
