@@ -89,8 +89,9 @@ def test_failure_that_lasts_is_told_once_and_its_end_once(tmp_path: Path, in_dag
     assert (failed.attempts, failed.error) == (3, "PermanentStorageError")
     assert failed.since < failed.at
     (tmp_path / "out" / "changes").mkdir(parents=True)
-    assert dagster.run("changes", "3").success
+    third = dagster.run("changes", "3")
     assert told(web) == [("changes", "failed"), ("changes", "recovered")]
+    assert newest(web)["link"] == f"{UI}/runs/{third.run_id}"
     assert "failed: PermanentStorageError" in newest(web)["what"]
     write_people(tmp_path, SECOND)
     dagster.run("changes", "4")
