@@ -21,16 +21,14 @@ from dagster import (
     SensorResult,
     SkipReason,
     define_asset_job,
-    in_process_executor,
     sensor,
 )
 
-from dinmo_pipeline.components.jobs import AUTOSTART
+from dinmo_pipeline.components.jobs import AUTOSTART, IN_ONE_PROCESS
 from dinmo_pipeline.components.naming import import_job_name, table_key
 from dinmo_pipeline.components.wording import describe_import
 from dinmo_pipeline.errors import BusyError
 from dinmo_pipeline.inbound.arrivals import Look
-from dinmo_pipeline.inbound.passes import InboxPass
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
 
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
@@ -47,7 +45,7 @@ def import_job(feed: FeedSpec) -> Any:
         import_job_name(feed.name),
         selection=AssetSelection.assets(table_key(feed.ref)),
         description=describe_import(feed),
-        executor_def=in_process_executor,
+        executor_def=IN_ONE_PROCESS,
     )
 
 
@@ -66,6 +64,9 @@ def inbox_sensor(project: Project, inbox: InboxSpec, jobs: Sequence[Any]) -> Sen
         description=f"Looks for new files in folder {inbox.folder} of {inbox.storage}, and imports those that are whole.",
     )
     def arrivals(context: SensorEvaluationContext) -> SensorResult | SkipReason:
+        # With it comes Arrow: only who looks into inboxes waits for that.
+        from dinmo_pipeline.inbound.passes import InboxPass
+
         try:
             with InboxPass(hasty, inbox.name, wait_s=0) as held:
                 seen = held.look()
@@ -74,7 +75,7 @@ def inbox_sensor(project: Project, inbox: InboxSpec, jobs: Sequence[Any]) -> Sen
         for path, reason in seen.strangers.items():
             context.log.warning(f"{path} stays where it is: {reason}")
         due = dict.fromkeys(arrival.match.feed.name for arrival in seen.due)
-        pauses = {name: pause for name in due if (pause := _pause(context.instance, name, _now())) is not None}
+        pauses = {name: pause for name in due if (pause := _pause(context.instance, name, project.clock())) is not None}
         wanted = [name for name in due if name not in pauses]
         return SensorResult(
             # For no partition: the run takes what it finds and tells of each file, where Dagster would plan each beforehand.
@@ -110,10 +111,6 @@ def _pause(instance: DagsterInstance, feed: str, now: datetime) -> str | None:
 def _is_on_its_way(record: RunRecord, now: datetime) -> bool:
     status = record.dagster_run.status
     return status == DagsterRunStatus.QUEUED or (status in _BEGUN and now - _last_seen(record) < _BEGINNING)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _last_seen(record: RunRecord) -> datetime:

@@ -17,7 +17,6 @@ from dagster import (
     MetadataValue,
 )
 
-from dinmo_pipeline.inbound.passes import InboxPass
 from dinmo_pipeline.inbound.record import FileRecord, Outcome, Record
 from dinmo_pipeline.io_managers.failures import failing
 from dinmo_pipeline.io_managers.metadata import table_metadata
@@ -50,6 +49,9 @@ def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec)
 
     Returns what became of them; where none was due, of the feed's last one.
     """
+    # With it comes Arrow: only runs that import wait for that.
+    from dinmo_pipeline.inbound.passes import InboxPass
+
     records: list[FileRecord] = []
     untold: list[FileRecord] = []
     began = time.monotonic()

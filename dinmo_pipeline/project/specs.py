@@ -6,9 +6,11 @@ Nothing here does I/O. `project.load` makes these from YAML and SQL; components,
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -225,12 +227,17 @@ class NotifySpec:
         return not self.only or activation in self.only
 
 
+def now_utc() -> datetime:
+    """The time of this machine."""
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Project:
     """All definitions of a project, valid and resolved.
 
     `root` is the project's folder, `home` is `DINMO_HOME` (warehouse, state, Dagster's storage);
-    `timezone` is what every query runs in. Tables are in dependency order.
+    `timezone` is what every query runs in. Tables are in dependency order. `clock` gives the time to all that is done with it.
     """
 
     root: Path
@@ -242,6 +249,7 @@ class Project:
     inboxes: Mapping[str, InboxSpec] = field(default_factory=dict)
     feeds: Mapping[str, FeedSpec] = field(default_factory=dict)
     notifications: Mapping[str, NotifySpec] = field(default_factory=dict)
+    clock: Callable[[], datetime] = field(default=now_utc, compare=False, repr=False)
 
     @property
     def warehouse_path(self) -> Path:
@@ -253,6 +261,11 @@ class Project:
         """The entities that feeds are declared of, each with its feeds, in the order of their names."""
         feeds = sorted(self.feeds.values(), key=lambda feed: (feed.entity, feed.name))
         return {ref: tuple(group) for ref, group in itertools.groupby(feeds, key=lambda feed: feed.entity_ref)}
+
+    @cached_property
+    def started_after_others(self) -> frozenset[str]:
+        """The activations that start when what they come `after` was refreshed or delivered."""
+        return frozenset(name for name, spec in self.activations.items() if spec.after and not spec.paused)
 
     def tables_for(self, source: TableRef) -> tuple[TableSpec, ...]:
         """The tables that a refresh of `source` needs, itself included, in dependency order; what imports fill is none of them."""

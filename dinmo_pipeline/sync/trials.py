@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 from dinmo_pipeline.errors import StateError
+from dinmo_pipeline.project.specs import now_utc
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.sync.entries import Delivered, Entry, Prepared, Record, from_json, to_json
 from dinmo_pipeline.sync.export import Export
-from dinmo_pipeline.sync.log import now_utc
 from dinmo_pipeline.warehouse.folders import make_private_folder
 
 
