@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 from dinmo_pipeline.inbound.folders import INIT, RAW
 from dinmo_pipeline.inbound.looks import Looks, Sight
-from dinmo_pipeline.inbound.names import NameMatch, is_temporary, match_name
+from dinmo_pipeline.inbound.names import NameMatch, is_temporary, match_name, printable, unfit_name
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec
 from dinmo_pipeline.storages.contract import RemoteFile
+
+# What it leads to is read with our rights, which may be more than its sender's, and comes back in rejects and in `imports/`.
+_LINK = "it is a symbolic link; put the file itself there"
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,10 @@ def version_label(name: str, sight: Sight) -> str:
 
 @dataclass(frozen=True)
 class Look:
-    """What a look at an inbox found: files to take, in the order to take them; files that wait; strangers nobody was told of."""
+    """What a look at an inbox found: files to take, in the order to take them; files that wait; strangers nobody was told of.
+
+    Strangers are known by their paths as they may be printed.
+    """
 
     due: tuple[Arrival, ...]
     waiting: tuple[str, ...]
@@ -61,9 +67,9 @@ def look(inbox: InboxSpec, feeds: Sequence[FeedSpec], listings: Mapping[str, Seq
         for file in files:
             if is_temporary(file.name) or file.name in companions:
                 continue
-            match = match_name(file.name, feeds)
+            match = _LINK if file.is_link else unfit_name(file.name) or match_name(file.name, feeds)
             if isinstance(match, str):
-                strangers[f"{folder}/{file.name}"] = match
+                strangers[printable(f"{folder}/{file.name}")] = match
                 continue
             arrival = Arrival(folder, file.name, Sight.of(file), match)
             found.append(arrival)

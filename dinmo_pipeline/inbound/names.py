@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
+from unicodedata import category
 
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.specs import FeedSpec
@@ -19,6 +20,7 @@ _EXTENSION = re.compile(r"\.(csv|json|ndjson|jsonl)(\.gz|\.zst)?$", re.IGNORECAS
 _COMPRESSIONS: dict[str, Literal["gzip", "zstd"]] = {".gz": "gzip", ".zst": "zstd"}
 _DIGITS = re.compile(r"(\d{4})(\d\d)(\d\d)|\d+(?=_)", re.ASCII)
 _UP_TO_DATE = re.compile(r"(.*?)_?\d{8}", re.DOTALL)
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _TEMPORARY = re.compile(
     r"^[.~]|~$|\.(part|partial|tmp|temp|filepart|crdownload|download|upload|uploading|inprogress|writing|swp|lock)$", re.IGNORECASE
 )
@@ -48,6 +50,27 @@ class _Place:
 def is_temporary(file_name: str) -> bool:
     """Whether the name is one that programs give to files which they have not finished."""
     return _TEMPORARY.search(file_name) is not None
+
+
+def unfit_name(file_name: str) -> str | None:
+    """Why a file of this name is never taken: words to follow it as `printable` shows it. None when it may be.
+
+    A server can list what is no name, and the copy on this machine would then lie elsewhere.
+    """
+    if "/" in file_name:
+        return "its name has a / in it, so the server lists what is no name; ask its owner"
+    if printable(file_name) != file_name:
+        return "its name has characters that no one can see; ask for the file under another name"
+    return None
+
+
+def printable(text: str) -> str:
+    """`text` with what nobody sees written out, as `\\x1b`: control characters, ends of lines, changes of direction, halves of pairs."""
+    return "".join(_written_out(character) if category(character) in _UNSEEN else character for character in text)
+
+
+def _written_out(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def match_name(file_name: str, feeds: Iterable[FeedSpec]) -> NameMatch | str:

@@ -144,7 +144,12 @@ class InboxPass:
                 copies.append((arrival, local_path))
             else:
                 self.notes.append(f"{arrival.path} went away before it was read")
-        now = {(folder, file.name): Sight.of(file) for folder in {a.folder for a in arrivals} for file in self._folders.list(folder)}
+        now = {
+            (folder, file.name): Sight.of(file)
+            for folder in {a.folder for a in arrivals}
+            for file in self._folders.list(folder)
+            if not file.is_link
+        }
         for arrival, local_path in copies:
             if now.get((arrival.folder, arrival.name)) != arrival.sight or local_path.stat().st_size != arrival.sight.size:
                 self.notes.append(f"{arrival.path} changed or went away while it was read; it is looked at again")

@@ -21,11 +21,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file as the storage lists it: its name in the folder, its size in bytes and, where the storage tells, when it was changed."""
+    """A file as the storage lists it: its name in the folder, its size in bytes and, where the storage tells, when it was changed.
+
+    `is_link`: a listing found a symbolic link, and size and time are those of the file that it leads to.
+    """
 
     name: str
     size: int
     modified: datetime | None = None
+    is_link: bool = False
 
 
 class StorageSpec(BaseModel, ABC):

@@ -6,6 +6,7 @@ import ftplib
 import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from socket import socket
 from types import TracebackType
@@ -84,10 +85,10 @@ class FtpServer(Storage):
             found = []
             for entry in self._commands.entries(remote_folder):
                 if entry.kind == "file":
-                    found.append(entry)
+                    found.append(_remote_file(entry))
                 elif entry.kind == "link" and (target := self._commands.find(posixpath.join(remote_folder, entry.name))) is not None:
-                    found.append(target)
-            return [_remote_file(entry) for entry in found]
+                    found.append(replace(_remote_file(target), name=entry.name, is_link=True))
+            return found
 
     def _begin_upload(self, remote_path: str) -> socket:
         try:

@@ -10,6 +10,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,7 @@ _WHAT_TO_DO = {
     errno.EEXIST: "a file stands where a folder is needed: move it away, or correct the path",
     errno.ENOTDIR: "a file stands where a folder is needed: move it away, or correct the path",
     errno.EISDIR: "a folder stands where the file belongs: move it away, or choose another file_name",
+    errno.ELOOP: "it is a symbolic link, which is not followed: put the file itself there",
     errno.ENAMETOOLONG: "the name is longer than the file system takes: choose a shorter file_name",
 }
 
@@ -91,7 +93,12 @@ class LocalFolder(Storage):
 
     def read(self, remote_path: str, local_path: Path) -> None:
         with self._translating("read the file", remote_path):
-            shutil.copyfile(self._local(remote_path), local_path)
+            # Whoever drops files may put a link, or something that is no file, there after they were listed.
+            descriptor = os.open(self._local(remote_path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb") as source, local_path.open("wb") as target:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise OSError(errno.EINVAL, "it is no regular file", str(self._local(remote_path)))
+                shutil.copyfileobj(source, target)
 
     def stat(self, remote_path: str) -> RemoteFile | None:
         with self._translating("look at the file", remote_path):
@@ -124,7 +131,8 @@ class LocalFolder(Storage):
         with self._translating("list the folder", remote_folder):
             try:
                 with os.scandir(self._local(remote_folder)) as entries:
-                    return [file for entry in entries if entry.is_file() and (file := _remote_file(entry.name, entry.stat()))]
+                    found = [(entry.is_symlink(), _remote_file(entry.name, entry.stat())) for entry in entries if entry.is_file()]
+                return [replace(file, is_link=is_link) for is_link, file in found if file is not None]
             except FileNotFoundError:
                 return []
 

@@ -6,6 +6,7 @@ import asyncio
 import posixpath
 from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -198,7 +199,8 @@ class SftpServer(Storage):
             async for entry in self._client.scandir(remote_folder):
                 name, attributes = str(entry.filename), entry.attrs
                 if attributes.type == asyncssh.FILEXFER_TYPE_SYMLINK:
-                    file = await self._stat(posixpath.join(remote_folder, name))
+                    target = await self._stat(posixpath.join(remote_folder, name))
+                    file = None if target is None else replace(target, is_link=True)
                 else:
                     file = _remote_file(name, attributes)
                 if file is not None:
