@@ -103,7 +103,7 @@ def _snapshot_asset(
         io_manager_def=SnapshotIOManager(project),
         output_required=False,
         description=describe_snapshot(spec),
-        group_name="activations",
+        group_name=spec.name,
         kinds={"parquet"},
         owners=list(spec.owners),
         metadata=code_reference(loaded, f"activations.{spec.name}"),
@@ -139,7 +139,7 @@ def _delivery_asset(
         partitions_def=partitions,
         io_manager_def=DestinationIOManager(loaded.project),
         description=describe_delivery(spec),
-        group_name="activations",
+        group_name=spec.name,
         kinds={spec.format.type, "file"},
         owners=list(spec.owners),
         tags=dict(spec.tags or {}),
@@ -162,7 +162,7 @@ def _delivery_asset(
         given: Config = config
         if isinstance(given, RehearsalConfig) and given.is_rehearsal:
             rehearsal = _rehearse(context, loaded.project, spec, given, full=False)
-            yield guards_passed(rehearsal.findings)
+            yield guards_passed(rehearsal.measured, rehearsal.findings)
             if spec.warn_if:
                 yield warnings_of(rehearsal.export.warnings)
             return
@@ -176,7 +176,7 @@ def _delivery_asset(
                 waiting = Syncs(loaded.project, spec).state().waiting
                 yield guards_blocked(waiting.findings if waiting is not None else ())
                 raise failure_of(outgoing) from outgoing
-            yield guards_passed(outgoing.findings)
+            yield guards_passed(outgoing.measured, outgoing.findings)
             # The IO manager delivers while this waits; it comes back only if that went well.
             yield Output(DeliveryRequest(outgoing, opened.close))
         if spec.warn_if:
