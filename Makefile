@@ -11,7 +11,7 @@ ENVIRONMENT := $(if $(wildcard .venv/dev.stamp),dev,demo)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --excludes requirements/excludes.txt
 
-.PHONY: help demo dev test check bench bench-full bench-destinations format lock clean
+.PHONY: help demo dev test check bench bench-full bench-destinations screenshots format lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ bench-destinations: .venv/dev.stamp ## Measure sending one large file beside the
 
 bench-full: .venv/dev.stamp ## The same with ten million rows, and how time and memory grow
 	@$(BIN)/python -m benchmarks --full
+
+screenshots: .venv/dev.stamp ## Take the README's pictures of the Dagster UI anew
+	@scripts/ensure-browser
+	@$(BIN)/python -m dinmo_pipeline_tests.dagster_ui.screenshots
 
 format: .venv/dev.stamp ## Fix what the linter can fix, and format
 	$(BIN)/ruff check --fix
