@@ -11,7 +11,7 @@ ENVIRONMENT := $(if $(wildcard .venv/dev.stamp),dev,demo)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --excludes requirements/excludes.txt
 
-.PHONY: help demo dev test check bench bench-full bench-destinations screenshots format lock clean
+.PHONY: help demo dev test check bench bench-full bench-destinations bench-peers screenshots format lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +42,12 @@ bench-destinations: .venv/dev.stamp ## Measure sending one large file beside the
 	@scripts/ensure-azurite
 	@$(BIN)/python -m benchmarks.destinations --megabytes $(or $(MEGABYTES),1000)
 
-bench-full: .venv/dev.stamp ## The same with ten million rows, and how time and memory grow
+bench-peers: .venv/dev.stamp ## Measure a sync to SFTP beside Sling and dlt (ROWS=1000000)
+	@scripts/ensure-servers
+	@scripts/ensure-peers
+	@$(BIN)/python -m benchmarks.peers --rows $(or $(ROWS),1000000)
+
+bench-full: .venv/dev.stamp ## The same with ten million rows, how time and memory grow, and 200 syncs due at one minute
 	@$(BIN)/python -m benchmarks --full
 
 screenshots: .venv/dev.stamp ## Take the README's pictures of the Dagster UI anew

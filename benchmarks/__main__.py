@@ -20,6 +20,7 @@ from rich.table import Table
 from benchmarks.growth import growth
 from benchmarks.inbound import inbound_lines
 from benchmarks.measure import Result, measure
+from benchmarks.minute import minute
 from benchmarks.project import project_lines
 from benchmarks.shop import Shop
 from benchmarks.syncs import sync_lines
@@ -32,7 +33,7 @@ _COLUMNS = ("work", "yardstick", "ours s", "yardstick s", "ratio", "reach", "", 
 def main() -> None:
     """Run every line and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="ten million rows, and how time and memory grow")
+    parser.add_argument("--full", action="store_true", help="ten million rows, how time and memory grow, and 200 syncs due at one minute")
     parser.add_argument(
         "--rows", type=int, help="customers in the table; 10 columns each. The CSV file has twice as many orders, 12 columns each"
     )
@@ -55,8 +56,9 @@ def main() -> None:
     held = recorded.get(size, {})
     console.print(_table(results, held))
     if arguments.full:
-        for name, text in growth([1_000_000, 10_000_000]):
-            console.print(f"{name}: {text}")
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in (*growth([1_000_000, 10_000_000]), *minute(Path(folder), activations=200)):
+                console.print(f"{name}: {text}")
     if arguments.record:
         recorded[size] = held | {result.line.name: round(result.cpu_ratio, 2) for result in results}
         _RECORDED.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ from pathlib import Path
 from dagster import Definitions, RepositoryDefinition, definitions, load_from_defs_folder
 
 from dinmo_pipeline.components import project_repository
+from dinmo_pipeline.project.collector import collect_rarely
 from dinmo_pipeline.project.load import load_with_warnings_cached
 from dinmo_pipeline.project.settings import find_project_root, is_dg_project
 
@@ -15,6 +16,7 @@ from dinmo_pipeline.project.settings import find_project_root, is_dg_project
 @definitions  # type: ignore[arg-type]  # a repository is taken, too; only the annotation leaves it out
 def defs() -> Definitions | RepositoryDefinition:
     """Everything in the project's `defs/` folder: in a project of `dg`, other components and Python assets, too."""
+    collect_rarely()
     root = find_project_root(Path.cwd())
     # Read before Dagster reads, so that every mistake shows at once, those too at which Dagster would stop.
     loaded = load_with_warnings_cached(root)

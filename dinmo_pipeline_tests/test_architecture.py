@@ -107,7 +107,7 @@ except SystemExit as ended:
 
 @pytest.mark.parametrize(
     "code",
-    ["import dinmo_pipeline", "from dinmo_pipeline.cli import main", CHECK],
+    ["import dinmo_pipeline", "from dinmo_pipeline.cli.app import main", CHECK],
     ids=["import of the package", "import of the command", "dinmo check"],
 )
 def test_dagster_is_not_imported_for(code: str, tmp_path: Path) -> None:

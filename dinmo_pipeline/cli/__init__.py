@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
-from dinmo_pipeline.cli.app import main
+from typing import NoReturn
+
+from dinmo_pipeline.project.collector import collect_rarely
 
 __all__ = ["main"]
+
+
+def main() -> NoReturn:
+    """Run the command line: 0 fine, 1 the work failed, 2 the definitions or the call are wrong."""
+    collect_rarely()
+    from dinmo_pipeline.cli.app import main as run
+
+    run()

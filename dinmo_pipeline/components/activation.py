@@ -10,25 +10,25 @@ from typing import ClassVar
 from dagster import (
     AssetCheckResult,
     AssetExecutionContext,
-    AssetIn,
     AssetMaterialization,
     AssetObservation,
     AssetsDefinition,
+    AssetSpec,
     Config,
     Definitions,
     DynamicPartitionsDefinition,
     HookDefinition,
     Output,
-    asset,
 )
 from pydantic import BaseModel, Field
 
+from dinmo_pipeline.components.assets import make_asset, options_of
 from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.components.checks import check_specs, guards_blocked, guards_passed, warnings_of
 from dinmo_pipeline.components.jobs import activation_job
 from dinmo_pipeline.components.naming import code_reference, delivery_key, partitions_name, snapshot_key, table_key
 from dinmo_pipeline.components.schedules import activation_schedule
-from dinmo_pipeline.components.sensors import after_sensor, started_after_others
+from dinmo_pipeline.components.sensors import after_sensor
 from dinmo_pipeline.components.telling import telling_hooks
 from dinmo_pipeline.components.wording import describe_delivery, describe_snapshot
 from dinmo_pipeline.errors import CallError, DinmoError, SyncBlocked
@@ -81,7 +81,7 @@ class Activation(NamedComponent):
         hooks = telling_hooks(project, spec)
         assets = [_snapshot_asset(loaded, spec, partitions, hooks)] if deltas else []
         assets.append(_delivery_asset(loaded, spec, partitions, hooks, from_snapshot=deltas))
-        after_others = started_after_others(project)
+        after_others = project.started_after_others
         return Definitions(
             assets=assets,
             # The sensor brings the jobs that it may start; Dagster takes each once.
@@ -96,20 +96,8 @@ def _snapshot_asset(
 ) -> AssetsDefinition:
     project = loaded.project
 
-    @asset(
-        key=snapshot_key(spec.name),
-        deps=[table_key(spec.source)],
-        partitions_def=partitions,
-        io_manager_def=SnapshotIOManager(project),
-        output_required=False,
-        description=describe_snapshot(spec),
-        group_name=spec.name,
-        kinds={"parquet"},
-        owners=list(spec.owners),
-        metadata=code_reference(loaded, f"activations.{spec.name}"),
-        hooks=set(hooks),
-    )
-    def snapshot(context: AssetExecutionContext, config: SyncConfig) -> Iterator[Output[SnapshotRequest]]:
+    def snapshot(context: AssetExecutionContext) -> Iterator[Output[SnapshotRequest]]:
+        config = options_of(context, SyncConfig)
         if config.is_rehearsal:
             _rehearse(context, project, spec, config, full=config.full_resync)
             return
@@ -118,7 +106,23 @@ def _snapshot_asset(
         if not _completed_instead(context, project, spec, full=config.full_resync):
             yield Output(SnapshotRequest(spec.name, context.partition_key, project.clock(), config.full_resync))
 
-    return snapshot
+    return make_asset(
+        AssetSpec(
+            snapshot_key(spec.name),
+            deps=[table_key(spec.source)],
+            partitions_def=partitions,
+            description=describe_snapshot(spec),
+            group_name=spec.name,
+            kinds={"parquet"},
+            owners=spec.owners,
+            metadata=code_reference(loaded, f"activations.{spec.name}"),
+        ),
+        snapshot,
+        io_manager=SnapshotIOManager(project),
+        config=SyncConfig,
+        hooks=hooks,
+        required=False,
+    )
 
 
 def _delivery_asset(
@@ -129,39 +133,13 @@ def _delivery_asset(
     *,
     from_snapshot: bool,
 ) -> AssetsDefinition:
+    # Those that mean something here.
     options = Config if from_snapshot else RehearsalConfig
 
-    @asset(
-        key=delivery_key(spec.name),
-        output_required=False,
-        ins={"snapshot": AssetIn(key=snapshot_key(spec.name), dagster_type=object)} if from_snapshot else {},
-        deps=[] if from_snapshot else [table_key(spec.source)],
-        partitions_def=partitions,
-        io_manager_def=DestinationIOManager(loaded.project),
-        description=describe_delivery(spec),
-        group_name=spec.name,
-        kinds={spec.format.type, "file"},
-        owners=list(spec.owners),
-        tags=dict(spec.tags or {}),
-        check_specs=check_specs(spec),
-        hooks=set(hooks),
-        metadata={
-            "destination": spec.destination,
-            "folder": spec.folder,
-            "file name": spec.file_name,
-            "run type": spec.run_type.value,
-            "sync mode": spec.sync_mode.value,
-            **code_reference(loaded, f"activations.{spec.name}"),
-        },
-    )
-    def delivery(
-        context: AssetExecutionContext,
-        config: options,  # type: ignore[valid-type]  # Dagster offers those that mean something here
-        **snapshot: object,
-    ) -> Iterator[Output[DeliveryRequest] | AssetCheckResult]:
-        given: Config = config
-        if isinstance(given, RehearsalConfig) and given.is_rehearsal:
-            rehearsal = _rehearse(context, loaded.project, spec, given, full=False)
+    def delivery(context: AssetExecutionContext) -> Iterator[Output[DeliveryRequest] | AssetCheckResult]:
+        config = options_of(context, options)
+        if isinstance(config, RehearsalConfig) and config.is_rehearsal:
+            rehearsal = _rehearse(context, loaded.project, spec, config, full=False)
             yield guards_passed(rehearsal.measured, rehearsal.findings)
             if spec.warn_if:
                 yield warnings_of(rehearsal.export.warnings)
@@ -183,7 +161,32 @@ def _delivery_asset(
             newest = Syncs(loaded.project, spec).state().newest
             yield warnings_of(newest.warnings if newest is not None else ())
 
-    return delivery
+    return make_asset(
+        AssetSpec(
+            delivery_key(spec.name),
+            deps=[snapshot_key(spec.name) if from_snapshot else table_key(spec.source)],
+            partitions_def=partitions,
+            description=describe_delivery(spec),
+            group_name=spec.name,
+            kinds={spec.format.type, "file"},
+            owners=spec.owners,
+            tags=spec.tags,
+            metadata={
+                "destination": spec.destination,
+                "folder": spec.folder,
+                "file name": spec.file_name,
+                "run type": spec.run_type.value,
+                "sync mode": spec.sync_mode.value,
+                **code_reference(loaded, f"activations.{spec.name}"),
+            },
+        ),
+        delivery,
+        io_manager=DestinationIOManager(loaded.project),
+        config=options,
+        checks=check_specs(spec),
+        hooks=hooks,
+        required=False,
+    )
 
 
 @failing

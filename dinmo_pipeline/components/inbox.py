@@ -13,10 +13,10 @@ from dagster import (
     BackfillPolicy,
     Definitions,
     DynamicPartitionsDefinition,
-    asset,
 )
 from pydantic import BaseModel
 
+from dinmo_pipeline.components.assets import make_asset
 from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.components.inbox_sensor import import_job, inbox_sensor
 from dinmo_pipeline.components.naming import code_reference, table_key
@@ -54,33 +54,34 @@ class Feed(NamedComponent):
 
 
 def _feed_asset(loaded: LoadedProject, feed: FeedSpec) -> AssetsDefinition:
-    @asset(
-        key=table_key(feed.ref),
-        partitions_def=DynamicPartitionsDefinition(name=files_name(feed.name)),
-        backfill_policy=BackfillPolicy.single_run(),
-        # Each file is told of as it comes in, by an event of its own.
-        output_required=False,
-        check_specs=[
-            AssetCheckSpec(
-                REJECTS_CHECK,
-                asset=table_key(feed.ref),
-                description="Every record of every file was taken; records without a key do not count.",
-            )
-        ],
-        description=describe_feed(feed),
-        group_name="feeds",
-        kinds={"csv" if feed.csv is not None else "json", "duckdb"},
-        metadata={
-            "inbox": feed.inbox,
-            "primary key": ", ".join(feed.primary_key),
-            "load": feed.load,
-            **code_reference(loaded, f"feeds.{feed.name}"),
-        },
-    )
     def table(context: AssetExecutionContext) -> Iterator[AssetCheckResult]:
         yield rejects_check(import_due(context, loaded.project, feed))
 
-    return table
+    rejects = AssetCheckSpec(
+        REJECTS_CHECK,
+        asset=table_key(feed.ref),
+        description="Every record of every file was taken; records without a key do not count.",
+    )
+    return make_asset(
+        AssetSpec(
+            table_key(feed.ref),
+            partitions_def=DynamicPartitionsDefinition(name=files_name(feed.name)),
+            description=describe_feed(feed),
+            group_name="feeds",
+            kinds={"csv" if feed.csv is not None else "json", "duckdb"},
+            metadata={
+                "inbox": feed.inbox,
+                "primary key": ", ".join(feed.primary_key),
+                "load": feed.load,
+                **code_reference(loaded, f"feeds.{feed.name}"),
+            },
+        ),
+        table,
+        checks=[rejects],
+        backfill_policy=BackfillPolicy.single_run(),
+        # Each file is told of as it comes in, by an event of its own.
+        required=False,
+    )
 
 
 def _entity_asset(loaded: LoadedProject, feeds: tuple[FeedSpec, ...]) -> AssetSpec:

@@ -21,16 +21,14 @@ from dagster import (
     SensorResult,
     SkipReason,
     define_asset_job,
-    in_process_executor,
     sensor,
 )
 
-from dinmo_pipeline.components.jobs import AUTOSTART
+from dinmo_pipeline.components.jobs import AUTOSTART, IN_ONE_PROCESS
 from dinmo_pipeline.components.naming import import_job_name, table_key
 from dinmo_pipeline.components.wording import describe_import
 from dinmo_pipeline.errors import BusyError
 from dinmo_pipeline.inbound.arrivals import Look
-from dinmo_pipeline.inbound.passes import InboxPass
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
 
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
@@ -47,7 +45,7 @@ def import_job(feed: FeedSpec) -> Any:
         import_job_name(feed.name),
         selection=AssetSelection.assets(table_key(feed.ref)),
         description=describe_import(feed),
-        executor_def=in_process_executor,
+        executor_def=IN_ONE_PROCESS,
     )
 
 
@@ -66,6 +64,9 @@ def inbox_sensor(project: Project, inbox: InboxSpec, jobs: Sequence[Any]) -> Sen
         description=f"Looks for new files in folder {inbox.folder} of {inbox.storage}, and imports those that are whole.",
     )
     def arrivals(context: SensorEvaluationContext) -> SensorResult | SkipReason:
+        # With it comes Arrow: only who looks into inboxes waits for that.
+        from dinmo_pipeline.inbound.passes import InboxPass
+
         try:
             with InboxPass(hasty, inbox.name, wait_s=0) as held:
                 seen = held.look()

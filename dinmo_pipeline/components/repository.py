@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
+from itertools import groupby
+from operator import attrgetter
 
 from dagster import (
     AssetCheckKey,
@@ -28,7 +30,7 @@ from dinmo_pipeline.components.jobs import activation_job
 from dinmo_pipeline.components.naming import job_name
 from dinmo_pipeline.components.tables import Model, Segment
 from dinmo_pipeline.project.load import LoadedProject
-from dinmo_pipeline.project.specs import Project, TableRef
+from dinmo_pipeline.project.specs import ActivationSpec, Project, TableRef
 
 # The name that Dagster gives to the one repository of definitions; schedules that were started are remembered under it.
 _NAME = "__repository__"
@@ -68,12 +70,16 @@ class _ProjectData(RepositoryData):
             return self._rest.get_job(job_name)
         if job_name not in self._jobs:
             spec = self._activations[job_name]
-            needed = [*(_table(table.ref) for table in self._project.tables_for(spec.source)), Activation(spec.name)]
-            made = self._parts.merged(needed)
-            # Without the sensors, which may start jobs of activations that are not made here.
-            alone = Definitions(assets=made.assets, asset_checks=made.asset_checks, jobs=[activation_job(self._project, spec)])
-            self._jobs[job_name] = alone.get_repository_def().get_job(job_name)
+            self._make_jobs(spec.source, [spec])
         return self._jobs[job_name]
+
+    def _make_jobs(self, source: TableRef, specs: Sequence[ActivationSpec]) -> None:
+        needed = [*(_table(table.ref) for table in self._project.tables_for(source)), *(Activation(spec.name) for spec in specs)]
+        made = self._parts.merged(needed)
+        jobs = [activation_job(self._project, spec) for spec in specs]
+        # Without the sensors, which may start jobs of activations that are not made here.
+        alone = Definitions(assets=made.assets, asset_checks=made.asset_checks, jobs=jobs).get_repository_def()
+        self._jobs.update({job.name: alone.get_job(job.name) for job in jobs})
 
     def get_job_names(self) -> Sequence[str]:
         return [*dict.fromkeys((*self._activations, *self._rest.job_names))]
@@ -82,6 +88,11 @@ class _ProjectData(RepositoryData):
         return job_name in self._activations or self._rest.has_job(job_name)
 
     def get_all_jobs(self) -> Sequence[JobDefinition]:
+        # Those of one table together: what they share is resolved once.
+        source_of = attrgetter("source")
+        missing = sorted((spec for name, spec in self._activations.items() if name not in self._jobs), key=source_of)
+        for source, specs in groupby(missing, key=source_of):
+            self._make_jobs(source, list(specs))
         return [self.get_job(name) for name in self.get_job_names()]
 
     def get_all_schedules(self) -> Sequence[ScheduleDefinition]:

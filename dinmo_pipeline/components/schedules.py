@@ -13,7 +13,7 @@ from dagster import (
 )
 
 from dinmo_pipeline.components.jobs import AUTOSTART, sync_request
-from dinmo_pipeline.components.naming import job_name, partitions_name
+from dinmo_pipeline.components.naming import job_name
 from dinmo_pipeline.components.wording import describe_schedule
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.sync.labels import label_of_instant
@@ -38,10 +38,7 @@ def activation_schedule(project: Project, spec: ActivationSpec) -> ScheduleDefin
         standing = StandingFile(project.home / "state", spec.name).read()
         if (reason := reason_to_wait(project, spec, standing, now=max(context.scheduled_execution_time, project.clock()))) is not None:
             return SkipReason(reason)
-        label = label_of_instant(context.scheduled_execution_time)
-        request = sync_request(context.instance, project, spec, label, run_key=label)
-        if isinstance(request, RunRequest):
-            context.instance.add_dynamic_partitions(partitions_name(spec.name), [label])
-        return request
+        due = context.scheduled_execution_time
+        return sync_request(context.instance, project, spec, due, run_key=label_of_instant(due))
 
     return due

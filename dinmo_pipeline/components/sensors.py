@@ -22,10 +22,9 @@ from dagster import (
 )
 
 from dinmo_pipeline.components.jobs import AUTOSTART, activation_job, sync_request
-from dinmo_pipeline.components.naming import delivery_key, job_name, partitions_name, trigger_key
+from dinmo_pipeline.components.naming import delivery_key, job_name, trigger_key
 from dinmo_pipeline.io_managers.warehouse import REUSED
 from dinmo_pipeline.project.specs import Project
-from dinmo_pipeline.sync.labels import label_of_instant
 
 _TAG = "dinmo/after"
 _SECONDS = 30
@@ -41,15 +40,10 @@ class _Refresh:
     run: DagsterRun | None
 
 
-def started_after_others(project: Project) -> frozenset[str]:
-    """The activations that the sensor starts."""
-    return frozenset(name for name, spec in project.activations.items() if spec.after and not spec.paused)
-
-
 def after_sensor(project: Project) -> SensorDefinition:
     """One sensor for all activations. What happened before it first looked starts nothing."""
     running = os.environ.get(AUTOSTART) == "1"
-    specs = [project.activations[name] for name in sorted(started_after_others(project))]
+    specs = [project.activations[name] for name in sorted(project.started_after_others)]
     deliveries = {delivery_key(name): name for name in project.activations}
 
     @sensor(
@@ -63,7 +57,7 @@ def after_sensor(project: Project) -> SensorDefinition:
         seen: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
         keys = {name: trigger_key(name) for spec in specs for name in spec.after}
         news = {name: tuple(_news(context.instance, key, seen.get(name))) for name, key in keys.items()}
-        label = label_of_instant(project.clock())
+        now = project.clock()
         answers = []
         for spec in specs:
             causes = [
@@ -74,12 +68,9 @@ def after_sensor(project: Project) -> SensorDefinition:
             ]
             if causes:
                 newest, name = max(causes)
-                request = sync_request(
-                    context.instance, project, spec, label, run_key=f"{spec.name}:{newest}", tags={_TAG: name.replace("/", ".")}
+                answers.append(
+                    sync_request(context.instance, project, spec, now, run_key=f"{spec.name}:{newest}", tags={_TAG: name.replace("/", ".")})
                 )
-                if isinstance(request, RunRequest):
-                    context.instance.add_dynamic_partitions(partitions_name(spec.name), [label])
-                answers.append(request)
         requests = [request for request in answers if isinstance(request, RunRequest)]
         dropped = [str(request.skip_message) for request in answers if isinstance(request, SkipReason)]
         for words in dropped:

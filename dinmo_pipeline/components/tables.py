@@ -1,12 +1,15 @@
 """Models and segments: assets without partitions, made in the warehouse by their query."""
 
 # Dagster reads the annotations of asset functions as objects, so this module's are no postponed texts.
+from collections.abc import Iterator
 from typing import ClassVar
 
-from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, Definitions, MetadataValue, asset
+from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, AssetSpec, Definitions, MetadataValue, Output
 from pydantic import BaseModel
 
+from dinmo_pipeline.components.assets import make_asset
 from dinmo_pipeline.components.base import NamedComponent
+from dinmo_pipeline.components.jobs import due_instant
 from dinmo_pipeline.components.naming import code_reference, job_name, table_key
 from dinmo_pipeline.components.wording import describe_table
 from dinmo_pipeline.io_managers.requests import TableRequest
@@ -39,25 +42,26 @@ class Segment(_Table):
 
 
 def _table_asset(loaded: LoadedProject, spec: TableSpec) -> AssetsDefinition:
-    sync_jobs = frozenset(map(job_name, loaded.project.activations)) if spec.max_age_minutes else frozenset[str]()
-
-    @asset(
-        key=table_key(spec.ref),
-        deps=[*map(table_key, spec.depends_on), *(AssetKey(key.split("/")) for key in spec.external_deps)],
-        io_manager_def=WarehouseIOManager(loaded.project),
-        description=describe_table(spec),
-        group_name=spec.ref.kind,
-        kinds={"duckdb", "sql"},
-        owners=list(spec.owners),
-        tags=dict(spec.tags or {}),
-        metadata={
-            "sql": MetadataValue.md(f"```sql\n{spec.sql.strip()}\n```"),
-            "primary key": ", ".join(spec.primary_key),
-            **code_reference(loaded, str(spec.ref)),
-        },
-    )
-    def table(context: AssetExecutionContext) -> TableRequest:
+    def table(context: AssetExecutionContext) -> Iterator[Output[TableRequest]]:
         # Whoever refreshes a table by itself wants it fresh, whatever its age.
-        return TableRequest(spec, reuse=context.job_name in sync_jobs)
+        in_sync = context.job_name in map(job_name, loaded.project.activations)
+        yield Output(TableRequest(spec, reuse=in_sync, due=due_instant(context.run)))
 
-    return table
+    return make_asset(
+        AssetSpec(
+            table_key(spec.ref),
+            deps=[*map(table_key, spec.depends_on), *(AssetKey(key.split("/")) for key in spec.external_deps)],
+            description=describe_table(spec),
+            group_name=spec.ref.kind,
+            kinds={"duckdb", "sql"},
+            owners=spec.owners,
+            tags=spec.tags,
+            metadata={
+                "sql": MetadataValue.md(f"```sql\n{spec.sql.strip()}\n```"),
+                "primary key": ", ".join(spec.primary_key),
+                **code_reference(loaded, str(spec.ref)),
+            },
+        ),
+        table,
+        io_manager=WarehouseIOManager(loaded.project),
+    )

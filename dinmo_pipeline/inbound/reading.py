@@ -9,10 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-
-import pyarrow
+from typing import TYPE_CHECKING
 
 from dinmo_pipeline.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow
 
 RECORD = "_record"
 LINE = "_line"
@@ -61,6 +63,9 @@ class Reading(ABC):
     @property
     def schema(self) -> pyarrow.Schema:
         """The schema of the batches: RECORD and LINE as int64, then the columns as large strings."""
+        # Here, so that whoever only asks what became of files does not wait for it.
+        import pyarrow
+
         numbers = [pyarrow.field(RECORD, pyarrow.int64(), nullable=False), pyarrow.field(LINE, pyarrow.int64(), nullable=False)]
         return pyarrow.schema([*numbers, *(pyarrow.field(name, pyarrow.large_string()) for name in self.columns)])
 

@@ -18,7 +18,6 @@ from dagster import (
     MetadataValue,
 )
 
-from dinmo_pipeline.inbound.passes import InboxPass
 from dinmo_pipeline.inbound.record import FileRecord, Outcome, Record
 from dinmo_pipeline.io_managers.columns import columns_metadata, entity_columns_metadata
 from dinmo_pipeline.io_managers.failures import failing
@@ -52,6 +51,9 @@ def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec)
 
     Returns what became of them; where none was due, of the feed's last one.
     """
+    # With it comes Arrow: only runs that import wait for that.
+    from dinmo_pipeline.inbound.passes import InboxPass
+
     records: list[FileRecord] = []
     untold: list[FileRecord] = []
     columns: dict[str, Any] = {}

@@ -12,10 +12,11 @@ from dinmo_pipeline.sync.syncs import Outgoing
 
 @dataclass(frozen=True)
 class TableRequest:
-    """Make the table of `spec`; with `reuse`, only where it is older than its `max_age`."""
+    """Make the table of `spec`; with `reuse`, only where it is older than its `max_age` and was not made since `due`."""
 
     spec: TableSpec
     reuse: bool
+    due: datetime | None
 
 
 @dataclass(frozen=True)

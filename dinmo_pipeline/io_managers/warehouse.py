@@ -12,7 +12,7 @@ from dinmo_pipeline.project.specs import Project, TableRef
 from dinmo_pipeline.warehouse.tables import refresh
 
 REUSED = "reused, as made at"
-"""The metadata of a materialization that left the table as it was: `max_age` says that it is fresh enough."""
+"""The metadata of a materialization that left the table as it was: it is fresh enough."""
 
 
 class WarehouseIOManager(IOManager):
@@ -24,7 +24,7 @@ class WarehouseIOManager(IOManager):
     @failing
     def handle_output(self, context: OutputContext, obj: TableRequest) -> None:
         """Refresh the table; adds its rows, columns and first rows to the materialization."""
-        table = refresh(self._project, obj.spec, reuse=obj.reuse)
+        table = refresh(self._project, obj.spec, reuse=obj.reuse, due=obj.due)
         reused = {REUSED: MetadataValue.timestamp(table.at)} if table.reused and table.at is not None else {}
         context.add_output_metadata(table_metadata(table) | table_columns_metadata(self._project, obj.spec, table) | reused)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -260,6 +261,11 @@ class Project:
         """The entities that feeds are declared of, each with its feeds, in the order of their names."""
         feeds = sorted(self.feeds.values(), key=lambda feed: (feed.entity, feed.name))
         return {ref: tuple(group) for ref, group in itertools.groupby(feeds, key=lambda feed: feed.entity_ref)}
+
+    @cached_property
+    def started_after_others(self) -> frozenset[str]:
+        """The activations that start when what they come `after` was refreshed or delivered."""
+        return frozenset(name for name, spec in self.activations.items() if spec.after and not spec.paused)
 
     def tables_for(self, source: TableRef) -> tuple[TableSpec, ...]:
         """The tables that a refresh of `source` needs, itself included, in dependency order; what imports fill is none of them."""

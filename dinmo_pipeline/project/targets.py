@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from dinmo_pipeline.project.names import render_name, split_extension
@@ -43,6 +43,10 @@ class _File:
     stems: tuple[str, ...]
     suffixes: tuple[str, ...]
 
+    def marked(self, mark: str) -> _File:
+        """The file whose stem ends in `mark`, too."""
+        return _File(self.places, tuple(stem + mark for stem in self.stems), self.suffixes)
+
     @property
     def whole(self) -> tuple[str, ...]:
         return tuple("/".join((place, stem + suffix)) for place, stem, suffix in zip(self.places, self.stems, self.suffixes, strict=True))
@@ -67,9 +71,10 @@ def shared_files(targets: Iterable[Target]) -> Iterator[tuple[str, str]]:
     owners: dict[tuple[str, ...], str] = {}
     alike: list[tuple[Target, _File]] = []
     for target in targets:
-        files = list(_files(target))
+        named = _named(target)
+        files = [named.marked(f"_{change}") for change in _CHANGES] if target.in_three else [named]
         keys = [file.parts if target.in_parts else file.whole for file in files]
-        keys += [file.whole for file in _companions(target)]
+        keys += [file.whole for file in _companions(target, named)]
         yield from _clash(target, (owners[key] for key in keys if key in owners))
         owners.update({key: target.activation for key in keys if key not in owners})
         alike += [(target, file) for file in files if file.looks_like_a_part and not target.in_parts]
@@ -83,22 +88,20 @@ def _clash(target: Target, owners: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield target.activation, owner
 
 
-def _files(target: Target) -> Iterator[_File]:
+def _named(target: Target) -> _File:
     places = tuple(_place(target.address, render_name(target.folder, probe, "UTC")) for probe in _PROBES)
     names = [
         split_extension(render_name(target.file_name, probe, "UTC"), extension=target.extension, format_extension=target.format_extension)
         for probe in _PROBES
     ]
-    for mark in [f"_{change}" for change in _CHANGES] if target.in_three else [""]:
-        yield _File(places, tuple(stem + mark for stem, _ in names), tuple(suffix for _, suffix in names))
+    return _File(places, tuple(stem for stem, _ in names), tuple(suffix for _, suffix in names))
 
 
-def _companions(target: Target) -> Iterator[_File]:
-    (whole, *_) = _files(replace(target, in_three=False))
+def _companions(target: Target, named: _File) -> Iterator[_File]:
     for ending in target.endings:
-        yield _File(whole.places, whole.stems, (ending,) * len(_PROBES))
+        yield _File(named.places, named.stems, (ending,) * len(_PROBES))
     for name in target.others:
-        yield _File(whole.places, (name,) * len(_PROBES), ("",) * len(_PROBES))
+        yield _File(named.places, (name,) * len(_PROBES), ("",) * len(_PROBES))
 
 
 def _place(address: str, folder: str) -> str:

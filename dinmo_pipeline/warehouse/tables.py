@@ -40,15 +40,18 @@ class Refreshed:
     reused: bool = False
 
 
-def refresh(project: Project, spec: TableSpec, *, reuse: bool = False) -> Refreshed:
+def refresh(project: Project, spec: TableSpec, *, reuse: bool = False, due: datetime | None = None) -> Refreshed:
     """Make the table of `spec` anew in the project's warehouse, which is opened for that alone. Raises what `refresh_table` raises.
 
-    With `reuse`, a table that this very query made, and that is no older than its `max_age`, stays.
+    With `reuse`, a table that this very query made stays where it is no older than its `max_age`, or was made since `due`: whoever
+    else was due then has made it.
     """
-    now = project.clock()
     with open_warehouse(project.warehouse_path, root=project.root, timezone=project.timezone) as connection:
-        made = _made_by(connection, spec) if reuse and spec.max_age_minutes else None
-        if made is not None and timedelta() <= now - made <= timedelta(minutes=spec.max_age_minutes):
+        # Others may have had the warehouse, and made the table, meanwhile.
+        now = project.clock()
+        oldest = min(due or now, now - timedelta(minutes=spec.max_age_minutes))
+        made = _made_by(connection, spec) if reuse else None
+        if made is not None and oldest <= made <= now:
             return _look_at(connection, spec, _PREVIEW_ROWS, made, reused=True)
         return refresh_table(connection, spec, now=now)
 

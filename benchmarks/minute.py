@@ -1,0 +1,141 @@
+"""Many activations of one model that are due at one minute, under Dagster's own daemon and web server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from dagster import AssetKey, DagsterInstance
+
+from dinmo_pipeline.io_managers.warehouse import REUSED
+
+_LEAD_S = 60
+_SETTLED_S = 1
+_GIVE_UP_S = 3600
+_MODEL = """\
+type: dinmo_pipeline.LocalFolder
+attributes: {name: out, path: out}
+---
+type: dinmo_pipeline.Model
+attributes:
+  name: customers
+  primary_key: [id]
+  sql: "SELECT i AS id, 'Customer ' || i AS name, hash(i) % 100 AS score FROM range(100000) AS t(i)"
+"""
+_ACTIVATION = """\
+---
+type: dinmo_pipeline.Activation
+attributes:
+  {{name: a{number}, model: customers, destination: out, folder: a{number}, file_name: customers, format: csv,
+   run_type: full_then_delta, sync_mode: upsert, mapping: [id, name, score], schedule: "{minute} {hour} * * *"}}
+"""
+_QUERY = {"query": "{ runsOrError(limit: 25) { ... on Runs { results { runId status startTime } } } }"}
+
+
+def minute(folder: Path, activations: int) -> Iterator[tuple[str, str]]:
+    """How long after the tick the last of so many files is there, beside `dinmo sync --all`, and what else that minute shows."""
+    alone = _make(folder / "alone", activations, due=datetime.now(UTC))
+    began = time.monotonic()
+    subprocess.run([_program("dinmo"), "sync", "--all"], cwd=alone, env=_environment(), check=True, capture_output=True)
+    together = time.monotonic() - began
+    due = (datetime.now(UTC) + timedelta(seconds=_LEAD_S + activations / 20)).replace(second=0, microsecond=0) + timedelta(minutes=1)
+    root = _make(folder / "due", activations, due=due)
+    with _dagster(root) as port:
+        took, answers = _watch(root, port, activations, due)
+    refreshes = _refreshes(root)
+    yield f"{activations} activations due at one minute", f"the last file {took:.0f} s after the tick, {took / activations:.2f} s each"
+    yield "dinmo sync --all of the same", f"{together:.0f} s, {together / activations:.2f} s each; wanted is half a second more at most"
+    yield "the UI's answers meanwhile", f"{statistics.median(answers):.2f} s in the middle, {max(answers):.2f} s at the longest"
+    yield "refreshes of the model that they share", f"{refreshes}, of which 1 is wanted"
+
+
+def _make(root: Path, activations: int, *, due: datetime) -> Path:
+    (root / "defs").mkdir(parents=True)
+    (root / "pyproject.toml").write_text("[tool.dinmo]\n", encoding="utf-8")
+    each = (_ACTIVATION.format(number=number, minute=due.minute, hour=due.hour) for number in range(activations))
+    (root / "defs" / "defs.yaml").write_text(_MODEL + "".join(each), encoding="utf-8")
+    return root
+
+
+@contextmanager
+def _dagster(root: Path) -> Iterator[int]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    with (root / "dagster.log").open("wb") as log:
+        process = subprocess.Popen(
+            [_program("dinmo"), "dev", "--port", str(port)],
+            cwd=root,
+            env=_environment() | {"DINMO_AUTOSTART": "1"},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield port
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _watch(root: Path, port: int, activations: int, due: datetime) -> tuple[float, list[float]]:
+    """Seconds from the tick to the last file, and those that each answer of the UI took meanwhile."""
+    answers: list[float] = []
+    while True:
+        now = datetime.now(UTC)
+        if now > due:
+            answers.append(_answer(port))
+        written = [path.stat().st_mtime for path in (root / "out").glob("*/customers.csv")]
+        if len(written) == activations:
+            return max(written) - due.timestamp(), answers
+        if now > due + timedelta(seconds=_GIVE_UP_S):
+            sys.exit(f"only {len(written)} of {activations} files came:\n{(root / 'dagster.log').read_text(encoding='utf-8')[-5000:]}")
+        time.sleep(_SETTLED_S)
+
+
+def _answer(port: int) -> float:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql", data=json.dumps(_QUERY).encode(), headers={"Content-Type": "application/json"}
+    )
+    began = time.monotonic()
+    with urllib.request.urlopen(request, timeout=_GIVE_UP_S) as answer:
+        answer.read()
+    return time.monotonic() - began
+
+
+def _refreshes(root: Path) -> int:
+    with DagsterInstance.from_config(str(root / ".dinmo" / "dagster")) as instance:
+        records = instance.fetch_materializations(AssetKey(["models", "customers"]), limit=5000).records
+    made = [record.asset_materialization for record in records]
+    return sum(each is not None and REUSED not in each.metadata for each in made)
+
+
+def _environment() -> dict[str, str]:
+    own = ("PYTHONDONTWRITEBYTECODE", "DAGSTER_HOME")
+    return {name: value for name, value in os.environ.items() if name not in own and not name.startswith("DINMO_")}
+
+
+def _program(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as made:
+        for name, text in minute(Path(made), int(sys.argv[1]) if len(sys.argv) > 1 else 200):
+            print(f"{name}: {text}", flush=True)
