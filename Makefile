@@ -11,7 +11,7 @@ ENVIRONMENT := $(if $(wildcard .venv/dev.stamp),dev,demo)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --excludes requirements/excludes.txt
 
-.PHONY: help demo dev test check bench bench-full bench-destinations format lock clean
+.PHONY: help demo dev test check bench bench-full bench-destinations bench-peers format lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ bench-destinations: .venv/dev.stamp ## Measure sending one large file beside the
 	@scripts/ensure-servers
 	@scripts/ensure-azurite
 	@$(BIN)/python -m benchmarks.destinations --megabytes $(or $(MEGABYTES),1000)
+
+bench-peers: .venv/dev.stamp ## Measure a sync to SFTP beside Sling and dlt (ROWS=1000000)
+	@scripts/ensure-servers
+	@scripts/ensure-peers
+	@$(BIN)/python -m benchmarks.peers --rows $(or $(ROWS),1000000)
 
 bench-full: .venv/dev.stamp ## The same with ten million rows, how time and memory grow, and 200 syncs due at one minute
 	@$(BIN)/python -m benchmarks --full

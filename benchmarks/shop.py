@@ -47,6 +47,11 @@ FROM range({rows}) AS t(i)
 """
 
 
+def rows_query(rows: int, *, added_orders: str = "0") -> str:
+    """A query that makes this many customers; `added_orders` is what SQL adds to the orders of each."""
+    return _ROWS.format(rows=rows, added_orders=added_orders)
+
+
 @dataclass(frozen=True)
 class Shop:
     """The project in `root`, with its table refreshed."""
@@ -92,7 +97,7 @@ class Shop:
         """Write the data anew, with one order more for each `every`-th customer, and refresh the table."""
         added = f"CASE WHEN i % {every} = 0 THEN 1 ELSE 0 END" if every is not None else "0"
         with duckdb.connect() as connection:
-            connection.execute(f"COPY ({_ROWS.format(rows=self.rows, added_orders=added)}) TO '{self.root / 'customers.parquet'}'")
+            connection.execute(f"COPY ({rows_query(self.rows, added_orders=added)}) TO '{self.root / 'customers.parquet'}'")
         project = self.project
         for table in project.tables.values():
             refresh(project, table)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -93,7 +93,7 @@ def sync(
     """Refresh what activations need, find what changed, and deliver it."""
     loaded = load_with_warnings(find_project_root(project))
     specs = _chosen(loaded.project, names or [], everything=everything)
-    instant = _instant(at, loaded.project) or datetime.now(UTC)
+    instant = _instant(at, loaded.project) or loaded.project.clock()
     if dry_run or limit is not None or to is not None:
         _rehearse(loaded.project, specs, instant, full=full, send=not dry_run, limit=limit, to=to)
         return
@@ -123,7 +123,7 @@ def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
             showing.warn(f"{spec.name}: {untold}")
         syncs = Syncs(loaded, spec)
         failure = StandingFile(loaded.home / "state", spec.name).read().failure
-        lines.append(health_of(spec, syncs.state(), failure, now=datetime.now(UTC), running=syncs.is_running))
+        lines.append(health_of(spec, syncs.state(), failure, now=loaded.clock(), running=syncs.is_running))
     feeds = list(feeds_health(loaded))
     showing.show_status(lines, feeds, as_json=as_json)
     if any(line.needs_somebody for line in lines) or any(feed.needs_somebody for feed in feeds):
@@ -219,7 +219,7 @@ def baseline(name: Name, project: ProjectOption = HERE) -> None:
     loaded = load_project(find_project_root(project))
     spec = _activation(loaded, name)
     _refresh(loaded, [spec])
-    now = datetime.now(UTC)
+    now = loaded.clock()
     taken = Syncs(loaded, spec).baseline(label_of_instant(now), now=now)
     assert taken.snapshot is not None, "a baseline is a snapshot"
     showing.say(

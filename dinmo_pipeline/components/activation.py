@@ -4,7 +4,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import ClassVar
 
 from dagster import (
@@ -104,7 +104,7 @@ def _snapshot_asset(
         _look(context, project, spec)
         _wait_for_turn(project, spec)
         if not _completed_instead(context, project, spec, full=config.full_resync):
-            yield Output(SnapshotRequest(spec.name, context.partition_key, datetime.now(UTC), config.full_resync))
+            yield Output(SnapshotRequest(spec.name, context.partition_key, project.clock(), config.full_resync))
 
     return make_asset(
         AssetSpec(
@@ -201,7 +201,7 @@ def _rehearse(context: AssetExecutionContext, project: Project, spec: Activation
     """What `dinmo sync --dry-run` and `--limit` do, told as an observation of the delivery."""
     own = redirect_target(project, spec) or Target(project.storages[spec.destination])
     target = replace(own, recorded=False, limit=config.limit or None)
-    rehearsal = Syncs(project, spec).rehearse(instant=datetime.now(UTC), target=target, send=not config.dry_run, full=full)
+    rehearsal = Syncs(project, spec).rehearse(instant=project.clock(), target=target, send=not config.dry_run, full=full)
     metadata = rehearsal_metadata(rehearsal, sent_to=None if config.dry_run else target.storage.name)
     context.log_event(AssetObservation(delivery_key(spec.name), partition=context.partition_key, metadata=metadata))
     context.log.info("nothing was sent" if config.dry_run else f"a trial was sent to {target.storage.name}; no base was moved")
@@ -222,7 +222,7 @@ def _judged(context: AssetExecutionContext, project: Project, spec: ActivationSp
     if approval is not None:
         syncs.approve(label)
     try:
-        return opened.enter_context(syncs.outgoing(label, now=datetime.now(UTC), target=redirect_target(project, spec)))
+        return opened.enter_context(syncs.outgoing(label, now=project.clock(), target=redirect_target(project, spec)))
     except SyncBlocked as blocked:
         return blocked
 

@@ -75,7 +75,7 @@ def inbox_sensor(project: Project, inbox: InboxSpec, jobs: Sequence[Any]) -> Sen
         for path, reason in seen.strangers.items():
             context.log.warning(f"{path} stays where it is: {reason}")
         due = dict.fromkeys(arrival.match.feed.name for arrival in seen.due)
-        pauses = {name: pause for name in due if (pause := _pause(context.instance, name, _now())) is not None}
+        pauses = {name: pause for name in due if (pause := _pause(context.instance, name, project.clock())) is not None}
         wanted = [name for name in due if name not in pauses]
         return SensorResult(
             # For no partition: the run takes what it finds and tells of each file, where Dagster would plan each beforehand.
@@ -111,10 +111,6 @@ def _pause(instance: DagsterInstance, feed: str, now: datetime) -> str | None:
 def _is_on_its_way(record: RunRecord, now: datetime) -> bool:
     status = record.dagster_run.status
     return status == DagsterRunStatus.QUEUED or (status in _BEGUN and now - _last_seen(record) < _BEGINNING)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _last_seen(record: RunRecord) -> datetime:

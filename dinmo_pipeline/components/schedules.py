@@ -2,7 +2,6 @@
 
 # Dagster reads the annotations of decorated functions as objects, so this module's are no postponed texts.
 import os
-from datetime import UTC, datetime
 
 from dagster import (
     DefaultScheduleStatus,
@@ -34,7 +33,7 @@ def activation_schedule(project: Project, spec: ActivationSpec) -> ScheduleDefin
     )
     def due(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
         standing = StandingFile(project.home / "state", spec.name).read()
-        if (reason := reason_to_wait(project, spec, standing, now=max(context.scheduled_execution_time, datetime.now(UTC)))) is not None:
+        if (reason := reason_to_wait(project, spec, standing, now=max(context.scheduled_execution_time, project.clock()))) is not None:
             return SkipReason(reason)
         due = context.scheduled_execution_time
         return sync_request(context.instance, project, spec, due, run_key=label_of_instant(due))

@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from dagster import (
     AssetKey,
@@ -58,7 +57,7 @@ def after_sensor(project: Project) -> SensorDefinition:
         seen: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
         keys = {name: trigger_key(name) for spec in specs for name in spec.after}
         news = {name: tuple(_news(context.instance, key, seen.get(name))) for name, key in keys.items()}
-        now = datetime.now(UTC)
+        now = project.clock()
         answers = []
         for spec in specs:
             causes = [

@@ -31,7 +31,7 @@ def telling_hooks(project: Project, spec: ActivationSpec) -> tuple[HookDefinitio
 
     @success_hook(name=f"tell_end_of_{spec.name}")
     def ended(context: HookContext) -> None:
-        _say(context, Teller(project, spec).ended())
+        _say(context, Teller(project, spec).ended(run=context.run_id))
 
     return failed, ended
 

@@ -117,20 +117,23 @@ class FeedTable:
                 self._connection.execute(f"DELETE FROM {self._sql}")
                 self._connection.execute(f"INSERT INTO {self._sql} ({listed}) SELECT {listed} FROM {self._newest()}")
             case "merge":
-                self._merge(names)
+                self._merge(listed)
 
-    def _merge(self, names: Sequence[str]) -> None:
-        key = self._feed.primary_key
-        same_key = " AND ".join(f"old.{quote_identifier(name)} = new.{quote_identifier(name)}" for name in key)
+    def _merge(self, listed: str) -> None:
+        """Delete the rows that newer ones replace, and insert all but those that are older than what is there.
+
+        MERGE would take longer: it updates column by column. The newest record is taken whole: what its file lacks is null.
+        """
+        newest = self._newest()
+        same_key = " AND ".join(f"old.{name} = new.{name}" for name in map(quote_identifier, self._feed.primary_key))
         not_older = f"({', '.join(f'new.{name}' for name in _AGE)}) >= ({', '.join(f'old.{name}' for name in _AGE)})"
-        updates = [f"{quote_identifier(name)} = new.{quote_identifier(name)}" for name in names if name not in key]
-        # The newest record is taken whole: what its file lacks is null from then on.
-        updates += [f"{quote_identifier(name)} = NULL" for name in self.columns() if name not in names]
         self._connection.execute(
-            f"MERGE INTO {self._sql} AS old USING {self._newest()} AS new ON {same_key} "
-            f"WHEN MATCHED AND {not_older} THEN UPDATE SET {', '.join(updates)} "
-            f"WHEN NOT MATCHED THEN INSERT ({', '.join(map(quote_identifier, names))}) "
-            f"VALUES ({', '.join(f'new.{quote_identifier(name)}' for name in names)})"
+            f"CREATE OR REPLACE TEMP TABLE outdated AS SELECT new.{ARRIVAL}, new.{RECORD} "
+            f"FROM {self._sql} AS old JOIN {newest} AS new ON {same_key} WHERE NOT {not_older}"
+        )
+        self._connection.execute(f"DELETE FROM {self._sql} AS old USING {newest} AS new WHERE {same_key} AND {not_older}")
+        self._connection.execute(
+            f"INSERT INTO {self._sql} ({listed}) SELECT {listed} FROM {newest} ANTI JOIN temp.main.outdated USING ({ARRIVAL}, {RECORD})"
         )
 
     def _fit(self, types: Mapping[str, ColumnType], shapes: Mapping[str, Shape]) -> None:

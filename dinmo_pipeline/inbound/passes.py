@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -33,11 +32,6 @@ _WAIT_S = 1800.0
 _BATCH_FILES, _BATCH_BYTES = 1_000, 256 * 1024 * 1024
 
 
-def now_utc() -> datetime:
-    """The time of this machine."""
-    return datetime.now(UTC)
-
-
 def open_feed_file(feed: FeedSpec, local_path: Path) -> Reading:
     """The reading of a file of this feed. FileRefused when it cannot be told apart into records."""
     # Imported when a file is read: whoever only looks at an inbox does not wait for the parsers.
@@ -56,14 +50,13 @@ class InboxPass:
     `notes` are what people should know although nothing failed: files that went away or changed while they were fetched.
     """
 
-    def __init__(self, project: Project, inbox: str, *, wait_s: float = _WAIT_S, clock: Callable[[], datetime] = now_utc) -> None:
+    def __init__(self, project: Project, inbox: str, *, wait_s: float = _WAIT_S) -> None:
         if inbox not in project.inboxes:
             raise CallError(f"there is no inbox {inbox!r}; there are {', '.join(project.inboxes) or 'none'}")
         self._project = project
         self._inbox: InboxSpec = project.inboxes[inbox]
         self._feeds = {feed.name: feed for feed in project.feeds.values() if feed.inbox == inbox}
         self._wait_s = wait_s
-        self._clock = clock
         self._stack = ExitStack()
         self.notes: list[str] = []
 
@@ -85,7 +78,7 @@ class InboxPass:
     def look(self) -> Look:
         """What lies in `raw/` and `init/` now: what is due, what waits, and strangers that nobody was told of yet."""
         listings = {folder: self._folders.list(folder) for folder in FOLDERS}
-        seen = look(self._inbox, tuple(self._feeds.values()), listings, self._looks, self._clock())
+        seen = look(self._inbox, tuple(self._feeds.values()), listings, self._looks, self._project.clock())
         self._looks.save()
         return seen
 
@@ -131,7 +124,8 @@ class InboxPass:
             if not fetched:
                 return
             stays = self._inbox.after_import == "leave"
-            loaded = load_batch(self._project, feed, fetched, opening=open_feed_file, target=self._target, stays=stays, now=self._clock())
+            now = self._project.clock()
+            loaded = load_batch(self._project, feed, fetched, opening=open_feed_file, target=self._target, stays=stays, now=now)
             copies = {copy.arrival.path: copy for copy in fetched}
             blocked = {record.path for record, _ in loaded if record.outcome == Outcome.BLOCKED}
             for path in copies if stays else blocked:
@@ -193,7 +187,7 @@ class InboxPass:
     def _target(self, arrival: Arrival, outcome: Outcome) -> str | None:
         if outcome == Outcome.BLOCKED:
             return None
-        today = self._clock().astimezone(ZoneInfo(self._project.timezone)).date()
+        today = self._project.clock().astimezone(ZoneInfo(self._project.timezone)).date()
         folder = REFUSED if outcome == Outcome.REFUSED else f"{IMPORTS}/{today.isoformat()}"
         return self._folders.free_target(folder, arrival.name)
 

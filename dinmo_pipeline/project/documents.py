@@ -8,6 +8,7 @@ becomes a Problem, and reading goes on.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,8 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from dinmo_pipeline.errors import Problem
 
 PACKAGE = "dinmo_pipeline"
-FILE_NAMES = ("defs.yaml", "defs.yml", "component.yaml")
+_FILE_NAMES = ("defs.yaml", "defs.yml", "component.yaml")
+_OURS = re.compile(rf"^type:[ \t]*[\"']?{PACKAGE}\.", re.MULTILINE)
 _FOLDER_TYPES = ("dagster.DefsFolderComponent", "dagster.components.DefsFolderComponent")
 _PREFIX = "tag:yaml.org,2002:"
 _AT_A_SIGN = ("while scanning a block scalar", "while scanning for the next token")
@@ -104,20 +106,23 @@ def is_ours(content: dict[str, Any]) -> bool:
     return not isinstance(kind, str) or kind.partition(".")[0] == PACKAGE
 
 
-def definition_files(folder: Path) -> Iterator[Path]:
-    """The definition file of every folder from `folder` down, in the order of their names; hidden folders are left out, as in Dagster."""
+def yaml_files(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Every YAML file from `folder` down, in the order of names, and whether Dagster takes it for its folder's definitions.
+
+    Hidden folders are left out, as in Dagster.
+    """
     try:
         with os.scandir(folder) as scanned:
             entries = sorted(scanned, key=lambda entry: entry.name)
     except FileNotFoundError:
         return
-    names = {entry.name for entry in entries}
-    own = next((name for name in FILE_NAMES if name in names), None)
-    if own is not None:
-        yield folder / own
+    names = [entry.name for entry in entries if entry.name.endswith((".yaml", ".yml"))]
+    own = next((name for name in _FILE_NAMES if name in names), None)
+    for name in names:
+        yield folder / name, name == own
     for entry in entries:
         if entry.is_dir() and entry.name != "__pycache__" and not entry.name.startswith("."):
-            yield from definition_files(folder / entry.name)
+            yield from yaml_files(folder / entry.name)
 
 
 def read_documents(folder: Path, *, root: Path) -> Reading:
@@ -125,8 +130,11 @@ def read_documents(folder: Path, *, root: Path) -> Reading:
     all_documents: list[Document] = []
     all_problems: list[Problem] = []
     covering: set[Path] = set()
-    for path in definition_files(folder):
+    for path, is_read in yaml_files(folder):
         name = relative_name(path, root)
+        if not is_read:
+            all_problems += _stray_problems(path, name)
+            continue
         documents, problems = _read_file(path, name)
         all_documents += documents
         all_problems += problems
@@ -137,6 +145,18 @@ def read_documents(folder: Path, *, root: Path) -> Reading:
         if not any(document.content.get("type") in _FOLDER_TYPES for document in documents):
             covering.add(path.parent)
     return Reading(tuple(all_documents), tuple(all_problems))
+
+
+def _stray_problems(path: Path, name: str) -> Iterator[Problem]:
+    """Definitions of ours that nobody would read."""
+    try:
+        found = _OURS.search(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return
+    if found is not None:
+        line = found.string.count("\n", 0, found.start()) + 1
+        message = f"Dagster reads of this folder the file {_FILE_NAMES[0]} alone, so these definitions would be left out; "
+        yield Problem(name, line, message + "move them there, or into a file of that name in a folder beside this one")
 
 
 def _read_file(path: Path, name: str) -> tuple[list[Document], list[Problem]]:

@@ -12,7 +12,7 @@ from dinmo_pipeline.errors import DefinitionErrors, Problem
 from dinmo_pipeline.project.activations import read_activations
 from dinmo_pipeline.project.advice import check_warnings
 from dinmo_pipeline.project.definitions import Definition, Definitions, by_name, read_definitions
-from dinmo_pipeline.project.documents import FileMark, definition_files, file_mark, read_documents, relative_name
+from dinmo_pipeline.project.documents import FileMark, file_mark, read_documents, relative_name, yaml_files
 from dinmo_pipeline.project.fields import ActivationFields
 from dinmo_pipeline.project.inboxes import read_inboxes
 from dinmo_pipeline.project.notifications import read_notifications
@@ -98,7 +98,7 @@ def _value(outcome: _Outcome) -> LoadedProject:
 
 def _signature(root: Path) -> _Signature:
     settings = read_settings(root)
-    files = tuple(file_mark(path) for path in (root / PYPROJECT, *definition_files(settings.defs_folder)))
+    files = tuple(file_mark(path) for path in (root / PYPROJECT, *(path for path, _ in yaml_files(settings.defs_folder))))
     return str(settings.home), files
 
 

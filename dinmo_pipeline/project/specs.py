@@ -6,8 +6,9 @@ Nothing here does I/O. `project.load` makes these from YAML and SQL; components,
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -226,12 +227,17 @@ class NotifySpec:
         return not self.only or activation in self.only
 
 
+def now_utc() -> datetime:
+    """The time of this machine."""
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Project:
     """All definitions of a project, valid and resolved.
 
     `root` is the project's folder, `home` is `DINMO_HOME` (warehouse, state, Dagster's storage);
-    `timezone` is what every query runs in. Tables are in dependency order.
+    `timezone` is what every query runs in. Tables are in dependency order. `clock` gives the time to all that is done with it.
     """
 
     root: Path
@@ -243,6 +249,7 @@ class Project:
     inboxes: Mapping[str, InboxSpec] = field(default_factory=dict)
     feeds: Mapping[str, FeedSpec] = field(default_factory=dict)
     notifications: Mapping[str, NotifySpec] = field(default_factory=dict)
+    clock: Callable[[], datetime] = field(default=now_utc, compare=False, repr=False)
 
     @property
     def warehouse_path(self) -> Path:

@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from dinmo_pipeline.errors import BusyError, StateError, SyncRefused
+from dinmo_pipeline.project.specs import now_utc
 from dinmo_pipeline.sync.entries import Entry, HandedOver, Record, Renamed, from_json, to_json
 from dinmo_pipeline.sync.state import State, fold
 
@@ -25,11 +26,6 @@ from dinmo_pipeline.sync.state import State, fold
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _LOCK_PAUSE_S = 0.1
 LOCK_WAIT_S = 3600.0
-
-
-def now_utc() -> datetime:
-    """The clock of log entries."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)

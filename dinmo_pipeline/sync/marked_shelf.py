@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from dinmo_pipeline.errors import StateError
-from dinmo_pipeline.sync.log import Page, Shelf, now_utc
+from dinmo_pipeline.project.specs import now_utc
+from dinmo_pipeline.sync.log import Page, Shelf
 
 REQUIRE_STATE = "DINMO_REQUIRE_STATE"
 MARKER = "state.json"

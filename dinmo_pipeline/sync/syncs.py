@@ -82,7 +82,7 @@ class Syncs:
         store = open_state(project)
         self._shelf = store.shelf
         self._engine = engine or Engine(project, store.snapshots)
-        self._log = log or Log(self._shelf, spec.name, renamed_from=spec.renamed_from)
+        self._log = log or Log(self._shelf, spec.name, renamed_from=spec.renamed_from, clock=project.clock)
         self._workshop = Workshop(spec, project.storages[spec.destination], self._engine, project.root)
 
     def state(self) -> State:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -24,7 +23,7 @@ from dinmo_pipeline.errors import (
 from dinmo_pipeline.notify.contract import Notice, NoticeState
 from dinmo_pipeline.project.specs import ActivationSpec, NotifySpec, Project
 from dinmo_pipeline.sync.condition import FINE, Condition, condition_of, current_failure
-from dinmo_pipeline.sync.log import Log, now_utc
+from dinmo_pipeline.sync.log import Log
 from dinmo_pipeline.sync.patience import checksum_of
 from dinmo_pipeline.sync.redirect import is_redirected
 from dinmo_pipeline.sync.standing import Failure, Standing, StandingDraft, StandingFile, Told
@@ -38,11 +37,11 @@ _TRIES, _PAUSE_S = 3, 1.0
 class Teller:
     """Records how attempts of one activation end, and tells who is to be told of it. While deliveries go elsewhere, nobody is told."""
 
-    def __init__(self, project: Project, spec: ActivationSpec, *, clock: Callable[[], datetime] = now_utc) -> None:
+    def __init__(self, project: Project, spec: ActivationSpec) -> None:
         self._project = project
         self._spec = spec
-        self._clock = clock
-        self._log = Log(open_state(project).shelf, spec.name, renamed_from=spec.renamed_from)
+        self._clock = project.clock
+        self._log = Log(open_state(project).shelf, spec.name, renamed_from=spec.renamed_from, clock=project.clock)
         self._file = StandingFile(project.home / "state", spec.name)
 
     def failed(self, error: BaseException, *, run: str | None = None) -> tuple[str, ...]:
@@ -62,9 +61,9 @@ class Teller:
             self._tell(draft, condition_of(self._spec.name, state, draft.standing.failure, cut_off_before=None))
             return unsent_of(self._project, draft.standing)
 
-    def ended(self) -> tuple[str, ...]:
+    def ended(self, *, run: str | None = None) -> tuple[str, ...]:
         """A step of an attempt ended well. Returns what could not be sent to whom, in words."""
-        return () if self._is_silent() else self._look(cut_off_before=None)
+        return () if self._is_silent() else self._look(cut_off_before=None, run=run)
 
     def look(self, *, patience: timedelta) -> tuple[str, ...]:
         """See how the activation is while no attempt of ours runs: a sync that began longer ago and never ended was cut off.
@@ -79,11 +78,11 @@ class Teller:
         except BusyError:
             return self._look(cut_off_before=None)
 
-    def _look(self, *, cut_off_before: datetime | None) -> tuple[str, ...]:
+    def _look(self, *, cut_off_before: datetime | None, run: str | None = None) -> tuple[str, ...]:
         state = self._log.read()
         with self._file.changed() as draft:
             draft.failed(current_failure(state, draft.standing.failure))
-            self._tell(draft, condition_of(self._spec.name, state, draft.standing.failure, cut_off_before=cut_off_before))
+            self._tell(draft, condition_of(self._spec.name, state, draft.standing.failure, cut_off_before=cut_off_before), run)
             return unsent_of(self._project, draft.standing)
 
     def _is_silent(self) -> bool:
@@ -112,7 +111,8 @@ class Teller:
             return failure
         return replace(failure, since=earlier.since, attempts=earlier.attempts + 1)
 
-    def _tell(self, draft: StandingDraft, condition: Condition) -> None:
+    def _tell(self, draft: StandingDraft, condition: Condition, run: str | None = None) -> None:
+        """`run` is the one that ended well, if one did: what went wrong before has its own."""
         for notify in self._project.notifications.values():
             if not notify.concerns(self._spec.name):
                 continue
@@ -121,7 +121,7 @@ class Teller:
             if now.mark == before.mark:
                 draft.nothing_to_tell(notify.name)
                 continue
-            notice = self._notice(now, before)
+            notice = self._notice(now, before, now.run or run)
             try:
                 partly = _send(notify, notice, self._project)
             except DinmoError as error:
@@ -129,12 +129,12 @@ class Teller:
             else:
                 draft.told(notify.name, Told(now.mark, notice.since), partly)
 
-    def _notice(self, condition: Condition, before: Told) -> Notice:
+    def _notice(self, condition: Condition, before: Told, run: str | None) -> Notice:
         zone = ZoneInfo(self._spec.timezone)
         since = (condition.since or self._clock()).astimezone(zone)
         states: dict[str, NoticeState] = {"fine": "recovered", "warning": "warning", "blocked": "blocked", "failed": "failed"}
         what = condition.what or f"Before, since {before.since.astimezone(zone):%Y-%m-%d %H:%M %Z}: {before.mark}."
-        link = f"{address.rstrip('/')}/runs/{condition.run}" if (address := os.environ.get(UI_URL)) and condition.run else None
+        link = f"{address.rstrip('/')}/runs/{run}" if (address := os.environ.get(UI_URL)) and run else None
         return Notice(self._project.root.name, self._spec.name, states[condition.health], since, what, condition.advice, link)
 
 

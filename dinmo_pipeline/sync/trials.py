@@ -6,10 +6,11 @@ import hashlib
 from pathlib import Path
 
 from dinmo_pipeline.errors import StateError
+from dinmo_pipeline.project.specs import now_utc
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.sync.entries import Delivered, Entry, Prepared, Record, from_json, to_json
 from dinmo_pipeline.sync.export import Export
-from dinmo_pipeline.sync.log import make_private_folder, now_utc
+from dinmo_pipeline.sync.log import make_private_folder
 
 
 class TrialRecord:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import duckdb
 
 from dinmo_pipeline.errors import DataError, StateError
-from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, Project, TableRef, TableSpec
+from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, Project, TableRef, TableSpec, now_utc
 from dinmo_pipeline.warehouse.connections import open_warehouse
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 
@@ -40,9 +40,7 @@ class Refreshed:
     reused: bool = False
 
 
-def refresh(
-    project: Project, spec: TableSpec, *, reuse: bool = False, due: datetime | None = None, now: datetime | None = None
-) -> Refreshed:
+def refresh(project: Project, spec: TableSpec, *, reuse: bool = False, due: datetime | None = None) -> Refreshed:
     """Make the table of `spec` anew in the project's warehouse, which is opened for that alone. Raises what `refresh_table` raises.
 
     With `reuse`, a table that this very query made stays where it is no older than its `max_age`, or was made since `due`: whoever
@@ -50,7 +48,7 @@ def refresh(
     """
     with open_warehouse(project.warehouse_path, root=project.root, timezone=project.timezone) as connection:
         # Others may have had the warehouse, and made the table, meanwhile.
-        now = now or datetime.now(UTC)
+        now = project.clock()
         oldest = min(due or now, now - timedelta(minutes=spec.max_age_minutes))
         made = _made_by(connection, spec) if reuse else None
         if made is not None and oldest <= made <= now:
@@ -66,7 +64,7 @@ def refresh_table(
     DataError when the query fails or its result lacks the primary key, StateError when the warehouse cannot keep it; the old
     table stays then.
     """
-    now = now or datetime.now(UTC)
+    now = now or now_utc()
     _require_imports(connection, spec)
     table = table_sql(spec.ref)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(spec.ref.kind)}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,25 @@ from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInPr
 from dinmo_pipeline.components import project_repository
 from dinmo_pipeline.components.naming import delivery_key, job_name, partitions_name
 from dinmo_pipeline.project.load import load_with_warnings
+from dinmo_pipeline.project.specs import now_utc
 from dinmo_pipeline.sync.state import State
 from dinmo_pipeline.sync.syncs import Syncs
 
 
 @dataclass(frozen=True)
 class Dagster:
-    """A project in Dagster. `run` launches the job of an activation, or some of its assets, for one partition."""
+    """A project in Dagster. `run` launches the job of an activation, or some of its assets, for one partition; `clock` is
+    the project's."""
 
     root: Path
     instance: DagsterInstance
+    clock: Callable[[], datetime] = now_utc
 
     @property
     def repository(self) -> RepositoryDefinition:
         """Everything that Dagster would load, as the definitions are now."""
-        return project_repository(load_with_warnings(self.root))
+        loaded = load_with_warnings(self.root)
+        return project_repository(replace(loaded, project=replace(loaded.project, clock=self.clock)))
 
     def run(
         self,

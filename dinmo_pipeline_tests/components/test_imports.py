@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ from dagster import (
     build_sensor_context,
 )
 
-from dinmo_pipeline.components import inbox_sensor
 from dinmo_pipeline.inbound.passes import InboxPass
 from dinmo_pipeline.io_managers import imports
 from dinmo_pipeline.project.load import load_with_warnings
+from dinmo_pipeline.project.specs import now_utc
 
 from .conftest import Dagster, failure
 from .test_inbox import DEFINITIONS, make_inbox
@@ -170,12 +171,12 @@ def test_sensor_waits_for_files_that_do_not_stand_still(in_dagster: Callable[[Pa
     assert skip_words(tick(dagster)) == "1 files are not whole yet, such as raw/contacts_shop_20220315.csv"
 
 
-def test_sensor_rests_longer_after_each_failure(partner: Dagster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sensor_rests_longer_after_each_failure(partner: Dagster) -> None:
     drop(partner.root, "contacts_shop_20220315.csv", GOOD)
     # Nothing can be moved to a folder in whose place a file lies.
     (partner.root / "drop" / "imports").write_text("in the way", encoding="utf-8")
     past = timedelta()
-    monkeypatch.setattr(inbox_sensor, "_now", lambda: datetime.now(UTC) + past)
+    partner = replace(partner, clock=lambda: now_utc() + past)
     for failures, rest in ((1, 1), (2, 2), (3, 4)):
         (result,) = run_requested(partner)
         assert "imports" in failure(result)[0]
@@ -188,15 +189,14 @@ def test_sensor_rests_longer_after_each_failure(partner: Dagster, monkeypatch: p
     assert result.success
 
 
-def test_older_file_comes_after_one_that_failed(partner: Dagster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_file_comes_after_one_that_failed(partner: Dagster) -> None:
     drop(partner.root, "contacts_shop_20220316.csv", GOOD)
     blocker = partner.root / "drop" / "imports"
     blocker.write_text("in the way", encoding="utf-8")
     run_requested(partner)
     blocker.unlink()
     drop(partner.root, "contacts_shop_20220315.csv", "id,name,age\n1,Ana,30\n3,Chloé,29\n")
-    monkeypatch.setattr(inbox_sensor, "_now", lambda: datetime.now(UTC) + timedelta(minutes=1))
-    (result,) = run_requested(partner)
+    (result,) = run_requested(replace(partner, clock=lambda: now_utc() + timedelta(minutes=1)))
 
     assert result.success
     assert [str(partition)[:26] for partition, _ in materialized(partner.instance, SHOP)] == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -41,10 +42,10 @@ def project(tmp_path: Path) -> Path:
 def test_table_is_reused_while_it_is_no_older_than_its_max_age(project: Path, later: timedelta, reused: bool) -> None:
     loaded = load_project(project)
     spec = loaded.tables[TableRef("models", "people")]
-    refresh(loaded, spec, now=NOW)
+    refresh(replace(loaded, clock=lambda: NOW), spec)
     write_people(project, SECOND[:2])
 
-    table = refresh(loaded, spec, reuse=True, now=NOW + later)
+    table = refresh(replace(loaded, clock=lambda: NOW + later), spec, reuse=True)
 
     assert (table.reused, table.rows) == (reused, 3 if reused else 2)
     assert table.at == (NOW if reused else NOW + later)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dagster import AssetKey, AssetSelection, RunRequest, SkipReason, build_sche
 
 from dinmo_pipeline.components.naming import delivery_key, snapshot_key
 from dinmo_pipeline.project.load import load_with_warnings
+from dinmo_pipeline.project.specs import now_utc
 from dinmo_pipeline.sync.condition import BETWEEN_STEPS
 from dinmo_pipeline.sync.log import FolderShelf
 from dinmo_pipeline.sync.standing import Standing, StandingFile
@@ -69,7 +71,7 @@ def standing(root: Path, name: str = "changes") -> Standing:
 
 def teller(root: Path, *, after: timedelta = timedelta()) -> Teller:
     project = load_with_warnings(root).project
-    return Teller(project, project.activations["changes"], clock=lambda: datetime.now(UTC) + after)
+    return Teller(replace(project, clock=lambda: now_utc() + after), project.activations["changes"])
 
 
 def test_failure_that_lasts_is_told_once_and_its_end_once(tmp_path: Path, in_dagster: InDagster, web: WebServer) -> None:
@@ -87,8 +89,9 @@ def test_failure_that_lasts_is_told_once_and_its_end_once(tmp_path: Path, in_dag
     assert (failed.attempts, failed.error) == (3, "PermanentStorageError")
     assert failed.since < failed.at
     (tmp_path / "out" / "changes").mkdir(parents=True)
-    assert dagster.run("changes", "3").success
+    third = dagster.run("changes", "3")
     assert told(web) == [("changes", "failed"), ("changes", "recovered")]
+    assert newest(web)["link"] == f"{UI}/runs/{third.run_id}"
     assert "failed: PermanentStorageError" in newest(web)["what"]
     write_people(tmp_path, SECOND)
     dagster.run("changes", "4")

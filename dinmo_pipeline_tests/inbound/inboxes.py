@@ -46,6 +46,7 @@ class LocalInbox:
             activations={},
             inboxes={"partner": InboxSpec("partner", "drop", **{"settle_seconds": 0, **self.options})},
             feeds={feed.name: feed for feed in self.feeds},
+            clock=lambda: self.clock,
         )
 
     def drop(self, name: str, content: str | bytes, *, folder: str = "raw") -> Path:
@@ -56,7 +57,7 @@ class LocalInbox:
 
     def run(self) -> list[FileRecord]:
         """One pass; what became of the files that were due."""
-        with InboxPass(self.project, "partner", clock=lambda: self.clock) as inbox:
+        with InboxPass(self.project, "partner") as inbox:
             return list(inbox.take(inbox.look().due))
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:

@@ -228,7 +228,7 @@ def test_replacing_file_that_would_empty_the_table_waits_for_a_word(tmp_path: Pa
     [blocked] = inbox.run()
     again = inbox.run()
     rows_before = inbox.rows("SELECT id FROM feeds.contacts_shop")
-    with InboxPass(inbox.project, "partner", clock=lambda: inbox.clock) as held:
+    with InboxPass(inbox.project, "partner") as held:
         approved = held.approve("contacts_shop")
     [loaded] = inbox.run()
 

@@ -436,6 +436,13 @@ FILES = {
             "move those into a folder beside this one"
         ],
     ),
+    "definitions in a file of another name": (
+        {"defs/a/more.yml": "# more\n" + activation(), "defs/a/notes.yaml": "type: of paper\n"},
+        [
+            "defs/a/more.yml:2: Dagster reads of this folder the file defs.yaml alone, so these definitions would be left out; "
+            "move them there, or into a file of that name in a folder beside this one"
+        ],
+    ),
     "two activations that write one file": (
         {
             "defs/a/defs.yaml": activation('folder: x\nfile_name: "{YYYY}_all"'),
