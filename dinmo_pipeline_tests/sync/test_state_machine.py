@@ -136,8 +136,16 @@ class Histories(RuleBasedStateMachine):
             self.world.run(label=sorted(state.syncs.values(), key=lambda sync: sync.number)[pick % len(state.syncs)].label, full=full)
             self.check(crashed=True)
 
-    @rule(back=st.integers(0, 5), at=st.none() | CALLS, other=st.none() | st.booleans())
-    def it_is_delivered_again(self, back: int, at: int | None, other: bool | None) -> None:
+    @rule(
+        tables=st.lists(TABLES, max_size=2),
+        back=st.integers(0, 3),
+        at=st.none() | st.just("after log redelivered") | CALLS,
+        other=st.none() | st.booleans(),
+    )
+    def it_is_delivered_again(self, tables: list[dict[int, tuple[int, int]]], back: int, at: int | str | None, other: bool | None) -> None:
+        for table in tables:
+            self.the_source_changes(table)
+            self.it_runs(full=False)
         delivered = self.state().delivered
         if not delivered:
             return
