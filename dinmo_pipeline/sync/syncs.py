@@ -20,7 +20,7 @@ from dinmo_pipeline.project.names import is_dated
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.publish import Publisher
-from dinmo_pipeline.sync.cleaning import Litter, clean_destinations, clean_drafts, clean_scratch, clean_snapshots
+from dinmo_pipeline.sync.cleaning import Litter, clean_destinations, clean_scratch, clean_snapshots
 from dinmo_pipeline.sync.decide import RollForward, decide_start
 from dinmo_pipeline.sync.delivery import Recorder, Stopwatch, complete_export, deliver_export, make_again
 from dinmo_pipeline.sync.engine import Engine
@@ -186,7 +186,6 @@ class Syncs:
             state = self._log.read()
             return (
                 *clean_snapshots(self._engine.snapshots, self.spec.name, state, self.spec.keep_syncs, dry_run=dry_run),
-                *clean_drafts(self._engine.snapshots.local_path(f"activations/{self.spec.name}/log"), dry_run=dry_run),
                 *clean_scratch(self._project.home / "staging" / self.spec.name, dry_run=dry_run),
                 *clean_destinations(self._project, state, dry_run=dry_run),
             )
