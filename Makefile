@@ -11,7 +11,7 @@ ENVIRONMENT := $(if $(wildcard .venv/dev.stamp),dev,demo)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --excludes requirements/excludes.txt
 
-.PHONY: help demo dev test check bench bench-full bench-destinations bench-peers format lock clean
+.PHONY: help demo dev test check bench bench-full bench-destinations bench-peers test-faults soak screenshots format lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,13 @@ test: .venv/dev.stamp ## Run all tests
 	@scripts/ensure-servers
 	@scripts/ensure-azurite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-faults: .venv/dev.stamp ## Let a thousand faults happen at any call of syncs and imports (FAULTS=1000 SEED=)
+	@scripts/ensure-servers
+	@FAULTS=$(or $(FAULTS),1000) SEED=$(SEED) $(BIN)/python -m pytest dinmo_pipeline_tests/faults -s -q -n 0
+
+soak: .venv/dev.stamp ## Many syncs and imports in one process: what it and the disk hold (SYNCS=1000 IMPORTS=1000)
+	@$(BIN)/python -m benchmarks.soak --syncs $(or $(SYNCS),1000) --imports $(or $(IMPORTS),1000)
 
 check: .venv/dev.stamp ## Lint, check the format and the types
 	$(BIN)/ruff check
@@ -49,6 +56,10 @@ bench-peers: .venv/dev.stamp ## Measure a sync to SFTP beside Sling and dlt (ROW
 
 bench-full: .venv/dev.stamp ## The same with ten million rows, how time and memory grow, and 200 syncs due at one minute
 	@$(BIN)/python -m benchmarks --full
+
+screenshots: .venv/dev.stamp ## Take the README's pictures of the Dagster UI anew
+	@scripts/ensure-browser
+	@$(BIN)/python -m dinmo_pipeline_tests.dagster_ui.screenshots
 
 format: .venv/dev.stamp ## Fix what the linter can fix, and format
 	$(BIN)/ruff check --fix

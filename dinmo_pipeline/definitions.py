@@ -8,7 +8,7 @@ from pathlib import Path
 from dagster import Definitions, RepositoryDefinition, definitions, load_from_defs_folder
 
 from dinmo_pipeline.components import project_repository
-from dinmo_pipeline.project.collector import collect_rarely
+from dinmo_pipeline.project.collector import collect_rarely, keep_all_of_now
 from dinmo_pipeline.project.load import load_with_warnings_cached
 from dinmo_pipeline.project.settings import find_project_root, is_dg_project
 
@@ -20,6 +20,7 @@ def defs() -> Definitions | RepositoryDefinition:
     root = find_project_root(Path.cwd())
     # Read before Dagster reads, so that every mistake shows at once, those too at which Dagster would stop.
     loaded = load_with_warnings_cached(root)
+    keep_all_of_now()
     if not is_dg_project(root):
         return project_repository(loaded)
     # Its module is found without being installed; an installed one comes first.

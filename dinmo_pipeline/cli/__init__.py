@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from dinmo_pipeline.project.collector import collect_rarely
+from dinmo_pipeline.project.collector import collect_rarely, keep_all_of_now
 
 __all__ = ["main"]
 
@@ -14,4 +14,8 @@ def main() -> NoReturn:
     collect_rarely()
     from dinmo_pipeline.cli.app import main as run
 
-    run()
+    try:
+        run()
+    finally:
+        # The process ends, and all of it with it.
+        keep_all_of_now()

@@ -1,37 +1,64 @@
-"""Dagster's side of retention: the partitions and runs of syncs that are not kept, both together.
+"""Dagster's side of retention: the partitions and runs of syncs and of imports that are not kept, both together.
 
 A partition's key alone leaves its materializations behind; those go with the run.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 
-from dagster import DagsterInstance, RunRecord, RunsFilter
+from dagster import DagsterEventType, DagsterInstance, RunRecord, RunsFilter
 
 from dinmo_pipeline.cli.running import dagster_home
-from dinmo_pipeline.components.naming import job_name, partitions_name
-from dinmo_pipeline.project.specs import ActivationSpec, Project
+from dinmo_pipeline.components.naming import import_job_name, job_name, partitions_name
+from dinmo_pipeline.io_managers.imports import files_name
+from dinmo_pipeline.project.specs import ActivationSpec, FeedSpec, Project
 from dinmo_pipeline.sync.cleaning import Litter
 from dinmo_pipeline.sync.labels import instant_of_label
 from dinmo_pipeline.sync.state import State
 from dinmo_pipeline.sync.syncs import Syncs
 
+KEPT_IMPORTS = 100
+"""So many runs of each feed's import stay in Dagster. What was imported is in the warehouse, whatever Dagster knows of it."""
+
 _PARTITION = "dagster/partition"
+_TELLING = {DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_OBSERVATION}
 
 
 def clean_runs(project: Project, *, dry_run: bool) -> tuple[Litter, ...]:
-    """Delete partitions whose syncs are older than all that are kept, with their runs, or only tell them."""
-    with DagsterInstance.from_config(str(dagster_home(project))) as instance:
-        return tuple(
+    """Delete partitions whose syncs are older than all that are kept, with their runs, and older runs of imports; or only tell them."""
+    home = dagster_home(project)
+    with DagsterInstance.from_config(str(home)) as instance:
+        syncs = [
             litter
             for spec in project.activations.values()
-            for litter in _clean_activation(instance, spec, Syncs(project, spec).state(), dry_run=dry_run)
-        )
+            for litter in _clean_activation(instance, home, spec, Syncs(project, spec).state(), dry_run=dry_run)
+        ]
+        imports = [litter for feed in project.feeds.values() for litter in _clean_imports(instance, home, feed, dry_run=dry_run)]
+        return (*syncs, *imports)
 
 
-def _clean_activation(instance: DagsterInstance, spec: ActivationSpec, state: State, *, dry_run: bool) -> Iterator[Litter]:
+def _clean_imports(instance: DagsterInstance, home: Path, feed: FeedSpec, *, dry_run: bool) -> Iterator[Litter]:
+    runs = [run.dagster_run for run in instance.get_run_records(RunsFilter(job_name=import_job_name(feed.name)))]
+    old = [run for run in runs[KEPT_IMPORTS:] if run.is_finished]
+    if not old:
+        return
+    files: set[str] = set()
+    for run in old:
+        told = [entry.dagster_event for entry in instance.all_logs(run.run_id, of_type=_TELLING)]
+        files |= {event.partition for event in told if event is not None and event.partition is not None}
+        if not dry_run:
+            _delete_run(instance, home, run.run_id)
+    for file in files if not dry_run else ():
+        instance.delete_dynamic_partition(files_name(feed.name), file)
+    what = f"{len(old)} run{'' if len(old) == 1 else 's'}, {len(files)} file{'' if len(files) == 1 else 's'}"
+    yield Litter("imports", f"{feed.name}: {what}", f"beyond the newest {KEPT_IMPORTS} runs of the feed's import")
+
+
+def _clean_activation(instance: DagsterInstance, home: Path, spec: ActivationSpec, state: State, *, dry_run: bool) -> Iterator[Litter]:
     kept = state.kept(spec.keep_syncs)
     if not kept or not state.delivered:
         return
@@ -42,10 +69,18 @@ def _clean_activation(instance: DagsterInstance, spec: ActivationSpec, state: St
             continue
         if not dry_run:
             for run in runs:
-                instance.delete_run(run.dagster_run.run_id)
+                _delete_run(instance, home, run.dagster_run.run_id)
             instance.delete_dynamic_partition(partitions_name(spec.name), label)
         noun = f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
         yield Litter("partition", f"{spec.name}: {label}, with {noun}", f"beyond the {spec.keep_syncs} deliveries of keep_syncs")
+
+
+def _delete_run(instance: DagsterInstance, home: Path, run_id: str) -> None:
+    instance.delete_run(run_id)
+    # Where Dagster keeps its runs in its home, each has a database and logs of its own, which it empties at most.
+    for path in (home / "history" / "runs").glob(f"{run_id}.db*"):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(home / "storage" / run_id, ignore_errors=True)
 
 
 def _is_older(label: str, state: State, runs: Sequence[RunRecord], oldest: datetime) -> bool:

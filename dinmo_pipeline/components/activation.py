@@ -112,7 +112,7 @@ def _snapshot_asset(
             deps=[table_key(spec.source)],
             partitions_def=partitions,
             description=describe_snapshot(spec),
-            group_name="activations",
+            group_name=spec.name,
             kinds={"parquet"},
             owners=spec.owners,
             metadata=code_reference(loaded, f"activations.{spec.name}"),
@@ -140,7 +140,7 @@ def _delivery_asset(
         config = options_of(context, options)
         if isinstance(config, RehearsalConfig) and config.is_rehearsal:
             rehearsal = _rehearse(context, loaded.project, spec, config, full=False)
-            yield guards_passed(rehearsal.findings)
+            yield guards_passed(rehearsal.measured, rehearsal.findings)
             if spec.warn_if:
                 yield warnings_of(rehearsal.export.warnings)
             return
@@ -154,7 +154,7 @@ def _delivery_asset(
                 waiting = Syncs(loaded.project, spec).state().waiting
                 yield guards_blocked(waiting.findings if waiting is not None else ())
                 raise failure_of(outgoing) from outgoing
-            yield guards_passed(outgoing.findings)
+            yield guards_passed(outgoing.measured, outgoing.findings)
             # The IO manager delivers while this waits; it comes back only if that went well.
             yield Output(DeliveryRequest(outgoing, opened.close))
         if spec.warn_if:
@@ -167,7 +167,7 @@ def _delivery_asset(
             deps=[snapshot_key(spec.name) if from_snapshot else table_key(spec.source)],
             partitions_def=partitions,
             description=describe_delivery(spec),
-            group_name="activations",
+            group_name=spec.name,
             kinds={spec.format.type, "file"},
             owners=spec.owners,
             tags=spec.tags,

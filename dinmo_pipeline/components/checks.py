@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec
 
 from dinmo_pipeline.components.naming import delivery_key
 from dinmo_pipeline.components.wording import describe_guards, describe_warnings
+from dinmo_pipeline.project.limits import Measure
 from dinmo_pipeline.project.specs import ActivationSpec
 from dinmo_pipeline.sync.findings import Finding
 
@@ -28,9 +29,9 @@ def guards_blocked(findings: Sequence[Finding]) -> AssetCheckResult:
     return _result(_GUARDS, findings, AssetCheckSeverity.ERROR, passed=False)
 
 
-def guards_passed(findings: Sequence[Finding]) -> AssetCheckResult:
+def guards_passed(measured: Mapping[Measure, float], findings: Sequence[Finding]) -> AssetCheckResult:
     """The sync may be delivered; `findings` are those that do not stop it, because of an approval or because it does not count."""
-    return _result(_GUARDS, findings, AssetCheckSeverity.WARN, passed=True)
+    return _result(_GUARDS, findings, AssetCheckSeverity.WARN, passed=True, measured=measured)
 
 
 def warnings_of(findings: Sequence[Finding]) -> AssetCheckResult:
@@ -38,11 +39,16 @@ def warnings_of(findings: Sequence[Finding]) -> AssetCheckResult:
     return _result(_WARNINGS, findings, AssetCheckSeverity.WARN, passed=not findings)
 
 
-def _result(name: str, findings: Sequence[Finding], severity: AssetCheckSeverity, *, passed: bool) -> AssetCheckResult:
+def _result(
+    name: str, findings: Sequence[Finding], severity: AssetCheckSeverity, *, passed: bool, measured: Mapping[Measure, float] | None = None
+) -> AssetCheckResult:
     return AssetCheckResult(
         check_name=name,
         passed=passed,
         severity=severity,
         description="; ".join(finding.message for finding in findings) or None,
-        metadata={finding.measure: finding.value for finding in findings},
+        metadata={
+            **{str(measure): value for measure, value in (measured or {}).items()},
+            **{finding.measure: finding.value for finding in findings},
+        },
     )

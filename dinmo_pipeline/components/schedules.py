@@ -14,6 +14,7 @@ from dagster import (
 
 from dinmo_pipeline.components.jobs import AUTOSTART, sync_request
 from dinmo_pipeline.components.naming import job_name
+from dinmo_pipeline.components.wording import describe_schedule
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.patience import reason_to_wait
@@ -27,8 +28,10 @@ def activation_schedule(project: Project, spec: ActivationSpec) -> ScheduleDefin
     @schedule(
         name=f"{spec.name}_schedule",
         job_name=job_name(spec.name),
-        cron_schedule=list(spec.schedules),
+        # A list of one would show as a list.
+        cron_schedule=spec.schedules[0] if len(spec.schedules) == 1 else list(spec.schedules),
         execution_timezone=spec.timezone,
+        description=describe_schedule(spec),
         default_status=DefaultScheduleStatus.RUNNING if running else DefaultScheduleStatus.STOPPED,
     )
     def due(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:

@@ -71,6 +71,14 @@ def describe_warnings(spec: ActivationSpec) -> str:
     return f"Warns if {', '.join(f'{limit.measure} {limit.text}' for limit in spec.warn_if)}."
 
 
+def describe_schedule(spec: ActivationSpec) -> str:
+    """What each of its ticks does, and when there is none."""
+    return (
+        f"Starts a sync of {spec.name}: a tick that comes while one runs waits, a further one is dropped. While a failure that trying "
+        "again does not cure is young, ticks are skipped and say why."
+    )
+
+
 def describe_job(spec: ActivationSpec) -> str:
     """What it delivers, and how a person starts it."""
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,18 @@ def new_file(local_path: Path) -> Iterator[None]:
     except BaseException:  # an interrupt, too, must leave no customer's rows behind
         local_path.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def scratch_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder that its owner alone may enter (mode 0700); gone afterwards. What a killed process left there goes first."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        # Whoever comes next empties what cannot be deleted now.
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from dinmo_pipeline.inbound.staging import ARRIVAL, FAULT, FAULT_VALUE, STAGED, 
 from dinmo_pipeline.inbound.types import ColumnType
 from dinmo_pipeline.project.limits import is_halved
 from dinmo_pipeline.project.specs import FeedSpec, Project
-from dinmo_pipeline.warehouse.connections import open_warehouse
+from dinmo_pipeline.warehouse.connections import open_warehouse, transaction
 
 # More than the merge of a gigabyte needs; DuckDB would take most of the machine.
 _MEMORY_LIMIT = "1200MB"
@@ -82,22 +82,17 @@ def load_batch(
     with open_warehouse(project.warehouse_path, root=project.root, timezone=project.timezone) as connection:
         connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
         record = Record(connection)
-        connection.begin()
         try:
-            loading = _Loading(connection, record, feed, opening, stays=stays)
-            recorded = loading.run(files, target, now)
-            show_entity(connection, feed.entity_ref, project.entities[feed.entity_ref])
-            connection.commit()
+            with transaction(connection):
+                loading = _Loading(connection, record, feed, opening, stays=stays)
+                recorded = loading.run(files, target, now)
+                show_entity(connection, feed.entity_ref, project.entities[feed.entity_ref])
         except duckdb.Error as error:
-            connection.rollback()
             first = files[0].arrival.path
             raise StateError(
                 f"loading {len(files)} files into {feed.ref}, from {first} on: the warehouse did not take them: {error}; nothing of them "
                 "was loaded, and they stay where they are"
             ) from error
-        except BaseException:  # an interrupt, too, must leave no transaction open
-            connection.rollback()
-            raise
     return recorded
 
 

@@ -6,9 +6,8 @@ What a crash leaves is told by the record: a file that is recorded and still lie
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from typing import Self
 from zoneinfo import ZoneInfo
 
 from dinmo_pipeline.errors import CallError, DinmoError
+from dinmo_pipeline.formats.files import scratch_folder
 from dinmo_pipeline.inbound.arrivals import FOLDERS, Arrival, Look, done_names, look
 from dinmo_pipeline.inbound.folders import IMPORTS, INIT, REFUSED, Folders
 from dinmo_pipeline.inbound.loading import Fetched, load_batch
@@ -25,7 +25,7 @@ from dinmo_pipeline.inbound.record import FileRecord, Outcome, Record
 from dinmo_pipeline.inbound.tidying import Tidier
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
 from dinmo_pipeline.storages.connection import connection_to
-from dinmo_pipeline.warehouse.connections import open_warehouse
+from dinmo_pipeline.warehouse.connections import disk_errors, open_warehouse
 from dinmo_pipeline.warehouse.folders import make_private_folder
 from dinmo_pipeline.warehouse.locks import locked
 
@@ -63,13 +63,13 @@ class InboxPass:
 
     def __enter__(self) -> Self:
         home = self._project.home / "inbound" / self._inbox.name
-        make_private_folder(home)
-        with self._stack as stack:
+        with self._disk_errors(), self._stack as stack:
+            make_private_folder(home)
             stack.enter_context(locked(home / "lock", what=f"inbox {self._inbox.name}", wait_s=self._wait_s))
             self._looks = Looks(home / "looks.json")
             self._remote = stack.enter_context(connection_to(self._project.storages[self._inbox.storage], self._project.root))
             self._folders = Folders(self._remote, self._inbox)
-            self._local_folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=home, prefix="fetched-")))
+            self._local_folder = stack.enter_context(scratch_folder(home / "fetched"))
             self._stack = stack.pop_all()
         return self
 
@@ -78,10 +78,11 @@ class InboxPass:
 
     def look(self) -> Look:
         """What lies in `raw/` and `init/` now: what is due, what waits, and strangers that nobody was told of yet."""
-        listings = {folder: self._folders.list(folder) for folder in FOLDERS}
-        seen = look(self._inbox, tuple(self._feeds.values()), listings, self._looks, self._project.clock())
-        self._looks.save()
-        return seen
+        with self._disk_errors():
+            listings = {folder: self._folders.list(folder) for folder in FOLDERS}
+            seen = look(self._inbox, tuple(self._feeds.values()), listings, self._looks, self._project.clock())
+            self._looks.save()
+            return seen
 
     def take(self, arrivals: Sequence[Arrival]) -> Iterator[FileRecord]:
         """Import these files; each is told when its rows are loaded and it lies where it goes.
@@ -90,18 +91,29 @@ class InboxPass:
         """
         failures: list[DinmoError] = []
         recorded: dict[str, FileRecord] = {}
-        if arrivals or self._looks.taking:
-            self._take_note(taking=True)
-            recorded = self._recorded_earlier()
-            yield from _collecting(failures, self._finish_earlier(recorded.values()))
-        for feed, batch in _batches(arrival for arrival in arrivals if arrival.path not in recorded):
-            yield from _collecting(failures, self._take_batch(feed, batch))
-        if not failures:
-            self._take_note(taking=False)
+        with self._disk_errors():
+            if arrivals or self._looks.taking:
+                self._take_note(taking=True)
+                recorded = self._recorded_earlier()
+                yield from self._collecting(failures, self._finish_earlier(recorded.values()))
+            for feed, batch in _batches(arrival for arrival in arrivals if arrival.path not in recorded):
+                yield from self._collecting(failures, self._take_batch(feed, batch))
+            if not failures:
+                self._take_note(taking=False)
         if len(failures) == 1:
             raise failures[0]
         if failures:
             raise DinmoError("\n".join(dict.fromkeys(map(str, failures))))
+
+    def _collecting(self, failures: list[DinmoError], records: Iterator[FileRecord]) -> Iterator[FileRecord]:
+        try:
+            with self._disk_errors():
+                yield from records
+        except DinmoError as error:
+            failures.append(error)
+
+    def _disk_errors(self) -> AbstractContextManager[None]:
+        return disk_errors(f"importing from inbox {self._inbox.name}")
 
     def _take_note(self, *, taking: bool) -> None:
         if self._looks.taking != taking:
@@ -120,8 +132,8 @@ class InboxPass:
         return blocked[-1].name
 
     def _take_batch(self, feed: FeedSpec, arrivals: Sequence[Arrival]) -> Iterator[FileRecord]:
-        with tempfile.TemporaryDirectory(dir=self._local_folder) as folder:
-            fetched = list(self._fetched(arrivals, Path(folder)))
+        with scratch_folder(self._local_folder / "batch") as folder:
+            fetched = list(self._fetched(arrivals, folder))
             if not fetched:
                 return
             stays = self._inbox.after_import == "leave"
@@ -170,8 +182,8 @@ class InboxPass:
             return
         with self._record() as record:
             loaded = [(made, record.rejects(made.arrival)) for made in recorded]
-        with tempfile.TemporaryDirectory(dir=self._local_folder) as folder:
-            copies = {made.path: Path(folder, str(made.arrival), made.name) for made in recorded}
+        with scratch_folder(self._local_folder / "batch") as folder:
+            copies = {made.path: folder / str(made.arrival) / made.name for made in recorded}
             for path, local_path in copies.items():
                 local_path.parent.mkdir(mode=0o700)
                 self._folders.fetch(path, local_path)
@@ -207,13 +219,6 @@ class InboxPass:
     def _record(self) -> Iterator[Record]:
         with open_warehouse(self._project.warehouse_path, root=self._project.root, timezone=self._project.timezone) as connection:
             yield Record(connection)
-
-
-def _collecting(failures: list[DinmoError], records: Iterator[FileRecord]) -> Iterator[FileRecord]:
-    try:
-        yield from records
-    except DinmoError as error:
-        failures.append(error)
 
 
 def _batches(arrivals: Iterable[Arrival]) -> Iterator[tuple[FeedSpec, Sequence[Arrival]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dagster import AssetKey, TableColumn, TableColumnDep, TableColumnLineage, TableSchema
@@ -26,6 +26,11 @@ def table_columns_metadata(project: Project, spec: TableSpec, table: Refreshed) 
     return columns_metadata(types, deps)
 
 
+def entity_columns_metadata(types: Mapping[str, str], feeds: Mapping[AssetKey, Sequence[str]]) -> dict[str, Any]:
+    """The columns of an entity, each from those of that name in its `feeds`."""
+    return columns_metadata(types, {name: [(key, name) for key, names in feeds.items() if name in names] for name in types})
+
+
 def snapshot_columns_metadata(contract: Contract, source: AssetKey) -> dict[str, Any]:
     """The columns that a snapshot keeps, each from the source's column of that name."""
     types = {key.attribute: key.type for key in contract.key} | {column.attribute: column.type for column in contract.columns}
@@ -39,6 +44,7 @@ def file_columns_metadata(contract: Contract, source: AssetKey) -> dict[str, Any
 
 
 def columns_metadata(types: Mapping[str, str], deps: _Deps) -> dict[str, Any]:
+    """Columns by name and type, each from the columns of other assets in `deps`."""
     found = {name: [TableColumnDep(key, column) for key, column in pairs] for name, pairs in deps.items() if pairs}
     return {
         "dagster/column_schema": TableSchema([TableColumn(name, type_text) for name, type_text in types.items()]),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+import duckdb
 from dagster import (
     AssetCheckResult,
     AssetCheckSeverity,
@@ -18,11 +19,12 @@ from dagster import (
 )
 
 from dinmo_pipeline.inbound.record import FileRecord, Outcome, Record
+from dinmo_pipeline.io_managers.columns import columns_metadata, entity_columns_metadata
 from dinmo_pipeline.io_managers.failures import failing
 from dinmo_pipeline.io_managers.metadata import table_metadata
 from dinmo_pipeline.project.specs import FeedSpec, Project, TableRef
 from dinmo_pipeline.warehouse.connections import open_warehouse
-from dinmo_pipeline.warehouse.tables import look_at
+from dinmo_pipeline.warehouse.tables import look_at, table_columns, table_exists, table_sql
 
 REJECTS_CHECK = "rejects"
 # What Dagster takes in no partition's key.
@@ -54,6 +56,7 @@ def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec)
 
     records: list[FileRecord] = []
     untold: list[FileRecord] = []
+    columns: dict[str, Any] = {}
     began = time.monotonic()
     with InboxPass(project, feed.inbox) as inbox:
         seen = inbox.look()
@@ -69,7 +72,9 @@ def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec)
                 if len(records) > FILES_WITH_EVENTS and _is_unremarkable(record):
                     untold.append(record)
                 else:
-                    _tell(context, record, time.monotonic() - began, known)
+                    # Once a run: columns that come with a later batch show at the next one.
+                    columns = columns or _columns(project, feed)
+                    _tell(context, record, time.monotonic() - began, known, columns if record.feed == feed.name else {})
         finally:
             # Also where a batch failed: others may have been loaded.
             for note in inbox.notes:
@@ -101,14 +106,13 @@ def rejects_check(records: Sequence[FileRecord]) -> AssetCheckResult:
     )
 
 
-def _tell(context: AssetExecutionContext, record: FileRecord, seconds: float, known: Collection[str]) -> None:
+def _tell(context: AssetExecutionContext, record: FileRecord, seconds: float, known: Collection[str], columns: Mapping[str, Any]) -> None:
     partition = partition_of(record.label)
-    key = AssetKey(["feeds", record.feed])
     if partition not in known:
         # A file that an earlier run had not finished.
         context.instance.add_dynamic_partitions(files_name(record.feed), [partition])
     kind = AssetMaterialization if record.outcome == Outcome.LOADED else AssetObservation
-    context.log_event(kind(key, partition=partition, metadata=_metadata(record, seconds)))
+    context.log_event(kind(_key(record.feed), partition=partition, metadata={**_metadata(record, seconds), **columns}))
     if record.outcome in (Outcome.REFUSED, Outcome.BLOCKED):
         context.log.error(f"{record.name}: {record.outcome}: {record.reason}")
     for warning in record.warnings:
@@ -123,12 +127,12 @@ def _tell_together(context: AssetExecutionContext, feed: FeedSpec, records: Sequ
     counts = {"rows": "loaded", "records": "records", "skipped": "skipped", "rejected": "rejected", "bytes": "bytes"}
     metadata: dict[str, Any] = {
         **{name: MetadataValue.int(sum(getattr(record, field) for record in records)) for name, field in counts.items()},
-        "duration": MetadataValue.float(seconds),
+        "seconds": MetadataValue.float(round(seconds, 3)),
         "files": MetadataValue.int(len(records)),
         "file": f"{len(records):,} more files",
         "outcome": str(Outcome.LOADED),
     }
-    context.log_event(AssetMaterialization(AssetKey(["feeds", feed.name]), metadata=metadata))
+    context.log_event(AssetMaterialization(_key(feed.name), metadata=metadata))
 
 
 def _changed_entities(project: Project, records: Sequence[FileRecord]) -> Iterable[TableRef]:
@@ -139,7 +143,26 @@ def _changed_entities(project: Project, records: Sequence[FileRecord]) -> Iterab
 def _tell_entity(context: AssetExecutionContext, project: Project, entity: TableRef) -> None:
     with open_warehouse(project.warehouse_path, root=project.root, timezone=project.timezone) as connection:
         table = look_at(connection, entity)
-    context.log_event(AssetMaterialization(AssetKey([entity.kind, entity.name]), metadata=table_metadata(table)))
+        feeds = {_key(feed.name): list(_types(connection, feed)) for feed in project.entities[entity]}
+    types = {column.name: column.type for column in table.columns}
+    metadata = table_metadata(table) | entity_columns_metadata(types, feeds)
+    context.log_event(AssetMaterialization(AssetKey([entity.kind, entity.name]), metadata=metadata))
+
+
+def _types(connection: duckdb.DuckDBPyConnection, feed: FeedSpec) -> dict[str, str]:
+    """The columns of the feed's table and their types; none before a file of it was loaded."""
+    columns = table_columns(connection, table_sql(feed.ref)) if table_exists(connection, feed.ref) else ()
+    return {column.name: column.type for column in columns}
+
+
+def _columns(project: Project, feed: FeedSpec) -> dict[str, Any]:
+    with open_warehouse(project.warehouse_path, root=project.root, timezone=project.timezone) as connection:
+        types = _types(connection, feed)
+    return columns_metadata(types, {}) if types else {}
+
+
+def _key(feed: str) -> AssetKey:
+    return AssetKey(["feeds", feed])
 
 
 def _metadata(record: FileRecord, seconds: float) -> dict[str, Any]:
@@ -150,7 +173,7 @@ def _metadata(record: FileRecord, seconds: float) -> dict[str, Any]:
         "skipped": MetadataValue.int(record.skipped),
         "rejected": MetadataValue.int(record.rejected),
         "bytes": MetadataValue.int(record.bytes),
-        "duration": MetadataValue.float(seconds),
+        "seconds": MetadataValue.float(round(seconds, 3)),
         "file": record.name,
         "outcome": str(record.outcome),
         "SHA-256": record.sha256,

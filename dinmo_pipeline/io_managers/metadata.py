@@ -23,7 +23,7 @@ def delivery_metadata(delivery: Delivery, key: AssetKey) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         **_sent(export, delivery.samples, "written files"),
         "dagster/row_count": MetadataValue.int(export.rows_sent),
-        "duration": MetadataValue.float(outcome.seconds),
+        "seconds": MetadataValue.float(outcome.seconds),
         "sync": MetadataValue.int(export.number),
         "base": f"sync {export.base}" if export.base is not None else "none",
         **file_columns_metadata(export.contract, _columns_come_from(delivery, key)),

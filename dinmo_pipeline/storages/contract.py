@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Self
 
@@ -111,11 +111,11 @@ class Storage(ABC):
         """Whether the file is there with this content: told by a checksum that the storage keeps, else by reading the file."""
         if self.size(remote_path) != size:
             return False
-        with TemporaryDirectory() as folder:
-            copy = Path(folder, "copy")
-            self.read(remote_path, copy)
-            with copy.open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+        # A file without a name, so that no killed process leaves a customer's rows in a folder for temporary files.
+        with TemporaryFile() as copy:
+            self.read(remote_path, Path(f"/dev/fd/{copy.fileno()}"))
+            copy.seek(0)
+            return hashlib.file_digest(copy, "sha256").hexdigest() == sha256
 
     @abstractmethod
     def move(self, remote_path: str, target_path: str) -> None:

@@ -42,12 +42,6 @@ def clean_snapshots(snapshots: SnapshotStore, activation: str, state: State, kee
             yield Litter("snapshot", snapshots.place(path), why)
 
 
-def clean_drafts(log_folder: Path, *, dry_run: bool) -> Iterator[Litter]:
-    """Entries of a log on this machine that were cut off before they had a number. Its lock is held."""
-    for path in sorted(log_folder.glob(".*.draft")):
-        yield _delete("log entry", path, "a crash cut it off", path.unlink, dry_run=dry_run)
-
-
 def clean_scratch(folder: Path, *, dry_run: bool) -> Iterator[Litter]:
     """The scratch folder of an activation, whose lock is held, so that nobody works there."""
     if folder.exists():

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import duckdb
 
-from dinmo_pipeline.errors import DataError, StateError
+from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.contract import Format, Rows, Written
 from dinmo_pipeline.project.specs import SyncMode
 from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.export import Change, Comparison, Counts, Snapshot
 from dinmo_pipeline.sync.snapshots import SnapshotStore
+from dinmo_pipeline.warehouse.connections import disk_errors
 
 
 @dataclass(frozen=True)
@@ -159,9 +160,8 @@ class Changes:
 def translating(action: str) -> Iterator[None]:
     """Failures of DuckDB and of the disk as what they mean for a sync that was `action`."""
     try:
-        yield
-    except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
-        raise StateError(f"{action}: {error}; nothing was delivered. Free some room or mend the folder, then start again") from error
+        with disk_errors(action):
+            yield
     except duckdb.Error as error:
         raise DataError(f"{action}: {error}; nothing was delivered") from error
 

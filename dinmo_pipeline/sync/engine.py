@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from dinmo_pipeline.errors import DataError, StateError
+from dinmo_pipeline.formats.files import scratch_folder
 from dinmo_pipeline.project.specs import LoadedAt, Project, SyncMode, TableRef
 from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.comparing import Changes, SnapshotFiles, one_number, translating
@@ -22,7 +22,7 @@ from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.export import Comparison, Snapshot
 from dinmo_pipeline.sync.log import sync_folder
 from dinmo_pipeline.sync.snapshots import SnapshotStore
-from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure
+from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure, disk_errors
 from dinmo_pipeline.warehouse.folders import make_private_folder
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.tables import TableColumn, table_columns, table_sql
@@ -188,16 +188,14 @@ class Engine:
     def scratch(self, activation: str) -> Iterator[Path]:
         """An empty folder of this activation for files that are being made, for the owner alone; gone afterwards.
 
-        What a killed process left there goes first: call it while holding the activation's lock.
+        What a killed process left there goes first: call it while holding the activation's lock. StateError when the disk fails
+        meanwhile.
         """
         folder = self._project.home / "staging" / activation
-        with translating(f"making the folder {folder}"):
-            shutil.rmtree(folder, ignore_errors=True)
-            make_private_folder(folder)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with disk_errors(f"preparing files of {activation} in {folder}"):
+            make_private_folder(folder.parent)
+            with scratch_folder(folder):
+                yield folder
 
     @contextmanager
     def source(self, ref: TableRef, local_folder: Path) -> Iterator[Source]:
@@ -226,9 +224,8 @@ class Engine:
     def lookout(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection that sees the warehouse's tables, where there are any; it needs no activation's lock."""
         staging = self._project.home / "staging"
-        with translating(f"making a folder in {staging}"):
+        with disk_errors(f"looking into the warehouse with room in {staging}"), ExitStack() as opened:
             make_private_folder(staging)
-        with ExitStack() as opened:
             folder = opened.enter_context(TemporaryDirectory(prefix=LOOK_PREFIX, dir=staging, ignore_cleanup_errors=True))
             connection = opened.enter_context(self._connection(Path(folder)))
             if self._project.warehouse_path.exists():

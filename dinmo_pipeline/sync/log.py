@@ -192,6 +192,10 @@ class FolderShelf:
             descriptor = os.open(self._folder(activation) / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         try:
             _acquire(descriptor, wait_s, activation)
+            with _state_errors(f"tidying the log of activation {activation}"):
+                # Nobody else writes while the lock is held, so a draft is what a killed process left.
+                for draft in (self._folder(activation) / "log").glob(".*.draft"):
+                    draft.unlink(missing_ok=True)
             yield
         finally:
             os.close(descriptor)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -93,9 +92,10 @@ class StandingFile:
             os.close(descriptor)
 
     def _write(self, standing: Standing) -> None:
-        draft = self._path.with_name(f".{secrets.token_hex(8)}.draft")
+        # One name, since one process writes at a time: what a killed one left is written over.
+        draft = self._path.with_suffix(".draft")
         try:
-            descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(_adapter().dump_json(standing, indent=1))
             draft.replace(self._path)

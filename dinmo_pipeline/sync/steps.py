@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -50,10 +51,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Ready:
-    """Rendered and not yet put. `findings` are what a guard says of it."""
+    """Rendered and not yet put. `findings` are what a guard says of it, `measured` is what guards looked at."""
 
     export: Export
     staged: tuple[Staged, ...]
+    measured: Mapping[Measure, float]
     findings: tuple[Finding, ...]
     samples: tuple[Sample, ...]
 
@@ -121,13 +123,14 @@ class Workshop:
             export = self._export(state, sync, plan, changes, layout, target, staged)
             companions = render_companions(export, layout, local_folder)
             export = replace(export, puts=(*export.puts, *(file.put for file in companions)))
-            judged = Judged(contract, _measured(export, loaded_at), layout.series(), state.delivered_series(contract.address))
+            measured = _measured(export, loaded_at)
+            judged = Judged(contract, measured, layout.series(), state.delivered_series(contract.address))
             findings = tuple(find_oddities(self.spec, judged, last=state.last_delivery))
             blocking = tuple(finding for finding in findings if finding.level == "block")
             if blocking and target.recorded and not sync.approved:
                 return Held(blocking)
             export = replace(export, warnings=tuple(finding for finding in findings if finding.level == "warn"))
-            return Ready(export, (*staged, *companions), blocking, self._samples(changes, plan.comparison))
+            return Ready(export, (*staged, *companions), measured, blocking, self._samples(changes, plan.comparison))
 
     def _newest_load(self, source: Source) -> datetime | None:
         return source.newest_load(self.spec.loaded_at) if self.spec.loaded_at is not None else None

@@ -7,7 +7,7 @@ every crash point.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,11 +15,12 @@ from functools import partial
 from pathlib import Path
 
 from dinmo_pipeline.errors import SyncBlocked, SyncRefused
+from dinmo_pipeline.project.limits import Measure
 from dinmo_pipeline.project.names import is_dated
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.publish import Publisher
-from dinmo_pipeline.sync.cleaning import Litter, clean_destinations, clean_drafts, clean_scratch, clean_snapshots
+from dinmo_pipeline.sync.cleaning import Litter, clean_destinations, clean_scratch, clean_snapshots
 from dinmo_pipeline.sync.decide import RollForward, decide_start
 from dinmo_pipeline.sync.delivery import Recorder, Stopwatch, complete_export, deliver_export, make_again
 from dinmo_pipeline.sync.engine import Engine
@@ -58,17 +59,19 @@ class Completed:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a sync would send, or sent to where it does not count: the export, what a guard says, the first rows of each file."""
+    """What a sync would send, or sent to where it does not count: the export, what guards measured and say, the first rows of each file."""
 
     export: Export
+    measured: Mapping[Measure, float]
     findings: tuple[Finding, ...]
     samples: tuple[Sample, ...]
 
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A sync that may be delivered now: what guards said of it that somebody approved, and the act itself."""
+    """A sync that may be delivered now: what guards measured, what they said of it that somebody approved, and the act itself."""
 
+    measured: Mapping[Measure, float]
     findings: tuple[Finding, ...]
     deliver: Callable[[], Delivery]
 
@@ -159,7 +162,7 @@ class Syncs:
                 assert isinstance(ready, Ready), "a settled state has nothing to complete, and no guard stops what is not recorded"
                 if send:
                     self._deliver_trial(publisher, target, ready, Stopwatch())
-            return Rehearsal(ready.export, ready.findings, ready.samples)
+            return Rehearsal(ready.export, ready.measured, ready.findings, ready.samples)
 
     def redeliver(self, number: int) -> tuple[Delivery, ...]:
         """Deliver this sync and all newer ones once more, in order; no base moves.
@@ -183,7 +186,6 @@ class Syncs:
             state = self._log.read()
             return (
                 *clean_snapshots(self._engine.snapshots, self.spec.name, state, self.spec.keep_syncs, dry_run=dry_run),
-                *clean_drafts(self._engine.snapshots.local_path(f"activations/{self.spec.name}/log"), dry_run=dry_run),
                 *clean_scratch(self._project.home / "staging" / self.spec.name, dry_run=dry_run),
                 *clean_destinations(self._project, state, dry_run=dry_run),
             )
@@ -246,7 +248,7 @@ class Syncs:
             step = self._workshop.prepare(state, sync, target, publisher, folder)
             if isinstance(step, Ready):
                 send = self._send if target.recorded else self._send_unrecorded
-                yield Outgoing(step.findings, partial(send, state, sync, step, target, publisher, stopwatch))
+                yield Outgoing(step.measured, step.findings, partial(send, state, sync, step, target, publisher, stopwatch))
                 return
         if isinstance(step, Held) and sync.snapshot is None:
             # What is approved must be what is delivered, so a full_only sync that is held keeps its rows after all.
@@ -261,7 +263,7 @@ class Syncs:
         completed = self._complete(state, step)
         if step.number != sync.number:
             raise SyncRefused(f"delivering {self.spec.name}: sync {step.number} was half delivered, and is complete now; start a new sync")
-        yield Outgoing((), lambda: completed.delivery)
+        yield Outgoing({}, (), lambda: completed.delivery)
 
     def _send(self, state: State, sync: SyncRecord, ready: Ready, target: Target, publisher: Publisher, stopwatch: Stopwatch) -> Delivery:
         notes = self._tidy_elsewhere(state, target.storage)

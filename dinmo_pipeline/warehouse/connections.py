@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -24,12 +24,37 @@ ATTACHED = "warehouse"
 def open_warehouse(path: Path, *, root: Path, timezone: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """The warehouse for writing, alone. Queries find relative files from `root` and run in `timezone`.
 
-    Makes the file. BusyError when other processes have it for longer than half an hour.
+    Makes the file. BusyError when other processes have it for longer than half an hour, StateError when the disk fails.
     """
-    make_private_folder(path.parent)
-    with _turn(path, shared=False), _open(path) as connection:
-        configure(connection, root=root, timezone=timezone)
-        yield connection
+    with disk_errors(f"working in the warehouse {path}"):
+        make_private_folder(path.parent)
+        with _turn(path, shared=False), _open(path) as connection:
+            configure(connection, root=root, timezone=timezone)
+            yield connection
+
+
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All or nothing of what is done meanwhile; an interrupt, too, leaves no transaction open."""
+    connection.begin()
+    try:
+        yield
+    except BaseException:
+        with suppress(duckdb.Error):
+            connection.rollback()
+        raise
+    # One that fails has rolled back by itself.
+    connection.commit()
+
+
+@contextmanager
+def disk_errors(action: str) -> Iterator[None]:
+    """What the disk and the memory of this machine refuse, to DuckDB or to Python, as a StateError that says what it came of."""
+    try:
+        yield
+    # A transaction that cannot be committed, and a database that gave up: a full disk shows so, too.
+    except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException, duckdb.FatalException, OSError) as error:
+        raise StateError(f"{action}: {error}. Free some room or mend the folder, then start again") from error
 
 
 @contextmanager
@@ -59,8 +84,6 @@ def _open(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     before = os.umask(0o077)
     try:
         connection = duckdb.connect(str(path))
-    except duckdb.IOException as error:
-        raise StateError(f"opening the warehouse {path}: {error}") from error
     finally:
         os.umask(before)
     try:

@@ -27,7 +27,9 @@ def locked(path: Path, *, what: str, wait_s: float, shared: bool = False) -> Ite
                 break
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    raise BusyError(f"waiting for {what}: other processes have had it for {wait_s:,.0f} s; nothing was begun") from None
+                    raise BusyError(
+                        f"waiting for {what}: other processes have had it for {wait_s:,.0f} s; nothing was begun, start this again later"
+                    ) from None
                 time.sleep(_PAUSE_S)
         yield
     finally:

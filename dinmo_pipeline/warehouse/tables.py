@@ -11,7 +11,7 @@ import duckdb
 
 from dinmo_pipeline.errors import DataError, StateError
 from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, Project, TableRef, TableSpec, now_utc
-from dinmo_pipeline.warehouse.connections import open_warehouse
+from dinmo_pipeline.warehouse.connections import open_warehouse, transaction
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 
 _PREVIEW_ROWS = 5
@@ -68,20 +68,20 @@ def refresh_table(
     _require_imports(connection, spec)
     table = table_sql(spec.ref)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(spec.ref.kind)}")
-    connection.begin()
     try:
-        try:
-            connection.execute(f"CREATE OR REPLACE TABLE {table} AS (\n{spec.sql}\n)")
-        except duckdb.Error as error:
-            raise DataError(f"refreshing {spec.ref}: its query failed: {_one_line(error)}; the table is as it was before") from error
-        connection.execute(f"COMMENT ON TABLE {table} IS {quote_literal(f'{_fingerprint(spec)} {now.isoformat()}')}")
-        _require_key(spec, table_columns(connection, table))
-        made = _look_at(connection, spec, preview_rows, now)
-    except BaseException:  # an interrupt, too, must leave no transaction open
-        connection.rollback()
-        raise
-    _commit(connection, spec)
-    return made
+        with transaction(connection):
+            try:
+                connection.execute(f"CREATE OR REPLACE TABLE {table} AS (\n{spec.sql}\n)")
+            except duckdb.Error as error:
+                raise DataError(f"refreshing {spec.ref}: its query failed: {_one_line(error)}; the table is as it was before") from error
+            connection.execute(f"COMMENT ON TABLE {table} IS {quote_literal(f'{_fingerprint(spec)} {now.isoformat()}')}")
+            _require_key(spec, table_columns(connection, table))
+            return _look_at(connection, spec, preview_rows, now)
+    except duckdb.Error as error:
+        raise StateError(
+            f"refreshing {spec.ref}: the warehouse did not keep it: {_one_line(error)}; the table is as it was before. "
+            "Free some room there, and start again"
+        ) from error
 
 
 def _fingerprint(spec: TableSpec) -> str:
@@ -120,17 +120,6 @@ def look_at(connection: duckdb.DuckDBPyConnection, ref: TableRef, *, preview_row
     columns = table_columns(connection, table)
     rows, preview = _count_and_preview(connection, table, columns, preview_rows)
     return Refreshed(rows, columns, preview)
-
-
-def _commit(connection: duckdb.DuckDBPyConnection, spec: TableSpec) -> None:
-    try:
-        connection.commit()
-    # It has rolled back by itself.
-    except duckdb.Error as error:
-        raise StateError(
-            f"refreshing {spec.ref}: the warehouse did not keep it: {_one_line(error)}; the table is as it was before. "
-            "Free some room there, and start again"
-        ) from error
 
 
 def table_columns(connection: duckdb.DuckDBPyConnection, table_sql: str) -> tuple[TableColumn, ...]:

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from dagster import DagsterInstance
 
+from dinmo_pipeline.cli import cleaning
+from dinmo_pipeline.cli.running import Runner
+from dinmo_pipeline.project.load import load_with_warnings
+
+from ..components.test_imports import GOOD, drop
+from ..components.test_inbox import make_inbox
 from ..people import activation, make_people
 from .conftest import Dinmo
+
+
+def in_dagster(root: Path) -> DagsterInstance:
+    return DagsterInstance.from_config(str(root / ".dinmo" / "dagster"))
+
+
+def files_of_runs(root: Path) -> set[str]:
+    """The runs of which Dagster's home has a file or a folder."""
+    home = root / ".dinmo" / "dagster"
+    return {path.name.split(".")[0] for path in (*(home / "history" / "runs").iterdir(), *(home / "storage").iterdir())} - {"index"}
 
 
 def test_partitions_and_runs_of_syncs_that_are_not_kept_go_together(tmp_path: Path, dinmo: Dinmo) -> None:
@@ -17,12 +34,34 @@ def test_partitions_and_runs_of_syncs_that_are_not_kept_go_together(tmp_path: Pa
     told = dinmo("clean", "--dry-run", project=root)
     done = dinmo("clean", project=root)
 
-    with DagsterInstance.from_config(str(root / ".dinmo" / "dagster")) as instance:
+    with in_dagster(root) as instance:
         partitions, runs = instance.get_dynamic_partitions("syncs_changes"), instance.get_runs()
     assert (told.code, done.code) == (0, 0)
     assert told.out.replace("would be", "were") == done.out
     assert [line.split("\t")[0] for line in done.out.splitlines()] == ["what", "partition", "partition", "2 were deleted"]
     assert len(partitions) == 1
+    assert files_of_runs(root) == {run.run_id for run in runs}
     assert [run.tags["dagster/partition"] for run in runs] == partitions
     assert dinmo("clean", project=root).out == "there is nothing to delete\n"
     assert dinmo("sync", "changes", project=root).code == 0
+
+
+def test_older_runs_of_imports_go_with_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleaning, "KEPT_IMPORTS", 1)
+    root = make_inbox(tmp_path)
+    loaded = load_with_warnings(root)
+    for day in (15, 16, 17):
+        drop(root, f"contacts_shop_202203{day}.csv", GOOD)
+        with Runner(loaded) as runner:
+            assert runner.import_files("contacts_shop").problem is None
+    told = cleaning.clean_runs(loaded.project, dry_run=True)
+    done = cleaning.clean_runs(loaded.project, dry_run=False)
+
+    with in_dagster(root) as instance:
+        files, runs = instance.get_dynamic_partitions("files_contacts_shop"), instance.get_runs()
+    assert told == done
+    assert [(each.what, each.where) for each in done] == [("imports", "contacts_shop: 2 runs, 2 files")]
+    assert [file.split(" ")[0] for file in files] == ["contacts_shop_20220317.csv"]
+    assert files_of_runs(root) == {run.run_id for run in runs}
+    assert len(runs) == 1
+    assert cleaning.clean_runs(loaded.project, dry_run=False) == ()

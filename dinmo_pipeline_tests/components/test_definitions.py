@@ -58,7 +58,13 @@ def test_every_asset_has_words_a_group_and_its_definition(example: Definitions) 
     specs = {spec.key.to_user_string(): spec for spec in example.resolve_all_asset_specs()}
 
     assert all(spec.description for spec in specs.values())
-    assert {spec.group_name for spec in specs.values()} == {"feeds", "entities", "models", "segments", "activations"}
+    assert {spec.group_name for spec in specs.values()} == {
+        "feeds",
+        "entities",
+        "models",
+        "segments",
+        *load_with_warnings(ROOT).project.activations,
+    }
     delivery = specs["activations/thank_you_to_mailing/delivery"]
     assert delivery.description == "Sends segments.big_spenders to partners, as ndjson: the rows that were never sent before."
     assert delivery.kinds == {"ndjson", "file"}

@@ -132,7 +132,12 @@ def test_broken_warning_is_a_warning_of_its_check_and_delivered(tmp_path: Path, 
     assert told.success
     assert checks(told) == {"guards": (True, "WARN", None), "warnings": (False, "WARN", 'rows: 3 rows; warn_if says "< 4"')}
     write_people(tmp_path, (*FIRST, (5, "Eve", 1)))
-    assert checks(dagster.run("told", "tuesday"))["warnings"] == (True, "WARN", None)
+    tuesday = dagster.run("told", "tuesday")
+    assert checks(tuesday)["warnings"] == (True, "WARN", None)
+    (guards,) = [evaluation for evaluation in tuesday.get_asset_check_evaluations() if evaluation.check_name == "guards"]
+    measured = {name: value.value for name, value in guards.metadata.items()}
+    assert measured.pop("bytes")
+    assert measured == {"rows": 4, "added": 1, "updated": 0, "replaced_characters": 0}, "what plots over syncs"
     assert len(delivered(tmp_path)) == 2
 
 

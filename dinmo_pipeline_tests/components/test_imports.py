@@ -106,10 +106,23 @@ def test_files_of_a_feed_are_partitions_of_one_run_with_their_counts(partner: Da
     assert str(second).startswith("contacts__shop_20220316 [new]_")
     assert [told[name] for name in ("rows", "records", "skipped", "rejected", "bytes")] == [2, 2, 0, 0, len(GOOD)]
     assert [counted[name] for name in ("rows", "records", "skipped", "rejected")] == [1, 3, 1, 1]
-    assert counted["duration"] > 0
+    assert counted["seconds"] > 0
     assert partner.instance.get_dynamic_partitions("files_contacts_shop") == [first, second]
     assert checks(result) == [(False, "WARN", "contacts__shop_20220316 [new]....CSV: 1 of 3 records rejected")]
     assert skip_words(tick(partner)) == "there is no new file"
+
+
+def test_columns_lead_from_an_entity_to_those_of_its_files(partner: Dagster) -> None:
+    drop(partner.root, "contacts_shop_20220315.csv", GOOD)
+    drop(partner.root, "contacts_web_leads_20220315.json", '[{"id": "7", "campaign": "spring"}]')
+    for result in run_requested(partner):
+        assert result.success
+
+    schema = materialized(partner.instance, SHOP)[-1][1]["dagster/column_schema"]
+    assert {"id", "name", "age"} <= {column.name for column in schema.columns}
+    origins = materialized(partner.instance, CONTACTS)[-1][1]["dagster/column_lineage"].deps_by_column
+    found = {name: [(dep.asset_key, dep.column_name) for dep in origins[name]] for name in ("id", "age", "campaign")}
+    assert found == {"id": [(SHOP, "id"), (WEB, "id")], "age": [(SHOP, "age")], "campaign": [(WEB, "campaign")]}
 
 
 def test_entity_is_told_of_with_its_rows(partner: Dagster) -> None:

@@ -39,7 +39,7 @@ def test_materializations_tell_what_was_done_in_numbers(tmp_path: Path, in_dagst
         "rows": 3, "added": 1, "updated": 1, "removed": 1, "rows sent": 3, "files": 3, "sync": 2, "dagster/row_count": 3,
     }  # fmt: skip
     assert told["bytes"] == sum(path.stat().st_size for path in (tmp_path / "out").rglob("*.csv"))
-    assert isinstance(told["duration"], float)
+    assert isinstance(told["seconds"], float)
     assert (told["base"], told["kind"]) == ("sync 1", "delta: what changed since sync 1")
     assert delivery_metadata(first, "triple")["kind"] == "full: the first sync"
     assert "| triple/triple_removed.csv | 1 |" in told["written files"]

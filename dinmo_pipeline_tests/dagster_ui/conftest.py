@@ -130,16 +130,28 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     """A page of a headless Chromium; none installed is a failure in CI, else a skip that says so."""
-    browser = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
+    browser = installed_browser()
     if browser is None:
         message = f"no browser is installed (looked for {', '.join(_BROWSERS)}); scripts/ensure-browser installs one"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
+    with browsing(browser, height=1900) as fresh:
+        yield fresh
+
+
+def installed_browser() -> str | None:
+    """The program of a Chromium, if there is one."""
+    return next((found for name in _BROWSERS if (found := shutil.which(name))), None)
+
+
+@contextmanager
+def browsing(browser: str, *, height: int) -> Iterator[Page]:
+    """A page that is as wide as the UI shows all of."""
     with sync_playwright() as playwright:
         # Chromium's own sandbox does not start for root.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         opened = playwright.chromium.launch(executable_path=browser, args=arguments)
         try:
-            fresh = opened.new_page(viewport={"width": 1400, "height": 1900})
+            fresh = opened.new_page(viewport={"width": 1400, "height": height})
             fresh.set_default_timeout(60_000)
             yield fresh
         finally:

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from ..components.test_imports import drop
 from ..components.test_inbox import DEFINITIONS, make_inbox
+from ..people import activation
 from .conftest import Server, serving, wait_for
 
 # One server serves all tests here, so they stay in one process.
@@ -30,6 +31,7 @@ query($key: AssetKeyInput!) {
 def inbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A project whose sensor runs, in which a file lies from the beginning; it was imported before any test begins."""
     definitions = DEFINITIONS.replace("settle_seconds: 0", "settle_seconds: 1, poll_seconds: 5")
+    definitions += activation("people_to_web", destination="drop", folder="exports", mapping="{id: id}")
     root = make_inbox(tmp_path_factory.mktemp("ui") / "inbox", definitions)
     drop(root, "contacts_shop_20220315.csv", "id,name,age\n1,Ana,31\n2,Bruno,45\n,Nobody,7\n3,Chloé,old\n")
     with serving(root, DINMO_AUTOSTART="1") as server:
@@ -51,11 +53,17 @@ def test_sensor_imports_a_dropped_file_once(inbox: Server) -> None:
     assert len(list((inbox.root / "drop" / "imports").rglob("contacts_shop_20220315.csv"))) == 1
 
 
-def test_feeds_entities_and_models_are_one_lineage(inbox: Server, page: Page) -> None:
-    page.goto(f"{inbox.url}/assets/entities/contacts?view=lineage&lineageScope=neighbors")
+def test_lineage_of_an_activation_begins_with_the_files_that_come_in(inbox: Server, page: Page) -> None:
+    page.goto(f"{inbox.url}/assets/activations/people_to_web/delivery?view=lineage&lineageScope=upstream&lineageDepth=6")
 
-    for name in ("contacts_shop", "contacts_web_leads", "people"):
+    for name in ("contacts_shop", "contacts_web_leads", "contacts", "people", "people_to_web", "snapshot", "delivery"):
         expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=_SHOWN_MS)
+
+
+def test_column_of_an_entity_leads_to_the_file_that_it_came_in(inbox: Server, page: Page) -> None:
+    page.goto(f"{inbox.url}/assets/entities/contacts?view=lineage&column=age")
+
+    expect(page.get_by_text("contacts_shop", exact=True).first).to_be_visible(timeout=_SHOWN_MS)
 
 
 def test_file_is_a_partition_with_its_counts(inbox: Server, page: Page) -> None:

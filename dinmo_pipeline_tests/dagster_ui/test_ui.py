@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
+from dagster import DagsterInstance
 from playwright.sync_api import Page, expect
 
 from ..people import run_command
-from .conftest import Server
+from .conftest import Server, wait_for
 
 # One server serves all tests here, so they stay in one process.
 pytestmark = pytest.mark.xdist_group("dagster_ui")
 
 JOB = "sync_big_spenders_to_partner"
+SCHEDULE = "big_spenders_to_partner_schedule"
 DELIVERY = "/assets/activations/big_spenders_to_partner/delivery"
 
 
@@ -63,6 +66,36 @@ def test_second_sync_by_hand_sends_what_changed(server: Server, page: Page) -> N
     assert [written(server.root, change)[1] for change in ("added", "updated", "removed")] == [["2"], [], ["3"]]
     page.goto(server.url + DELIVERY)
     expect(page.get_by_text("delta: what changed since sync 1")).to_be_visible()
+
+
+def test_numbers_of_a_delivery_are_plotted_over_syncs(server: Server, page: Page) -> None:
+    page.goto(server.url + DELIVERY)
+    page.get_by_text("Plots", exact=True).click()
+
+    for name in ("rows", "added", "updated", "removed", "rows sent", "bytes", "seconds"):
+        expect(page.get_by_text(name, exact=True).first).to_be_visible()
+    expect(page.locator("canvas").nth(6)).to_be_visible()
+
+
+def test_preview_of_a_delivery_is_a_table_a_file(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}{DELIVERY}?view=events")
+
+    preview = page.get_by_role("row").filter(has=page.get_by_text("preview", exact=True)).first
+    expect(preview.locator("strong", has_text="removed")).to_be_visible()
+    expect(preview.get_by_role("row").filter(has_text="Chloé Martin")).to_have_count(1)
+
+
+def test_schedule_is_switched_on_and_off(server: Server, page: Page) -> None:
+    def is_now(status: str) -> bool | None:
+        with DagsterInstance.from_config(str(server.root / ".dinmo" / "dagster")) as instance:
+            found = {state.instigator_name: state.status.value for state in instance.all_instigator_state()}
+        return found.get(SCHEDULE) == status or None
+
+    page.goto(f"{server.url}/locations/shop_pipeline/schedules/{SCHEDULE}")
+    expect(page.get_by_text("Starts a sync of big_spenders_to_partner").first).to_be_visible()
+    for status in ("RUNNING", "STOPPED"):
+        page.get_by_role("checkbox").press("Space")
+        wait_for(partial(is_now, status), f"the schedule's status {status}", 60)
 
 
 def test_person_approves_a_sync_that_a_guard_stopped(server: Server, page: Page) -> None:

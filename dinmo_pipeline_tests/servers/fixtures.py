@@ -62,6 +62,12 @@ def vsftpd_none() -> Iterator[Vsftpd]:
 
 
 @pytest.fixture(scope="session")
+def vsftpd_none_relay(vsftpd_none: Vsftpd) -> Iterator[Relay]:
+    with Relay().listening(vsftpd_none.ports) as relay:
+        yield relay
+
+
+@pytest.fixture(scope="session")
 def pyftpd_modern() -> Iterator[PyFtpd]:
     with pyftpd("modern") as server:
         yield server

@@ -9,7 +9,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dinmo_pipeline_tests.servers.running import HOST, IS_ROOT, Login, free_port, missing, need_program, running, server_folder, system_user
+from dinmo_pipeline_tests.servers.running import (
+    HOST,
+    IS_ROOT,
+    Login,
+    Program,
+    free_port,
+    missing,
+    need_program,
+    running,
+    server_folder,
+    system_user,
+)
 
 # What each account may not do; those without an entry may do all. internal-sftp refuses the requests that -P names.
 _COMMANDS = {"no_rename": "internal-sftp -P rename,posix-rename", "no_posix_rename": "internal-sftp -P posix-rename"}
@@ -17,13 +28,17 @@ _COMMANDS = {"no_rename": "internal-sftp -P rename,posix-rename", "no_posix_rena
 
 @dataclass(frozen=True)
 class OpenSsh:
-    """The running server: where it is, its host key as a line for `host_key`, and the key file that opens every account."""
+    """The server: where it is, its host key as a line for `host_key`, and the key file that opens every account.
+
+    `program` is None where the server is a part of this process.
+    """
 
     host: str
     port: int
     host_key: str
     private_key: Path
     logins: dict[str, Login]
+    program: Program | None = None
 
     def login(self, name: str) -> Login:
         """`plain`, `chrooted`, `no_rename` or `no_posix_rename`."""
@@ -49,9 +64,9 @@ def openssh() -> Iterator[OpenSsh]:
         port = free_port()
         config = folder / "sshd_config"
         config.write_text(_config(folder, port, logins))
-        stack.enter_context(running([sshd, "-D", "-e", "-f", str(config)], port=port, log=folder / "sshd.log"))
+        program = stack.enter_context(running([sshd, "-D", "-e", "-f", str(config)], port=port, log=folder / "sshd.log"))
         host_key = " ".join((folder / "host_key.pub").read_text().split()[:2])
-        yield OpenSsh(host=HOST, port=port, host_key=host_key, private_key=folder / "user_key", logins=logins)
+        yield OpenSsh(host=HOST, port=port, host_key=host_key, private_key=folder / "user_key", logins=logins, program=program)
 
 
 def make_key(path: Path, *options: str) -> None:

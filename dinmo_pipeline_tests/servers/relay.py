@@ -1,9 +1,10 @@
-"""A relay on 127.0.0.2 in front of a server on 127.0.0.1, port for port, that holds or cuts what a client sends."""
+"""A relay on 127.0.0.2 in front of a server on 127.0.0.1, port for port, that holds, cuts or slows down what a client sends."""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -14,7 +15,7 @@ _WAIT_SECONDS = 30
 
 
 class Relay:
-    """Passes everything on, until told to stop after some bytes from the client: `hold_after` waits, `cut_after` hangs up."""
+    """Passes everything on, until it is told otherwise; `let_pass` ends that."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -28,6 +29,8 @@ class Relay:
         with self._lock:
             self._left: int | None = None
             self._cut = False
+            self._pause_s = 0.0
+            self._away = False
             self._held.clear()
         self._released.set()
 
@@ -37,6 +40,17 @@ class Relay:
             self._left, self._cut = count, False
             self._held.clear()
             self._released.clear()
+
+    def slow_down(self, pause_s: float) -> None:
+        """Wait so long before each block of bytes, in both directions."""
+        with self._lock:
+            self._pause_s = pause_s
+
+    def go_away(self) -> None:
+        """Cut all connections now, and refuse new ones."""
+        with self._lock:
+            self._away = True
+        self.hang_up()
 
     def cut_after(self, count: int) -> None:
         """Hang up all connections after `count` more bytes from the client."""
@@ -62,7 +76,7 @@ class Relay:
                     listener.shutdown(socket.SHUT_RDWR)
                 listener.close()
             self.let_pass()
-            self._hang_up()
+            self.hang_up()
 
     def _accept(self, listener: socket.socket) -> None:
         port = listener.getsockname()[1]
@@ -70,6 +84,8 @@ class Relay:
             while True:
                 client, _ = listener.accept()
                 try:
+                    if self._away:
+                        raise ConnectionRefusedError
                     server = socket.create_connection((HOST, port))
                 except OSError:
                     client.close()
@@ -82,8 +98,9 @@ class Relay:
     def _pump(self, source: socket.socket, sink: socket.socket, from_client: bool) -> None:
         with suppress(OSError):
             while block := source.recv(65536):
+                time.sleep(self._pause_s)
                 if from_client and not self._may_pass(len(block)):
-                    self._hang_up()
+                    self.hang_up()
                     return
                 sink.sendall(block)
         with suppress(OSError):
@@ -102,7 +119,8 @@ class Relay:
         self._released.wait(_WAIT_SECONDS)
         return True
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """Cut all connections now."""
         with self._lock:
             sockets, self._sockets = self._sockets, set()
         for each in sockets:

@@ -7,6 +7,7 @@ import pwd
 import random
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -66,21 +67,61 @@ def free_port_range(count: int) -> range:
     pytest.fail(f"no {count} free ports in a row were found", pytrace=False)
 
 
-@contextmanager
-def running(command: list[str], *, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The program, running and listening on `port`; its output goes to `log`."""
-    with log.open("ab") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    try:
-        _wait_until_it_listens(process, port, log)
-        yield process
-    finally:
-        process.terminate()
+class Program:
+    """Somebody else's program while it runs; listens on `port`, writes to `log`."""
+
+    def __init__(self, command: list[str], *, port: int, log: Path) -> None:
+        self._command = command
+        self._port = port
+        self._log = log
+        self._process: subprocess.Popen[bytes]
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        _wait_until_it_listens(self._process, self._port, self._log)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """Kill it and all that it has started, at once."""
+        for pid in [self._process.pid, *_descendants(self._process.pid)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Let it end."""
+        self._process.terminate()
         try:
-            process.wait(timeout=10)
+            self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            self.kill()
+
+
+@contextmanager
+def running(command: list[str], *, port: int, log: Path) -> Iterator[Program]:
+    """The program, running and listening on `port`; its output goes to `log`."""
+    program = Program(command, port=port, log=log)
+    try:
+        program.start()
+        yield program
+    finally:
+        program.stop()
+
+
+def _descendants(pid: int) -> list[int]:
+    """The processes that it has started and that are still there, and theirs."""
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(child): int(parent) for child, parent in map(str.split, listed.splitlines())}
+    found = [pid]
+    for each in found:
+        found += [child for child, parent in parents.items() if parent == each]
+    return found[1:]
 
 
 def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

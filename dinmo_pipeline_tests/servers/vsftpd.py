@@ -12,6 +12,7 @@ from dinmo_pipeline_tests.servers.certificates import make_certificates
 from dinmo_pipeline_tests.servers.running import (
     HOST,
     Login,
+    Program,
     free_port,
     free_port_range,
     need_program,
@@ -34,6 +35,7 @@ class Vsftpd:
     authority: Path
     login: Login
     no_rename: Login
+    program: Program
 
 
 @contextmanager
@@ -82,5 +84,6 @@ def vsftpd(tls: Literal["explicit", "implicit", "none"]) -> Iterator[Vsftpd]:
             }
         config = folder / "vsftpd.conf"
         config.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-        stack.enter_context(running([program, str(config)], port=port, log=folder / "vsftpd.log"))
-        yield Vsftpd(host=HOST, port=port, ports=[port, *passive], authority=certificates.authority, login=login, no_rename=no_rename)
+        server = stack.enter_context(running([program, str(config)], port=port, log=folder / "vsftpd.log"))
+        ports = [port, *passive]
+        yield Vsftpd(HOST, port, ports, authority=certificates.authority, login=login, no_rename=no_rename, program=server)

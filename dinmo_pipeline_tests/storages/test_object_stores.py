@@ -16,7 +16,7 @@ import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.storages.contract import StorageSpec
-from dinmo_pipeline.storages.objects import content_type, folder_problem, object_key
+from dinmo_pipeline.storages.objects import ObjectStorage, content_type, folder_problem, object_key
 from dinmo_pipeline_tests.servers.front import Front
 from dinmo_pipeline_tests.servers.running import free_port
 from dinmo_pipeline_tests.storages.cloud_places import azure_container, gcs_bucket, s3_bucket
@@ -54,6 +54,16 @@ def at_port(place: Place, port: int) -> StorageSpec:
     field = "account_url" if hasattr(place.spec, "account_url") else "endpoint_url"
     parts = urlsplit(address_of(place.spec))
     return place.spec.model_copy(update={field: parts._replace(netloc=f"{parts.hostname}:{port}").geturl()})
+
+
+def test_file_that_somebody_else_put_is_known_by_its_content(place: Place) -> None:
+    with place.connect() as storage:
+        assert isinstance(storage, ObjectStorage)
+        # This write leaves no checksum beside the object, as others' do not.
+        storage.write_if(place.path("theirs.csv"), SMALL, None, "somebody else")
+
+        assert storage.matches(place.path("theirs.csv"), len(SMALL), hashlib.sha256(SMALL).hexdigest())
+        assert not storage.matches(place.path("theirs.csv"), len(SMALL), hashlib.sha256(b"other").hexdigest())
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])

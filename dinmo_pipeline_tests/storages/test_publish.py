@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -10,6 +11,7 @@ from typing import ClassVar
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, TransientStorageError
+from dinmo_pipeline.storages.contract import Storage
 from dinmo_pipeline.storages.local import LocalFolder, LocalFolderSpec
 from dinmo_pipeline.storages.publish import Parcel, Publisher
 
@@ -120,3 +122,20 @@ def test_tidying_where_nobody_answers_stops_at_the_first(publisher: Publisher) -
     assert len(notes) == 1
     assert "does not answer" in notes[0]
     assert len(Shaky.faults) == 9 - 4
+
+
+def test_copy_that_is_compared_has_no_name_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/a.csv").write_bytes(b"a customer")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    names: list[Path] = []
+
+    class Read(LocalFolder):
+        def read(self, remote_path: str, local_path: Path) -> None:
+            super().read(remote_path, local_path)
+            names.extend((tmp_path / "temporary").rglob("*"))
+
+    storage = Read(name="partner", root=tmp_path / "there")
+    assert Storage.matches(storage, "a.csv", 10, hashlib.sha256(b"a customer").hexdigest())
+    assert names == []

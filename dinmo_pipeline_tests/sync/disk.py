@@ -1,13 +1,10 @@
-"""Projects on disk with DuckDB and a local folder, run in this process or in one that is killed at a chosen step."""
+"""Projects on disk with DuckDB and a local folder."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import re
-import resource
-import signal
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from multiprocessing.context import ForkServerContext
@@ -17,14 +14,9 @@ from typing import Any
 
 import pytest
 
-from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import Project, RunType
-from dinmo_pipeline.storages.local import LocalFolder
-from dinmo_pipeline.sync.comparing import Changes
-from dinmo_pipeline.sync.engine import Source
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.log import FolderShelf
 from dinmo_pipeline.sync.syncs import Completed, Delivery, Syncs
 from dinmo_pipeline.warehouse.tables import refresh
 from dinmo_pipeline_tests.sync.readers import read_rows
@@ -103,26 +95,6 @@ class Disk:
         """What one launch of the job does; the completed sync when the run ends with that."""
         return run(self.root, self.tick(), full=full)
 
-    def run_killed(self, step: int) -> tuple[int, list[str]]:
-        """Run in another process that kills itself at its step number `step`; its exit code and the steps that it came to."""
-        return self._run_apart(_run_killed, step)
-
-    def run_on_full_disk(self, step: int) -> tuple[str, list[str]]:
-        """Run in another process, for which the disk is full during its call number `step`; the error, if any, and the calls it came to."""
-        code, steps = self._run_apart(_run_on_full_disk, step)
-        assert code == 0, f"{steps[-1]}: an error that is none of ours"
-        error_path = self.root / "error"
-        return error_path.read_text() if error_path.exists() else "", steps
-
-    def _run_apart(self, target: Callable[[Path, datetime, int], None], step: int) -> tuple[int, list[str]]:
-        now = self.tick()
-        steps_path = self.root / "steps"
-        steps_path.write_text("")
-        process = forking().Process(target=target, args=(self.root, now, step))
-        process.start()
-        process.join()
-        return process.exitcode or 0, steps_path.read_text().split("\n")[:-1]
-
     def files(self) -> list[Path]:
         """All that lies at the destination."""
         return sorted(path for path in self.out.rglob("*") if path.is_file())
@@ -186,69 +158,3 @@ def run(root: Path, now: datetime, *, full: bool = False) -> Completed | Deliver
     if syncs.spec.run_type == RunType.FULL_THEN_DELTA:
         syncs.take_snapshot(label, now=now, full=full)
     return syncs.deliver(label, now=now)
-
-
-STEPS: Iterable[tuple[object, str]] = (
-    (FolderShelf, "create"),
-    (LocalFolder, "make_folder"),
-    (LocalFolder, "put"),
-    (LocalFolder, "move"),
-    (LocalFolder, "delete"),
-    (Source, "keep"),
-    (Changes, "write"),
-)
-
-
-def _run_killed(root: Path, now: datetime, last_step: int) -> None:
-    count = 0
-
-    def step(name: str) -> None:
-        nonlocal count
-        count += 1
-        _note(root, name)
-        if count == last_step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def counted(method: Callable[..., Any], name: str) -> Callable[..., Any]:
-        def call(*args: Any, **options: Any) -> Any:
-            step(f"before {name}")
-            result = method(*args, **options)
-            step(f"after {name}")
-            return result
-
-        return call
-
-    for owner, name in STEPS:
-        setattr(owner, name, counted(getattr(owner, name), name))
-    run(root, now)
-
-
-def _run_on_full_disk(root: Path, now: datetime, full_at: int) -> None:
-    count = 0
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def counted(method: Callable[..., Any], name: str) -> Callable[..., Any]:
-        def call(*args: Any, **options: Any) -> Any:
-            nonlocal count
-            count += 1
-            _note(root, name)
-            if count == full_at:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (8, before[1]))
-            try:
-                return method(*args, **options)
-            finally:
-                resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-        return call
-
-    for owner, name in STEPS:
-        setattr(owner, name, counted(getattr(owner, name), name))
-    try:
-        run(root, now)
-    except DinmoError as error:
-        (root / "error").write_text(f"{type(error).__name__}: {error}")
-
-
-def _note(root: Path, name: str) -> None:
-    with (root / "steps").open("a") as stream:
-        stream.write(name + "\n")

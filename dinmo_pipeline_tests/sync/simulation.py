@@ -384,7 +384,7 @@ class DictEngine:
         self.rows_of(snapshot)
 
     def is_intact(self, snapshot: Snapshot) -> bool:
-        return not any(file.path in self.lost for file in snapshot.files)
+        return not any(file.path in self.lost or file.path not in self.kept for file in snapshot.files)
 
 
 def _key(contract: Contract, row: Row) -> Key:

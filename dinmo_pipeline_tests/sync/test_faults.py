@@ -7,12 +7,13 @@ import shutil
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
 from dinmo_pipeline.errors import BusyError, DinmoError, PermanentStorageError, StateError
 from dinmo_pipeline.sync.syncs import Completed, Delivery
+from dinmo_pipeline_tests.faults.kinds import Ballast
+from dinmo_pipeline_tests.servers.disks import small_folder
 from dinmo_pipeline_tests.sync.conftest import CASES
 from dinmo_pipeline_tests.sync.disk import DIFFERENCE, START, Disk, forking, run
 
@@ -134,53 +135,40 @@ def test_damaged_base_of_insert_is_a_state_error(tmp_path: Path) -> None:
     assert isinstance(disk.run(full=True), Delivery)
 
 
-def test_disk_that_is_full_at_any_step_is_a_clear_error_and_the_next_sync_is_right(tmp_path: Path) -> None:
-    with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as elsewhere:
-        steps, step, seen = ["begin"], 0, Counter[str]()
-        while len(steps) >= step:
-            step += 1 if CASES > 1 or step < 6 else 3
-            disk = Disk(tmp_path / str(step))
-            definition = disk.root / "defs/defs.yaml"
-            # On another file system a put has to copy, and so to write.
-            definition.write_text(definition.read_text().replace("path: out", f"path: {elsewhere}/{step}"))
-            disk.set_rows(BEFORE)
-            disk.run()
-            shutil.copytree(f"{elsewhere}/{step}", disk.out)
-            disk.consume()
-            disk.set_rows(AFTER)
-            error, steps = disk.run_on_full_disk(step)
-            where = f"{steps[step - 1] if step <= len(steps) else 'nowhere'}: {error}"
-            if error:
-                assert error.startswith(("StateError", "PermanentStorageError")), where
-                assert "start" in error, where
-                seen[steps[step - 1]] += 1
-            shutil.copytree(f"{elsewhere}/{step}", disk.out, dirs_exist_ok=True)
-            disk.consume()
-            while isinstance(disk.run(), Completed):
-                pass
-            shutil.rmtree(disk.out)
-            shutil.copytree(f"{elsewhere}/{step}", disk.out)
-            disk.consume()
-            values = {key: row["value"] for key, row in disk.copy.items()}
-            assert values == {str(("number", str(key))): repr(value) for key, value in AFTER.items()}, where
-            assert not disk.left_behind(), where
-        assert {"create", "keep", "write", "put"} <= set(seen), "each of these writes"
-
-
-def test_full_disk_at_the_destination_leaves_nothing_there(tmp_path: Path) -> None:
-    with TemporaryDirectory(dir="/dev/shm") as elsewhere:
-        disk = Disk(tmp_path)
+def test_full_disk_at_the_destination_is_a_clear_error_and_leaves_nothing_there(tmp_path: Path) -> None:
+    with small_folder(tmp_path / "small", megabytes=1) as small:
+        disk = Disk(tmp_path / "project")
         definition = disk.root / "defs/defs.yaml"
-        definition.write_text(definition.read_text().replace("path: out", f"path: {elsewhere}/out"))
+        definition.write_text(definition.read_text().replace("path: out", f"path: {small}/out"))
         disk.set_rows(BEFORE)
         disk.run()
-        _, steps = disk.run_on_full_disk(0)
-        before = sorted(Path(elsewhere).rglob("*"))
+        before = sorted(small.rglob("*"))
+        disk.set_rows(AFTER | dict.fromkeys(range(4, 30_000), "x" * 50))
+        with pytest.raises(PermanentStorageError, match=r"could not write the file .* the disk is full: free some room"):
+            disk.run()
+        assert sorted(small.rglob("*")) == before
+
+
+def test_full_disk_of_the_project_is_a_state_error_and_the_next_sync_is_right(tmp_path: Path) -> None:
+    with small_folder(tmp_path / "small", megabytes=16) as small:
+        disk = Disk(small / "project")
+        disk.set_rows(BEFORE)
+        disk.run()
+        disk.consume()
         disk.set_rows(AFTER)
-        error, steps = disk.run_on_full_disk(steps.index("put") + 2)
-        assert steps[-1] == "delete", "the part of the file goes"
-        assert "PermanentStorageError" in error
-        assert sorted(Path(elsewhere).rglob("*")) == before
+        ballast = Ballast(small)
+        ballast.take()
+        with pytest.raises(StateError, match=r"warehouse.*Free some room"):
+            disk.run()
+        ballast.drop()
+        check_delivered(disk)
+
+
+def test_draft_of_an_entry_that_a_killed_process_left_goes_with_the_next_sync(disk: Disk) -> None:
+    draft = entries(disk)[0].with_name(".0123456789abcdef.draft")
+    draft.write_text("{")
+    disk.run()
+    assert not draft.exists()
 
 
 def test_destination_that_takes_nothing_is_a_storage_error_and_mended_all_arrives(disk: Disk) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -85,22 +85,29 @@ class Histories(RuleBasedStateMachine):
     def it_stalls_while_another_machine_runs(
         self, at: int, full: bool, other_full: bool, table: dict[int, tuple[int, int]], other_crashes: int | None
     ) -> None:
+        self.world.run_with(at, self.another_machine_runs(full=other_full, crashes=other_crashes, table=table), full=full)
+        self.check(crashed=True)
+
+    def another_machine_runs(
+        self, *, full: bool, crashes: int | None = None, table: dict[int, tuple[int, int]] | None = None
+    ) -> Callable[[], None]:
+        """What a fuse does while one machine stands still, unless nothing could fence that one: two runs."""
+
         def other() -> None:
-            call = self.world.fuse.calls[-1]
-            if not can_be_fenced(call):
+            if not can_be_fenced(self.world.fuse.calls[-1]):
                 return
             self.nested = True
             for _ in range(2):
-                if other_crashes is None:
-                    self.world.run(full=other_full)
+                if crashes is None:
+                    self.world.run(full=full)
                 else:
-                    self.world.run_with(other_crashes, crash, full=other_full)
+                    self.world.run_with(crashes, crash, full=full)
                 self.check(crashed=True)
-                self.the_source_changes(table)
+                if table is not None:
+                    self.the_source_changes(table)
             self.nested = False
 
-        self.world.run_with(at, other, full=full)
-        self.check(crashed=True)
+        return other
 
     @rule(full=st.booleans())
     def only_a_snapshot_is_taken(self, full: bool) -> None:
@@ -128,6 +135,27 @@ class Histories(RuleBasedStateMachine):
         if state.syncs:
             self.world.run(label=sorted(state.syncs.values(), key=lambda sync: sync.number)[pick % len(state.syncs)].label, full=full)
             self.check(crashed=True)
+
+    @rule(
+        tables=st.lists(TABLES, max_size=2),
+        back=st.integers(0, 3),
+        at=st.none() | st.just("after log redelivered") | CALLS,
+        other=st.none() | st.booleans(),
+    )
+    def it_is_delivered_again(self, tables: list[dict[int, tuple[int, int]]], back: int, at: int | str | None, other: bool | None) -> None:
+        for table in tables:
+            self.the_source_changes(table)
+            self.it_runs(full=False)
+        delivered = self.state().delivered
+        if not delivered:
+            return
+        if at is not None:
+            self.world.fuse.light(at, crash if other is None else self.another_machine_runs(full=other))
+        with suppress(SyncRefused, Crash):
+            self.world.syncs().redeliver(delivered[max(-1 - back, -len(delivered))].number)
+        self.world.fuse.put_out()
+        self.check(crashed=True)
+        self.check_newest_copy()
 
     @rule()
     def somebody_approves(self) -> None:
@@ -294,17 +322,26 @@ class Histories(RuleBasedStateMachine):
                 self.spec_of[sync.number] = self.world.spec
             if sync.intent_at is not None:
                 self.intended.add(sync.number)
+        for sync in (*state.delivered[-1:], *state.interrupted):
+            kept = [file.path for snapshot in sync.snapshots for file in snapshot.files]
+            assert set(kept) <= set(self.world.engine.kept), f"rows of sync {sync.number} were forgotten and may be needed"
         new = [sync for sync in state.delivered if sync.number not in self.checked]
         for sync in new:
             assert not self.checked or sync.number > max(self.checked), f"sync {sync.number} was delivered after a newer one"
             self.checked.add(sync.number)
         for sync in new[-1:]:
-            # What a newer sync has shown half of is compared once that one is complete.
-            if sync.export is not None and not state.interrupted:
+            # What a newer sync or a redelivery has shown half of is compared once that one is complete.
+            if sync.export is not None and not state.interrupted and not state.redelivering:
                 self.check_files(sync, sync.export, state)
                 self.check_copy(sync, sync.export, state)
         if new and not crashed and not self.nested and (export := new[-1].export) is not None:
             assert not self.world.place_of(export).temporary(), "temporary files are left"
+
+    def check_newest_copy(self) -> None:
+        """Whoever applied what was delivered again has what was delivered last."""
+        state, newest = self.state(), self.state().newest
+        if newest is not None and newest.export is not None and not state.interrupted and not state.redelivering:
+            self.check_copy(newest, newest.export, state)
 
     def check_files(self, sync: SyncRecord, export: Export, state: State) -> None:
         place, spec = self.world.place_of(export), self.spec_of[sync.number]

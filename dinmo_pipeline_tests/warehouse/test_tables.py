@@ -88,7 +88,7 @@ def test_warehouse_that_is_not_there_is_a_state_error(tmp_path: Path) -> None:
 def test_file_that_is_no_warehouse_is_a_state_error(tmp_path: Path) -> None:
     (tmp_path / "warehouse.duckdb").write_bytes(b"not a database, and longer than its header would be" * 99)
     with (
-        pytest.raises(StateError, match="opening the warehouse"),
+        pytest.raises(StateError, match="working in the warehouse"),
         open_warehouse(tmp_path / "warehouse.duckdb", root=tmp_path, timezone="UTC"),
     ):
         raise AssertionError
