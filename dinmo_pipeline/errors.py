@@ -7,6 +7,7 @@ DinmoError
 ├── SyncRefused             the state of the activation forbids this sync (superseded, delivered, base moved)
 │   └── SyncBlocked         a guard stopped it; `dinmo approve` lets it pass
 ├── StateError              the ledger or a snapshot is not what was recorded
+│   └── OutdatedStateError      the ledger went further once; a full sync goes on from it
 ├── StorageError            a storage said no
 │   ├── TransientStorageError   worth another try: the same bytes, after a pause
 │   └── PermanentStorageError   trying again changes nothing: says what to ask for
@@ -77,6 +78,14 @@ class SyncBlocked(SyncRefused):
 
 class StateError(DinmoError):
     """The ledger or a snapshot is not what was recorded, so no delta can be trusted."""
+
+
+class OutdatedStateError(StateError):
+    """The ledger was restored from an older backup: consumers may have been given syncs up to `number`, of which it knows nothing."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class StorageError(DinmoError):

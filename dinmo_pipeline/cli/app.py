@@ -13,12 +13,12 @@ import typer
 
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.explaining import show_explanation
-from dinmo_pipeline.cli.health import health_of
+from dinmo_pipeline.cli.health import health_of, unknown_health
 from dinmo_pipeline.cli.inbox import approve_file, import_files, inbox_commands
 from dinmo_pipeline.cli.options import HERE, ProjectOption
 from dinmo_pipeline.cli.profiling import profile
 from dinmo_pipeline.cli.template import make_project
-from dinmo_pipeline.errors import BusyError, CallError, DefinitionErrors, DinmoError
+from dinmo_pipeline.errors import BusyError, CallError, DefinitionErrors, DinmoError, StateError
 from dinmo_pipeline.project.load import load_project, load_with_warnings
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.settings import find_project_root
@@ -119,11 +119,14 @@ def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
     loaded = load_project(find_project_root(project))
     lines = []
     for spec in loaded.activations.values():
-        for untold in Teller(loaded, spec).look(patience=BETWEEN_STEPS):
-            showing.warn(f"{spec.name}: {untold}")
-        syncs = Syncs(loaded, spec)
-        failure = StandingFile(loaded.home / "state", spec.name).read().failure
-        lines.append(health_of(spec, syncs.state(), failure, now=loaded.clock(), running=syncs.is_running))
+        try:
+            for untold in Teller(loaded, spec).look(patience=BETWEEN_STEPS):
+                showing.warn(f"{spec.name}: {untold}")
+            syncs = Syncs(loaded, spec)
+            failure = StandingFile(loaded.home / "state", spec.name).read().failure
+            lines.append(health_of(spec, syncs.state(), failure, now=loaded.clock(), running=syncs.is_running))
+        except StateError as error:
+            lines.append(unknown_health(spec, error, now=loaded.clock()))
     feeds = list(feeds_health(loaded))
     showing.show_status(lines, feeds, as_json=as_json)
     if any(line.needs_somebody for line in lines) or any(feed.needs_somebody for feed in feeds):
@@ -140,7 +143,7 @@ def history(
     """Every sync of an activation, oldest first: mode, base, counts, files, duration, and what was odd."""
     loaded = load_project(find_project_root(project))
     spec = _activation(loaded, name)
-    showing.show_history(spec, Syncs(loaded, spec).state(), files=files, as_json=as_json)
+    showing.show_history(spec, Syncs(loaded, spec).whole_history(), files=files, as_json=as_json)
 
 
 @app.command()
@@ -153,7 +156,7 @@ def explain(
     """When a record was sent, with which values, and why or why not, as far as rows are kept."""
     loaded = load_project(find_project_root(project))
     spec = _activation(loaded, name)
-    show_explanation(spec, explain_record(loaded, spec, Syncs(loaded, spec).state(), key), as_json=as_json)
+    show_explanation(spec, explain_record(loaded, spec, Syncs(loaded, spec).whole_history(), key), as_json=as_json)
 
 
 @app.command()

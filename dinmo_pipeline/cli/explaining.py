@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from dinmo_pipeline.cli.showing import say, show_json, show_table
@@ -20,7 +22,7 @@ def show_explanation(spec: ActivationSpec, explanation: Explanation, *, as_json:
     zone = ZoneInfo(spec.timezone)
     say(f"{spec.name}: {', '.join(f'{name} = {value}' for name, value in explanation.key)}")
     if explanation.forgotten:
-        numbers = ", ".join(map(str, explanation.forgotten))
+        numbers = ", ".join(_ranges(explanation.forgotten))
         say(f"sync {numbers}: the rows are not kept any more (keep_syncs: {spec.keep_syncs}), so nobody knows")
     today = explanation.today
     rows = [
@@ -30,6 +32,13 @@ def show_explanation(spec: ActivationSpec, explanation: Explanation, *, as_json:
     at = _when(today.at, zone) if today.at is not None else "-"
     rows.append(("next", at, _word(explanation), today.why, _values(today.fate), ""))
     show_table(("sync", "instant", "what", "why", "values", "files"), rows, texts=range(6))
+
+
+def _ranges(numbers: Sequence[int]) -> Iterator[str]:
+    """Numbers in ascending order as text, those that follow one another as `first to last`."""
+    for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+        first, *rest = (number for _, number in run)
+        yield f"{first} to {rest[-1]}" if rest else str(first)
 
 
 def _when(instant: datetime, zone: ZoneInfo) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.project.cron import schedule_ticks
 from dinmo_pipeline.project.specs import ActivationSpec
 from dinmo_pipeline.sync.condition import BLOCKED, current_failure
@@ -54,6 +55,11 @@ def health_of(spec: ActivationSpec, state: State, failure: Failure | None, *, no
         health=health,
         advice=advice,
     )
+
+
+def unknown_health(spec: ActivationSpec, error: StateError, *, now: datetime) -> Health:
+    """The health of an activation whose log cannot be trusted."""
+    return Health(spec.name, None, None, None, next_due(spec, now), "unknown", str(error))
 
 
 def next_due(spec: ActivationSpec, now: datetime) -> datetime | None:

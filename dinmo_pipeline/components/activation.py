@@ -10,14 +10,17 @@ from typing import ClassVar
 from dagster import (
     AssetCheckResult,
     AssetExecutionContext,
+    AssetKey,
     AssetMaterialization,
     AssetObservation,
     AssetsDefinition,
     AssetSpec,
     Config,
+    DagsterInstance,
     Definitions,
     DynamicPartitionsDefinition,
     HookDefinition,
+    IntMetadataValue,
     Output,
 )
 from pydantic import BaseModel, Field
@@ -227,13 +230,20 @@ def _judged(context: AssetExecutionContext, project: Project, spec: ActivationSp
         return blocked
 
 
+def _newest_told(instance: DagsterInstance, key: AssetKey) -> int:
+    """The number of the newest sync whose delivery Dagster was told of; 0 when there is none."""
+    told = instance.get_latest_materialization_event(key)
+    number = told.asset_materialization.metadata.get("sync") if told is not None and told.asset_materialization is not None else None
+    return number.value if isinstance(number, IntMetadataValue) and number.value is not None else 0
+
+
 @failing
 def _completed_instead(context: AssetExecutionContext, project: Project, spec: ActivationSpec, *, full: bool) -> bool:
     """Complete what an earlier sync left half delivered; whether the run ends there, because its files wait to be read."""
     if redirect_target(project, spec) is not None:
         return False
     try:
-        completed = Syncs(project, spec).roll_forward(full=full)
+        completed = Syncs(project, spec).roll_forward(full=full, seen=_newest_told(context.instance, delivery_key(spec.name)))
     except DinmoError:
         end_turn(project, spec)
         raise

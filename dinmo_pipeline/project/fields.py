@@ -20,6 +20,7 @@ from dinmo_pipeline.project.cron import cron_problem
 from dinmo_pipeline.project.durations import duration_problem, every_problem
 from dinmo_pipeline.project.limits import Measure, limit_example, parse_limit
 from dinmo_pipeline.project.settings import timezone_problem
+from dinmo_pipeline.project.specs import KEEP_SYNCS
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # The forms that Dagster takes; it would stop at others with one error at a time and no line.
@@ -351,7 +352,9 @@ class ActivationFields(Fields):
     ]
     keep_syncs: Annotated[
         Annotated[int, Field(ge=1)],
-        Field(default=10, description="The snapshots of how many delivered syncs are kept, 1 or more; what is still needed always is."),
+        Field(
+            default=KEEP_SYNCS, description="The snapshots of how many delivered syncs are kept, 1 or more; what is still needed always is."
+        ),
     ]
     renamed_from: Annotated[
         Name | None, Field(default=None, description="The name it had before, so that it keeps what that one had delivered.")

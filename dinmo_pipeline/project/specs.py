@@ -37,6 +37,7 @@ class SyncMode(StrEnum):
 
 
 FILLED_BY_IMPORTS = ("feeds", "entities")
+KEEP_SYNCS = 10
 
 
 @dataclass(frozen=True, order=True)
@@ -123,7 +124,7 @@ class ActivationSpec:
     fail_if: tuple[Limit, ...] | None = None
     warn_if: tuple[Limit, ...] = ()
     loaded_at: LoadedAt | None = None
-    keep_syncs: int = 10
+    keep_syncs: int = KEEP_SYNCS
     renamed_from: str | None = None
     description: str | None = None
     owners: tuple[str, ...] = ()

@@ -109,6 +109,9 @@ def decide(state: State, sync: SyncRecord, contract: Contract, *, files_missing:
         # A redelivery that was interrupted has shown rows again that may have left since.
         shown = (*state.interrupted, *(state.syncs[number] for number in state.redelivery))
         return Full("every row was asked for", base.sync, _gone_since(contract, base, shown))
+    if state.is_outdated:
+        known = _gone_since(contract, base, ())
+        return Full("the log was restored from a backup that is older than the last delivery", base.sync, known)
     if base.sync is None or base.snapshot is None:
         return Full(base.reason)
     if files_missing:

@@ -18,7 +18,7 @@ from dinmo_pipeline.project.limits import Limit, Measure
 from dinmo_pipeline.storages.publish import Parcel, Publisher
 from dinmo_pipeline.sync.companions import COMPANIONS, write_companion
 from dinmo_pipeline.sync.engine import Engine
-from dinmo_pipeline.sync.entries import Delivered, Entry, Intent, Prepared
+from dinmo_pipeline.sync.entries import Delivered, Fact, Intent, Prepared
 from dinmo_pipeline.sync.export import Change, Export, Put
 from dinmo_pipeline.sync.findings import Finding, find_broken
 from dinmo_pipeline.sync.render import Staged, render_again, staged_again
@@ -27,7 +27,7 @@ from dinmo_pipeline.sync.render import Staged, render_again, staged_again
 class Recorder(Protocol):
     """What a delivery tells of itself, and what forbids it to go on."""
 
-    def append(self, entry: Entry) -> object:
+    def append(self, entry: Fact) -> object:
         """Record a fact; SyncRefused when somebody else went on."""
 
     def check_unchanged(self) -> None:

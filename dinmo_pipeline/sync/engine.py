@@ -20,7 +20,7 @@ from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.comparing import Changes, SnapshotFiles, one_number, translating
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.export import Comparison, Snapshot
-from dinmo_pipeline.sync.log import sync_folder
+from dinmo_pipeline.sync.folder_shelf import sync_folder
 from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure, disk_errors
 from dinmo_pipeline.warehouse.folders import make_private_folder

@@ -1,19 +1,13 @@
-"""The entries of an activation's log, and their JSON. Each states one fact that happened; none is ever changed."""
+"""The facts that an activation's log states. Each happened; none is ever changed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-
-from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.sync.export import Export, Snapshot
 from dinmo_pipeline.sync.findings import Finding
-
-VERSION: Literal[1] = 1
 
 
 @dataclass(frozen=True)
@@ -130,7 +124,15 @@ class HandedOver:
     type: Literal["handed over"] = "handed over"
 
 
-Entry = (
+@dataclass(frozen=True)
+class Restored:
+    """What was here is older than what consumers were given, up to sync `number` perhaps, so the next sync sends every row."""
+
+    number: int
+    type: Literal["restored"] = "restored"
+
+
+Fact = (
     Started
     | SnapshotTaken
     | Blocked
@@ -143,37 +145,5 @@ Entry = (
     | Baselined
     | Renamed
     | HandedOver
+    | Restored
 )
-
-
-class Record(BaseModel):
-    """An entry as it is stored: the version of its form, when it was written, what happened."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: Literal[1] = VERSION
-    at: datetime
-    entry: Annotated[Entry, Field(discriminator="type")]
-
-
-@lru_cache(maxsize=1)
-def _adapter() -> TypeAdapter[Record]:
-    return TypeAdapter(Record)
-
-
-def to_json(record: Record) -> bytes:
-    """The bytes that the log keeps."""
-    return _adapter().dump_json(record, indent=1)
-
-
-def from_json(text: bytes, *, where: str) -> Record:
-    """The entry in `text`; StateError when it is not one, with the place it was read from."""
-    try:
-        return _adapter().validate_json(text)
-    except ValidationError as error:
-        first: Any = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise StateError(
-            f"reading the log entry {where}: {place}: {first['msg']}. It was cut off, edited, or written by another version; restore it "
-            "from a backup, or move the activation's folder away and start again with `dinmo sync --full`"
-        ) from error

@@ -41,15 +41,15 @@ class MarkedShelf:
         self._shelf.make_marker(MARKER, json.dumps({"version": 1, "at": now_utc().isoformat()}).encode())
         return True
 
-    def read(self, activation: str) -> Sequence[Page]:
+    def read(self, activation: str, folder: str, *, newest: int | None = None) -> Sequence[Page]:
         self._check()
-        return self._shelf.read(activation)
+        return self._shelf.read(activation, folder, newest=newest)
 
-    def create(self, activation: str, position: int, text: bytes) -> bool:
-        return self._shelf.create(activation, position, text)
+    def create(self, activation: str, path: str, text: bytes) -> bool:
+        return self._shelf.create(activation, path, text)
 
-    def has(self, activation: str, position: int) -> bool:
-        return self._shelf.has(activation, position)
+    def has(self, activation: str, path: str) -> bool:
+        return self._shelf.has(activation, path)
 
     @contextmanager
     def locked(self, activation: str, wait_s: float) -> Iterator[None]:

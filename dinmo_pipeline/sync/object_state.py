@@ -16,7 +16,7 @@ from dinmo_pipeline.storages.contract import RemoteFile
 from dinmo_pipeline.storages.objects import ObjectStorage, Stored
 from dinmo_pipeline.sync.export import Snapshot
 from dinmo_pipeline.sync.lease import LEASE_S, Lease, leased
-from dinmo_pipeline.sync.log import Page, check_complete, entry_name
+from dinmo_pipeline.sync.log import Page
 from dinmo_pipeline.sync.snapshots import FolderSnapshots, snapshots_folder
 from dinmo_pipeline.warehouse.folders import make_private_folder
 
@@ -52,27 +52,25 @@ class ObjectShelf:
         self._leases: dict[str, Lease] = {}
         self._entries: dict[tuple[str, RemoteFile], bytes] = {}
 
-    def read(self, activation: str) -> Sequence[Page]:
+    def read(self, activation: str, folder: str, *, newest: int | None = None) -> Sequence[Page]:
         with _state_errors(f"reading the log of activation {activation}"):
-            folder = self._path(activation, "log")
-            found = self._connection.do(lambda storage: storage.list(folder))
+            place = self._path(activation, folder)
+            found = self._connection.do(lambda storage: storage.list(place))
             files = sorted((file for file in found if file.name.endswith(".json")), key=lambda file: file.name)
-            check_complete(activation, [file.name for file in files], folder)
+            files = files if newest is None else files[-newest:]
             with ThreadPoolExecutor(_AT_ONCE) as pool:
-                texts = list(pool.map(lambda file: self._entry(folder, file), files))
-        return [Page(f"{folder}/{file.name}", text) for file, text in zip(files, texts, strict=True)]
+                texts = list(pool.map(lambda file: self._entry(place, file), files))
+        return [Page(f"{folder}/{file.name}", f"{place}/{file.name}", text) for file, text in zip(files, texts, strict=True)]
 
-    def create(self, activation: str, position: int, text: bytes) -> bool:
+    def create(self, activation: str, path: str, text: bytes) -> bool:
         self._check_lease(activation)
-        path = self._path(activation, "log", entry_name(position))
         with _state_errors(f"writing the log of activation {activation}"):
-            return _write_if(self._connection, path, text, None) is not None
+            return _write_if(self._connection, self._path(activation, path), text, None) is not None
 
-    def has(self, activation: str, position: int) -> bool:
+    def has(self, activation: str, path: str) -> bool:
         self._check_lease(activation)
-        path = self._path(activation, "log", entry_name(position))
         with _state_errors(f"reading the log of activation {activation}"):
-            return self._connection.do(lambda storage: storage.size(path)) is not None
+            return self._connection.do(lambda storage: storage.size(self._path(activation, path))) is not None
 
     @contextmanager
     def locked(self, activation: str, wait_s: float) -> Iterator[None]:

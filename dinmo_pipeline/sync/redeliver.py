@@ -14,7 +14,7 @@ from dinmo_pipeline.project.names import is_dated
 from dinmo_pipeline.project.specs import ActivationSpec, RunType
 from dinmo_pipeline.sync.delivery import Recorder
 from dinmo_pipeline.sync.engine import Engine
-from dinmo_pipeline.sync.entries import Delivered, Entry, Redelivered
+from dinmo_pipeline.sync.entries import Delivered, Fact, Redelivered
 from dinmo_pipeline.sync.export import Export, Place, joined
 from dinmo_pipeline.sync.render import folder_below
 from dinmo_pipeline.sync.state import State, SyncRecord
@@ -27,7 +27,7 @@ class Again:
 
     log: Recorder
 
-    def append(self, entry: Entry) -> object:
+    def append(self, entry: Fact) -> object:
         """Record a fact; that all files are in place is not a new delivery."""
         if isinstance(entry, Delivered):
             entry = Redelivered(entry.number, entry.seconds, entry.notes)
@@ -44,12 +44,14 @@ def find_sync(spec: ActivationSpec, state: State, number: int, engine: Engine) -
     sync = state.syncs.get(number)
     if spec.run_type == RunType.FULL_ONLY:
         raise SyncRefused(f"{doing}: full_only keeps no rows to deliver again; `dinmo sync {spec.name}` sends all of today's")
-    if sync is None or sync.delivered_at is None:
-        what = "it was never delivered" if sync is not None else "there is no such sync"
-        raise SyncRefused(f"{doing}: {what}; `dinmo history {spec.name}` lists them")
-    if sync.export is None:
+    if sync is None and not 0 < number < state.next_number:
+        raise SyncRefused(f"{doing}: there is no such sync; `dinmo history {spec.name}` lists them")
+    if sync is not None and sync.delivered_at is None:
+        raise SyncRefused(f"{doing}: it was never delivered; `dinmo history {spec.name}` lists them")
+    if sync is not None and sync.export is None:
         raise SyncRefused(f"{doing}: it is a baseline, of which nothing was sent")
-    if sync.export.comparison.current is None or not all(map(engine.is_intact, sync.export.comparison.snapshots)):
+    comparison = sync.export.comparison if sync is not None and sync.export is not None else None
+    if sync is None or comparison is None or comparison.current is None or not all(map(engine.is_intact, comparison.snapshots)):
         raise SyncRefused(
             f"{doing}: its rows are not kept any more (keep_syncs: {spec.keep_syncs}); `dinmo sync {spec.name} --full` sends all of today's"
         )

@@ -1,28 +1,13 @@
-"""What the log says: its entries folded to one record a sync, and what follows from those."""
+"""What the log says: one record a sync, and what follows from those."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.project.specs import RunType
-from dinmo_pipeline.sync.entries import (
-    Approved,
-    Baselined,
-    Blocked,
-    Delivered,
-    HandedOver,
-    Intent,
-    Prepared,
-    Record,
-    Redelivered,
-    Redelivering,
-    Renamed,
-    SnapshotTaken,
-    Started,
-)
+from dinmo_pipeline.sync.entries import Delivered
 from dinmo_pipeline.sync.export import Export, Snapshot
 from dinmo_pipeline.sync.findings import Finding, LastDelivery
 
@@ -74,22 +59,38 @@ class SyncRecord:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """What syncs that are not told of any more left at one address: the series of those that were delivered, and every file by its path.
+
+    Where a file's series is its own path, it has none of its own.
+    """
+
+    delivered: tuple[str, ...] = ()
+    shown: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class State:
-    """Every sync of an activation by its number; all questions about the past are answered from these.
+    """The syncs of an activation by their numbers; all questions about the past are answered from these.
 
     `redelivering` are the syncs that still have to be delivered once more, in order: the rest of `redelivery`. `leftovers` are exports
-    whose temporary files a crash may have left: those prepared since the newest delivery, which tidied all before it.
+    whose temporary files a crash may have left: those prepared since the newest delivery, which tidied all before it. `earlier` is what
+    is left of syncs that are not in it, by address. `used` is the last number that syncs have had of which the log was lost; it
+    `is_outdated` until something is delivered that does not build upon what was there before.
     """
 
     syncs: Mapping[int, SyncRecord] = field(default_factory=dict)
     redelivering: tuple[int, ...] = ()
     redelivery: tuple[int, ...] = ()
     leftovers: tuple[Export, ...] = ()
+    earlier: Mapping[str, Earlier] = field(default_factory=dict)
+    used: int = 0
+    is_outdated: bool = False
 
     @property
     def next_number(self) -> int:
         """The number that the next sync gets."""
-        return max(self.syncs, default=0) + 1
+        return max(self.used, *self.syncs, 0) + 1
 
     @property
     def delivered(self) -> tuple[SyncRecord, ...]:
@@ -145,11 +146,12 @@ class State:
     def delivered_series(self, address: str) -> frozenset[str]:
         """The names, without part numbers, that delivered syncs wrote at this address."""
         exports = [sync.export for sync in self.delivered if sync.export is not None]
-        return frozenset(put.series for export in exports if export.contract.address == address for put in export.puts)
+        series = (put.series for export in exports if export.contract.address == address for put in export.puts)
+        return frozenset((*self._earlier(address).delivered, *series))
 
     def shown_paths(self, address: str) -> dict[str, str]:
         """Every file that may lie with the consumer at this address, with its series: those of half delivered syncs, too."""
-        paths: dict[str, str] = {}
+        paths = {path: series or path for path, series in self._earlier(address).shown.items()}
         for _, sync in sorted(self.syncs.items()):
             for export in sync.shown:
                 if export.contract.address == address:
@@ -159,69 +161,40 @@ class State:
         return paths
 
     def kept(self, keep: int) -> tuple[SyncRecord, ...]:
-        """The last `keep` deliveries, and whatever is newer."""
-        oldest = min((sync.number for sync in self.delivered[-max(keep, 1) :]), default=0)
-        return tuple(sync for number, sync in sorted(self.syncs.items()) if number >= oldest)
+        """Syncs whose rows are kept: the last `keep` deliveries, the newest `keep` of those since, and all that may still be shown."""
+        newest = self.newest.number if self.newest else 0
+        since = sorted(number for number in self.syncs if number > newest)
+        open_ones = {sync.number for sync in (*self.interrupted, self.waiting) if sync is not None}
+        delivered = (sync.number for sync in self.delivered[-max(keep, 1) :])
+        numbers = {*delivered, *since[-max(keep, 1) :], *open_ones, *self.redelivery}
+        return tuple(self.syncs[number] for number in sorted(numbers))
 
     def unneeded_snapshots(self, keep: int) -> tuple[str, ...]:
-        """Paths of snapshots that nobody needs: not the last `keep` deliveries, what those were compared with, nor anything newer."""
-        kept = {sync.number for sync in self.delivered[-max(keep, 1) :]} | set(self.redelivery)
-        newest = self.newest.number if self.newest else 0
-        syncs = [sync for number, sync in self.syncs.items() if number in kept or number > newest]
-        needed = {file.path for sync in syncs for snapshot in sync.snapshots for file in snapshot.files}
+        """Paths of snapshots that nobody needs: not the rows of syncs that are kept, nor those that they were compared with."""
+        needed = {file.path for sync in self.kept(keep) for snapshot in sync.snapshots for file in snapshot.files}
         return tuple(path for path in self.snapshot_files if path not in needed)
 
     @property
     def snapshot_files(self) -> tuple[str, ...]:
-        """Paths of all files that snapshots were ever kept in."""
+        """Paths of all files that the snapshots of these syncs were kept in."""
         return tuple(dict.fromkeys(file.path for sync in self.syncs.values() if sync.snapshot for file in sync.snapshot.files))
 
+    def condensed(self, keep: int) -> State:
+        """The same for whatever comes: of syncs whose rows are not kept only what consumers may still have of them."""
+        kept = {sync.number for sync in self.kept(keep)}
+        oldest = min(kept, default=0)
+        shown = {sync.number for sync in self.syncs.values() if sync.shown and sync.number > oldest}
+        older = replace(self, syncs={number: sync for number, sync in self.syncs.items() if number < oldest})
+        addresses = {*self.earlier, *(export.contract.address for sync in older.syncs.values() for export in sync.shown)}
+        earlier = {
+            address: Earlier(
+                tuple(sorted(older.delivered_series(address))),
+                {path: series if series != path else None for path, series in older.shown_paths(address).items()},
+            )
+            for address in sorted(addresses)
+        }
+        syncs = {number: sync for number, sync in self.syncs.items() if number in kept | shown}
+        return replace(self, syncs=syncs, earlier=earlier)
 
-def fold(records: Iterable[Record]) -> State:
-    """The state that these entries, in order, make."""
-    syncs: dict[int, SyncRecord] = {}
-    redelivering: tuple[int, ...] = ()
-    redelivery: tuple[int, ...] = ()
-    leftovers: tuple[Export, ...] = ()
-    for record in records:
-        entry, at = record.entry, record.at
-        match entry:
-            case Renamed() | HandedOver():
-                continue
-            case Redelivering():
-                redelivering = redelivery = entry.numbers
-                continue
-            case Started():
-                syncs[entry.number] = SyncRecord(entry.number, entry.label, entry.instant, at, full=entry.full, redirected=entry.redirected)
-                continue
-            case Baselined():
-                syncs[entry.number] = SyncRecord(entry.number, entry.label, entry.instant, at, snapshot=entry.snapshot, delivered_at=at)
-                continue
-        sync = _begun(syncs, entry.number)
-        match entry:
-            case SnapshotTaken():
-                sync = replace(sync, snapshot=entry.snapshot, base=entry.base)
-            case Blocked():
-                sync = replace(sync, findings=entry.findings)
-            case Approved():
-                sync = replace(sync, approved=True)
-            case Prepared():
-                sync = replace(sync, attempts=(*sync.attempts, entry.export))
-                leftovers = (*leftovers, entry.export)
-            case Intent():
-                sync = replace(sync, intent_at=sync.intent_at or at, shown=(*sync.shown, *sync.attempts[-1:]))
-            case Delivered():
-                sync = replace(sync, delivered_at=at, delivery=entry)
-                # A newer one closes what a redelivery left open.
-                redelivering, leftovers = (), ()
-            case Redelivered():
-                sync = replace(sync, redelivered_at=at)
-                redelivering, leftovers = tuple(number for number in redelivering if number != entry.number), ()
-        syncs[entry.number] = sync
-    return State(syncs, redelivering, redelivery if redelivering else (), leftovers)
-
-
-def _begun(syncs: Mapping[int, SyncRecord], number: int) -> SyncRecord:
-    if number not in syncs:
-        raise StateError(f"reading the log: an entry tells of sync {number}, which never began; restore the log from a backup")
-    return syncs[number]
+    def _earlier(self, address: str) -> Earlier:
+        return self.earlier.get(address, Earlier())

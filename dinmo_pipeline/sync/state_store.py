@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.storages.connection import Connection
 from dinmo_pipeline.storages.objects import ObjectStorage
-from dinmo_pipeline.sync.log import FolderShelf
+from dinmo_pipeline.sync.folder_shelf import FolderShelf
+from dinmo_pipeline.sync.log import Log
 from dinmo_pipeline.sync.marked_shelf import REQUIRE_STATE, Markable, MarkedShelf
+from dinmo_pipeline.sync.marks import Marks
 from dinmo_pipeline.sync.object_state import ObjectShelf, ObjectSnapshots
 from dinmo_pipeline.sync.snapshots import FolderSnapshots, SnapshotStore
 from dinmo_pipeline.sync.state_address import STATE_URL, ObjectStoreSpec, parse_state_url
@@ -19,11 +21,16 @@ from dinmo_pipeline.sync.state_address import STATE_URL, ObjectStoreSpec, parse_
 
 @dataclass(frozen=True)
 class StateStore:
-    """The logs and the snapshots at one address; `place` names it for people."""
+    """The logs and the snapshots at one address; `place` names it for people. `marks` are what this machine knows of the logs there."""
 
     place: str
     shelf: MarkedShelf
     snapshots: SnapshotStore
+    marks: Marks
+
+    def log(self, project: Project, spec: ActivationSpec) -> Log:
+        """The activation's log."""
+        return Log(self.shelf, spec.name, renamed_from=spec.renamed_from, keep_syncs=spec.keep_syncs, marks=self.marks, clock=project.clock)
 
 
 def open_state(project: Project) -> StateStore:
@@ -31,17 +38,19 @@ def open_state(project: Project) -> StateStore:
     url = os.environ.get(STATE_URL)
     address = parse_state_url(url) if url else project.home / "state"
     if isinstance(address, Path):
-        return _marked(str(address), FolderShelf(address), FolderSnapshots(address))
+        # A home that moves takes its own state along.
+        marks = Marks(project.home, os.path.relpath(address, project.home))
+        return _opened(str(address), FolderShelf(address), FolderSnapshots(address), marks)
     spec, folder = address
     place = (url or "").rstrip("/")
     # A forked process must not share connections with its parent.
     shelf, connection = _object_shelf(spec, folder, project.root, os.getpid())
     copies = FolderSnapshots(project.home / "snapshots")
-    return _marked(place, shelf, ObjectSnapshots(connection, folder, place, copies))
+    return _opened(place, shelf, ObjectSnapshots(connection, folder, place, copies), Marks(project.home, place))
 
 
-def _marked(place: str, shelf: Markable, snapshots: SnapshotStore) -> StateStore:
-    return StateStore(place, MarkedShelf(shelf, place, required=os.environ.get(REQUIRE_STATE) == "1"), snapshots)
+def _opened(place: str, shelf: Markable, snapshots: SnapshotStore, marks: Marks) -> StateStore:
+    return StateStore(place, MarkedShelf(shelf, place, required=os.environ.get(REQUIRE_STATE) == "1"), snapshots, marks)
 
 
 @lru_cache(maxsize=4)

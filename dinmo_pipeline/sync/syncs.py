@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from dinmo_pipeline.errors import SyncBlocked, SyncRefused
+from dinmo_pipeline.errors import OutdatedStateError, SyncBlocked, SyncRefused
 from dinmo_pipeline.project.limits import Measure
 from dinmo_pipeline.project.names import is_dated
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
@@ -24,7 +24,7 @@ from dinmo_pipeline.sync.cleaning import Litter, clean_destinations, clean_scrat
 from dinmo_pipeline.sync.decide import RollForward, decide_start
 from dinmo_pipeline.sync.delivery import Recorder, Stopwatch, complete_export, deliver_export, make_again
 from dinmo_pipeline.sync.engine import Engine
-from dinmo_pipeline.sync.entries import Approved, Baselined, Blocked, Delivered, Redelivering, SnapshotTaken, Started
+from dinmo_pipeline.sync.entries import Approved, Baselined, Blocked, Delivered, Redelivering, Restored, SnapshotTaken, Started
 from dinmo_pipeline.sync.export import Export, Snapshot
 from dinmo_pipeline.sync.findings import Finding
 from dinmo_pipeline.sync.labels import instant_of_label
@@ -85,12 +85,16 @@ class Syncs:
         store = open_state(project)
         self._shelf = store.shelf
         self._engine = engine or Engine(project, store.snapshots)
-        self._log = log or Log(self._shelf, spec.name, renamed_from=spec.renamed_from, clock=project.clock)
+        self._log = log or store.log(project, spec)
         self._workshop = Workshop(spec, project.storages[spec.destination], self._engine, project.root)
 
     def state(self) -> State:
         """What the log says now."""
         return self._log.read()
+
+    def whole_history(self) -> State:
+        """What the log says of every sync that there ever was, even where it was restored from an older backup."""
+        return self._log.read_whole()
 
     def place(self, snapshot: Snapshot) -> str:
         """Where the rows of a snapshot are kept, for people."""
@@ -105,10 +109,13 @@ class Syncs:
         """Whether a run has its turn now."""
         return is_taken(self._shelf, self.spec.name)
 
-    def roll_forward(self, *, full: bool = False) -> Completed | None:
-        """Complete the open intent that comes before a new sync, if there is one; a full sync closes it instead."""
+    def roll_forward(self, *, full: bool = False, seen: int = 0) -> Completed | None:
+        """Complete the open intent that comes before a new sync, if there is one; a full sync closes it instead.
+
+        `seen` is the newest sync that somebody else knows of: OutdatedStateError where the log knows it not, unless this one is full.
+        """
         with self._log.locked():
-            state = self._log.read()
+            state = self._read(full=full, seen=seen)
             if state.redelivering and not full:
                 last = self._redeliver(state)[-1]
                 return Completed(last, ends_run=not is_dated(self.spec.file_name, self.spec.folder))
@@ -121,7 +128,7 @@ class Syncs:
         DataError when the rows forbid a delivery. `redirected`: nobody waits for its delivery.
         """
         with self._log.locked():
-            state, sync = self._start(self._log.read(), label, now=now, full=full, redirected=redirected)
+            state, sync = self._start(self._read(full=full), label, now=now, full=full, redirected=redirected)
             with self._engine.scratch(self.spec.name) as folder:
                 return self._keep_rows(state, sync, folder)
 
@@ -139,7 +146,7 @@ class Syncs:
         """
         target = target or Target(self._workshop.destination)
         with self._log.locked():
-            state = self._log.read()
+            state = self._read()
             sync = next(iter(reversed(state.with_label(label))), None)
             if self.spec.run_type == RunType.FULL_ONLY and not (sync is not None and sync.approved and sync.delivered_at is None):
                 state, sync = self._start(state, label, now=now, full=False, redirected=not target.recorded)
@@ -153,7 +160,7 @@ class Syncs:
     def rehearse(self, *, instant: datetime, target: Target, send: bool, full: bool = False) -> Rehearsal:
         """What a sync would send now; with `send`, put to `target`. Nothing is recorded."""
         with self._log.locked(), self._engine.scratch(self.spec.name) as folder:
-            state = self._log.read().settled()
+            state = self._read_for_rehearsal(full=full).settled()
             target = replace(target, recorded=False)
             snapshot, base = self._workshop.keep_rows(state, str(folder / "rehearsal.parquet"), folder, full=full)
             sync = SyncRecord(state.next_number, "rehearsal", instant, instant, full=full, snapshot=snapshot, base=base)
@@ -224,6 +231,31 @@ class Syncs:
             with self._engine.scratch(self.spec.name) as folder:
                 snapshot, _ = self._workshop.keep_rows(state, self._snapshot_name(number), folder, full=False)
             return self._log.append(Baselined(number, label, now, snapshot)).syncs[number]
+
+    def _read(self, *, full: bool = False, seen: int = 0) -> State:
+        """The state, for a sync: one that sends every row goes on from a log that was restored from an older backup."""
+        try:
+            state = self._log.read()
+            if state.next_number <= seen:
+                raise OutdatedStateError(
+                    f"reading the log of activation {self.spec.name}: it ends at sync {state.next_number - 1}, and Dagster knows of sync "
+                    f"{seen}: the state was restored from an older backup, or lost, or is elsewhere (DINMO_HOME, DINMO_STATE_URL). A delta "
+                    f"from it would be wrong. Correct that, or send every row with `dinmo sync {self.spec.name} --full`",
+                    seen,
+                )
+        except OutdatedStateError as error:
+            if not full and self.spec.run_type != RunType.FULL_ONLY:
+                raise
+            state = self._log.append(Restored(error.number))
+        return state
+
+    def _read_for_rehearsal(self, *, full: bool) -> State:
+        try:
+            return self._log.read()
+        except OutdatedStateError:
+            if not full:
+                raise
+            return self._log.read_whole()
 
     def _start(self, state: State, label: str, *, now: datetime, full: bool, redirected: bool) -> tuple[State, SyncRecord]:
         self._engine.forget(state.unneeded_snapshots(self.spec.keep_syncs))

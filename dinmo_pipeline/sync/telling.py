@@ -23,7 +23,6 @@ from dinmo_pipeline.errors import (
 from dinmo_pipeline.notify.contract import Notice, NoticeState
 from dinmo_pipeline.project.specs import ActivationSpec, NotifySpec, Project
 from dinmo_pipeline.sync.condition import FINE, Condition, condition_of, current_failure
-from dinmo_pipeline.sync.log import Log
 from dinmo_pipeline.sync.patience import checksum_of
 from dinmo_pipeline.sync.redirect import is_redirected
 from dinmo_pipeline.sync.standing import Failure, Standing, StandingDraft, StandingFile, Told
@@ -41,7 +40,7 @@ class Teller:
         self._project = project
         self._spec = spec
         self._clock = project.clock
-        self._log = Log(open_state(project).shelf, spec.name, renamed_from=spec.renamed_from, clock=project.clock)
+        self._log = open_state(project).log(project, spec)
         self._file = StandingFile(project.home / "state", spec.name)
 
     def failed(self, error: BaseException, *, run: str | None = None) -> tuple[str, ...]:

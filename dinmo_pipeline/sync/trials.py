@@ -9,8 +9,9 @@ from pathlib import Path
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.project.specs import now_utc
 from dinmo_pipeline.storages.contract import StorageSpec
-from dinmo_pipeline.sync.entries import Delivered, Entry, Prepared, Record, from_json, to_json
+from dinmo_pipeline.sync.entries import Delivered, Fact, Prepared
 from dinmo_pipeline.sync.export import Export
+from dinmo_pipeline.sync.records import Record, from_json, to_json
 from dinmo_pipeline.warehouse.folders import make_private_folder
 
 
@@ -32,7 +33,7 @@ class TrialRecord:
         entries = [from_json(line, where=str(self._path)).entry for line in lines if line.endswith(b"}")]
         return tuple(entry.export for entry in entries if isinstance(entry, Prepared))
 
-    def append(self, entry: Entry) -> object:
+    def append(self, entry: Fact) -> object:
         """Remember what was prepared; forget it all when a delivery is whole."""
         try:
             if isinstance(entry, Prepared):

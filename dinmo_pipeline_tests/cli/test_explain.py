@@ -125,7 +125,7 @@ def test_pruned_and_full_only_syncs_are_said_to_be_forgotten(tmp_path: Path, din
 
     # The first is whole, and all others are patches of it.
     assert told["forgotten"] == [2, 3]
-    assert "sync 2, 3: the rows are not kept any more (keep_syncs: 1)" in dinmo("explain", "changes", 1, project=root).out
+    assert "sync 2 to 3: the rows are not kept any more (keep_syncs: 1)" in dinmo("explain", "changes", 1, project=root).out
 
 
 def test_before_the_first_sync_nothing_is_known(tmp_path: Path, dinmo: Dinmo) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from ..people import FIRST, Person, activation, delivered, make_people, write_people
+from ..people import FIRST, Person, activation, delivered, make_people, sync_people, write_people
 from .conftest import Dinmo
 
 ONE = activation("changes", file_name="changes")
@@ -219,3 +221,36 @@ def test_storage_that_does_not_work_ends_at_its_first_failure(tmp_path: Path, di
     assert "could not make the folder" in failed.err
     assert unknown.code == 2
     assert "there is no storage 'ot'; did you mean 'out'?" in unknown.err
+
+
+def test_state_that_was_lost_is_noticed_by_what_dagster_knows(tmp_path: Path, dinmo: Dinmo) -> None:
+    root = make_people(tmp_path, activation("changes", file_name='"{x}"'))
+    assert [dinmo("sync", "changes", project=root).code for _ in range(2)] == [0, 0]
+    sent = delivered(root)
+    for lost in ("state", "marks"):
+        shutil.rmtree(root / ".dinmo" / lost)
+
+    refused = dinmo("sync", "changes", project=root)
+    assert refused.code == 1
+    assert "it ends at sync 0, and Dagster knows of sync 2: the state was restored from an older backup, or lost" in " ".join(
+        refused.err.split()
+    )
+    assert delivered(root) == sent
+
+    assert dinmo("sync", "changes", "--full", project=root).code == 0
+    assert [sync["sync"] for sync in json.loads(dinmo("history", "changes", "--json", project=root).out)] == [3]
+    assert dinmo("sync", "changes", project=root).code == 0
+
+
+def test_log_that_ends_too_early_is_told_by_status(tmp_path: Path, dinmo: Dinmo) -> None:
+    root = make_people(tmp_path, activation("changes") + activation("others"))
+    for name in ("changes", "others"):
+        sync_people(root, name, datetime(2025, 4, 14, 7, tzinfo=UTC))
+    max((root / ".dinmo/state/activations/changes/log").iterdir()).unlink()
+
+    told = dinmo("status", "--json", project=root)
+    assert told.code == 1
+    lines = {line["activation"]: line for line in json.loads(told.out)}
+    assert lines["changes"]["health"] == "unknown"
+    assert "it was restored from an older backup, or something of it was deleted" in lines["changes"]["advice"]
+    assert lines["others"]["health"] == "ok"

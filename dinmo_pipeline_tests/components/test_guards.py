@@ -70,7 +70,7 @@ def test_warning_is_told_with_the_delivery(tmp_path: Path, in_dagster: InDagster
 
 
 def test_command_line_tells_what_warned_and_what_blocked(tmp_path: Path) -> None:
-    make_people(tmp_path, activation("told", warn_if='{rows: "< 4"}') + activation("held", fail_if='{rows: "< 4"}'))
+    make_people(tmp_path, activation("told", warn_if='{rows: "< 4"}', file_name='"{x}"') + activation("held", fail_if='{rows: "< 4"}'))
     told = run_command("dinmo", "sync", "told", cwd=tmp_path)
     assert (told.code, told.err.strip()) == (0, 'warning: told: rows: 3 rows; warn_if says "< 4"')
     assert json.loads(run_command("dinmo", "history", "told", "--json", cwd=tmp_path).out)[0]["warnings"] == [

@@ -16,7 +16,7 @@ from dinmo_pipeline.components.naming import delivery_key, snapshot_key
 from dinmo_pipeline.project.load import load_with_warnings
 from dinmo_pipeline.project.specs import now_utc
 from dinmo_pipeline.sync.condition import BETWEEN_STEPS
-from dinmo_pipeline.sync.log import FolderShelf
+from dinmo_pipeline.sync.folder_shelf import FolderShelf
 from dinmo_pipeline.sync.standing import Standing, StandingFile
 from dinmo_pipeline.sync.syncs import Syncs
 from dinmo_pipeline.sync.telling import Teller

@@ -24,6 +24,7 @@ import pytest
 HOST = "127.0.0.1"
 IS_ROOT = os.geteuid() == 0
 _accounts = count()
+_ACCOUNT_NAME = 24
 _READY_SECONDS = 20
 # Programs of an administrator are often not on a user's PATH.
 _PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin", "/usr/local/sbin"))
@@ -165,8 +166,8 @@ def system_user(name: str, home: Path, *, start: str | None = None) -> Iterator[
     """An account of this machine with a password, for the time of the test; its `home` is made if need be."""
     need_root("making an account for a server")
     _remove_stale_users()
-    # A process may have several servers, and each its accounts.
-    username = f"dinmo-{name}-{next(_accounts)}-{os.getpid()}"
+    # A process may have several servers, and each its accounts; a name may have 32 characters, and ends with its process.
+    username = f"dinmo-{next(_accounts)}-{name}"[:_ACCOUNT_NAME].rstrip("-") + f"-{os.getpid()}"
     password = secrets.token_urlsafe(24)
     subprocess.run(
         [need_program("useradd", package="passwd"), "--no-create-home", "--home-dir", start or str(home), "--shell", "/bin/sh", username],

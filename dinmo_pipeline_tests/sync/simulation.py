@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,11 +25,14 @@ from dinmo_pipeline.formats.ndjson import NdjsonFormat
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, Project, RunType, SyncMode, TableRef
 from dinmo_pipeline.storages import STORAGES
 from dinmo_pipeline.storages.contract import RemoteFile, Storage, StorageSpec
+from dinmo_pipeline.sync import chapters
+from dinmo_pipeline.sync.chapters import position_of
 from dinmo_pipeline.sync.contract import Contract, same_or_numbers
 from dinmo_pipeline.sync.engine import Engine
 from dinmo_pipeline.sync.export import Change, Comparison, Counts, Export, Snapshot
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.log import Log, Page
+from dinmo_pipeline.sync.marks import Marks
 from dinmo_pipeline.sync.state import SyncRecord
 from dinmo_pipeline.sync.syncs import Completed, Delivery, Syncs
 from dinmo_pipeline.warehouse.tables import TableColumn
@@ -82,28 +86,34 @@ class MemoryShelf:
     def __init__(self, fuse: Fuse, told: Callable[[int], None] = lambda _: None) -> None:
         self._fuse = fuse
         self._told = told
-        self.pages: dict[str, list[bytes]] = {}
+        self.pages: dict[str, dict[str, bytes]] = {}
 
-    def read(self, activation: str) -> Sequence[Page]:
-        return [Page(f"{activation}/{index}", text) for index, text in enumerate(self.pages.get(activation, ()), start=1)]
+    def read(self, activation: str, folder: str, *, newest: int | None = None) -> Sequence[Page]:
+        pages = self.pages.get(activation, {})
+        paths = sorted(path for path in pages if path.rpartition("/")[0] == folder)
+        return [Page(path, f"{activation}/{path}", pages[path]) for path in (paths if newest is None else paths[-newest:])]
 
-    def create(self, activation: str, position: int, text: bytes) -> bool:
+    def create(self, activation: str, path: str, text: bytes) -> bool:
         entry = json.loads(text)["entry"]
         kind = entry["type"]
         self._fuse.burn(f"before log {kind}")
-        pages = self.pages.setdefault(activation, [])
-        if len(pages) >= position:
+        pages = self.pages.setdefault(activation, {})
+        if path in pages:
             return False
-        assert len(pages) == position - 1, "an entry would be missing"
-        pages.append(text)
+        assert len(pages) == position_of(path) - 1, "an entry would be missing"
+        pages[path] = text
         if kind == "delivered":
             self._told(entry["number"])
         self._fuse.burn(f"after log {kind}")
         return True
 
-    def has(self, activation: str, position: int) -> bool:
+    def has(self, activation: str, path: str) -> bool:
         self._fuse.burn("before check")
-        return len(self.pages.get(activation, ())) >= position
+        return path in self.pages.get(activation, {})
+
+    def newest(self, activation: str) -> bytes:
+        """The text of the newest entry; nothing where there is none."""
+        return next(reversed(self.pages.get(activation, {}).values()), b"")
 
     @contextmanager
     def locked(self, activation: str, wait_s: float) -> Iterator[None]:
@@ -443,6 +453,7 @@ class Simulation:
         self.storages: dict[str, StorageSpec] = {name: MemoryStorageSpec(name=name, host=host) for name, host in hosts.items()}
         self.spec = spec
         self.now = START
+        self.marks = Marks(folder, secrets.token_hex(8))
         self.folder = folder
 
     def _tell(self, number: int) -> None:
@@ -456,13 +467,20 @@ class Simulation:
     def syncs(self, spec: ActivationSpec | None = None) -> Syncs:
         """The activation as a process that starts now sees it."""
         spec = spec or self.spec
-        log = Log(self.shelf, spec.name, renamed_from=spec.renamed_from, clock=lambda: self.now)
+        log = Log(
+            self.shelf,
+            spec.name,
+            renamed_from=spec.renamed_from,
+            keep_syncs=spec.keep_syncs,
+            marks=self.marks,
+            clock=lambda: self.now,
+        )
         return Syncs(self.project, spec, engine=cast(Engine, self.engine), log=log)
 
     def has_run(self) -> bool:
         """Whether anything was recorded under today's name: one that was passed over without a run leaves no trace."""
-        pages = self.shelf.pages.get(self.spec.name, [])
-        return bool(pages) and b'"handed over"' not in pages[-1]
+        newest = self.shelf.newest(self.spec.name)
+        return bool(newest) and b'"handed over"' not in newest
 
     def tick(self) -> None:
         """A second goes by."""
@@ -518,6 +536,8 @@ class Simulation:
 def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let exports name the storage in memory."""
     monkeypatch.setitem(STORAGES, "Memory", MemoryStorageSpec)
+    # A few syncs make a chapter, so that most histories go over its end.
+    monkeypatch.setattr(chapters, "CHAPTER", 7)
 
 
 @dataclass

@@ -165,7 +165,7 @@ def test_full_disk_of_the_project_is_a_state_error_and_the_next_sync_is_right(tm
 
 
 def test_draft_of_an_entry_that_a_killed_process_left_goes_with_the_next_sync(disk: Disk) -> None:
-    draft = entries(disk)[0].with_name(".0123456789abcdef.draft")
+    draft = entries(disk)[0].parent.with_name(".0123456789abcdef.draft")
     draft.write_text("{")
     disk.run()
     assert not draft.exists()

@@ -14,7 +14,7 @@ import pytest
 from dinmo_pipeline.errors import SyncRefused
 from dinmo_pipeline.formats.csv import CsvFormat
 from dinmo_pipeline.storages.local import LocalFolder
-from dinmo_pipeline.sync.log import FolderShelf
+from dinmo_pipeline.sync.folder_shelf import FolderShelf
 from dinmo_pipeline.sync.redirect import target_elsewhere
 from dinmo_pipeline.sync.syncs import Syncs
 
@@ -150,12 +150,12 @@ def test_full_sync_closes_an_interrupted_redelivery(tmp_path: Path, monkeypatch:
     disk, consumer, _ = delivered_disk(tmp_path)
     done = []
 
-    def killed_at_the_second(self: FolderShelf, activation: str, position: int, text: bytes) -> bool:
+    def killed_at_the_second(self: FolderShelf, activation: str, path: str, text: bytes) -> bool:
         if b'"type": "prepared"' in text or b'"type":"prepared"' in text:
-            done.append(position)
+            done.append(path)
             if len(done) == 2:
                 raise Killed
-        return create(self, activation, position, text)
+        return create(self, activation, path, text)
 
     create = FolderShelf.create
     with monkeypatch.context() as patched:

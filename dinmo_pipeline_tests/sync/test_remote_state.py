@@ -17,6 +17,7 @@ import pytest
 from dinmo_pipeline.errors import BusyError, DinmoError, StateError, SyncRefused
 from dinmo_pipeline.storages.local import LocalFolder
 from dinmo_pipeline.storages.objects import ObjectStorage
+from dinmo_pipeline.sync.chapters import path_of
 from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline.sync.syncs import Completed, Delivery
 from dinmo_pipeline_tests.servers.azurite import CONTAINER, Azurite
@@ -59,11 +60,11 @@ def spelled(rows: dict[int, str]) -> dict[str, str]:
 
 def create_each(state: RemoteState, name: str, gate: Path) -> None:
     shelf = state.shelf()
-    shelf.read("export")
+    shelf.read("export", "log")
     gate.with_name(f"{name}.ready").touch()
     while not gate.exists():
         time.sleep(0.001)
-    won = [position for position in range(1, POSITIONS + 1) if shelf.create("export", position, f"{name} {position}".encode())]
+    won = [position for position in range(1, POSITIONS + 1) if shelf.create("export", path_of(position, 0), f"{name} {position}".encode())]
     gate.with_name(name).write_text(" ".join(map(str, won)))
 
 
@@ -79,7 +80,7 @@ def test_of_two_processes_that_create_an_entry_one_succeeds(state: RemoteState, 
     won = {name: {int(word) for word in (tmp_path / name).read_text().split()} for name in ("one", "other")}
     assert won["one"] | won["other"] == set(range(1, POSITIONS + 1))
     assert won["one"] & won["other"] == set()
-    pages = state.shelf().read("export")
+    pages = state.shelf().read("export", "log")
     assert [page.text.decode() for page in pages] == [
         f"{'one' if position in won['one'] else 'other'} {position}" for position in range(1, POSITIONS + 1)
     ]
@@ -181,10 +182,10 @@ def stand_still(state: RemoteState, folder: Path) -> None:
         (folder / "taken").touch()
         os.kill(os.getpid(), signal.SIGSTOP)
         with suppress(SyncRefused):
-            shelf.create("export", 1, b"late")
+            shelf.create("export", path_of(1, 0), b"late")
             (folder / "created").touch()
         with suppress(SyncRefused):
-            shelf.has("export", 1)
+            shelf.has("export", path_of(1, 0))
             (folder / "asked").touch()
 
 
@@ -198,9 +199,9 @@ def test_entry_of_a_holder_that_stood_still_is_refused(state: RemoteState, tmp_p
         os.kill(stalled.pid, signal.SIGCONT)
         stalled.join()
         # Nobody wrote entry 1 meanwhile: it is the lost lock alone that refuses.
-        assert shelf.create("export", 1, b"in time")
+        assert shelf.create("export", path_of(1, 0), b"in time")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
-    assert [page.text for page in shelf.read("export")] == [b"in time"]
+    assert [page.text for page in shelf.read("export", "log")] == [b"in time"]
 
 
 def test_history_goes_on_from_any_machine(state: RemoteState, disk: Disk) -> None:
@@ -320,14 +321,14 @@ def test_write_whose_answer_was_lost_counts(state: RemoteState, front: Front) ->
     with relayed.in_use():
         shelf = relayed.shelf()
         front.lose_answers(1)
-        assert shelf.create("export", 1, b"first")
-        assert not shelf.create("export", 1, b"second")
+        assert shelf.create("export", path_of(1, 0), b"first")
+        assert not shelf.create("export", path_of(1, 0), b"second")
         front.lose_answers(1)
         with shelf.locked("export", 10):
             front.lose_answers(1)
             time.sleep(LEASE_S)
-            assert shelf.create("export", 2, b"third")
-    assert [page.text for page in state.shelf().read("export")] == [b"first", b"third"]
+            assert shelf.create("export", path_of(2, 0), b"third")
+    assert [page.text for page in state.shelf().read("export", "log")] == [b"first", b"third"]
 
 
 def test_wrong_credentials_are_told_without_them(state: RemoteState, disk: Disk) -> None:

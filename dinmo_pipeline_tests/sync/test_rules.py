@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -351,7 +352,7 @@ def test_parts_that_a_later_sync_has_no_more_of_are_removed(world: Simulation) -
 
 
 def test_rehearsal_trial_and_redirect_move_no_base(world: Simulation) -> None:
-    pages = dict(world.shelf.pages)
+    pages = copy.deepcopy(world.shelf.pages)
     here = dict(world.places["here"].files)
     rehearsal = world.syncs().rehearse(instant=world.now, target=Target(world.storages["here"]), send=False)
     assert rehearsal.export.counts.added == 1

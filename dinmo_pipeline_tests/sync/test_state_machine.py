@@ -49,10 +49,29 @@ def rows_in(content: bytes) -> int:
     return len(json.loads(content)["rows"])
 
 
+def answers(state: State, keep: int) -> dict[str, object]:
+    """All that a sync asks its activation's past."""
+    addresses = {export.contract.address for sync in state.syncs.values() for export in sync.shown} | set(state.earlier)
+    return {
+        "next_number": state.next_number,
+        "newest": state.newest,
+        "interrupted": state.interrupted,
+        "open_intent": state.open_intent,
+        "waiting": state.waiting,
+        "redelivering": (state.redelivering, state.redelivery),
+        "leftovers": state.leftovers,
+        "kept": state.kept(keep),
+        "delivered_series": {address: state.delivered_series(address) for address in addresses},
+        "shown_paths": {address: state.shown_paths(address) for address in addresses},
+        "is_outdated": (state.is_outdated, state.used),
+    }
+
+
 class Histories(RuleBasedStateMachine):
     """One activation's life. After each step that delivered something, the consumer's copy is compared with the table."""
 
-    spec = replace(SPEC, mapping=MAPPINGS[0])
+    # Few enough for most histories to have syncs that are not kept.
+    spec = replace(SPEC, mapping=MAPPINGS[0], keep_syncs=3)
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,6 +81,7 @@ class Histories(RuleBasedStateMachine):
         self.spec_of: dict[int, ActivationSpec] = {}
         self.intended: set[int] = set()
         self.checked: set[int] = set()
+        self.whole: tuple[object, State] | None = None
         self.nested = False
         self.names = 0
 
@@ -276,6 +296,8 @@ class Histories(RuleBasedStateMachine):
         try:
             if self.world.shelf.pages:
                 self.it_settles()
+                keep = self.world.spec.keep_syncs
+                assert answers(self.state(), keep) == answers(self.history(), keep), "a checkpoint forgot something"
                 for name, place in self.world.places.items():
                     assert not place.temporary(), f"temporary files are left at {name}"
         finally:
@@ -292,13 +314,20 @@ class Histories(RuleBasedStateMachine):
     def state(self) -> State:
         return self.world.syncs().state()
 
+    def history(self) -> State:
+        """Every sync that there ever was."""
+        entries = sum(map(len, self.world.shelf.pages.values()))
+        if self.whole is None or self.whole[0] != (self.world.spec.name, entries):
+            self.whole = (self.world.spec.name, entries), self.world.syncs().whole_history()
+        return self.whole[1]
+
     def traces(self) -> object:
         places = {name: (dict(place.files), len(place.shown)) for name, place in self.world.places.items() if name != "elsewhere"}
-        return {name: list(pages) for name, pages in self.world.shelf.pages.items()}, places
+        return {name: dict(pages) for name, pages in self.world.shelf.pages.items()}, places
 
     def apply(self, consumer: Consumer) -> None:
         def starts_empty(number: int) -> bool:
-            export = self.state().syncs[number].export
+            export = self.history().syncs[number].export
             if export is None or self.world.place_of(export) is not consumer.place:
                 return False
             return export.base is None and not any(put.rows for put in export.puts)
@@ -310,7 +339,7 @@ class Histories(RuleBasedStateMachine):
         return sync is not None and sync.export is not None and sync.export.base is None
 
     def sync_of(self, snapshot_path: str) -> SyncRecord | None:
-        for sync in self.state().syncs.values():
+        for sync in self.history().syncs.values():
             if sync.snapshot is not None and sync.snapshot.path == snapshot_path:
                 return sync
         return None
