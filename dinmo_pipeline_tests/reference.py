@@ -18,14 +18,15 @@ from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.project.definitions import COMPONENT_FIELDS
 from dinmo_pipeline.project.inbound_fields import ColumnFields
 from dinmo_pipeline.project.secrets import Secret
+from dinmo_pipeline.project.settings import OPTIONS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
 
 _INTRO = """\
 # Reference
 
-Every component, option, command and variable. This page is written from the code (`python -m dinmo_pipeline_tests.reference`), so it
-is never behind it. [destinations.md](destinations.md) explains the storages, [delta-rules.md](delta-rules.md) what a delta is.
+Every component, option, command, setting and variable. This page is written from the code (`python -m dinmo_pipeline_tests.reference`),
+so it is never behind it. [destinations.md](destinations.md) explains the storages, [delta-rules.md](delta-rules.md) what a delta is.
 
 Definitions are YAML, several documents a file, in any folder below `defs/`: `type: dinmo_pipeline.<component>`, and below
 `attributes:` the fields of the tables here. A field whose default is `required` must be written.
@@ -52,7 +53,7 @@ _COMPONENT_WORDS = {
 
 def render() -> str:
     """The whole page."""
-    return "\n".join([_INTRO, *_components(), *_columns(), *_formats(), *_commands(), *_variables()])
+    return "\n".join([_INTRO, *_components(), *_columns(), *_formats(), *_commands(), *_settings(), *_variables()])
 
 
 def commands() -> dict[str, Any]:
@@ -116,6 +117,14 @@ def _commands() -> Iterator[str]:
         for option, each in options(command).items():
             value = "" if each.is_flag else f" {each.metavar or each.name.upper()}"
             yield f"| &nbsp; `{option}{value}` | {_cell(each.help)} |"
+    yield ""
+
+
+def _settings() -> Iterator[str]:
+    yield "## Settings of a project\n"
+    yield "`pyproject.toml`, below `[tool.dinmo]`:\n"
+    yield "| setting | what it says |\n|---|---|"
+    yield from (f"| `{name}` | {words} |" for name, words in OPTIONS.items())
     yield ""
 
 

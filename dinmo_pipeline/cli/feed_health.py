@@ -39,7 +39,7 @@ def feeds_health(project: Project) -> Iterator[FeedHealth]:
     if not project.warehouse_path.exists():
         yield from (_health(feed, None, 0) for feed in project.feeds.values())
         return
-    with open_warehouse(project.warehouse_path, root=project.root, timezone=project.timezone) as connection:
+    with open_warehouse(project.warehouse_path, project.query_settings) as connection:
         record = Record(connection)
         for feed in project.feeds.values():
             yield _health(feed, next(iter(record.of_feed(feed.name, limit=1)), None), FeedTable(connection, feed).rows())

@@ -21,8 +21,6 @@ from dinmo_pipeline.project.limits import is_halved
 from dinmo_pipeline.project.specs import FeedSpec, Project
 from dinmo_pipeline.warehouse.connections import open_warehouse, transaction
 
-# More than the merge of a gigabyte needs; DuckDB would take most of the machine.
-_MEMORY_LIMIT = "1200MB"
 # Of a refused file so many rejects tell enough.
 _TOLD_REJECTS = 1_000
 _NONE = Counted(records=0, skipped=0, faulty=0, undated=True)
@@ -79,8 +77,7 @@ def load_batch(
     `target` tells where a file goes afterwards, `stays` whether files are meant to stay where they lie. Raises StateError when the
     warehouse cannot keep it, DataError when a column's type was declared otherwise before; nothing of the batch is loaded then.
     """
-    with open_warehouse(project.warehouse_path, root=project.root, timezone=project.timezone) as connection:
-        connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
+    with open_warehouse(project.warehouse_path, project.query_settings) as connection:
         record = Record(connection)
         try:
             with transaction(connection):

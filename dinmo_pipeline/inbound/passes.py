@@ -217,7 +217,7 @@ class InboxPass:
 
     @contextmanager
     def _record(self) -> Iterator[Record]:
-        with open_warehouse(self._project.warehouse_path, root=self._project.root, timezone=self._project.timezone) as connection:
+        with open_warehouse(self._project.warehouse_path, self._project.query_settings) as connection:
             yield Record(connection)
 
 

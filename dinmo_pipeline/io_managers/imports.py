@@ -86,7 +86,7 @@ def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec)
     if due:
         return records
     context.log.info(f"no file of {feed.name} is due; {len(seen.waiting)} files of inbox {feed.inbox} are not whole yet")
-    with open_warehouse(project.warehouse_path, root=project.root, timezone=project.timezone) as connection:
+    with open_warehouse(project.warehouse_path, project.query_settings) as connection:
         return Record(connection).of_feed(feed.name, limit=1)
 
 
@@ -141,7 +141,7 @@ def _changed_entities(project: Project, records: Sequence[FileRecord]) -> Iterab
 
 
 def _tell_entity(context: AssetExecutionContext, project: Project, entity: TableRef) -> None:
-    with open_warehouse(project.warehouse_path, root=project.root, timezone=project.timezone) as connection:
+    with open_warehouse(project.warehouse_path, project.query_settings) as connection:
         table = look_at(connection, entity)
         feeds = {_key(feed.name): list(_types(connection, feed)) for feed in project.entities[entity]}
     types = {column.name: column.type for column in table.columns}
@@ -156,7 +156,7 @@ def _types(connection: duckdb.DuckDBPyConnection, feed: FeedSpec) -> dict[str, s
 
 
 def _columns(project: Project, feed: FeedSpec) -> dict[str, Any]:
-    with open_warehouse(project.warehouse_path, root=project.root, timezone=project.timezone) as connection:
+    with open_warehouse(project.warehouse_path, project.query_settings) as connection:
         types = _types(connection, feed)
     return columns_metadata(types, {}) if types else {}
 

@@ -127,6 +127,7 @@ def _read(root: Path) -> _Outcome:
         root=root,
         home=settings.home,
         timezone=settings.timezone,
+        memory_limit=settings.memory_limit,
         tables=tables.specs,
         storages={definition.fields.name: definition.fields for definition in definitions.storages},
         activations=activations,

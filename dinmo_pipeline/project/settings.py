@@ -1,4 +1,4 @@
-"""Where a project is and what its `pyproject.toml` says: the folders and the time zone, before any definition is read."""
+"""Where a project is and what its `pyproject.toml` says, before any definition is read."""
 
 from __future__ import annotations
 
@@ -17,17 +17,25 @@ from dinmo_pipeline.project.nearest import nearest_hint
 
 PYPROJECT = "pyproject.toml"
 DEFAULT_TIMEZONE = "UTC"
-_OPTIONS = ("timezone",)
+OPTIONS = {
+    "timezone": "The time zone of queries, and of schedules and file names where an activation has none of its own; UTC by default.",
+    "memory_limit": "What a query may take of the machine's memory, such as `4GB`, before it goes on to the disk; 600 MiB for each core by "
+    "default.",
+}
+"""What `[tool.dinmo]` may say, in words."""
+
+_SIZE = re.compile(r"\d+(\.\d+)? ?[KMGT]i?B", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A project's folders and time zone; `problems` are the faults of its `pyproject.toml`."""
+    """A project's folders, time zone and limit of memory; `problems` are the faults of its `pyproject.toml`."""
 
     root: Path
     home: Path
     defs_folder: Path
     timezone: str
+    memory_limit: str | None = None
     problems: tuple[Problem, ...] = ()
 
 
@@ -63,18 +71,24 @@ def read_settings(root: Path) -> Settings:
         tool = {}
     dinmo = tool.get("dinmo", {})
     for option in dinmo:
-        if option not in _OPTIONS:
-            hint = nearest_hint(option, _OPTIONS)
+        if option not in OPTIONS:
+            hint = nearest_hint(option, OPTIONS)
             problems.append(Problem(PYPROJECT, _line_of(text, option), f"[tool.dinmo] has an unknown option {option!r}{hint}"))
     timezone = dinmo.get("timezone", DEFAULT_TIMEZONE)
     if (problem := timezone_problem(timezone)) is not None:
         problems.append(Problem(PYPROJECT, _line_of(text, "timezone"), f"[tool.dinmo] timezone: {problem}"))
         timezone = DEFAULT_TIMEZONE
+    memory_limit = dinmo.get("memory_limit")
+    if memory_limit is not None and not (isinstance(memory_limit, str) and _SIZE.fullmatch(memory_limit)):
+        problem = f"expected a size such as 4GB, found {memory_limit!r}"
+        problems.append(Problem(PYPROJECT, _line_of(text, "memory_limit"), f"[tool.dinmo] memory_limit: {problem}"))
+        memory_limit = None
     return Settings(
         root=root,
         home=root / os.environ.get("DINMO_HOME", ".dinmo"),
         defs_folder=_defs_folder(root, tool.get("dg", {}).get("project", {})),
         timezone=timezone,
+        memory_limit=memory_limit,
         problems=tuple(problems),
     )
 

@@ -234,11 +234,24 @@ def now_utc() -> datetime:
 
 
 @dataclass(frozen=True)
+class QuerySettings:
+    """What queries run in: files are found from `root`, days and hours are those of `timezone`.
+
+    What needs more than `memory_limit` (`4GB`) goes to the disk; None is the default, which follows from the number of cores.
+    """
+
+    root: Path
+    timezone: str
+    memory_limit: str | None = None
+
+
+@dataclass(frozen=True)
 class Project:
     """All definitions of a project, valid and resolved.
 
     `root` is the project's folder, `home` is `DINMO_HOME` (warehouse, state, Dagster's storage);
-    `timezone` is what every query runs in. Tables are in dependency order. `clock` gives the time to all that is done with it.
+    `timezone` and `memory_limit` are what every query runs in. Tables are in dependency order. `clock` gives the time to all that is
+    done with it.
     """
 
     root: Path
@@ -250,12 +263,18 @@ class Project:
     inboxes: Mapping[str, InboxSpec] = field(default_factory=dict)
     feeds: Mapping[str, FeedSpec] = field(default_factory=dict)
     notifications: Mapping[str, NotifySpec] = field(default_factory=dict)
+    memory_limit: str | None = None
     clock: Callable[[], datetime] = field(default=now_utc, compare=False, repr=False)
 
     @property
     def warehouse_path(self) -> Path:
         """The DuckDB file that holds the tables."""
         return self.home / "warehouse.duckdb"
+
+    @property
+    def query_settings(self) -> QuerySettings:
+        """What its queries run in."""
+        return QuerySettings(self.root, self.timezone, self.memory_limit)
 
     @property
     def entities(self) -> Mapping[TableRef, tuple[FeedSpec, ...]]:

@@ -25,12 +25,18 @@ CHANGED = "changed"
 REMOVED = "removed"
 """The tables that hold the results of `changed_query` and `removed_query`, in the order of the key."""
 
+CANDIDATES = "candidates"
 DIFFERENCE = "difference"
-"""The table that holds the result of `difference_query`."""
+"""The tables that hold the results of `candidates_query` and `difference_query`."""
 
 ADDED, UPDATED, GONE, BACK = "added", "updated", "gone", "back"
 """The steps of a patch; a key is back when it had left and insert had kept it."""
 
+# Types whose values differ when their hashes do, and the reverse but for one pair in 2^64. Of nested ones null and nothing have one hash.
+_HASHED = re.compile(
+    r"U?(?:TINYINT|SMALLINT|INTEGER|BIGINT)|DECIMAL\(\d+,\s?\d+\)|FLOAT|DOUBLE|BOOLEAN|DATE|TIME|TIMESTAMP(?:_S|_MS|_NS| WITH TIME ZONE)?"
+    r"|VARCHAR|BLOB|UUID"
+)
 _AS_TEXT = re.compile(
     r"""(?P<quoted>"(?:[^"]|"")*")"""
     r"""|ENUM\('(?:[^']|'')*'(?:, '(?:[^']|'')*')*\)"""
@@ -102,24 +108,47 @@ def patched_table(contract: Contract, whole: str, patch: str) -> str:
     )
 
 
-def difference_query(contract: Contract, table: str, earlier: str) -> str:
-    """The rows of a patch that are new since `earlier`, the SQL of a snapshot with the same columns."""
+def candidates_query(contract: Contract, table: str, earlier: str) -> str:
+    """The keys that `difference_query` has to look at: of rows that came, left, or whose values have another hash than in `earlier`.
+
+    So the join of all rows holds a number for each instead of its values.
+    """
+    stored = stored_columns(contract)
+    others = stored[len(contract.key) :]
+    kept = [column for column in others if not _HASHED.fullmatch(column.file_type)]
+    hashed = [column for column in others if column not in kept]
+    differs = " OR ".join(f"n.{name} IS DISTINCT FROM o.{name}" for name in (*(column.position for column in kept), "hashed"))
+    keys = ", ".join(f"coalesce(n.{position}, o.{position}) AS {position}" for position in key_positions(contract))
+
+    def side(values: str, place: str, present: str) -> str:
+        names = [column.position for column in (*stored[: len(contract.key)], *kept)]
+        return f"(SELECT {', '.join(names)}, {_hash_of(hashed)} AS hashed, present FROM (SELECT {values}, {present} FROM {place}))"
+
+    now = side(", ".join(_now("t", column) for column in stored), f"{table} AS t", "true AS present")
+    values = ", ".join(f"{_kept('s', column)} AS {column.position}" for column in stored)
+    before = side(values, f"{earlier} AS s", "s.present" if contract.sync_mode == SyncMode.INSERT else "true AS present")
+    return f"SELECT {keys} FROM {now} AS n FULL JOIN {before} AS o ON {_same_stored_key(contract, 'n', 'o')} WHERE {_is_news(differs)}"
+
+
+def difference_query(contract: Contract, table: str, earlier: str, candidates: str) -> str:
+    """The rows of a patch that are new since `earlier`, the SQL of a snapshot with the same columns; only `candidates` can be."""
     stored = stored_columns(contract)
     others = stored[len(contract.key) :]
     is_insert = contract.sync_mode == SyncMode.INSERT
     now = ", ".join(_now("t", column) for column in stored)
     before = ", ".join(f"{_kept('s', column)} AS {column.position}" for column in stored)
     differs = " OR ".join(f"n.{column.position} IS DISTINCT FROM o.{column.position}" for column in others) or "false"
+    chosen = _same_stored_key(contract, "c", "k")
     # Insert keeps the keys of rows that left, not what they said.
     gone = {column: "NULL" if is_insert and column in others else f"o.{column.position}" for column in stored}
     values = [f"CASE WHEN n.present THEN n.{column.position} ELSE {gone[column]} END AS {column.position}" for column in stored]
     steps = f"WHEN o.present IS NULL THEN '{ADDED}' WHEN n.present IS NULL THEN '{GONE}' WHEN o.present THEN '{UPDATED}' ELSE '{BACK}'"
+    present = "s.present" if is_insert else "true AS present"
     return (
         f"SELECT {', '.join(values)}, n.present IS NOT NULL AS present, CASE {steps} END AS step "
-        f"FROM (SELECT {now}, true AS present FROM {table} AS t) AS n "
-        f"FULL JOIN (SELECT {before}, {'s.present' if is_insert else 'true AS present'} FROM {earlier} AS s) AS o "
-        f"ON {_same_stored_key(contract, 'n', 'o')} "
-        f"WHERE o.present IS NULL OR (n.present IS NULL AND o.present) OR (n.present AND (NOT o.present OR {differs}))"
+        f"FROM (SELECT * FROM (SELECT {now}, true AS present FROM {table} AS t) AS c SEMI JOIN {candidates} AS k ON {chosen}) AS n "
+        f"FULL JOIN (SELECT * FROM (SELECT {before}, {present} FROM {earlier} AS s) AS c SEMI JOIN {candidates} AS k ON {chosen}) AS o "
+        f"ON {_same_stored_key(contract, 'n', 'o')} WHERE {_is_news(differs)}"
     )
 
 
@@ -284,6 +313,19 @@ def _now(alias: str, column: Stored) -> str:
 def _kept(alias: str, column: Stored) -> str:
     """A column of a snapshot in the very type that was written: some are read back as a wider one."""
     return f"CAST({alias}.{column.position} AS {column.file_type})"
+
+
+def _is_news(differs: str) -> str:
+    """Whether a row of today (`n`) or of a snapshot (`o`) belongs into a patch; `present` is false for a key that insert keeps."""
+    return f"o.present IS NULL OR (n.present IS NULL AND o.present) OR (n.present AND (NOT o.present OR {differs}))"
+
+
+def _hash_of(columns: Sequence[Stored]) -> str:
+    """A number for the values of these columns. Which are null counts by itself: null has the hash of some value."""
+    if not columns:
+        return "0"
+    positions = [column.position for column in columns]
+    return f"hash({', '.join([*positions, *(f'{position} IS NULL' for position in positions)])})"
 
 
 def _same_stored_key(contract: Contract, one: str, other: str) -> str:

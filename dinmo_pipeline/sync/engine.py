@@ -138,8 +138,12 @@ class Source:
 
     def _find_difference(self, contract: Contract, earlier: Snapshot) -> bool:
         """Make the table of what changed since `earlier`; whether each key stands there once, as in `earlier`."""
-        query = sql.difference_query(contract, self.table, self._files.rows(earlier))
-        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {sql.DIFFERENCE} AS {query}")
+        before = self._files.rows(earlier)
+        for table, query in (
+            (sql.CANDIDATES, sql.candidates_query(contract, self.table, before)),
+            (sql.DIFFERENCE, sql.difference_query(contract, self.table, before, sql.CANDIDATES)),
+        ):
+            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {query}")
         changed, added, gone, back = self.connection.execute(sql.steps_query(sql.DIFFERENCE)).fetchone() or (0, 0, 0, 0)
         key = sql.key_positions(contract)
         nulls = one_number(self.connection, sql.null_keys_query(key, sql.DIFFERENCE))
@@ -254,7 +258,7 @@ class Engine:
         # A folder of this process alone: DuckDB gives its files the same names in every process.
         connection = duckdb.connect(":memory:", config={"temp_directory": str(local_folder / "spilled")})
         try:
-            configure(connection, root=self._project.root, timezone=self._project.timezone)
+            configure(connection, self._project.query_settings)
             yield connection
         finally:
             connection.close()

@@ -10,26 +10,30 @@ from pathlib import Path
 import duckdb
 
 from dinmo_pipeline.errors import StateError
+from dinmo_pipeline.project.specs import QuerySettings
 from dinmo_pipeline.warehouse.folders import make_private_folder
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.locks import locked
 
 _WAIT_S = 1800.0
+# DuckDB's own limit is four fifths of the machine, for each of the processes that run at once.
+_MEBIBYTES_A_THREAD = 600
+_MEBIBYTES = {"bytes": 2**-20, "KiB": 2**-10, "MiB": 1, "GiB": 2**10, "TiB": 2**20}
 
 ATTACHED = "warehouse"
 """The name by which `attached` makes the warehouse's tables known: `warehouse.models.customers`."""
 
 
 @contextmanager
-def open_warehouse(path: Path, *, root: Path, timezone: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The warehouse for writing, alone. Queries find relative files from `root` and run in `timezone`.
+def open_warehouse(path: Path, settings: QuerySettings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The warehouse for writing, alone, with these settings.
 
     Makes the file. BusyError when other processes have it for longer than half an hour, StateError when the disk fails.
     """
     with disk_errors(f"working in the warehouse {path}"):
         make_private_folder(path.parent)
         with _turn(path, shared=False), _open(path) as connection:
-            configure(connection, root=root, timezone=timezone)
+            configure(connection, settings)
             yield connection
 
 
@@ -54,7 +58,10 @@ def disk_errors(action: str) -> Iterator[None]:
         yield
     # A transaction that cannot be committed, and a database that gave up: a full disk shows so, too.
     except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException, duckdb.FatalException, OSError) as error:
-        raise StateError(f"{action}: {error}. Free some room or mend the folder, then start again") from error
+        advice = "Free some room or mend the folder"
+        if isinstance(error, duckdb.OutOfMemoryException):
+            advice = "Raise memory_limit in [tool.dinmo] of pyproject.toml, or free some room on the disk that queries spill to"
+        raise StateError(f"{action}: {error}. {advice}, then start again") from error
 
 
 @contextmanager
@@ -70,13 +77,22 @@ def attached(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[None
             connection.execute(f"DETACH {quote_identifier(ATTACHED)}")
 
 
-def configure(connection: duckdb.DuckDBPyConnection, *, root: Path, timezone: str) -> None:
-    """Have queries find relative files from `root`, wherever the process was started, and run in `timezone`."""
-    connection.execute(f"SET TimeZone = {quote_literal(timezone)}")
-    connection.execute(f"SET file_search_path = {quote_literal(str(root))}")
+def configure(connection: duckdb.DuckDBPyConnection, settings: QuerySettings) -> None:
+    """Have queries run with these settings, wherever the process was started."""
+    connection.execute(f"SET TimeZone = {quote_literal(settings.timezone)}")
+    connection.execute(f"SET file_search_path = {quote_literal(str(settings.root))}")
+    connection.execute(f"SET memory_limit = {quote_literal(settings.memory_limit or _default_memory_limit(connection))}")
     connection.execute("SET enable_progress_bar = false")
     # DuckDB 2.0 can hang when a COPY fails while its writer works in the background.
     connection.execute("SET async_threads = 0")
+
+
+def _default_memory_limit(connection: duckdb.DuckDBPyConnection) -> str:
+    """By the number of threads, unless DuckDB's own limit, which knows of containers, is lower."""
+    threads, own = connection.execute("SELECT current_setting('threads'), current_setting('memory_limit')").fetchone() or (1, "1 GiB")
+    number, unit = str(own).split()
+    megabytes = float(number) * _MEBIBYTES[unit]
+    return f"{min(megabytes, _MEBIBYTES_A_THREAD * threads):.0f}MiB"
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def refresh(project: Project, spec: TableSpec, *, reuse: bool = False, due: date
     With `reuse`, a table that this very query made stays where it is no older than its `max_age`, or was made since `due`: whoever
     else was due then has made it.
     """
-    with open_warehouse(project.warehouse_path, root=project.root, timezone=project.timezone) as connection:
+    with open_warehouse(project.warehouse_path, project.query_settings) as connection:
         # Others may have had the warehouse, and made the table, meanwhile.
         now = project.clock()
         oldest = min(due or now, now - timedelta(minutes=spec.max_age_minutes))

@@ -522,11 +522,12 @@ def test_bad_files_are_told_with_their_lines(case: str, write_project: WriteProj
 
 
 def test_bad_project_settings_are_told_with_the_definitions(write_project: WriteProject) -> None:
-    pyproject = '[project]\nname = "x"\n\n[tool.dinmo]\ntimzone = "UTC"\ntimezone = "Europe/Lodon"\n'
+    pyproject = '[project]\nname = "x"\n\n[tool.dinmo]\ntimzone = "UTC"\ntimezone = "Europe/Lodon"\nmemory_limit = "lots"\n'
     assert errors_of(write_project, {"defs/a/defs.yaml": activation("foldr: x")}, pyproject=pyproject) == [
         "defs/a/defs.yaml:3: Activation export: unknown field 'foldr'; did you mean 'folder'?",
         "pyproject.toml:5: [tool.dinmo] has an unknown option 'timzone'; did you mean 'timezone'?",
         "pyproject.toml:6: [tool.dinmo] timezone: unknown time zone 'Europe/Lodon'; did you mean 'Europe/London'?",
+        "pyproject.toml:7: [tool.dinmo] memory_limit: expected a size such as 4GB, found 'lots'",
     ]
 
 

@@ -40,7 +40,8 @@ def log(disk: Disk) -> Path:
 
 
 def test_sync_reads_the_newest_chapter_alone(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, paths = FolderShelf.read, set()
+    read = FolderShelf.read
+    paths: set[str] = set()
 
     def noted(self: FolderShelf, activation: str, folder: str, *, newest: int | None = None) -> list[Page]:
         pages = list(read(self, activation, folder, newest=newest))

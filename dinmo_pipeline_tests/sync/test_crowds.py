@@ -116,7 +116,7 @@ def test_syncs_of_many_activations_during_imports_all_end_right(project: Project
 def test_warehouse_that_another_process_has_is_waited_for_and_then_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_WAIT_S", 0.2)
     with (
-        open_warehouse(project.warehouse_path, root=project.root, timezone="UTC"),
+        open_warehouse(project.warehouse_path, project.query_settings),
         pytest.raises(
             BusyError, match=r"waiting for the warehouse .*other processes have had it for 0 s; nothing was begun, start this again"
         ),

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from dinmo_pipeline.errors import DataError, StateError
-from dinmo_pipeline.project.specs import TableRef, TableSpec
+from dinmo_pipeline.project.specs import QuerySettings, TableRef, TableSpec
 from dinmo_pipeline.warehouse.connections import attached, configure, open_warehouse
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.tables import refresh_table, table_sql
@@ -24,7 +24,7 @@ def spec(sql: str, *key: str) -> TableSpec:
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with open_warehouse(tmp_path / "warehouse.duckdb", root=tmp_path, timezone="Europe/Paris") as connection:
+    with open_warehouse(tmp_path / "warehouse.duckdb", QuerySettings(tmp_path, "Europe/Paris")) as connection:
         refresh_table(connection, spec("SELECT 1 AS id"))
         yield connection
 
@@ -43,16 +43,16 @@ def test_query_that_fails_leaves_the_table_as_it_was(warehouse: duckdb.DuckDBPyC
 def test_full_disk_is_told_in_words_and_leaves_the_table_as_it_was(tmp_path: Path, rows: int) -> None:
     with small_folder(tmp_path / "small", megabytes=3) as folder:
         path = folder / "warehouse.duckdb"
-        with open_warehouse(path, root=folder, timezone="UTC") as connection:
+        with open_warehouse(path, QuerySettings(folder, "UTC")) as connection:
             refresh_table(connection, spec("SELECT 1 AS id"))
 
         # The fewer rows fit until they are committed, the more do not while they are made.
-        with open_warehouse(path, root=folder, timezone="UTC") as connection, pytest.raises((DataError, StateError)) as caught:
+        with open_warehouse(path, QuerySettings(folder, "UTC")) as connection, pytest.raises((DataError, StateError)) as caught:
             refresh_table(connection, spec(f"SELECT range AS id, hash(range)::VARCHAR || hash(range + 1) AS text FROM range({rows})"))
 
         assert "refreshing models.people" in str(caught.value)
         assert "No space left on device" in str(caught.value)
-        with open_warehouse(path, root=folder, timezone="UTC") as connection:
+        with open_warehouse(path, QuerySettings(folder, "UTC")) as connection:
             assert connection.execute("SELECT * FROM models.people").fetchall() == [(1,)]
 
 
@@ -89,7 +89,7 @@ def test_file_that_is_no_warehouse_is_a_state_error(tmp_path: Path) -> None:
     (tmp_path / "warehouse.duckdb").write_bytes(b"not a database, and longer than its header would be" * 99)
     with (
         pytest.raises(StateError, match="working in the warehouse"),
-        open_warehouse(tmp_path / "warehouse.duckdb", root=tmp_path, timezone="UTC"),
+        open_warehouse(tmp_path / "warehouse.duckdb", QuerySettings(tmp_path, "UTC")),
     ):
         raise AssertionError
 
@@ -106,7 +106,7 @@ def test_readers_wait_for_a_writer_and_see_the_whole_of_what_it_wrote(tmp_path: 
     while any(writer.is_alive() for writer in writers) and time.monotonic() < deadline:
         if (tmp_path / "warehouse.duckdb").exists():
             with duckdb.connect() as connection:
-                configure(connection, root=tmp_path, timezone="UTC")
+                configure(connection, QuerySettings(tmp_path, "UTC"))
                 with attached(connection, tmp_path / "warehouse.duckdb"):
                     table = table_sql(TableRef("models", "people"), catalog="warehouse")
                     try:
@@ -119,5 +119,26 @@ def test_readers_wait_for_a_writer_and_see_the_whole_of_what_it_wrote(tmp_path: 
 
 def _write(folder: Path, number: int) -> None:
     for _ in range(5):
-        with open_warehouse(folder / "warehouse.duckdb", root=folder, timezone="UTC") as connection:
+        with open_warehouse(folder / "warehouse.duckdb", QuerySettings(folder, "UTC")) as connection:
             refresh_table(connection, spec(f"SELECT range AS id, {number} AS n FROM range(1000)"))
+
+
+def test_queries_have_a_limit_of_memory(tmp_path: Path) -> None:
+    def limit(wanted: str | None) -> str:
+        with open_warehouse(tmp_path / "warehouse.duckdb", QuerySettings(tmp_path, "UTC", wanted)) as connection:
+            (found,) = connection.execute("SELECT current_setting('memory_limit')").fetchone() or ("",)
+        return str(found)
+
+    with duckdb.connect() as plain:
+        (threads,) = plain.execute("SELECT current_setting('threads')").fetchone() or (0,)
+    assert limit("700MiB") == "700.0 MiB"
+    assert limit(None) == limit(f"{600 * threads}MiB"), "this machine has more than that"
+
+
+def test_query_that_needs_more_memory_than_it_may_have_is_told_how(tmp_path: Path) -> None:
+    settings = QuerySettings(tmp_path, "UTC", "50MB")
+    with (
+        pytest.raises(StateError, match=r"Raise memory_limit in \[tool.dinmo\]"),
+        open_warehouse(tmp_path / "w.duckdb", settings) as connection,
+    ):
+        connection.execute("SELECT list(i::VARCHAR || repeat('x', 100)) FROM range(2000000) t(i)").fetchone()
