@@ -57,7 +57,7 @@ def main() -> None:
     console.print(_table(results, held))
     if arguments.full:
         with tempfile.TemporaryDirectory() as folder:
-            for name, text in (*growth([1_000_000, 10_000_000]), *minute(Path(folder), activations=200)):
+            for name, text in (*growth([1_000_000, 10_000_000, 50_000_000, 100_000_000]), *minute(Path(folder), activations=200)):
                 console.print(f"{name}: {text}")
     if arguments.record:
         recorded[size] = held | {result.line.name: round(result.cpu_ratio, 2) for result in results}

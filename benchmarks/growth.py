@@ -35,14 +35,18 @@ def growth(sizes: list[int]) -> list[tuple[str, str]]:
 def _measure(rows: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         # In a process of its own: what made the data must not count in the peak.
-        subprocess.run([sys.executable, "-c", f"from benchmarks.shop import *; Shop.make(Path({folder!r}), {rows})"], check=True)
+        _apart(f"Shop.make(Path({folder!r}), {rows})")
         shop = Shop(Path(folder), rows)
         csv = cost_of(lambda: deliver(shop, "csv")).cpu
         deliver(shop, DELTA)
-        change = f"from benchmarks.shop import *; Shop(Path({folder!r}), {rows}).change(every=100)"
-        subprocess.run([sys.executable, "-c", change], check=True)
+        _apart(f"Shop(Path({folder!r}), {rows}).change(every=100)")
         delta = cost_of(lambda: deliver(shop, DELTA)).cpu
     return {"rows": rows, "csv": csv, "delta": delta, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def _apart(work: str) -> None:
+    # DuckDB's own progress bar would stand between the figures.
+    subprocess.run([sys.executable, "-c", f"from benchmarks.shop import *; {work}"], check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,10 @@ class Program:
         self._log = log
         self._process: subprocess.Popen[bytes]
 
+    def __getstate__(self) -> dict[str, object]:
+        """Another process may know where it is, and has no hand on it."""
+        return {name: value for name, value in vars(self).items() if name != "_process"}
+
     def start(self) -> None:
         """Start it, and wait until it listens."""
         with self._log.open("ab") as output:
