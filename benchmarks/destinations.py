@@ -187,7 +187,13 @@ def _gcs(root: Path) -> Iterator[tuple[StorageSpec, list[Rival]]]:
     with gcs.token_server() as tokens, gcs.gcs(chunks_host=HOST) as server:
         (root / "key.json").write_text(tokens.key_text, encoding="utf-8")
         fields = {"name": "g", "bucket": gcs.BUCKET, "service_account_key": {"file": "key.json"}, "endpoint_url": server.url()}
-        yield GcsBucketSpec.model_validate(fields), [Rival("google-cloud-storage", partial(yardsticks.gcs_library, server))]
+        yield (
+            GcsBucketSpec.model_validate(fields),
+            [
+                Rival("google-cloud-storage", partial(yardsticks.gcs_library, server, checked=False)),
+                Rival("the same, checked", partial(yardsticks.gcs_library, server, checked=True)),
+            ],
+        )
 
 
 @contextmanager

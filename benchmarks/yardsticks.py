@@ -75,13 +75,13 @@ def azure_library(server: azurite.Azurite, local_path: Path, *, checked: bool) -
         )
 
 
-def gcs_library(server: gcs.GcsServer, local_path: Path) -> None:
-    """Google's own client."""
+def gcs_library(server: gcs.GcsServer, local_path: Path, *, checked: bool) -> None:
+    """Google's own client; `checked` by the file's CRC32C, as ours is."""
     from google.auth.credentials import AnonymousCredentials
     from google.cloud.storage import Client
 
     client = Client(project="shop", credentials=AnonymousCredentials(), client_options={"api_endpoint": server.url()})
-    client.bucket(gcs.BUCKET).blob(NAME).upload_from_filename(str(local_path), checksum=None)
+    client.bucket(gcs.BUCKET).blob(NAME).upload_from_filename(str(local_path), checksum="crc32c" if checked else None)
 
 
 def s3_library(server: s3.S3Server, local_path: Path) -> None:
