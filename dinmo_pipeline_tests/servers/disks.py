@@ -1,4 +1,4 @@
-"""A disk that is full after a few bytes."""
+"""A disk that is full after a few bytes, and one with room that its user may not have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dinmo_pipeline_tests.servers.running import Login, missing, need_root
+import pytest
+
+from dinmo_pipeline_tests.servers.running import Login, missing, need_program, need_root
+
+_IMAGE_BYTES = 128 * 1024 * 1024
 
 
 @contextmanager
@@ -35,3 +39,28 @@ def small_folder(folder: Path, *, megabytes: int) -> Iterator[Path]:
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True, capture_output=True)
         folder.rmdir()
+
+
+@contextmanager
+def small_quota(folder: Path, *, megabytes: int) -> Iterator[Path]:
+    """A new folder on a disk with much room, of which nobody may use more than so much."""
+    need_root("mounting a disk with a quota")
+    make, tool = (need_program(name, package="btrfs-progs") for name in ("mkfs.btrfs", "btrfs"))
+    image = folder.with_name(f"{folder.name}.image")
+    with image.open("wb") as stream:
+        stream.truncate(_IMAGE_BYTES)
+    folder.mkdir()
+    subprocess.run([make, "--quiet", str(image)], check=True, capture_output=True)
+    try:
+        if subprocess.run(["mount", "-o", "loop", str(image), str(folder)], capture_output=True, check=False).returncode != 0:
+            pytest.skip("this kernel mounts no btrfs, whose quotas need nothing of the system around them")
+        try:
+            owned = folder / "owned"
+            for command in (["quota", "enable", folder], ["subvolume", "create", owned], ["qgroup", "limit", f"{megabytes}M", owned]):
+                subprocess.run([tool, *map(str, command)], check=True, capture_output=True)
+            yield owned
+        finally:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True, capture_output=True)
+    finally:
+        folder.rmdir()
+        image.unlink()

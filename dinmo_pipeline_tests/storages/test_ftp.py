@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from dinmo_pipeline.errors import PermanentStorageError, StorageError, Transient
 from dinmo_pipeline.storages import ftp_commands
 from dinmo_pipeline.storages.ftp import FtpServerSpec
 from dinmo_pipeline_tests.servers.certificates import make_certificates
-from dinmo_pipeline_tests.servers.disks import small_disk
+from dinmo_pipeline_tests.servers.disks import small_disk, small_quota
 from dinmo_pipeline_tests.servers.pyftpd import PyFtpd, pyftpd
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST, Relay
 from dinmo_pipeline_tests.servers.running import HOST, free_port
@@ -130,6 +131,18 @@ class TestVsftpd:
                 storage.put(local(tmp_path, random.Random(1).randbytes(size * MIB)), f"{folder}/a.csv")
             with ftp_spec(vsftpd_explicit, account, tmp_path).connect(tmp_path) as storage:
                 storage.delete(f"{folder}/a.csv")
+
+    def test_quota_that_is_used_up_is_told_by_the_server(self, vsftpd_explicit: Vsftpd, tmp_path: Path) -> None:
+        account = vsftpd_explicit.login
+        with small_quota(account.home / "limited", megabytes=2) as folder:
+            shutil.chown(folder, account.username)
+            with (
+                ftp_spec(vsftpd_explicit, account, tmp_path).connect(tmp_path) as storage,
+                pytest.raises(StorageError, match=r"disk may be full|the quota of the user"),
+            ):
+                storage.put(local(tmp_path, random.Random(1).randbytes(5 * MIB)), "limited/owned/a.csv")
+            with ftp_spec(vsftpd_explicit, account, tmp_path).connect(tmp_path) as storage:
+                storage.delete("limited/owned/a.csv")
 
     def test_paths_start_where_the_reference_page_says(self, vsftpd_explicit: Vsftpd, tmp_path: Path) -> None:
         account = vsftpd_explicit.login

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, TransientStorageError
 from dinmo_pipeline.storages import sftp_session
-from dinmo_pipeline_tests.servers.disks import small_disk
+from dinmo_pipeline_tests.servers.disks import small_disk, small_quota
 from dinmo_pipeline_tests.servers.openssh import OpenSsh
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST, Relay
 from dinmo_pipeline_tests.servers.running import need_root
@@ -129,6 +130,17 @@ def test_full_disk_is_found_and_not_tried_again(openssh_server: OpenSsh, tmp_pat
             storage.put(local(tmp_path, b"x" * 5 * MIB), f"{folder}/a.csv")
         storage.delete(f"{folder}/a.csv")
         storage.put(local(tmp_path, b"x" * MIB), f"{folder}/a.csv")
+
+
+def test_quota_that_is_used_up_is_told_as_what_may_be(openssh_server: OpenSsh, tmp_path: Path) -> None:
+    account = openssh_server.login("plain")
+    with small_quota(account.home / "limited", megabytes=2) as folder, sftp_spec(openssh_server, account).connect(tmp_path) as storage:
+        shutil.chown(folder, account.username)
+        # OpenSSH has one word for all that its disk refuses, and the disk has room: it may pass.
+        with pytest.raises(TransientStorageError, match=r"its disk or a quota may be full"):
+            storage.put(local(tmp_path, os.urandom(5 * MIB)), "limited/owned/a.csv")
+        storage.delete("limited/owned/a.csv")
+        storage.put(local(tmp_path, b"x"), "limited/owned/a.csv")
 
 
 def test_paths_start_where_the_reference_page_says(openssh_server: OpenSsh, tmp_path: Path) -> None:
