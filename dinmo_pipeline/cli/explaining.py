@@ -13,6 +13,8 @@ from dinmo_pipeline.project.specs import ActivationSpec
 from dinmo_pipeline.sync.explain import Explanation
 from dinmo_pipeline.sync.lookup import Fate, Values
 
+_SHOWN = 200
+
 
 def show_explanation(spec: ActivationSpec, explanation: Explanation, *, as_json: bool) -> None:
     """A line for each sync whose rows are kept, and one for today."""
@@ -72,7 +74,9 @@ def _listed(values: Values) -> str:
 
 
 def _text(value: str | None) -> str:
-    return "null" if value is None else value
+    if value is None:
+        return "null"
+    return value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
 
 
 def _for_programs(spec: ActivationSpec, explanation: Explanation) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from rich.text import Text
 
 from dinmo_pipeline.cli.health import Health
 from dinmo_pipeline.cli.outcome import Imported, Outcome
+from dinmo_pipeline.inbound.names import printable
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.storages.checkup import Step
 from dinmo_pipeline.sync.cleaning import Litter
@@ -28,21 +30,25 @@ if TYPE_CHECKING:
 
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
+# Ends of lines, and what joins letters and emoji.
+_LEFT = "\n\u200c\u200d"
+# What JSON lets stand, and terminals obey: commands of eight bits, ends of lines, changes of direction.
+_COMMANDS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def say(text: str) -> None:
     """A line of the result."""
-    _out.print(Text(text))
+    _out.print(Text(_written(text)))
 
 
 def warn(text: str) -> None:
     """A line about something that may surprise, beside the result."""
-    _err.print(Text(f"warning: {text}", style="yellow"))
+    _err.print(Text(_written(f"warning: {text}"), style="yellow"))
 
 
 def complain(text: str) -> None:
     """Why the command failed."""
-    _err.print(Text(text, style="red"))
+    _err.print(Text(_written(text), style="red"))
 
 
 def follow(names: Iterable[str], work: Callable[[str], Outcome]) -> list[Outcome]:
@@ -58,7 +64,7 @@ def follow(names: Iterable[str], work: Callable[[str], Outcome]) -> list[Outcome
             outcomes.append(outcome)
             progress.advance(task)
             if outcome.problem is not None:
-                progress.console.print(Text(f"{name}: {outcome.problem}", style="red"))
+                progress.console.print(Text(_written(f"{name}: {outcome.problem}"), style="red"))
     return outcomes
 
 
@@ -330,13 +336,18 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: 
 
 
 def _one_line(value: str) -> str:
-    return value.replace("\t", " ").replace("\n", " ").replace("\r", " ")
+    return _written(value.replace("\t", " ").replace("\n", " ").replace("\r", " "))
+
+
+def _written(text: str) -> str:
+    """`text` as a terminal shows it and does nothing else: values of others may hold its commands, or turn the direction of a line."""
+    return "".join(character if character in _LEFT else printable(character) for character in text)
 
 
 def show_json(value: Any) -> None:
-    """A value for programs."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    """A value for programs; on a terminal it does nothing but show, either."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    sys.stdout.write(_COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def _plural(count: int, noun: str) -> str:

@@ -13,7 +13,7 @@ from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.contract import Rows
 from dinmo_pipeline.formats.json_values import json_text
 from dinmo_pipeline.formats.names import clashes
-from dinmo_pipeline.formats.text import COMPRESSED_ENDINGS, Lines, TextFormat
+from dinmo_pipeline.formats.text import COMPRESSED_ENDINGS, Lines, TextFormat, require_read_back
 from dinmo_pipeline.formats.types import EXACT_NUMBERS, NESTED, PLAIN, column_types, plain_text, with_local_times
 from dinmo_pipeline.warehouse.identifiers import quote_literal
 
@@ -53,8 +53,10 @@ def _null_text(text: str, others: ValidationInfo) -> str:
 
 def _encoding(name: str, others: ValidationInfo) -> str:
     for option in ("delimiter", "null_text"):
+        text = others.data.get(option, "")
         try:
-            others.data.get(option, "").encode(_CODECS.get(name, name))
+            text.encode(_CODECS.get(name, name))
+            require_read_back(text, name)
         except UnicodeEncodeError as error:
             message = f"{name} has no character {error.object[error.start]!r}, which {option!r} needs; change one of the two"
             raise _refuse(message) from None

@@ -27,6 +27,9 @@ from dinmo_pipeline.warehouse.identifiers import quote_literal
 Compression = Literal["none", "gzip", "zstd"]
 COMPRESSED_ENDINGS: dict[Compression, str] = {"none": "", "gzip": ".gz", "zstd": ".zst"}
 
+# Python writes these as the bytes of \ and ~, which is what every reader takes them for.
+_NOT_READ_BACK = {"shift-jis": ("\u00a5", "\u203e")}
+
 _BLOCK = 1 << 20
 _GZIP_LEVEL = 6
 
@@ -113,8 +116,17 @@ def _transform(source: Path, target: Path, encoding: str, compression: Compressi
             return
         decoder, encoder = codecs.getincrementaldecoder("utf-8")(), codecs.getincrementalencoder(encoding)()
         while block := plain.read(_BLOCK):
-            out.write(encoder.encode(decoder.decode(block)))
+            text = decoder.decode(block)
+            require_read_back(text, encoding)
+            out.write(encoder.encode(text))
         out.write(encoder.encode(decoder.decode(b"", final=True), final=True))
+
+
+def require_read_back(text: str, encoding: str) -> None:
+    """UnicodeEncodeError where `text` has a character that Python's codec would write as another one."""
+    for character in _NOT_READ_BACK.get(encoding, ()):
+        if (at := text.find(character)) >= 0:
+            raise UnicodeEncodeError(encoding, text, at, at + 1, "is written as another character")
 
 
 @contextmanager

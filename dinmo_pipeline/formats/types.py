@@ -31,8 +31,7 @@ PLAIN = (
 )
 
 _FRACTIONS = {
-    # epoch_ms() of this very type is broken in DuckDB 2.0.1.
-    "TIMESTAMP_MS": ("datepart('millisecond', {e}) % 1000", ".%g"),
+    "TIMESTAMP_MS": ("epoch_us({e}) % 1000000", ".%g"),
     "TIMESTAMP": ("epoch_us({e}) % 1000000", ".%f"),
     "TIMESTAMP WITH TIME ZONE": ("epoch_us({e}) % 1000000", ".%f"),
     "TIMESTAMP_NS": ("epoch_ns({e}) % 1000000000", ".%n"),
@@ -87,8 +86,11 @@ def _float(value: str) -> str:
 
 def _is_near(kind: str, value: str) -> str:
     """Whether the year has four digits; a day less at both ends, so that it has in every zone."""
-    if kind.endswith("_NS"):
+    if kind == "TIMESTAMP_NS":
         return _is_finite(kind, value)
+    if kind == "TIMESTAMPTZ_NS":
+        # Beyond these days the wall-clock time may be none that the type holds.
+        return f"{value} BETWEEN CAST('1677-09-23 00:00:00+00' AS {kind}) AND CAST('2262-04-10 23:00:00+00' AS {kind})"
     if kind in ZONED:
         return f"{value} BETWEEN TIMESTAMPTZ '0001-01-02 00:00:00+00' AND TIMESTAMPTZ '9999-12-30 23:59:59.999999+00'"
     if kind == "DATE":
@@ -114,7 +116,9 @@ def _date(value: str) -> str:
 
 def _timestamp(kind: str) -> Callable[[str], str]:
     def text(value: str) -> str:
-        near, far = _clock(kind, value, value), _far(value, _clock(kind, value, value, year=""))
+        # strftime() would make nanoseconds of these, which end in the year 2262.
+        time = f"CAST({value} AS TIMESTAMP)" if kind in ("TIMESTAMP_S", "TIMESTAMP_MS") else value
+        near, far = _clock(kind, time, time), _far(time, _clock(kind, time, time, year=""))
         return f"CASE WHEN {_is_near(kind, value)} THEN {near} WHEN isfinite({value}) THEN {far} ELSE CAST({value} AS VARCHAR) END"
 
     return text
@@ -217,6 +221,7 @@ _SPECIAL: dict[str, Callable[[str], str]] = {
     "TIME_NS": _time(9),
     "TIME WITH TIME ZONE": _zoned_time,
     "INTERVAL": _interval,
-    "VARIANT": lambda value: f"CAST(to_json({value}) AS VARCHAR)",
+    # to_json() would make doubles of its decimals.
+    "VARIANT": lambda value: f"CAST(CAST({value} AS JSON) AS VARCHAR)",
     **{kind: _timestamp(kind) for kind in ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")},
 }

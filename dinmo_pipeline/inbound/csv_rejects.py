@@ -8,9 +8,7 @@ import numpy as np
 
 from dinmo_pipeline.inbound.csv_quotes import Positions
 from dinmo_pipeline.inbound.csv_records import Records
-from dinmo_pipeline.inbound.reading import FileRefused, Reject
-
-_SHOWN = 1000
+from dinmo_pipeline.inbound.reading import SHOWN, FileRefused, Reject
 
 
 def judge(name: str, records: Records, columns: Sequence[str], fields: int, before: int) -> dict[int, Reject]:
@@ -25,7 +23,7 @@ def judge(name: str, records: Records, columns: Sequence[str], fields: int, befo
         column = value = None
         if field is not None:
             column = columns[field] if field < len(columns) else None
-            value = records.raw_field(record, field)[:_SHOWN]
+            value = records.raw_field(record, field)[:SHOWN]
         bad.setdefault(record, Reject(before + record + 1, int(records.lines[record]), column, value, reason))
 
     for record, field in records.places(records.found.faults):
@@ -52,7 +50,7 @@ def check_header(name: str, records: Records) -> None:
     if len(records.nuls) and records.nuls[0] < end:
         raise FileRefused(f"{name}: the header has NUL bytes in it. If the file is UTF-16, declare the feed's encoding.")
     if len(records.found.faults) and records.found.faults[0] < end:
-        raise FileRefused(f"{name}: the header has text after a closing quote: {records.raw(0)[:_SHOWN]}")
+        raise FileRefused(f"{name}: the header has text after a closing quote: {records.raw(0)[:SHOWN]}")
 
 
 def _unclosed(name: str, records: Records) -> FileRefused:

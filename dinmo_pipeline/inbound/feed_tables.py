@@ -15,10 +15,10 @@ import duckdb
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.inbound.reading import LINE, RECORD
 from dinmo_pipeline.inbound.staging import ARRIVAL, FAULT, STAGED
-from dinmo_pipeline.inbound.types import ColumnType, Shape, at_home, shape_of
+from dinmo_pipeline.inbound.types import MAX_DIGITS, ColumnType, Shape, at_home, shape_of
 from dinmo_pipeline.project.specs import FeedSpec
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
-from dinmo_pipeline.warehouse.tables import table_columns, table_exists, table_sql
+from dinmo_pipeline.warehouse.tables import shown_text, table_columns, table_exists, table_sql
 
 FILE, LOADED_AT = "_file", "_loaded_at"
 LINEAGE = (FILE, LINE, LOADED_AT)
@@ -157,12 +157,16 @@ class FeedTable:
         name = type_.column.name
         text = f"CAST({quote_identifier(name)} AS VARCHAR)"
         [(lost, example)] = self._connection.execute(
-            f"SELECT count(*), any_value({text}) FROM {self._sql} WHERE {text} IS NOT NULL AND {value} IS NULL"
+            f"SELECT count(*), any_value({shown_text(quote_identifier(name))}) FROM {self._sql} "
+            f"WHERE {text} IS NOT NULL AND {value} IS NULL"
         ).fetchall()
         if lost:
+            fault = f"are no {type_.column.type}"
+            if type_.takes(known):
+                fault = f"have no room beside the digits that new files have after the point, {MAX_DIGITS} in all"
             raise DataError(
-                f"loading {self._feed.ref}: its column {name} is {known} in the table, and {lost:,} of its values are no "
-                f"{type_.column.type}, such as {example!r}; nothing was loaded. Declare it as it was, or as text"
+                f"loading {self._feed.ref}: its column {name} is {known} in the table, and {lost:,} of its values {fault}, such as "
+                f"{example!r}; nothing was loaded. Declare it as it was, or as text"
             )
 
     def _keep(self, files: Sequence[AcceptedFile], types: Mapping[str, ColumnType], shapes: Mapping[str, Shape], at: datetime) -> None:
@@ -174,22 +178,23 @@ class FeedTable:
         largest, updated, instant = "CAST(NULL AS DATE)", None, "CAST(NULL AS TIMESTAMP WITH TIME ZONE)"
         if updated_at is not None and updated_at in types:
             column = quote_identifier(updated_at)
-            largest, updated = f"max({column})", f"coalesce({column}, {_LARGEST})"
+            largest, updated = f"max({column})", f"coalesce(staged.{column}, {_LARGEST})"
             instant = updated if shapes[updated_at].timed else self._midnight(updated)
         own = {
             LOADED_AT: f"CAST({quote_literal(at.isoformat())} AS TIMESTAMP WITH TIME ZONE)",
             _UPDATED_AT: f"coalesce({instant}, {self._midnight(_FILE_DATE)})",
         }
-        columns = [f"{updated if name == updated_at else quote_identifier(name)} AS {quote_identifier(name)}" for name in types]
+        # A file's column may be called rowid, as each table has one.
+        columns = [f"{updated if name == updated_at else f'staged.{quote_identifier(name)}'} AS {quote_identifier(name)}" for name in types]
         columns += [f"{own.get(name, name)} AS {name}" for name in (*_OWN, RECORD)]
         self._connection.execute(
             "CREATE OR REPLACE TEMP TABLE largest AS "
             f"SELECT {ARRIVAL}, {largest} AS {_LARGEST} FROM {STAGED} WHERE {FAULT} IS NULL GROUP BY {ARRIVAL}"
         )
         self._connection.execute(
-            f"CREATE OR REPLACE TEMP VIEW kept AS SELECT {', '.join(columns)} FROM {STAGED} "
+            f"CREATE OR REPLACE TEMP VIEW kept AS SELECT {', '.join(columns)} FROM {STAGED} AS staged "
             f"JOIN temp.main.accepted USING ({ARRIVAL}) JOIN temp.main.largest USING ({ARRIVAL}) "
-            f"WHERE {FAULT} IS NULL AND {self._has_key()}"
+            f"WHERE {FAULT} IS NULL AND {self._has_key('staged.')}"
         )
 
     def _newest(self) -> str:
@@ -201,8 +206,8 @@ class FeedTable:
         order = ", ".join(f"{name} DESC" for name in (*_AGE, RECORD))
         return f"(SELECT * FROM {_KEPT} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1)"
 
-    def _has_key(self) -> str:
-        return " AND ".join(f"{quote_identifier(name)} IS NOT NULL" for name in self._feed.primary_key)
+    def _has_key(self, table: str = "") -> str:
+        return " AND ".join(f"{table}{quote_identifier(name)} IS NOT NULL" for name in self._feed.primary_key)
 
     def _midnight(self, day: str) -> str:
         return at_home(f"CAST({day} AS TIMESTAMP)", self._feed.timezone)

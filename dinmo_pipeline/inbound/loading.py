@@ -13,7 +13,7 @@ from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.inbound.arrivals import Arrival
 from dinmo_pipeline.inbound.entities import show_entity
 from dinmo_pipeline.inbound.feed_tables import AcceptedFile, Counted, FeedTable
-from dinmo_pipeline.inbound.reading import LINE, RECORD, Reading, Reject
+from dinmo_pipeline.inbound.reading import LINE, RECORD, SHOWN, Reading, Reject
 from dinmo_pipeline.inbound.record import FileRecord, Outcome, Record
 from dinmo_pipeline.inbound.staging import ARRIVAL, FAULT, FAULT_VALUE, STAGED, InboundFile, column_types, stage
 from dinmo_pipeline.inbound.types import ColumnType
@@ -212,7 +212,7 @@ class _Loading:
     def _rejects(self, item: _Item, types: Mapping[str, ColumnType]) -> tuple[Reject, ...]:
         limit = f"LIMIT {_TOLD_REJECTS}" if item.outcome == Outcome.REFUSED else ""
         faults = self._connection.execute(
-            f"SELECT {RECORD}, {LINE}, {FAULT}, {FAULT_VALUE} FROM {STAGED} "
+            f"SELECT {RECORD}, {LINE}, {FAULT}, left({FAULT_VALUE}, {SHOWN}) FROM {STAGED} "
             f"WHERE {ARRIVAL} = {item.file.arrival} AND {FAULT} IS NOT NULL ORDER BY {RECORD} {limit}"
         ).fetchall()
         rejects = [Reject(record, line, column, value, f"it {types[column].complaint}") for record, line, column, value in faults]

@@ -81,6 +81,8 @@ def profile_file(path: Path) -> Profile:
         reading = open_csv(path, CsvDialect())
         sample, whole = _sample(reading)
     with duckdb.connect() as connection:
+        # It would be written between the lines of the command.
+        connection.execute("SET enable_progress_bar = false")
         connection.register("sample", sample)
         columns = tuple(_column(connection, name, sample.num_rows) for name in reading.columns)
         keys = tuple(_keys(connection, columns, sample.num_rows))

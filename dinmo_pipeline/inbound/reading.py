@@ -20,6 +20,8 @@ RECORD = "_record"
 LINE = "_line"
 REJECTS_LIMIT = 1_000_000
 """A file with more records that cannot be read is refused: they are all kept in memory."""
+SHOWN = 1000
+"""So many characters of a rejected value are told; the record is kept as it came."""
 
 _OURS = frozenset(
     {RECORD, LINE, "_file", "_file_date", "_loaded_at", "_updated_at", "_arrival", "_feed", "_largest", "_fault_column", "_fault_value"}

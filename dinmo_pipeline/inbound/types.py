@@ -25,11 +25,15 @@ _NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?"
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 # Finer than a microsecond is no more than zeros: nothing is cut off.
 _TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,6}0*)?)?"
-_ZONE = r"[Zz]|[+-][0-9]{2}(:?[0-9]{2})?"
+# DuckDB's casts would take +99:99 as well, and give another instant.
+_OFFSET = r"[+-](0[0-9]|1[0-5])(:?[0-5][0-9](:[0-5][0-9])?)?"
+_ZONE = rf"[Zz]|{_OFFSET}"
 _LOCAL_TIME = rf"{_DATE}[Tt ]{_TIME}"
 # What DuckDB takes for JSON although no other reader would, looked for outside of strings.
 _JSON_STRING = r'"(\\.|[^"\\])*"'
 _NOT_JSON = r"(?i),\s*[\]}]|nan|inf"
+_JSON_ITEM = rf'{_JSON_STRING}|[^\s,\[\]"]+'
+_DIRECTIVE = re.compile(r"%(-?.)")
 _DAY, INSTANT = "DATE", "TIMESTAMP WITH TIME ZONE"
 _DECIMAL_TYPE = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 
@@ -137,13 +141,15 @@ class ColumnType:
 
     def _date(self, text: str) -> str:
         if self.column.format is not None:
-            return f"CAST(try_strptime({text}, {quote_literal(self.column.format)}) AS DATE)"
+            return f"CAST({_parsed(text, self.column.format)} AS DATE)"
         date = f"TRY_CAST({text} AS DATE)"
-        return f"CASE WHEN length({text}) = 10 AND CAST({date} AS VARCHAR) = {text} THEN {date} END"
+        # Written as DuckDB writes it, as all years but 0000 are.
+        plain = f"length({text}) = 10 AND CAST({date} AS VARCHAR) = {text}"
+        return f"CASE WHEN {plain} OR regexp_full_match({text}, '{_DATE}') THEN {date} END"
 
     def _instant(self, text: str) -> str:
         if self.column.format is not None:
-            parsed = f"try_strptime({text}, {quote_literal(self.column.format)})"
+            parsed = _parsed(text, self.column.format)
             return parsed if "%z" in self.column.format else self._at_home(parsed)
         local = f"TRY_CAST({text} AS TIMESTAMP)"
         # Written as DuckDB writes it, it was read whole: most values take this way, which is the fast one.
@@ -224,17 +230,38 @@ def _digits(text: str) -> str:
     return f"greatest({whole} + {_exponent(text)}, 0)"
 
 
+def _parsed(text: str, format_: str) -> str:
+    """SQL for the time that `text` is in this format."""
+    parsed = f"try_strptime({text}, {quote_literal(format_)})"
+    # DuckDB takes `epoch` and `infinity` in any format, 22 for the year 0022, and offsets of days.
+    tests = [f"regexp_matches({text}, '[0-9]')", f"(year({parsed}) > 999 OR contains({text}, printf('%04d', year({parsed}))))"]
+    _, zone, after = format_.rpartition("%z")
+    if zone:
+        rest = "".join(re.escape(part) if index % 2 == 0 else ".*" for index, part in enumerate(_DIRECTIVE.split(after)))
+        tests.append(f"regexp_matches({text}, {quote_literal(f'{_OFFSET}{rest}$')})")
+    return f"CASE WHEN {' AND '.join(tests)} THEN {parsed} END"
+
+
 def _spelt(text: str) -> str:
     # As DuckDB's cast takes it: a space before the time, a point before its fraction, no space before the zone.
     return f"{text}[:10] || ' ' || translate(upper({text}[12:]), ', ', '.')"
 
 
 def _is_json(text: str) -> str:
-    return f"json_valid({text}) AND NOT regexp_matches(regexp_replace({text}, '{_JSON_STRING}', '', 'g'), '{_NOT_JSON}')"
+    return f"json_valid({text}) AND NOT regexp_matches({_outside_strings(text)}, '{_NOT_JSON}')"
+
+
+def _outside_strings(text: str) -> str:
+    return f"""regexp_replace({text}, '{_JSON_STRING}', '""', 'g')"""
 
 
 def _array(text: str) -> str:
-    listed = f"CAST(json_extract_string({text}, '$[*]') AS VARCHAR[])"
+    # A name that no column has: it would be taken for the column.
+    item, nested = "_dinmo_item", f"regexp_matches({_outside_strings(text)}[2:], '[\\[{{]')"
+    # Numbers as they are written: DuckDB's own functions make doubles of them.
+    plain = f"CASE WHEN {item}[1] = '\"' THEN json_extract_string({item}, '$') WHEN {item} <> 'null' THEN {item} END"
+    items = f"list_transform(regexp_extract_all({text}, '{_JSON_ITEM}'), lambda {item}: {plain})"
+    listed = f"CASE WHEN {nested} THEN CAST(json_extract_string({text}, '$[*]') AS VARCHAR[]) ELSE {items} END"
     return (
         f"CASE WHEN {text} = '' THEN CAST([] AS VARCHAR[]) WHEN {text}[1] = '[' AND {_is_json(text)} THEN {listed} "
         f"ELSE split({text}, ',') END"

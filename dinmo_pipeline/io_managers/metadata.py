@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from dinmo_pipeline.sync.syncs import Delivery, Rehearsal
 from dinmo_pipeline.warehouse.tables import Refreshed
 
 _LONGEST_CELL = 60
+# A value is no picture that a browser fetches, and no link.
+_MARKDOWN = re.compile(r"[\\`|<\[&]")
 
 
 def delivery_metadata(delivery: Delivery, key: AssetKey) -> dict[str, Any]:
@@ -98,4 +101,4 @@ def _cell(value: str | None) -> str:
     if value is None:
         return ""
     text = value if len(value) <= _LONGEST_CELL else value[: _LONGEST_CELL - 1] + "…"
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("\r", " ").replace("<", "&lt;")
+    return _MARKDOWN.sub(r"\\\g<0>", text.replace("\n", " ").replace("\r", " "))

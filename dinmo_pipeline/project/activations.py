@@ -17,6 +17,7 @@ from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, RunType, SyncMode, TableRef
 from dinmo_pipeline.project.targets import Target, shared_files
 from dinmo_pipeline.storages.contract import StorageSpec
+from dinmo_pipeline.warehouse.identifiers import folded
 
 ActivationDefinition = Definition[ActivationFields]
 
@@ -206,9 +207,9 @@ def mapped_columns(fields: ActivationFields) -> tuple[MappedColumn, ...] | None:
 
 
 def unmapped_key(columns: Iterable[MappedColumn], primary_key: Iterable[str]) -> list[str]:
-    """The columns of the key that are not mapped; attributes are told apart as DuckDB does, without regard to case."""
-    mapped = {column.attribute.casefold() for column in columns}
-    return [column for column in primary_key if column.casefold() not in mapped]
+    """The columns of the key that are not mapped; attributes are told apart as DuckDB does."""
+    mapped = {folded(column.attribute) for column in columns}
+    return [column for column in primary_key if folded(column) not in mapped]
 
 
 def _target(definition: ActivationDefinition, format_: Format | None, known: _Known) -> Target | None:

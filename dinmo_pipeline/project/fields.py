@@ -21,6 +21,7 @@ from dinmo_pipeline.project.durations import duration_problem, every_problem
 from dinmo_pipeline.project.limits import Measure, limit_example, parse_limit
 from dinmo_pipeline.project.settings import timezone_problem
 from dinmo_pipeline.project.specs import KEEP_SYNCS
+from dinmo_pipeline.warehouse.identifiers import folded
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # The forms that Dagster takes; it would stop at others with one error at a time and no line.
@@ -75,8 +76,8 @@ def different(columns: list[str]) -> list[str]:
     """The names, or an error where two are one; for use in validators."""
     seen: set[str] = set()
     for column in columns:
-        check_text(column, column.casefold() not in seen, f"{column!r} is repeated; columns that differ by case alone are one")
-        seen.add(column.casefold())
+        check_text(column, folded(column) not in seen, f"{column!r} is repeated; columns that differ by case alone are one")
+        seen.add(folded(column))
     return columns
 
 

@@ -19,7 +19,8 @@ from dinmo_pipeline.formats.duck_types import parse_type
 from dinmo_pipeline.project.specs import SyncMode
 from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn, is_exact, same_or_numbers
 from dinmo_pipeline.sync.export import Change, Comparison, Snapshot
-from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
+from dinmo_pipeline.warehouse.identifiers import folded, quote_identifier, quote_literal
+from dinmo_pipeline.warehouse.tables import shown_text
 
 CHANGED = "changed"
 REMOVED = "removed"
@@ -62,7 +63,7 @@ class Stored:
 def stored_columns(contract: Contract) -> tuple[Stored, ...]:
     """The snapshot's columns: the key first. DataError for a type that a snapshot cannot hold."""
     columns: tuple[KeyColumn | SentColumn, ...] = (*contract.key, *contract.columns)
-    types = {column.attribute.casefold(): (column.attribute, column.type) for column in columns}
+    types = {folded(column.attribute): (column.attribute, column.type) for column in columns}
     return tuple(
         Stored(f"c{index}", attribute, type_text, _file_type(attribute, type_text))
         for index, (attribute, type_text) in enumerate(types.values())
@@ -196,7 +197,7 @@ def distinct_keys_query(key: Sequence[str], table: str) -> str:
 
 def repeated_keys_query(key: Sequence[str], table: str, limit: int) -> str:
     """Keys that more than one row of `table` has: their text and how many rows, the first `limit` of them."""
-    text = " || ', ' || ".join(f"CAST({column} AS VARCHAR)" for column in key)
+    text = " || ', ' || ".join(map(shown_text, key))
     return f"SELECT any_value({text}), count(*) FROM {table} GROUP BY {', '.join(key)} HAVING count(*) > 1 ORDER BY 1 LIMIT {limit}"
 
 
@@ -273,7 +274,7 @@ def removed_columns(comparison: Comparison) -> tuple[Column, ...]:
     columns = []
     before = [_by_attribute(snapshot.contract) for snapshot in comparison.gone_since]
     for column in comparison.contract.columns:
-        types = {stored[column.attribute.casefold()].type for stored in before if column.attribute.casefold() in stored}
+        types = {stored[folded(column.attribute)].type for stored in before if folded(column.attribute) in stored}
         columns.append(Column(column.name, types.pop() if len(types) == 1 else "VARCHAR" if types else column.type))
     return tuple(columns)
 
@@ -333,19 +334,19 @@ def _same_stored_key(contract: Contract, one: str, other: str) -> str:
 
 
 def _by_attribute(contract: Contract) -> dict[str, Stored]:
-    return {column.attribute.casefold(): column for column in stored_columns(contract)}
+    return {folded(column.attribute): column for column in stored_columns(contract)}
 
 
 def _sent_values(contract: Contract, alias: str) -> str:
     stored = _by_attribute(contract)
-    return ", ".join(f"{stored[column.attribute.casefold()].value(alias)} AS v{index}" for index, column in enumerate(contract.columns))
+    return ", ".join(f"{stored[folded(column.attribute)].value(alias)} AS v{index}" for index, column in enumerate(contract.columns))
 
 
 def _removed_values(contract: Contract, earlier: Contract, columns: Sequence[Column]) -> str:
     stored = _by_attribute(earlier)
     values = []
     for index, (column, wanted) in enumerate(zip(contract.columns, columns, strict=True)):
-        found = stored.get(column.attribute.casefold())
+        found = stored.get(folded(column.attribute))
         value = f"CAST(NULL AS {wanted.type})" if found is None else _cast(found.value("o"), found.type, wanted.type)
         values.append(f"{value} AS v{index}")
     return ", ".join(values)
@@ -377,8 +378,8 @@ def _differs(contract: Contract, earlier: Contract) -> str:
         return "true"
     now, before = _by_attribute(contract), _by_attribute(earlier)
     # What is unmapped or dropped does not count; a key that is equal has no other value.
-    compared: list[SentColumn] = [column for column in contract.columns if column.attribute.casefold() in before]
-    tests = [_distinct(now[column.attribute.casefold()], before[column.attribute.casefold()]) for column in compared]
+    compared: list[SentColumn] = [column for column in contract.columns if folded(column.attribute) in before]
+    tests = [_distinct(now[folded(column.attribute)], before[folded(column.attribute)]) for column in compared]
     return f"({' OR '.join(tests)})" if tests else "false"
 
 

@@ -16,6 +16,8 @@ from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.export import Change, Comparison, Counts, Snapshot
 from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.warehouse.connections import disk_errors
+from dinmo_pipeline.warehouse.identifiers import folded
+from dinmo_pipeline.warehouse.tables import shown_text
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ class Changes:
         columns = sql.file_columns(self._comparison, change)
         query = self._query(change)
         if key_only:
-            keys = {column.attribute.casefold() for column in self._comparison.contract.key}
-            kept = [index for index, column in enumerate(self._comparison.contract.columns) if column.attribute.casefold() in keys]
+            keys = {folded(column.attribute) for column in self._comparison.contract.key}
+            kept = [index for index, column in enumerate(self._comparison.contract.columns) if folded(column.attribute) in keys]
             query = f"SELECT {', '.join(f'v{index} AS v{place}' for place, index in enumerate(kept))} FROM ({query})"
             columns = tuple(columns[index] for index in kept)
         return Rows(query, columns, timezone)
@@ -91,8 +93,8 @@ class Changes:
             return format_.write(self._connection, rows, local_path)
 
     def sample(self, rows: Rows, limit: int) -> tuple[tuple[str | None, ...], ...]:
-        """The first rows as text."""
-        texts = ", ".join(f"CAST(v{index} AS VARCHAR)" for index in range(len(rows.columns)))
+        """The first rows as people are shown them."""
+        texts = ", ".join(shown_text(f"v{index}") for index in range(len(rows.columns)))
         return tuple(tuple(row) for row in self._connection.execute(f"SELECT {texts} FROM ({rows.query}) LIMIT {limit}").fetchall())
 
     def _find(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dinmo_pipeline.formats.duck_types import parse_type
 from dinmo_pipeline.formats.types import EXACT_NUMBERS, FLOATS
 from dinmo_pipeline.project.specs import RunType, SyncMode
+from dinmo_pipeline.warehouse.identifiers import folded
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class SentColumn:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """What makes it the same column as an earlier one; DuckDB tells attributes apart without regard to case."""
-        return self.attribute.casefold(), self.name
+        """What makes it the same column as an earlier one, its attribute as DuckDB tells it from others."""
+        return folded(self.attribute), self.name
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Contract:
 
     def break_with(self, earlier: Contract) -> str | None:
         """Why nothing can be compared with what was delivered under `earlier` (`changed primary key`), or None when it can."""
-        own_key, earlier_key = (tuple(column.attribute.casefold() for column in contract.key) for contract in (self, earlier))
+        own_key, earlier_key = (tuple(folded(column.attribute) for column in contract.key) for contract in (self, earlier))
         alike = len(self.key) == len(earlier.key) and all(
             # A float may be rounded, so an exact number's key cannot be told again in one.
             new.type == old.type or (is_exact(new.type) and is_exact(old.type))
@@ -67,8 +68,8 @@ class Contract:
 
     def new_attributes(self, earlier: Contract) -> tuple[str, ...]:
         """Attributes that are sent and were not before."""
-        before = {column.attribute.casefold() for column in earlier.columns}
-        return tuple(column.attribute for column in self.columns if column.attribute.casefold() not in before)
+        before = {folded(column.attribute) for column in earlier.columns}
+        return tuple(column.attribute for column in self.columns if folded(column.attribute) not in before)
 
 
 def same_or_numbers(one: str, other: str) -> bool:

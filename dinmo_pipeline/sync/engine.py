@@ -24,7 +24,7 @@ from dinmo_pipeline.sync.folder_shelf import sync_folder
 from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure, disk_errors
 from dinmo_pipeline.warehouse.folders import make_private_folder
-from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
+from dinmo_pipeline.warehouse.identifiers import folded, quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.tables import TableColumn, table_columns, table_sql
 
 LARGEST_PATCH = 1 / 8
@@ -103,8 +103,8 @@ class Source:
         known = [(column.attribute, column.type) for column in contract.columns] + [
             (column.attribute, column.type) for column in contract.key
         ]
-        types = {attribute.casefold(): type_text for attribute, type_text in known}
-        columns = tuple(TableColumn(column.name, types.get(column.name.casefold(), column.type)) for column in self.columns)
+        types = {folded(attribute): type_text for attribute, type_text in known}
+        columns = tuple(TableColumn(column.name, types.get(folded(column.name), column.type)) for column in self.columns)
         values = ", ".join(
             f"CAST({quote_identifier(column.name)} AS {column.type}) AS {quote_identifier(column.name)}" for column in columns
         )

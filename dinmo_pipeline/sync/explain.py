@@ -16,6 +16,7 @@ from dinmo_pipeline.sync.lookup import Fate, Lookup
 from dinmo_pipeline.sync.promises import contract_of
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.state_store import open_state
+from dinmo_pipeline.warehouse.identifiers import folded
 from dinmo_pipeline.warehouse.tables import TableColumn, made_at
 
 _FILE_OF_FATE = {"sent": (Change.ADDED, Change.CHANGED, Change.ALL), "added": (Change.ADDED, Change.CHANGED), "removed": (Change.REMOVED,)}
@@ -57,7 +58,12 @@ class Explanation:
 
 
 def explain_record(project: Project, spec: ActivationSpec, state: State, key: Sequence[str]) -> Explanation:
-    """What happened to the record whose primary key has these values, as text. CallError when their number is another."""
+    """What happened to the record whose primary key has these values, as text. CallError for too few or many, and for what is no text."""
+    for value in key:
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise CallError(f"explaining a record of {spec.name}: the key {value!r} is no UTF-8; give it in that encoding") from error
     if len(key) != len(spec.primary_key):
         raise CallError(
             f"explaining a record of {spec.name}: its primary key is {', '.join(spec.primary_key)}, so give {len(spec.primary_key)} "
@@ -100,7 +106,7 @@ def _told(engine: Engine, lookup: Lookup, spec: ActivationSpec, sync: SyncRecord
 
 
 def _has_key(snapshot: Snapshot, spec: ActivationSpec) -> bool:
-    return [column.attribute.casefold() for column in snapshot.contract.key] == [name.casefold() for name in spec.primary_key]
+    return [folded(column.attribute) for column in snapshot.contract.key] == [folded(name) for name in spec.primary_key]
 
 
 def _why(fate: Fate, mode: SyncMode, reason: str) -> str:
@@ -151,8 +157,8 @@ def _filtering_model(project: Project, lookup: Lookup, spec: ActivationSpec) -> 
 
 
 def _key_columns(columns: Sequence[TableColumn], spec: ActivationSpec) -> list[TableColumn]:
-    known = {column.name.casefold(): column for column in columns}
-    return [known[name.casefold()] for name in spec.primary_key]
+    known = {folded(column.name): column for column in columns}
+    return [known[folded(name)] for name in spec.primary_key]
 
 
 def _would(fate: Fate, mode: SyncMode, reason: str) -> str:

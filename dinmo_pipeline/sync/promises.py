@@ -9,6 +9,7 @@ from dinmo_pipeline.errors import DataError, SyncRefused
 from dinmo_pipeline.project.specs import ActivationSpec
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn
+from dinmo_pipeline.warehouse.identifiers import folded
 from dinmo_pipeline.warehouse.tables import TableColumn
 
 
@@ -22,20 +23,20 @@ def address_of(spec: ActivationSpec, destination: StorageSpec, project_root: Pat
 
 def contract_of(spec: ActivationSpec, destination: StorageSpec, project_root: Path, columns: Sequence[TableColumn]) -> Contract:
     """The contract under today's columns of the source. DataError when one that is mapped or in the key is missing."""
-    known = {column.name.casefold(): column for column in columns}
+    known = {folded(column.name): column for column in columns}
     names = (
         [(mapped.attribute, mapped.name) for mapped in spec.mapping] if spec.mapping else [(column.name, column.name) for column in columns]
     )
     wanted = (*spec.primary_key, *(attribute for attribute, _ in names))
-    if missing := [name for name in dict.fromkeys(wanted) if name.casefold() not in known]:
+    if missing := [name for name in dict.fromkeys(wanted) if folded(name) not in known]:
         raise DataError(
             f"reading {spec.source} for activation {spec.name}: it has no column {', '.join(missing)}; it has "
             f"{', '.join(column.name for column in columns)}. Correct the mapping or the query; nothing was delivered"
         )
     if spec.mapping is None and (problems := spec.format.name_problems([name for _, name in names])):
         raise DataError(f"naming the columns of activation {spec.name}: {'; '.join(problems)}; nothing was delivered")
-    keys = [known[name.casefold()] for name in spec.primary_key]
-    sent = [(known[attribute.casefold()], name) for attribute, name in names]
+    keys = [known[folded(name)] for name in spec.primary_key]
+    sent = [(known[folded(attribute)], name) for attribute, name in names]
     return Contract(
         source=str(spec.source),
         key=tuple(KeyColumn(column.name, column.type) for column in keys),
@@ -48,17 +49,17 @@ def contract_of(spec: ActivationSpec, destination: StorageSpec, project_root: Pa
 
 def check_still_promised(spec: ActivationSpec, destination: StorageSpec, project_root: Path, contract: Contract) -> None:
     """SyncRefused when the activation was edited since its rows were kept: they are not those that it would send now."""
-    mapped = None if spec.mapping is None else [(column.attribute.casefold(), column.name) for column in spec.mapping]
+    mapped = None if spec.mapping is None else [(folded(column.attribute), column.name) for column in spec.mapping]
     now = (
         str(spec.source),
-        [name.casefold() for name in spec.primary_key],
+        [folded(name) for name in spec.primary_key],
         spec.run_type,
         spec.sync_mode,
         address_of(spec, destination, project_root),
     )
     then = (
         contract.source,
-        [column.attribute.casefold() for column in contract.key],
+        [folded(column.attribute) for column in contract.key],
         contract.run_type,
         contract.sync_mode,
         contract.address,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import string
+
+_SMALL_LETTERS = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
 
 def quote_identifier(name: str) -> str:
     """`name` as a quoted SQL identifier, whatever characters it has."""
@@ -11,3 +15,8 @@ def quote_identifier(name: str) -> str:
 def quote_literal(text: str) -> str:
     """`text` as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def folded(name: str) -> str:
+    """`name` as DuckDB tells columns apart: without regard to the case of ASCII letters alone, so `É` and `é` are two columns."""
+    return name.translate(_SMALL_LETTERS)

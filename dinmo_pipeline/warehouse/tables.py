@@ -12,9 +12,10 @@ import duckdb
 from dinmo_pipeline.errors import DataError, StateError
 from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, Project, TableRef, TableSpec, now_utc
 from dinmo_pipeline.warehouse.connections import open_warehouse, transaction
-from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
+from dinmo_pipeline.warehouse.identifiers import folded, quote_identifier, quote_literal
 
 _PREVIEW_ROWS = 5
+_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,12 @@ def table_sql(ref: TableRef, *, catalog: str | None = None) -> str:
     return ".".join(quote_identifier(part) for part in parts)
 
 
+def shown_text(value: str) -> str:
+    """SQL for the text of a value as people are shown it, NULL for NULL; a long one is cut: it may be larger than the memory."""
+    text = f"CAST({value} AS VARCHAR)"
+    return f"CASE WHEN length({text}) > {_SHOWN} THEN left({text}, {_SHOWN}) || '…' ELSE {text} END"
+
+
 def _require_imports(connection: duckdb.DuckDBPyConnection, spec: TableSpec) -> None:
     empty = [str(ref) for ref in spec.depends_on if ref.kind in FILLED_BY_IMPORTS and not table_exists(connection, ref)]
     if empty:
@@ -152,8 +159,8 @@ def _require_imports(connection: duckdb.DuckDBPyConnection, spec: TableSpec) -> 
 
 
 def _require_key(spec: TableSpec, columns: tuple[TableColumn, ...]) -> None:
-    present = {column.name.casefold() for column in columns}
-    missing = [column for column in spec.primary_key if column.casefold() not in present]
+    present = {folded(column.name) for column in columns}
+    missing = [column for column in spec.primary_key if folded(column) not in present]
     if missing:
         found = ", ".join(column.name for column in columns)
         raise DataError(
@@ -166,7 +173,7 @@ def _count_and_preview(
     connection: duckdb.DuckDBPyConnection, table: str, columns: tuple[TableColumn, ...], limit: int
 ) -> tuple[int, tuple[tuple[str, ...], ...]]:
     (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
-    texts = ", ".join(f"coalesce(CAST({quote_identifier(column.name)} AS VARCHAR), '')" for column in columns)
+    texts = ", ".join(f"coalesce({shown_text(quote_identifier(column.name))}, '')" for column in columns)
     return rows, tuple(tuple(row) for row in connection.execute(f"SELECT {texts} FROM {table} LIMIT {limit}").fetchall())
 
 

@@ -88,6 +88,18 @@ def test_character_without_encoding_is_told_with_column_and_example(connection: 
     )
 
 
+@pytest.mark.parametrize("character", ["¥", "‾"])
+def test_character_that_shift_jis_gives_back_as_another_is_told(
+    character: str, connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    # Python writes them as the bytes of \\ and ~.
+    assert character.encode("shift-jis").decode("shift-jis") != character
+    with pytest.raises(DataError, match=f"the character '{character}' .* of column 'price', .* is not in that encoding"):
+        make("csv", encoding="shift-jis").write(connection, rows_of(connection, f"SELECT '{character}' AS price"), tmp_path / "file")
+    with pytest.raises(ValueError, match=f"shift-jis has no character '{character}'"):
+        make("csv", encoding="shift-jis", delimiter=character)
+
+
 def test_header_without_encoding_is_told(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the character '日' \(U\+65E5\) of the header is not in that encoding"):
         make("csv", encoding="latin-1").write(connection, rows_of(connection, "SELECT 1 AS a", ["日"]), tmp_path / "file")

@@ -184,6 +184,17 @@ def timestamps() -> list[Value]:
         ),
         Value("TIMESTAMP_NS", "'1677-09-22 00:00:00'::TIMESTAMP_NS", "1677-09-22T00:00:00", pa.timestamp("ns"), Raw(-9223286400000000000)),
     ]
+    # Seconds and milliseconds reach as far as microseconds, where nanoseconds end in the year 2262.
+    for kind, unit, per_second in (("TIMESTAMP_S", pa.timestamp("us"), 10**6), ("TIMESTAMP_MS", pa.timestamp("ms"), 10**3)):
+        for sql, text, seconds in (
+            ("0001-01-01", "0001-01-01T00:00:00", -62135596800),
+            ("9999-12-31 23:59:59", "9999-12-31T23:59:59", 253402300799),
+            ("0044-03-15 (BC)", "-0043-03-15T00:00:00", -63517824000),
+            ("294247-01-10 04:00:54", "+294247-01-10T04:00:54", 9223372036854),
+        ):
+            found.append(Value(kind, f"'{sql}'::{kind}", text, unit, Raw(seconds * per_second)))
+        found.append(Value(kind, f"'infinity'::{kind}", "infinity", unit, Raw(2**63 - 1)))
+        found.append(Value(kind, f"'-infinity'::{kind}", "-infinity", unit, Raw(-(2**63) + 1)))
     return found
 
 
@@ -213,6 +224,14 @@ def instants() -> list[Value]:
             "2025-07-01T02:00:00.123456789+02:00",
             pa.timestamp("ns", tz="UTC"),
             Raw(1751328000123456789),
+        ),
+        # In the zone it would be a time that the type does not hold.
+        Value(
+            "TIMESTAMPTZ_NS",
+            "'2262-04-11 23:47:16.854775806+00'::TIMESTAMPTZ_NS",
+            "2262-04-11T23:47:16.854775806+00:00",
+            pa.timestamp("ns", tz="UTC"),
+            Raw(2**63 - 2),
         ),
     ]
     return found
@@ -282,6 +301,14 @@ def other() -> list[Value]:
         Value("JSON", "'[NaN]'", "[NaN]", pa.json_(), "[NaN]", json="[NaN]"),
         Value("VARIANT", "'x'::VARIANT", '"x"', pa.string(), '"x"', json="x"),
         Value("VARIANT", "{'a': [1, NULL]}::VARIANT", '{"a":[1,null]}', pa.string(), '{"a":[1,null]}', json={"a": [1, None]}),
+        Value(
+            "VARIANT",
+            "{'a': '1234567890123456789012345678.0123456789'::DECIMAL(38,10)}::VARIANT",
+            '{"a":1234567890123456789012345678.0123456789}',
+            pa.string(),
+            '{"a":1234567890123456789012345678.0123456789}',
+            json={"a": Decimal("1234567890123456789012345678.0123456789")},
+        ),
     ]
     point = bytes.fromhex("0101000000000000000000f03f0000000000000040")
     found.append(Value("GEOMETRY", "'POINT (1 2)'", "POINT (1 2)", pa.binary(), point))

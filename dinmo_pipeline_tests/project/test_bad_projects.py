@@ -54,6 +54,10 @@ ACTIVATIONS = {
         activation("folder: x\nfolder: y"),
         ["4: 'folder' is repeated, first written on line 3; keep one of the two"],
     ),
+    "half of a surrogate pair": (
+        activation('mapping: {id: "a\\ud800"}'),
+        ["3: this is not YAML: while parsing a quoted scalar found invalid Unicode character escape code"],
+    ),
     "missing fields": (
         activation("description: all", without=("name", "format", "mapping")),
         ["2: Activation: 'format' is missing", "2: Activation: 'mapping' is missing", "2: Activation: 'name' is missing"],
