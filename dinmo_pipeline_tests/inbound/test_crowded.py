@@ -1,0 +1,56 @@
+"""An inbox in which very many files lie: what a look and a pass cost must not grow faster than their number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dinmo_pipeline.errors import PermanentStorageError
+from dinmo_pipeline.inbound.passes import InboxPass
+from dinmo_pipeline.storages import contract, local
+from dinmo_pipeline.storages.contract import RemoteFile
+from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
+
+ROW = "id,age,updated_at,note\n1,30,2024-05-01,a file that is longer than what is looked at for its delimiter\n"
+
+
+def crowd(root: Path, files: int, **options: object) -> LocalInbox:
+    """An inbox with so many files, all of one feed and one day, none like another."""
+    inbox = LocalInbox(root, (contacts(load="append"),), options)
+    for number in range(files):
+        inbox.drop(f"contacts_shop_20240501_{number:03}.csv", ROW.replace("1,30", f"{number},30"))
+    return inbox
+
+
+def test_folder_with_too_many_files_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contract, "MOST_LISTED", 4)
+    inbox = crowd(tmp_path, 4)
+    assert len(inbox.run()) == 4
+    inbox = crowd(tmp_path, 5)
+
+    with pytest.raises(PermanentStorageError) as refused:
+        inbox.run()
+
+    assert str(refused.value) == (
+        "could not list the folder raw on storage drop: more than 4 files lie there; move most of them to another folder, "
+        "and back a part at a time"
+    )
+
+
+def test_file_that_goes_while_its_folder_is_listed_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox = crowd(tmp_path, 3)
+    known = local._remote_file
+
+    def taking_one_away(name: str, *arguments: object, **options: object) -> RemoteFile | None:
+        for path in (inbox.folder / "raw").iterdir():
+            if path.name != name:
+                path.unlink()
+                break
+        monkeypatch.setattr(local, "_remote_file", known)
+        return known(name, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(local, "_remote_file", taking_one_away)
+
+    with InboxPass(inbox.project, "partner") as held:
+        assert len(held.look().due) == 2
