@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.inbound.passes import InboxPass
+from dinmo_pipeline.inbound.record import Outcome
 from dinmo_pipeline.storages import contract, local
 from dinmo_pipeline.storages.contract import RemoteFile
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
@@ -21,6 +23,20 @@ def crowd(root: Path, files: int, **options: object) -> LocalInbox:
     for number in range(files):
         inbox.drop(f"contacts_shop_20240501_{number:03}.csv", ROW.replace("1,30", f"{number},30"))
     return inbox
+
+
+def test_batch_of_more_files_than_may_be_open_is_taken(tmp_path: Path) -> None:
+    inbox = crowd(tmp_path, 120)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 60, limits[1]))
+    try:
+        taken = inbox.run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    assert {record.outcome for record in taken} == {Outcome.LOADED}
+    assert len(taken) == 120
 
 
 def test_folder_with_too_many_files_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
