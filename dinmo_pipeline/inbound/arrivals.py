@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from dinmo_pipeline.inbound.folders import INIT, RAW
 from dinmo_pipeline.inbound.looks import Looks, Sight
@@ -12,11 +13,12 @@ from dinmo_pipeline.inbound.names import NameMatch, is_temporary, match_name, pr
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec
 from dinmo_pipeline.storages.contract import RemoteFile
 
+_TOLD_STRANGERS = 100
 # What it leads to is read with our rights, which may be more than its sender's, and comes back in rejects and in `imports/`.
 _LINK = "it is a symbolic link; put the file itself there"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """A file of a feed that lies in `raw/` or `init/`, as it was listed."""
 
@@ -54,6 +56,13 @@ class Look:
     waiting: tuple[str, ...]
     strangers: Mapping[str, str]
 
+    def told_strangers(self) -> Iterator[str]:
+        """A line for each stranger; of very many only the first, and how many more there are."""
+        for path, reason in islice(self.strangers.items(), _TOLD_STRANGERS):
+            yield f"{path} stays where it is: {reason}"
+        if (more := len(self.strangers) - _TOLD_STRANGERS) > 0:
+            yield f"{more:,} more files stay where they are, and are of no feed, either"
+
 
 def look(inbox: InboxSpec, feeds: Sequence[FeedSpec], listings: Mapping[str, Sequence[RemoteFile]], looks: Looks, now: datetime) -> Look:
     """Decide on the files that are listed in each of RAW and INIT; `looks` remembers them."""
@@ -75,9 +84,9 @@ def look(inbox: InboxSpec, feeds: Sequence[FeedSpec], listings: Mapping[str, Seq
             found.append(arrival)
             if not names.isdisjoint(done_names(inbox, file.name)):
                 done.add(arrival.path)
-    settled = looks.settled({arrival.path: arrival.sight for arrival in found}, now=now, after=timedelta(seconds=inbox.settle_seconds))
     looks.keep_only(there)
     fresh = [arrival for arrival in found if not looks.was_taken(arrival.path, arrival.sight)]
+    settled = looks.settled({arrival.path: arrival.sight for arrival in fresh}, now=now, after=timedelta(seconds=inbox.settle_seconds))
     ready = settled if inbox.done_file is None else done
     due = [arrival for arrival in fresh if arrival.path in ready]
     waiting = tuple(arrival.path for arrival in fresh if arrival.path not in ready)

@@ -12,8 +12,10 @@ from typing import Any, Self
 
 from dinmo_pipeline.storages.contract import RemoteFile
 
+_LONG_AGO = "1970-01-01T00:00:00+00:00"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Sight:
     """A file as the storage listed it: its size in bytes and when it was changed, where that is told."""
 
@@ -43,6 +45,7 @@ class Looks:
         self._taken: dict[str, list[object]] = kept.get("taken", {})
         self._told: dict[str, str] = kept.get("told", {})
         self.taking: bool = kept.get("taking", False)
+        self._saved = self._all() if kept else None
 
     def settled(self, files: Mapping[str, Sight], *, now: datetime, after: timedelta) -> set[str]:
         """Those of `files` that have looked the same for `after`; all others are looked at again. Forgets what is no longer there."""
@@ -63,8 +66,9 @@ class Looks:
         self._taken[path] = list(sight.plain())
 
     def forget(self, path: str) -> None:
-        """Have the file dealt with again."""
-        self._taken.pop(path, None)
+        """Have the file dealt with again; it stood still when it was taken, and need not do so once more."""
+        if (sight := self._taken.pop(path, None)) is not None:
+            self._standing = {**self._standing, path: [*sight, _LONG_AGO]}
 
     def untold(self, strangers: Mapping[str, str]) -> dict[str, str]:
         """Those files that fit nowhere, with their reasons, that nobody was told of; they count as told from now on."""
@@ -78,12 +82,19 @@ class Looks:
         self._taken = {path: sight for path, sight in self._taken.items() if path in there}
 
     def save(self) -> None:
-        """Write it, in one step."""
+        """Write it, in one step, where there is anything new: a crowded inbox is looked at far more often than it changes."""
+        now = self._all()
+        if now == self._saved:
+            return
         draft = self._path.with_name(self._path.name + ".draft")
         descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump({"standing": self._standing, "taken": self._taken, "told": self._told, "taking": self.taking}, stream)
+            json.dump(now, stream)
         draft.replace(self._path)
+        self._saved = now
+
+    def _all(self) -> dict[str, Any]:
+        return {"standing": self._standing, "taken": dict(self._taken), "told": self._told, "taking": self.taking}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Literal
 from unicodedata import category
 
@@ -26,7 +27,7 @@ _TEMPORARY = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NameMatch:
     """What a file's name says. `prefix` and `suffix` are as they stand, with what joins them to the rest (`prod_`, `_v2`)."""
 
@@ -101,13 +102,16 @@ def match_name(file_name: str, feeds: Iterable[FeedSpec]) -> NameMatch | str:
 
 def _places(stem: str, feeds: Iterable[FeedSpec]) -> Iterator[_Place]:
     for feed in feeds:
-        after_entity = feed.name.removeprefix(feed.entity + "_")
-        name = re.compile(rf"{re.escape(feed.entity)}__?{re.escape(after_entity)}(?=_|$)", re.IGNORECASE | re.ASCII)
-        for found in name.finditer(stem):
+        for found in _feed_name(feed.entity, feed.name.removeprefix(feed.entity + "_")).finditer(stem):
             # A prefix is told from the entity by what joins them: `mycontacts` are no contacts.
             if found.start() == 0 or not stem[found.start() - 1].isalnum():
                 day, end = _first_date(stem, found.end() + 1)
                 yield _Place(feed, found.start(), found.end() if day is None else end, day)
+
+
+@lru_cache(maxsize=1024)
+def _feed_name(entity: str, after_entity: str) -> re.Pattern[str]:
+    return re.compile(rf"{re.escape(entity)}__?{re.escape(after_entity)}(?=_|$)", re.IGNORECASE | re.ASCII)
 
 
 def _first_date(stem: str, position: int) -> tuple[date | None, int]:

@@ -238,6 +238,23 @@ def test_replacing_file_that_would_empty_the_table_waits_for_a_word(tmp_path: Pa
     assert inbox.files() == [f"imports/2024-05-06/contacts_shop_2024050{day}.csv" for day in (1, 2)]
 
 
+def test_file_that_is_approved_need_not_stand_still_once_more(tmp_path: Path) -> None:
+    inbox = LocalInbox(tmp_path, (contacts(load="replace"),), {"settle_seconds": 60})
+    outcomes = []
+    for name, rows in (("contacts_shop_20240501.csv", "1,30,2024-05-01\n"), ("contacts_shop_20240502.csv", "")):
+        inbox.drop(name, HEADER + rows)
+        inbox.run()
+        inbox.clock += dt.timedelta(seconds=60)
+        outcomes += [record.outcome for record in inbox.run()]
+    assert inbox.run() == []
+    with InboxPass(inbox.project, "partner") as held:
+        held.approve("contacts_shop")
+
+    outcomes += [record.outcome for record in inbox.run()]
+
+    assert outcomes == [Outcome.LOADED, Outcome.BLOCKED, Outcome.LOADED]
+
+
 def test_changed_file_under_an_old_name_is_new_and_goes_over_no_other(tmp_path: Path) -> None:
     inbox = LocalInbox(tmp_path)
     inbox.drop("contacts_shop_20240501.csv", HEADER + "1,30,2024-05-01\n")
