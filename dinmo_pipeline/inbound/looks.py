@@ -43,7 +43,8 @@ class Looks:
         kept = _read(path)
         self._standing: dict[str, list[object]] = kept.get("standing", {})
         self._taken: dict[str, list[object]] = kept.get("taken", {})
-        self._told: dict[str, str] = kept.get("told", {})
+        self._told: list[str] = kept.get("told", [])
+        self._told_with: list[str] = kept.get("told_with", [])
         self.taking: bool = kept.get("taking", False)
         self._saved = self._all() if kept else None
 
@@ -70,11 +71,11 @@ class Looks:
         if (sight := self._taken.pop(path, None)) is not None:
             self._standing = {**self._standing, path: [*sight, _LONG_AGO]}
 
-    def untold(self, strangers: Mapping[str, str]) -> dict[str, str]:
-        """Those files that fit nowhere, with their reasons, that nobody was told of; they count as told from now on."""
-        new = {path: reason for path, reason in strangers.items() if self._told.get(path) != reason}
-        self._told = dict(strangers)
-        return new
+    def untold(self, strangers: Iterable[str], *, feeds: list[str]) -> list[str]:
+        """Those files that fit nowhere that nobody was told of while there were these feeds; they count as told from now on."""
+        known = set(self._told) if self._told_with == feeds else set()
+        self._told, self._told_with = list(strangers), feeds
+        return [path for path in self._told if path not in known]
 
     def keep_only(self, paths: Iterable[str]) -> None:
         """Forget what was taken and is no longer there."""
@@ -94,7 +95,8 @@ class Looks:
         self._saved = now
 
     def _all(self) -> dict[str, Any]:
-        return {"standing": self._standing, "taken": dict(self._taken), "told": self._told, "taking": self.taking}
+        told = {"told": self._told, "told_with": self._told_with}
+        return {"standing": self._standing, "taken": dict(self._taken), **told, "taking": self.taking}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError
-from dinmo_pipeline.inbound import passes
+from dinmo_pipeline.inbound import names, passes
 from dinmo_pipeline.inbound.passes import InboxPass
 from dinmo_pipeline.inbound.record import Outcome
 from dinmo_pipeline.storages import contract, local
@@ -51,8 +51,8 @@ def test_folder_is_listed_no_more_often_for_more_files(tmp_path: Path, monkeypat
 def test_batch_of_more_files_than_may_be_open_is_taken(tmp_path: Path) -> None:
     inbox = crowd(tmp_path, 120)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 60, limits[1]))
+    open_before = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_before + 60, limits[1]))
     try:
         taken = inbox.run()
     finally:
@@ -76,16 +76,23 @@ def test_look_that_finds_nothing_new_writes_nothing(tmp_path: Path) -> None:
     assert (looks.stat().st_ino, looks.stat().st_mtime_ns) != before
 
 
-def test_of_very_many_strangers_the_first_are_named_and_the_others_counted(tmp_path: Path) -> None:
+def test_of_very_many_strangers_the_first_are_named_and_the_others_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hints: list[str] = []
+
+    def hinting(found: str, _: object) -> str:
+        hints.append(found)
+        return ""
+
+    monkeypatch.setattr(names, "nearest_hint", hinting)
     inbox = LocalInbox(tmp_path)
     for number in range(103):
-        inbox.drop(f"picture_{number:03}.png", "")
+        inbox.drop(f"picture_{number:03}.csv", "")
 
     with InboxPass(inbox.project, "partner") as held:
         first, second = (list(held.look().told_strangers()) for _ in range(2))
 
-    assert [line.partition(":")[0] for line in first[:-1]] == [line.partition(":")[0] for line in dict.fromkeys(first[:-1])]
-    assert (len(first), first[-1]) == (101, "3 more files stay where they are, and are of no feed, either")
+    assert len({line.partition(" ")[0] for line in first[:-1]}) == len(hints) == 100
+    assert first[-1] == "3 more files stay where they are, and are of no feed, either"
     assert second == []
 
 

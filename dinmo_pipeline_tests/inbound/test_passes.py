@@ -327,6 +327,18 @@ def test_stranger_stays_and_is_told_once(tmp_path: Path) -> None:
     assert second.strangers == {}
 
 
+def test_stranger_is_told_again_when_there_are_other_feeds(tmp_path: Path) -> None:
+    told = []
+    for feeds in ((contacts(),), (contacts(), contacts(subsection="vip"))):
+        inbox = LocalInbox(tmp_path, feeds)
+        inbox.drop("contact_shop_vip_20240501.csv", HEADER)
+        for _ in range(2):
+            with InboxPass(inbox.project, "partner") as held:
+                told.append([reason.rpartition(" ")[2] for reason in held.look().strangers.values()])
+
+    assert told == [["'contacts_shop'?"], [], ["'contacts_shop_vip'?"], []]
+
+
 def test_entities_hold_all_feeds_under_one_another_and_differing_types_as_text(tmp_path: Path) -> None:
     web = FeedSpec("partner", "contacts", "web", ("id",), columns=(InboundColumn("age", "text"),))
     inbox = LocalInbox(tmp_path, (contacts(), web))
