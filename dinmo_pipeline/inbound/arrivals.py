@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 from dinmo_pipeline.inbound.folders import INIT, RAW
@@ -115,9 +115,9 @@ def done_names(inbox: InboxSpec, name: str) -> Iterator[str]:
     yield name.partition(".")[0] + inbox.done_file
 
 
-def _turn(arrival: Arrival) -> tuple[bool, str, float, str]:
+def _turn(arrival: Arrival) -> tuple[bool, date, float, str]:
     moment = arrival.sight.modified
-    return (arrival.folder == RAW, arrival.match.date.isoformat(), 0.0 if moment is None else moment.timestamp(), arrival.name)
+    return (arrival.folder == RAW, arrival.match.date, 0.0 if moment is None else moment.timestamp(), arrival.name)
 
 
 FOLDERS = (INIT, RAW)

@@ -52,15 +52,15 @@ class Looks:
         """Those of `files` that have looked the same for `after`; all others are looked at again. Forgets what is no longer there."""
         standing: dict[str, list[object]] = {}
         for path, sight in files.items():
-            before = self._standing.get(path)
-            since = before[2] if before is not None and before[:2] == sight.plain() else now.isoformat()
-            standing[path] = [*sight.plain(), since]
+            before, plain = self._standing.get(path), sight.plain()
+            since = before[2] if before is not None and before[:2] == plain else now.isoformat()
+            standing[path] = [*plain, since]
         self._standing = standing
         return {path for path, (_, _, since) in standing.items() if now - datetime.fromisoformat(str(since)) >= after}
 
     def was_taken(self, path: str, sight: Sight) -> bool:
         """Whether exactly this file was dealt with, and is meant to stay where it is."""
-        return self._taken.get(path) == sight.plain()
+        return path in self._taken and self._taken[path] == sight.plain()
 
     def take(self, path: str, sight: Sight) -> None:
         """Remember that the file was dealt with and stays."""
