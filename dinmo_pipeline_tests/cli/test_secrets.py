@@ -115,10 +115,11 @@ CASES = {"sftp": sftp, "ftps": ftps, "azure": azure_by_key, "azure_token": azure
 
 # A run of Dagster takes two seconds. What it keeps of an error is the same for all storages, so a longer look takes all, a short one two.
 IN_DAGSTER = CASES if DINMO_TEST_CASES > 1 else ("sftp", "s3")
+USED = {storage for name in IN_DAGSTER for storage in (name, f"{name}_locked")}
 
 
-def definitions(name: str, case: Case, *, bad: str, used: Collection[str] = IN_DAGSTER) -> str:
-    """The storage NAME, which lets in, and NAME_locked, which does not, and what uses each, if NAME is one that is `used`."""
+def definitions(name: str, case: Case, *, bad: str, used: Collection[str] = USED) -> str:
+    """The storage NAME, which lets in, and NAME_locked, which does not, and what uses each that is `used`."""
     text = ""
     for storage, fields in ((name, case.good), (f"{name}_locked", f"retries: 0, {bad}")):
         text += f"""\
@@ -126,7 +127,7 @@ def definitions(name: str, case: Case, *, bad: str, used: Collection[str] = IN_D
 type: dinmo_pipeline.{case.type}
 attributes: {{name: {storage}, {fields}}}
 """
-        if name in used:
+        if storage in used:
             text += uses(storage)
     return text.replace("{env: ", f"{{env: {name}_")
 

@@ -96,9 +96,10 @@ def test_secret_of_a_storage_or_a_message_comes_to_no_browser(request: pytest.Fi
         told, environment = notifications(web, mail)
         environment |= variables(cases)
         text = MODEL + told.replace("{name:", f"{{only: {_IN_THE_UI}, name:")
-        text += "".join(definitions(name, case, bad=case.bad, used=CASES) for name, case in cases.items())
+        locked = [f"{name}_locked" for name in cases]
+        text += "".join(definitions(name, case, bad=case.bad, used=("gcs", *locked)) for name, case in cases.items())
         write(root, with_files(text, root, variables(cases)))
-        done = run_command("dinmo", "sync", *(f"to_{name}_locked" for name in cases), "to_gcs", cwd=root, env=environment)
+        done = run_command("dinmo", "sync", "to_gcs", *(f"to_{name}" for name in locked), cwd=root, env=environment)
         assert done.code == 1, done.err
 
         with serving(root, DINMO_AUTOSTART="1", **environment) as server:
@@ -111,7 +112,7 @@ def test_secret_of_a_storage_or_a_message_comes_to_no_browser(request: pytest.Fi
             def ticked() -> Any:
                 sensors = server.query(_SENSORS, s=selector)["sensorsOrError"]["results"]
                 failed = {each["name"] for each in sensors if any(t["status"] == "FAILURE" for t in each["sensorState"]["ticks"])}
-                return sensors if failed == {f"{name}_locked_inbox" for name in cases} else None
+                return sensors if failed == {f"{name}_inbox" for name in locked} else None
 
             sensors = wait_for(ticked, "a tick of each inbox that does not let in", _TICKS_S)
             answers = [*every_run(server), sensors, server.query(_ASSETS), server.query(_INSTANCE), server.query(_RESOURCES, s=selector)]
