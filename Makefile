@@ -11,7 +11,7 @@ ENVIRONMENT := $(if $(wildcard .venv/dev.stamp),dev,demo)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --excludes requirements/excludes.txt
 
-.PHONY: help demo dev test check bench bench-full bench-destinations bench-peers test-faults soak screenshots format lock clean
+.PHONY: help demo dev test check audit bench bench-full bench-destinations bench-peers test-faults soak soak-daemon screenshots format lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,10 +36,17 @@ test-faults: .venv/dev.stamp ## Let a thousand faults happen at any call of sync
 soak: .venv/dev.stamp ## Many syncs and imports in one process: what it and the disk hold (SYNCS=1000 IMPORTS=1000)
 	@$(BIN)/python -m benchmarks.soak --syncs $(or $(SYNCS),1000) --imports $(or $(IMPORTS),1000)
 
+soak-daemon: .venv/dev.stamp ## The same of `dinmo dev`, with schedules each minute and a sensor (MINUTES=15)
+	@$(BIN)/python -m benchmarks.soak_daemon --minutes $(or $(MINUTES),15)
+
 check: .venv/dev.stamp ## Lint, check the format and the types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# Without --strict a package that the list does not answer for would count as safe.
+audit: .venv/dev.stamp ## Ask PyPI's list of known vulnerabilities for every pinned package
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --timeout 5 -r requirements/dev.txt
 
 bench: .venv/dev.stamp ## Measure exports, deltas and loading beside DuckDB's COPY and Dagster's import
 	@$(BIN)/python -m benchmarks

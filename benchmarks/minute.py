@@ -47,11 +47,11 @@ def minute(folder: Path, activations: int) -> Iterator[tuple[str, str]]:
     """How long after the tick the last of so many files is there, beside `dinmo sync --all`, and what else that minute shows."""
     alone = _make(folder / "alone", activations, due=datetime.now(UTC))
     began = time.monotonic()
-    subprocess.run([_program("dinmo"), "sync", "--all"], cwd=alone, env=_environment(), check=True, capture_output=True)
+    subprocess.run([program("dinmo"), "sync", "--all"], cwd=alone, env=environment(), check=True, capture_output=True)
     together = time.monotonic() - began
     due = (datetime.now(UTC) + timedelta(seconds=_LEAD_S + activations / 20)).replace(second=0, microsecond=0) + timedelta(minutes=1)
     root = _make(folder / "due", activations, due=due)
-    with _dagster(root) as port:
+    with serving(root) as (_, port):
         took, answers = _watch(root, port, activations, due)
     refreshes = _refreshes(root)
     yield f"{activations} activations due at one minute", f"the last file {took:.0f} s after the tick, {took / activations:.2f} s each"
@@ -69,21 +69,22 @@ def _make(root: Path, activations: int, *, due: datetime) -> Path:
 
 
 @contextmanager
-def _dagster(root: Path) -> Iterator[int]:
+def serving(root: Path, **variables: str) -> Iterator[tuple[int, int]]:
+    """`dinmo dev` in the project, all schedules and sensors running, with these variables besides; its process and its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
     with (root / "dagster.log").open("wb") as log:
         process = subprocess.Popen(
-            [_program("dinmo"), "dev", "--port", str(port)],
+            [program("dinmo"), "dev", "--port", str(port)],
             cwd=root,
-            env=_environment() | {"DINMO_AUTOSTART": "1"},
+            env=environment() | {"DINMO_AUTOSTART": "1"} | variables,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        yield port
+        yield process.pid, port
     finally:
         process.send_signal(signal.SIGINT)
         try:
@@ -124,12 +125,14 @@ def _refreshes(root: Path) -> int:
     return sum(each is not None and REUSED not in each.metadata for each in made)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The environment of this process, without what would change how ours and Dagster behave."""
     own = ("PYTHONDONTWRITEBYTECODE", "DAGSTER_HOME")
     return {name: value for name, value in os.environ.items() if name not in own and not name.startswith("DINMO_")}
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """A command of this environment."""
     return str(Path(sys.executable).with_name(name))
 
 

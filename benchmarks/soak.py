@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 
@@ -68,7 +70,7 @@ class Held:
     state_kb: int
 
 
-_MAY_GROW = {"memory_mb": 0.1, "dagster_kb": 0.2}
+_MAY_GROW = {"memory_mb": 0.1, "dagster_kb": 0.2, "state_kb": math.inf}
 """By which share of it something may be larger at the end than half way; the others that are held, by nothing."""
 
 
@@ -147,17 +149,18 @@ def _soak(what: str, count: int, work: Callable[[int], None], loaded: LoadedProj
             figures = " ".join(f"{getattr(along[-1], field.name):>11,.0f}" for field in fields(Held))
             print(f"{number:>8,} {figures}  {(time.monotonic() - began) / every:.2f}", flush=True)
             began = time.monotonic()
-    return [f"{what}: {text}" for text in _grown(along)]
+    return [f"{what}: {text}" for text in grown(along, _MAY_GROW)]
 
 
-def _grown(along: Sequence[Held]) -> list[str]:
+def grown(along: Sequence[Any], may_grow: Mapping[str, float]) -> list[str]:
+    """Which numbers of the last of these dataclasses are larger than half way by more than the share of it that they may grow by."""
     if not along:
         return []
     first, last = along[len(along) // 2 - 1], along[-1]
     found = []
-    for name in ("memory_mb", "open_files", "threads", "temporary", "dagster_kb"):
+    for name in (field.name for field in fields(last)):
         before, after = getattr(first, name), getattr(last, name)
-        if after > before * (1 + _MAY_GROW.get(name, 0)):
+        if after > before * (1 + may_grow.get(name, 0)):
             found.append(f"{name} from {before:,.0f} to {after:,.0f}")
     return found
 
@@ -172,13 +175,22 @@ def _held(loaded: LoadedProject) -> Held:
         open_files=sum(1 for _ in Path("/proc/self/fd").iterdir()),
         threads=sum(1 for _ in Path("/proc/self/task").iterdir()),
         temporary=sum(1 for path in (*(project.root / "tmp").rglob("*"), *(project.home / "staging").rglob("*")) if path.is_file()),
-        dagster_kb=_kilobytes(dagster_home(project)),
-        state_kb=_kilobytes(project.home / "state"),
+        dagster_kb=kilobytes(dagster_home(project)),
+        state_kb=kilobytes(project.home / "state"),
     )
 
 
-def _kilobytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) // 1000
+def kilobytes(folder: Path) -> int:
+    """What the files below a folder have."""
+    return sum(_bytes(Path(place, name)) for place, _, names in os.walk(folder) for name in names) // 1000
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        # Others work there at the same time.
+        return 0
 
 
 if __name__ == "__main__":

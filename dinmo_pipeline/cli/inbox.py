@@ -76,8 +76,8 @@ def _import_inbox(runner: Runner, project: Project, inbox: InboxSpec) -> list[Im
     """One run of each feed that has files which are due, until nothing waits; a feed whose run failed is left alone."""
     imported: list[Imported] = []
     for seen in _looks(project, inbox):
-        for path, reason in seen.strangers.items():
-            showing.warn(f"{path} stays where it is: {reason}")
+        for line in seen.told_strangers():
+            showing.warn(line)
         due = dict.fromkeys(arrival.match.feed.name for arrival in seen.due)
         failed = {outcome.feed for outcome in imported if outcome.problem is not None}
         for name in due:

@@ -72,8 +72,8 @@ def inbox_sensor(project: Project, inbox: InboxSpec, jobs: Sequence[Any]) -> Sen
                 seen = held.look()
         except BusyError:
             return SkipReason(f"files of inbox {inbox.name} are being imported")
-        for path, reason in seen.strangers.items():
-            context.log.warning(f"{path} stays where it is: {reason}")
+        for line in seen.told_strangers():
+            context.log.warning(line)
         due = dict.fromkeys(arrival.match.feed.name for arrival in seen.due)
         pauses = {name: pause for name in due if (pause := _pause(context.instance, name, project.clock())) is not None}
         wanted = [name for name in due if name not in pauses]

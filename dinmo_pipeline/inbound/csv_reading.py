@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import tee
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +42,9 @@ class CsvReading(Reading):
         self._path = path
         self._dialect = dialect
         self._block_bytes = block_bytes
-        self._top = self._open()
-        header_text, self._top.blocks = tee(self._top.blocks)
-        self._header = read_header(path.name, header_text, self._top.line, self._top.dialect, key)
+        top = self._open()
+        # Nothing is kept open: of a batch all headers are read before the first rows, and a process may have so many open files.
+        self._header = read_header(path.name, top.blocks, top.line, top.dialect, key)
         self.columns = self._header.columns
         self.delimiter = self._header.delimiter
 
@@ -53,7 +52,7 @@ class CsvReading(Reading):
         null_texts = tuple(text.encode() for text in self._dialect.null_text)
         quote = ord(self._dialect.quote)
         number = 0
-        for records in _without_header(_ahead(self._read(self._top))):
+        for records in _without_header(_ahead(self._read(self._open()))):
             rejects = judge(self._path.name, records, self.columns, self._header.fields, number)
             self._keep(rejects.values())
             taken = np.delete(np.arange(records.size), list(rejects)) if rejects else np.arange(records.size)

@@ -141,13 +141,11 @@ class _Loading:
     def _tell_repeated(self, items: Sequence[_Item]) -> None:
         """Leave out what the way of loading has no use for: the same events again, all but the newest of files that replace."""
         if self._feed.load == "append":
-            seen: dict[str, str] = {}
+            seen = self._record.loaded_with(self._feed.name, [item.fetched.sha256 for item in items])
             for item in items:
                 sha256 = item.fetched.sha256
-                earlier = self._record.was_loaded(self._feed.name, sha256)
-                name = earlier.name if earlier is not None else seen.get(sha256)
-                if name is not None:
-                    item.end(Outcome.REPEATED, f"these very bytes were loaded before, as {name}")
+                if sha256 in seen:
+                    item.end(Outcome.REPEATED, f"these very bytes were loaded before, as {seen[sha256]}")
                 seen.setdefault(sha256, item.fetched.arrival.name)
         elif self._feed.load == "replace" and items:
             newest = max(items, key=lambda item: (item.fetched.arrival.match.date, item.file.arrival))

@@ -7,9 +7,10 @@ of none where only `contacts_shop` is declared. Small letters and capitals are o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache, partial
 from typing import Literal
 from unicodedata import category
 
@@ -26,7 +27,11 @@ _TEMPORARY = re.compile(
 )
 
 
-@dataclass(frozen=True)
+Reason = Callable[[], str]
+"""Why a file is of no feed, in words that follow its name; made for whoever is told, as the nearest feed is not found at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class NameMatch:
     """What a file's name says. `prefix` and `suffix` are as they stand, with what joins them to the rest (`prod_`, `_v2`)."""
 
@@ -66,6 +71,8 @@ def unfit_name(file_name: str) -> str | None:
 
 def printable(text: str) -> str:
     """`text` with what nobody sees written out, as `\\x1b`: control characters, ends of lines, changes of direction, halves of pairs."""
+    if text.isprintable():
+        return text
     return "".join(_written_out(character) if category(character) in _UNSEEN else character for character in text)
 
 
@@ -73,8 +80,8 @@ def _written_out(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
-def match_name(file_name: str, feeds: Iterable[FeedSpec]) -> NameMatch | str:
-    """The feed that the file is of, or why it is of none of `feeds`: words to follow the file's name.
+def match_name(file_name: str, feeds: Iterable[FeedSpec]) -> NameMatch | Reason:
+    """The feed that the file is of, or why it is of none of `feeds`.
 
     The feed with the longest name wins, then the one that stands first.
     """
@@ -84,12 +91,11 @@ def match_name(file_name: str, feeds: Iterable[FeedSpec]) -> NameMatch | str:
     places = sorted(_places(stem, known), key=lambda place: (-len(place.feed.name), place.start))
     dated = next((place for place in places if place.date is not None), None)
     if extension is None:
-        return f"its name ends in none of .csv, .json, .ndjson and .jsonl, with or without .gz or .zst{_whose(dated)}"
+        return partial(_no_extension, dated)
     if dated is None or dated.date is None:
-        return _undated(stem, places[0]) if places else _unknown(stem, known)
+        return partial(_undated, stem, places[0]) if places else partial(_unknown, stem, known)
     if (extension[1].lower() == "csv") != (dated.feed.csv is not None):
-        takes = "CSV" if dated.feed.csv is not None else "JSON"
-        return f"its name ends in {extension[0]}, and feed {dated.feed.name} takes {takes}; change the feed's format, or the name"
+        return partial(_of_other_format, extension[0], dated.feed)
     return NameMatch(
         feed=dated.feed,
         date=dated.date,
@@ -101,13 +107,16 @@ def match_name(file_name: str, feeds: Iterable[FeedSpec]) -> NameMatch | str:
 
 def _places(stem: str, feeds: Iterable[FeedSpec]) -> Iterator[_Place]:
     for feed in feeds:
-        after_entity = feed.name.removeprefix(feed.entity + "_")
-        name = re.compile(rf"{re.escape(feed.entity)}__?{re.escape(after_entity)}(?=_|$)", re.IGNORECASE | re.ASCII)
-        for found in name.finditer(stem):
+        for found in _feed_name(feed.entity, feed.name.removeprefix(feed.entity + "_")).finditer(stem):
             # A prefix is told from the entity by what joins them: `mycontacts` are no contacts.
             if found.start() == 0 or not stem[found.start() - 1].isalnum():
                 day, end = _first_date(stem, found.end() + 1)
                 yield _Place(feed, found.start(), found.end() if day is None else end, day)
+
+
+@lru_cache(maxsize=1024)
+def _feed_name(entity: str, after_entity: str) -> re.Pattern[str]:
+    return re.compile(rf"{re.escape(entity)}__?{re.escape(after_entity)}(?=_|$)", re.IGNORECASE | re.ASCII)
 
 
 def _first_date(stem: str, position: int) -> tuple[date | None, int]:
@@ -125,8 +134,14 @@ def _first_date(stem: str, position: int) -> tuple[date | None, int]:
     return None, position
 
 
-def _whose(place: _Place | None) -> str:
-    return f"; otherwise it would be of feed {place.feed.name}" if place is not None else ""
+def _no_extension(place: _Place | None) -> str:
+    whose = f"; otherwise it would be of feed {place.feed.name}" if place is not None else ""
+    return f"its name ends in none of .csv, .json, .ndjson and .jsonl, with or without .gz or .zst{whose}"
+
+
+def _of_other_format(ending: str, feed: FeedSpec) -> str:
+    takes = "CSV" if feed.csv is not None else "JSON"
+    return f"its name ends in {ending}, and feed {feed.name} takes {takes}; change the feed's format, or the name"
 
 
 def _undated(stem: str, place: _Place) -> str:

@@ -31,6 +31,8 @@ from dinmo_pipeline.warehouse.locks import locked
 
 _WAIT_S = 1800.0
 _BATCH_FILES, _BATCH_BYTES = 1_000, 256 * 1024 * 1024
+# Each batch ends with a listing of its folder, so the number of batches must not grow with the number of files.
+_MOST_BATCHES = 100
 
 
 def open_feed_file(feed: FeedSpec, local_path: Path) -> Reading:
@@ -229,8 +231,9 @@ def _batches(arrivals: Iterable[Arrival]) -> Iterator[tuple[FeedSpec, Sequence[A
     for (folder, _), group in groups.items():
         batch: list[Arrival] = []
         size = 0
+        most = max(_BATCH_FILES, len(group) // _MOST_BATCHES)
         for arrival in group:
-            full = len(batch) >= _BATCH_FILES or size + arrival.sight.size > _BATCH_BYTES
+            full = len(batch) >= most or size + arrival.sight.size > _BATCH_BYTES
             if batch and full and folder != INIT:
                 yield arrival.match.feed, batch
                 batch, size = [], 0

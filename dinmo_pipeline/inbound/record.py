@@ -138,17 +138,22 @@ class Record:
 
     def of_feed(self, feed: str, *, limit: int = 20) -> list[FileRecord]:
         """The last files of a feed, oldest first."""
-        return self._find("feed = ?", [feed])[-limit:]
+        return self._find("feed = ?", [feed], last=limit)
 
     def last_loaded(self, feed: str) -> FileRecord | None:
         """The file of a feed that was loaded last."""
         found = self._find("arrival = (SELECT max(arrival) FROM inbound.files WHERE feed = ? AND outcome = ?)", [feed, Outcome.LOADED])
         return found[0] if found else None
 
-    def was_loaded(self, feed: str, sha256: str) -> FileRecord | None:
-        """The file with these very bytes that was loaded into this feed, if one was."""
-        found = self._find("feed = ? AND sha256 = ? AND outcome = ?", [feed, sha256, Outcome.LOADED])
-        return found[0] if found else None
+    def loaded_with(self, feed: str, sha256s: Sequence[str]) -> dict[str, str]:
+        """By checksum, the name of the first file that was loaded into this feed with these very bytes, for those that one has."""
+        # All at once: each question reads the record of every file that ever came.
+        found = self._connection.execute(
+            "SELECT sha256, min_by(name, arrival) FROM inbound.files WHERE feed = ? AND outcome = ? AND sha256 IN (SELECT unnest(?)) "
+            "GROUP BY sha256",
+            [feed, Outcome.LOADED, list(sha256s)],
+        )
+        return dict(found.fetchall())
 
     def approve(self, feed: str, sha256: str) -> None:
         """Let the file with these bytes pass the guards of its feed."""
@@ -166,8 +171,12 @@ class Record:
             holders = ", ".join(f"({', '.join('?' * len(row))})" for row in some)
             self._connection.execute(f"INSERT INTO inbound.{table} VALUES {holders}", [value for row in some for value in row])
 
-    def _find(self, condition: str, parameters: Sequence[object]) -> list[FileRecord]:
-        rows = self._connection.execute(f"SELECT * FROM inbound.files WHERE {condition} ORDER BY arrival", list(parameters)).fetchall()
+    def _find(self, condition: str, parameters: Sequence[object], *, last: int | None = None) -> list[FileRecord]:
+        """Those that the condition is true of, or the `last` of them, in the order of their arrival."""
+        limit = "" if last is None else f" LIMIT {last}"
+        rows = self._connection.execute(
+            f"FROM (SELECT * FROM inbound.files WHERE {condition} ORDER BY arrival DESC{limit}) ORDER BY arrival", list(parameters)
+        ).fetchall()
         return [_record(row) for row in rows]
 
 

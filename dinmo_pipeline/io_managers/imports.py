@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
@@ -30,9 +32,32 @@ REJECTS_CHECK = "rejects"
 # What Dagster takes in no partition's key.
 _UNFIT = re.compile(r"\.(?=\.\.)|[\x00-\x1f]")
 _SHOWN_FILES = 20
+_COUNTED = ("records", "loaded", "skipped", "rejected")
 # An event takes Dagster longer than a small file takes to import.
 FILES_WITH_EVENTS = 500
 """Of so many files at once each has an event; of the others only those with something to say, and one for all that were just loaded."""
+
+
+@dataclass
+class Taken:
+    """What became of the files of a run: those that are told of one by one, and the numbers of all others, which were just loaded.
+
+    `changed` are the feeds that rows were loaded into.
+    """
+
+    told: list[FileRecord] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    changed: dict[str, None] = field(default_factory=dict)
+
+    def add(self, record: FileRecord) -> bool:
+        """Take note of a file; whether it is one that is told of."""
+        if record.outcome == Outcome.LOADED:
+            self.changed[record.feed] = None
+        if len(self.told) >= FILES_WITH_EVENTS and _is_unremarkable(record):
+            self.others.update({"files": 1, **{name: getattr(record, name) for name in (*_COUNTED, "bytes")}})
+            return False
+        self.told.append(record)
+        return True
 
 
 def partition_of(label: str) -> str:
@@ -46,7 +71,7 @@ def files_name(feed: str) -> str:
 
 
 @failing
-def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec) -> Sequence[FileRecord]:
+def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec) -> Taken:
     """Import every file of the feed that is due, whichever partitions the run was started for, and tell Dagster of each.
 
     Returns what became of them; where none was due, of the feed's last one.
@@ -54,24 +79,20 @@ def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec)
     # With it comes Arrow: only runs that import wait for that.
     from dinmo_pipeline.inbound.passes import InboxPass
 
-    records: list[FileRecord] = []
-    untold: list[FileRecord] = []
+    taken = Taken()
     columns: dict[str, Any] = {}
     began = time.monotonic()
     with InboxPass(project, feed.inbox) as inbox:
         seen = inbox.look()
-        for path, reason in seen.strangers.items():
-            context.log.warning(f"{path}: {reason}")
+        for line in seen.told_strangers():
+            context.log.warning(line)
         due = [arrival for arrival in seen.due if arrival.match.feed == feed]
         known = {partition_of(arrival.label): None for arrival in due[:FILES_WITH_EVENTS]}
         # All at once: a call for each would cost as much as its import.
         context.instance.add_dynamic_partitions(files_name(feed.name), list(known))
         try:
             for record in inbox.take(due):
-                records.append(record)
-                if len(records) > FILES_WITH_EVENTS and _is_unremarkable(record):
-                    untold.append(record)
-                else:
+                if taken.add(record):
                     # Once a run: columns that come with a later batch show at the next one.
                     columns = columns or _columns(project, feed)
                     _tell(context, record, time.monotonic() - began, known, columns if record.feed == feed.name else {})
@@ -79,30 +100,31 @@ def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec)
             # Also where a batch failed: others may have been loaded.
             for note in inbox.notes:
                 context.log.warning(note)
-            if untold:
-                _tell_together(context, feed, untold, time.monotonic() - began)
-            for entity in _changed_entities(project, records):
+            if taken.others["files"]:
+                _tell_together(context, feed, taken.others, time.monotonic() - began)
+            for entity in _changed_entities(project, taken.changed):
                 _tell_entity(context, project, entity)
     if due:
-        return records
+        return taken
     context.log.info(f"no file of {feed.name} is due; {len(seen.waiting)} files of inbox {feed.inbox} are not whole yet")
     with open_warehouse(project.warehouse_path, project.query_settings) as connection:
-        return Record(connection).of_feed(feed.name, limit=1)
+        return Taken(Record(connection).of_feed(feed.name, limit=1))
 
 
-def rejects_check(records: Sequence[FileRecord]) -> AssetCheckResult:
+def rejects_check(taken: Taken) -> AssetCheckResult:
     """Whether every record of every file was taken: a warning where some were rejected, an error where a file was not loaded."""
-    stopped = [record for record in records if record.outcome in (Outcome.REFUSED, Outcome.BLOCKED)]
-    rejected = [record for record in records if record.rejected and record not in stopped]
+    stopped = [record for record in taken.told if record.outcome in (Outcome.REFUSED, Outcome.BLOCKED)]
+    rejected = [record for record in taken.told if record.rejected and record.outcome not in (Outcome.REFUSED, Outcome.BLOCKED)]
     told = [f"{record.name}: {record.outcome}, {record.reason}" for record in stopped]
     told += [f"{record.name}: {record.rejected:,} of {record.records:,} records rejected" for record in rejected]
-    counts = {name: sum(getattr(record, name) for record in records) for name in ("records", "loaded", "skipped", "rejected")}
+    counts = {name: taken.others[name] + sum(getattr(record, name) for record in taken.told) for name in _COUNTED}
+    files = taken.others["files"] + len(taken.told)
     return AssetCheckResult(
         check_name=REJECTS_CHECK,
         passed=not told,
         severity=AssetCheckSeverity.ERROR if stopped else AssetCheckSeverity.WARN,
-        description="; ".join(told[:_SHOWN_FILES]) or f"{len(records)} files, no record rejected",
-        metadata={"files": len(records), **counts},
+        description="; ".join(told[:_SHOWN_FILES]) or f"{files} files, no record rejected",
+        metadata={"files": files, **counts},
     )
 
 
@@ -123,21 +145,19 @@ def _is_unremarkable(record: FileRecord) -> bool:
     return record.outcome == Outcome.LOADED and not record.rejected and not record.warnings
 
 
-def _tell_together(context: AssetExecutionContext, feed: FeedSpec, records: Sequence[FileRecord], seconds: float) -> None:
-    counts = {"rows": "loaded", "records": "records", "skipped": "skipped", "rejected": "rejected", "bytes": "bytes"}
+def _tell_together(context: AssetExecutionContext, feed: FeedSpec, counts: Mapping[str, int], seconds: float) -> None:
+    names = {"rows": "loaded", "records": "records", "skipped": "skipped", "rejected": "rejected", "bytes": "bytes", "files": "files"}
     metadata: dict[str, Any] = {
-        **{name: MetadataValue.int(sum(getattr(record, field) for record in records)) for name, field in counts.items()},
+        **{name: MetadataValue.int(counts[field]) for name, field in names.items()},
         "seconds": MetadataValue.float(round(seconds, 3)),
-        "files": MetadataValue.int(len(records)),
-        "file": f"{len(records):,} more files",
+        "file": f"{counts['files']:,} more files",
         "outcome": str(Outcome.LOADED),
     }
     context.log_event(AssetMaterialization(_key(feed.name), metadata=metadata))
 
 
-def _changed_entities(project: Project, records: Sequence[FileRecord]) -> Iterable[TableRef]:
-    feeds = [project.feeds[record.feed] for record in records if record.outcome == Outcome.LOADED and record.feed in project.feeds]
-    return dict.fromkeys(feed.entity_ref for feed in feeds)
+def _changed_entities(project: Project, feeds: Iterable[str]) -> Iterable[TableRef]:
+    return dict.fromkeys(project.feeds[name].entity_ref for name in feeds if name in project.feeds)
 
 
 def _tell_entity(context: AssetExecutionContext, project: Project, entity: TableRef) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dinmo_pipeline.storages.azure_errors import cause_of, code_of
 from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, send_blocks
-from dinmo_pipeline.storages.contract import RemoteFile
+from dinmo_pipeline.storages.contract import RemoteFile, listed
 from dinmo_pipeline.storages.object_errors import Cause
 from dinmo_pipeline.storages.objects import (
     DELETE,
@@ -111,11 +111,12 @@ class AzureContainer(ObjectStorage):
         with self._translating(LIST, remote_folder):
             # Metadata is asked for because a folder that a tool made is a blob with a mark in it.
             found = self._client.walk_blobs(name_starts_with=prefix or None, include=["metadata"], delimiter="/")
-            return [
+            files = (
                 RemoteFile(name=blob.name.removeprefix(prefix), size=blob.size, modified=blob.last_modified)
                 for blob in found
                 if isinstance(blob, BlobProperties) and not blob.name.endswith("/") and not _is_folder(blob)
-            ]
+            )
+            return listed(files, remote_folder, self._place)
 
     def load(self, remote_path: str) -> Stored | None:
         from azure.core.exceptions import ResourceNotFoundError

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
@@ -18,8 +19,13 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dinmo_pipeline.errors import PermanentStorageError
 
-@dataclass(frozen=True)
+MOST_LISTED = 500_000
+"""A folder with more files is not listed: they are all kept in memory, and looking at so many takes a third of a sensor's minute."""
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteFile:
     """A file as the storage lists it: its name in the folder, its size in bytes and, where the storage tells, when it was changed.
 
@@ -30,6 +36,22 @@ class RemoteFile:
     size: int
     modified: datetime | None = None
     is_link: bool = False
+
+
+def listed(files: Iterable[RemoteFile], remote_folder: str, where: str) -> Sequence[RemoteFile]:
+    """The files of a folder, which are asked for one by one; PermanentStorageError when there are more than MOST_LISTED."""
+    found = list(islice(files, MOST_LISTED + 1))
+    refuse_too_many(len(found), remote_folder, where)
+    return found
+
+
+def refuse_too_many(count: int, remote_folder: str, where: str) -> None:
+    """End a listing that has come to `count` files, when these are more than MOST_LISTED: PermanentStorageError."""
+    if count > MOST_LISTED:
+        raise PermanentStorageError(
+            f"could not list the folder {remote_folder or '.'} on {where}: more than {MOST_LISTED:,} files lie there; move most of them to "
+            "another folder, and back a part at a time"
+        )
 
 
 class StorageSpec(BaseModel, ABC):
@@ -130,4 +152,4 @@ class Storage(ABC):
 
     @abstractmethod
     def list(self, remote_folder: str) -> Sequence[RemoteFile]:
-        """The files directly in the folder; empty when the folder does not exist."""
+        """The files directly in the folder; empty when the folder does not exist. PermanentStorageError when they are too many to list."""

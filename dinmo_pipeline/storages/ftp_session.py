@@ -13,7 +13,7 @@ from types import TracebackType
 
 from dinmo_pipeline.errors import StorageError, TransientStorageError
 from dinmo_pipeline.storages.actions import DELETE, LIST, LOOK, MAKE_FOLDER, MOVE, OVERWRITE, READ, WRITE, Action, LocalFile
-from dinmo_pipeline.storages.contract import RemoteFile, Storage
+from dinmo_pipeline.storages.contract import RemoteFile, Storage, listed
 from dinmo_pipeline.storages.ftp_commands import FtpCommands
 from dinmo_pipeline.storages.ftp_errors import FAULTS, Circumstances, translated
 from dinmo_pipeline.storages.ftp_listing import Entry
@@ -82,13 +82,14 @@ class FtpServer(Storage):
 
     def list(self, remote_folder: str) -> Sequence[RemoteFile]:
         with self._translating(LIST, remote_folder):
-            found = []
-            for entry in self._commands.entries(remote_folder):
-                if entry.kind == "file":
-                    found.append(_remote_file(entry))
-                elif entry.kind == "link" and (target := self._commands.find(posixpath.join(remote_folder, entry.name))) is not None:
-                    found.append(replace(_remote_file(target), name=entry.name, is_link=True))
-            return found
+            return listed(self._files(remote_folder), remote_folder, self._where)
+
+    def _files(self, remote_folder: str) -> Iterator[RemoteFile]:
+        for entry in self._commands.entries(remote_folder):
+            if entry.kind == "file":
+                yield _remote_file(entry)
+            elif entry.kind == "link" and (target := self._commands.find(posixpath.join(remote_folder, entry.name))) is not None:
+                yield replace(_remote_file(target), name=entry.name, is_link=True)
 
     def _begin_upload(self, remote_path: str) -> socket:
         try:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from dinmo_pipeline.storages.blocks import digest_file
-from dinmo_pipeline.storages.contract import RemoteFile
+from dinmo_pipeline.storages.contract import RemoteFile, listed
 from dinmo_pipeline.storages.gcs_errors import OTHER_BYTES, cause_of, says_file_is_missing
 from dinmo_pipeline.storages.object_errors import Cause
 from dinmo_pipeline.storages.objects import (
@@ -81,7 +81,7 @@ class GcsBucket(ObjectStorage):
 
     def stat(self, remote_path: str) -> RemoteFile | None:
         found = self._find(remote_path)
-        return None if found is None else _listed(found, found.name.rpartition("/")[2])
+        return None if found is None else _remote_file(found, found.name.rpartition("/")[2])
 
     def matches(self, remote_path: str, size: int, sha256: str) -> bool:
         found = self._find(remote_path)
@@ -113,7 +113,8 @@ class GcsBucket(ObjectStorage):
         with self._translating(LIST, remote_folder):
             found = self._client.list_blobs(self._bucket, prefix=prefix, delimiter="/", **self._patience)
             # An object whose name ends so is a folder that a tool made.
-            return [_listed(blob, blob.name.removeprefix(prefix)) for blob in found if not blob.name.endswith("/")]
+            files = (_remote_file(blob, blob.name.removeprefix(prefix)) for blob in found if not blob.name.endswith("/"))
+            return listed(files, remote_folder, self._place)
 
     def load(self, remote_path: str) -> Stored | None:
         from google.api_core.exceptions import NotFound, PreconditionFailed
@@ -167,5 +168,5 @@ class GcsBucket(ObjectStorage):
         return cause_of(error, action, credentials=self._credentials)
 
 
-def _listed(blob: Blob, name: str) -> RemoteFile:
+def _remote_file(blob: Blob, name: str) -> RemoteFile:
     return RemoteFile(name=name, size=blob.size, modified=blob.updated)

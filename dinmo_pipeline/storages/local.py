@@ -10,7 +10,6 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +19,7 @@ from pydantic import Field
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.storages.actions import LocalFile
-from dinmo_pipeline.storages.contract import RemoteFile, Storage, StorageSpec
+from dinmo_pipeline.storages.contract import RemoteFile, Storage, StorageSpec, listed
 
 _TRANSIENT = {errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.EIO, errno.ENETDOWN, errno.EHOSTDOWN}
 _WHAT_TO_DO = {
@@ -130,11 +129,12 @@ class LocalFolder(Storage):
     def list(self, remote_folder: str) -> Sequence[RemoteFile]:
         with self._translating("list the folder", remote_folder):
             try:
-                with os.scandir(self._local(remote_folder)) as entries:
-                    found = [(entry.is_symlink(), _remote_file(entry.name, entry.stat())) for entry in entries if entry.is_file()]
-                return [replace(file, is_link=is_link) for is_link, file in found if file is not None]
+                entries = os.scandir(self._local(remote_folder))
             except FileNotFoundError:
                 return []
+            with entries:
+                files = (file for entry in entries if (file := _entry_file(entry)) is not None)
+                return listed(files, remote_folder, f"storage {self._name}")
 
     def _verify_size(self, local_path: Path, remote_path: str) -> None:
         expected, found = local_path.stat().st_size, self.size(remote_path)
@@ -156,10 +156,18 @@ class LocalFolder(Storage):
             raise _translated(error, f"could not {action} {self._local(remote_path)} (storage {self._name})") from error
 
 
-def _remote_file(name: str, status: os.stat_result) -> RemoteFile | None:
+def _entry_file(entry: os.DirEntry[str]) -> RemoteFile | None:
+    try:
+        return _remote_file(entry.name, entry.stat(), is_link=entry.is_symlink())
+    except FileNotFoundError:
+        # Somebody has taken it away since, or it is a link that leads nowhere.
+        return None
+
+
+def _remote_file(name: str, status: os.stat_result, *, is_link: bool = False) -> RemoteFile | None:
     if not stat.S_ISREG(status.st_mode):
         return None
-    return RemoteFile(name=name, size=status.st_size, modified=datetime.fromtimestamp(status.st_mtime, tz=UTC))
+    return RemoteFile(name=name, size=status.st_size, modified=datetime.fromtimestamp(status.st_mtime, tz=UTC), is_link=is_link)
 
 
 def _translated(error: OSError, what: str) -> StorageError:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, send_blocks
-from dinmo_pipeline.storages.contract import RemoteFile
+from dinmo_pipeline.storages.contract import RemoteFile, listed
 from dinmo_pipeline.storages.object_errors import Cause
 from dinmo_pipeline.storages.objects import (
     DELETE,
@@ -109,13 +109,14 @@ class S3Bucket(ObjectStorage):
         prefix = folder_prefix(remote_folder)
         with self._translating(LIST, remote_folder):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
-            return [
+            files = (
                 RemoteFile(name=found["Key"].removeprefix(prefix), size=found["Size"], modified=found["LastModified"])
                 for page in pages
                 for found in page.get("Contents", [])
                 # An object whose key ends so is a folder that a tool made.
                 if not found["Key"].endswith("/")
-            ]
+            )
+            return listed(files, remote_folder, self._place)
 
     def load(self, remote_path: str) -> Stored | None:
         from botocore.exceptions import ClientError

@@ -17,7 +17,7 @@ import asyncssh
 from dinmo_pipeline.errors import StorageError, TransientStorageError
 from dinmo_pipeline.storages.actions import DELETE, LIST, LOOK, MAKE_FOLDER, MOVE, MOVE_ATTEMPTS, OVERWRITE, READ, WRITE, Action, LocalFile
 from dinmo_pipeline.storages.background import run_in_background
-from dinmo_pipeline.storages.contract import RemoteFile, Storage
+from dinmo_pipeline.storages.contract import RemoteFile, Storage, refuse_too_many
 from dinmo_pipeline.storages.sftp_errors import FAULTS, Circumstances, disk_full, translated
 
 T = TypeVar("T")
@@ -205,6 +205,7 @@ class SftpServer(Storage):
                     file = _remote_file(name, attributes)
                 if file is not None:
                     files.append(file)
+                refuse_too_many(len(files), remote_folder, self._where)
         except asyncssh.SFTPNoSuchFile:
             return []
         return files

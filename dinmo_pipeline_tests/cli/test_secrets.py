@@ -8,7 +8,7 @@ import logging
 import sqlite3
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,10 @@ import pytest
 from dinmo_pipeline_tests.servers import azurite, gcs, s3
 from dinmo_pipeline_tests.servers.cloud_fixtures import azurite_server, gcs_relay, gcs_server, gcs_tokens, s3_server
 from dinmo_pipeline_tests.servers.fixtures import openssh_server, vsftpd_explicit
-from dinmo_pipeline_tests.servers.mail import PASSWORD, USER, running_mail
+from dinmo_pipeline_tests.servers.mail import PASSWORD, USER, MailServer, running_mail
 from dinmo_pipeline_tests.servers.openssh import OpenSsh, make_key
 from dinmo_pipeline_tests.servers.vsftpd import Vsftpd
-from dinmo_pipeline_tests.servers.web import running_web
+from dinmo_pipeline_tests.servers.web import WebServer, running_web
 
 from ..people import MODEL, activation
 from ..sync.conftest import CASES as DINMO_TEST_CASES
@@ -115,10 +115,11 @@ CASES = {"sftp": sftp, "ftps": ftps, "azure": azure_by_key, "azure_token": azure
 
 # A run of Dagster takes two seconds. What it keeps of an error is the same for all storages, so a longer look takes all, a short one two.
 IN_DAGSTER = CASES if DINMO_TEST_CASES > 1 else ("sftp", "s3")
+USED = {storage for name in IN_DAGSTER for storage in (name, f"{name}_locked")}
 
 
-def definitions(name: str, case: Case, *, bad: str) -> str:
-    """The storage NAME, which lets in, and NAME_locked, which does not, and what uses each."""
+def definitions(name: str, case: Case, *, bad: str, used: Collection[str] = USED) -> str:
+    """The storage NAME, which lets in, and NAME_locked, which does not, and what uses each that is `used`."""
     text = ""
     for storage, fields in ((name, case.good), (f"{name}_locked", f"retries: 0, {bad}")):
         text += f"""\
@@ -126,9 +127,19 @@ def definitions(name: str, case: Case, *, bad: str) -> str:
 type: dinmo_pipeline.{case.type}
 attributes: {{name: {storage}, {fields}}}
 """
-        if name in IN_DAGSTER:
+        if storage in used:
             text += uses(storage)
     return text.replace("{env: ", f"{{env: {name}_")
+
+
+def variables(cases: Mapping[str, Case]) -> dict[str, str]:
+    """The environment that `definitions` of the cases refer to."""
+    return {f"{name}_{variable}": secret for name, case in cases.items() for variable, secret in case.secrets.items()}
+
+
+def pasted(case: Case) -> str:
+    """The fields of the storage that does not let in, with a secret where none belongs."""
+    return f"{case.bad}, key: [{{oops: 1}}, {json.dumps([*case.secrets.values()][-1])}]"
 
 
 def uses(storage: str) -> str:
@@ -173,9 +184,8 @@ def test_secret_of_a_storage_shows_nowhere(
     request: pytest.FixtureRequest, dinmo: Dinmo, logged: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cases = {name: make(request, tmp_path) for name, make in CASES.items()}
-    for name, case in cases.items():
-        for variable, secret in case.secrets.items():
-            monkeypatch.setenv(f"{name}_{variable}", secret)
+    for variable, secret in variables(cases).items():
+        monkeypatch.setenv(variable, secret)
     root = tmp_path / "project"
     good, bad = [*cases], [f"{name}_locked" for name in cases]
     # What a server says while it is set up is its own.
@@ -195,9 +205,7 @@ def test_secret_of_a_storage_shows_nowhere(
         assert {storage for storage, each in done.items() if each.code == 0} == {*good}, done
     assert [each.code for each in ran] == [1, 0, 1, 1], ran
     assert all(f"contacts_{name}" in ran[1].out for name in IN_DAGSTER)
-    # Pasted where no secret belongs.
-    pasted = [f"{case.bad}, key: [{{oops: 1}}, {json.dumps([*case.secrets.values()][-1])}]" for case in cases.values()]
-    write(root, MODEL + "".join(definitions(name, case, bad=bad) for (name, case), bad in zip(cases.items(), pasted, strict=True)))
+    write(root, MODEL + "".join(definitions(name, case, bad=pasted(case)) for name, case in cases.items()))
     ran.append(dinmo("check", project=root))
     assert ran[-1].code == 2
     texts = [text for each in (*tried.values(), *sent.values(), *ran) for text in (each.out, each.err)]
@@ -207,33 +215,41 @@ def test_secret_of_a_storage_shows_nowhere(
     assert open_to_others(root / ".dinmo") == set()
 
 
+_KEY = base64.b64encode(b"k" * 32).decode()
+SECRETS_OF_MESSAGES = {"sesame", "tell-nobody", _KEY, "no base64 at all", PASSWORD, "nobody knows this", "unheard"}
+
+
+def notifications(web: WebServer, mail: MailServer) -> tuple[str, dict[str, str]]:
+    """Every channel, some that carry messages and some that cannot; and the environment that they refer to."""
+    smtp = f"email: {{host: 127.0.0.1, port: {mail.port}, from: a@shop.example, to: b@shop.example, tls: none, username: {USER}"
+    channels = {
+        "slack": "slack: {webhook_url: {env: SLACK}}",
+        "nowhere": "slack: {webhook_url: {env: NOWHERE}}",
+        "hook": "webhook: {url: {env: HOOK}, secret: {env: KEY}}",
+        "odd": "webhook: {url: {env: HOOK}, secret: {env: NOT_A_KEY}}",
+        "mail": f"{smtp}, password: {{env: MAIL}}}}",
+        "refused": f"{smtp}, password: {{env: WRONG}}}}",
+    }
+    told = "".join(f"---\ntype: dinmo_pipeline.Notify\nattributes: {{name: {name}, {text}}}\n" for name, text in channels.items())
+    return told, {
+        "SLACK": f"{web.url}/services/T000/B000/sesame",
+        "HOOK": f"{web.url}/hook?token=tell-nobody",
+        "KEY": f"whsec_{_KEY}",
+        "NOT_A_KEY": "no base64 at all!",
+        "MAIL": PASSWORD,
+        "WRONG": "nobody knows this",
+        "NOWHERE": "http://127.0.0.1:9/services/unheard",
+    }
+
+
 def test_secret_of_a_message_shows_nowhere(
     dinmo: Dinmo, logged: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root, wrong = tmp_path / "project", "nobody knows this"
-    key = base64.b64encode(b"k" * 32).decode()
+    root = tmp_path / "project"
     with running_web() as web, running_mail(login=True) as mail:
-        variables = {
-            "SLACK": f"{web.url}/services/T000/B000/sesame",
-            "HOOK": f"{web.url}/hook?token=tell-nobody",
-            "KEY": f"whsec_{key}",
-            "NOT_A_KEY": "no base64 at all!",
-            "MAIL": PASSWORD,
-            "WRONG": wrong,
-            "NOWHERE": "http://127.0.0.1:9/services/unheard",
-        }
-        for name, value in variables.items():
+        told, environment = notifications(web, mail)
+        for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        smtp = f"email: {{host: 127.0.0.1, port: {mail.port}, from: a@shop.example, to: b@shop.example, tls: none, username: {USER}"
-        channels = {
-            "slack": "slack: {webhook_url: {env: SLACK}}",
-            "nowhere": "slack: {webhook_url: {env: NOWHERE}}",
-            "hook": "webhook: {url: {env: HOOK}, secret: {env: KEY}}",
-            "odd": "webhook: {url: {env: HOOK}, secret: {env: NOT_A_KEY}}",
-            "mail": f"{smtp}, password: {{env: MAIL}}}}",
-            "refused": f"{smtp}, password: {{env: WRONG}}}}",
-        }
-        told = "".join(f"---\ntype: dinmo_pipeline.Notify\nattributes: {{name: {name}, {text}}}\n" for name, text in channels.items())
         storage = "type: dinmo_pipeline.LocalFolder\nattributes: {name: out, path: out}\n---\n"
         # One is delivered; the other one is refused until somebody makes its folder.
         write(root, storage + MODEL + activation("good") + activation("bad", create_folder="false") + told)
@@ -248,7 +264,7 @@ def test_secret_of_a_message_shows_nowhere(
     messages = [posted.body.decode() for posted in web.posted] + [str(message) for _, message in mail.messages]
     shown = [logged.text, *(text for each in ran for text in (each.out, each.err)), *stored(root / ".dinmo"), *messages]
     assert found({"was not told", "the folder is missing"}, shown) == {"was not told", "the folder is missing"}
-    assert not found({"sesame", "tell-nobody", key, "no base64 at all", PASSWORD, wrong, "unheard"}, shown)
+    assert not found(SECRETS_OF_MESSAGES, shown)
 
 
 def write(root: Path, definitions: str) -> None:
@@ -281,7 +297,7 @@ def _unpacked(value: bytes) -> str:
     return value.decode("utf-8", "replace")
 
 
-def found(secrets: set[str], shown: list[str]) -> set[str]:
+def found(secrets: set[str], shown: Iterable[str]) -> set[str]:
     """Which of them stand in a text, as they are, encoded or only in part: a line of a key, a signature."""
     text = "\n".join(shown)
     return {secret for secret in secrets if any(form in text for form in _forms(secret))}

@@ -29,6 +29,12 @@ _STOP_S = 60.0
 # A page asks for its parts one after the other.
 expect.set_options(timeout=30_000)
 _RUNS = "query($tags: [ExecutionTag!]) { runsOrError(filter: {tags: $tags}) { ... on Runs { results { id status jobName } } } }"
+_ADD_PARTITION = """\
+mutation($name: String!, $key: String!, $s: RepositorySelector!) {
+  addDynamicPartition(partitionsDefName: $name, partitionKey: $key, repositorySelector: $s) { __typename }
+}
+"""
+_LAUNCH = "mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename } }"
 
 T = TypeVar("T")
 
@@ -49,6 +55,16 @@ class Server:
             answered = json.load(answer)
         assert not answered.get("errors"), answered
         return answered["data"]
+
+    def launch(self, job: str, partition: str, location: str) -> None:
+        """Start a sync by hand: its partition is added, its run asked for."""
+        selector = {"repositoryName": "__repository__", "repositoryLocationName": location}
+        self.query(_ADD_PARTITION, name=job.replace("sync_", "syncs_", 1), key=partition, s=selector)
+        asked = {
+            "selector": {**selector, "jobName": job},
+            "executionMetadata": {"tags": [{"key": "dagster/partition", "value": partition}]},
+        }
+        assert self.query(_LAUNCH, p=asked)["launchRun"]["__typename"] == "LaunchRunSuccess"
 
     def finished_run(self, partition: str, **more_tags: str) -> dict[str, Any]:
         """The run of this partition, with these tags, too, when it has ended."""

@@ -133,20 +133,7 @@ def test_job_page_says_how_to_start_a_sync(server: Server, page: Page) -> None:
 
 
 def test_run_is_a_process_of_its_own_and_the_command_line_sees_it(server: Server) -> None:
-    selector = {"repositoryName": "__repository__", "repositoryLocationName": "shop_pipeline"}
-    server.query(
-        "mutation($s: RepositorySelector!) { addDynamicPartition(partitionsDefName: "
-        '"syncs_customers_to_partner", partitionKey: "by program", repositorySelector: $s) { __typename } }',
-        s=selector,
-    )
-    launched = server.query(
-        "mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename } }",
-        p={
-            "selector": {**selector, "jobName": "sync_customers_to_partner"},
-            "executionMetadata": {"tags": [{"key": "dagster/partition", "value": "by program"}]},
-        },
-    )
-    assert launched["launchRun"]["__typename"] == "LaunchRunSuccess"
+    server.launch("sync_customers_to_partner", "by program", "shop_pipeline")
     run = server.finished_run("by program")
     assert run["status"] == "SUCCESS"
     events = server.query(

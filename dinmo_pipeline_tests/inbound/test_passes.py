@@ -238,6 +238,23 @@ def test_replacing_file_that_would_empty_the_table_waits_for_a_word(tmp_path: Pa
     assert inbox.files() == [f"imports/2024-05-06/contacts_shop_2024050{day}.csv" for day in (1, 2)]
 
 
+def test_file_that_is_approved_need_not_stand_still_once_more(tmp_path: Path) -> None:
+    inbox = LocalInbox(tmp_path, (contacts(load="replace"),), {"settle_seconds": 60})
+    outcomes = []
+    for name, rows in (("contacts_shop_20240501.csv", "1,30,2024-05-01\n"), ("contacts_shop_20240502.csv", "")):
+        inbox.drop(name, HEADER + rows)
+        inbox.run()
+        inbox.clock += dt.timedelta(seconds=60)
+        outcomes += [record.outcome for record in inbox.run()]
+    assert inbox.run() == []
+    with InboxPass(inbox.project, "partner") as held:
+        held.approve("contacts_shop")
+
+    outcomes += [record.outcome for record in inbox.run()]
+
+    assert outcomes == [Outcome.LOADED, Outcome.BLOCKED, Outcome.LOADED]
+
+
 def test_changed_file_under_an_old_name_is_new_and_goes_over_no_other(tmp_path: Path) -> None:
     inbox = LocalInbox(tmp_path)
     inbox.drop("contacts_shop_20240501.csv", HEADER + "1,30,2024-05-01\n")
@@ -308,6 +325,18 @@ def test_stranger_stays_and_is_told_once(tmp_path: Path) -> None:
     assert list(first.strangers) == ["raw/kontacts_shop_20240501.csv"]
     assert "contacts_shop" in first.strangers["raw/kontacts_shop_20240501.csv"]
     assert second.strangers == {}
+
+
+def test_stranger_is_told_again_when_there_are_other_feeds(tmp_path: Path) -> None:
+    told = []
+    for feeds in ((contacts(),), (contacts(), contacts(subsection="vip"))):
+        inbox = LocalInbox(tmp_path, feeds)
+        inbox.drop("contact_shop_vip_20240501.csv", HEADER)
+        for _ in range(2):
+            with InboxPass(inbox.project, "partner") as held:
+                told.append([reason.rpartition(" ")[2] for reason in held.look().strangers.values()])
+
+    assert told == [["'contacts_shop'?"], [], ["'contacts_shop_vip'?"], []]
 
 
 def test_entities_hold_all_feeds_under_one_another_and_differing_types_as_text(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.storages import contract
 from dinmo_pipeline.storages.contract import Storage
 from dinmo_pipeline_tests.storages.places import Place
 
@@ -43,6 +44,15 @@ class StorageContract:
             publish(storage, tmp_path, b"id,age\n1,41\n", place.path("people.csv"))
             assert content(storage, tmp_path, place.path("people.csv")) == b"id,age\n1,41\n"
             assert {file.name: file.size for file in storage.list(place.folder)} == {"people.csv": 12}
+
+    def test_folder_with_too_many_files_is_not_listed(self, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with place.connect() as storage:
+            storage.make_folder(place.folder)
+            for name in ("a.csv", "b.csv", "c.csv"):
+                storage.put(local(tmp_path, b"1"), place.path(name))
+            monkeypatch.setattr(contract, "MOST_LISTED", 2)
+            with pytest.raises(PermanentStorageError, match="more than 2 files lie there"):
+                storage.list(place.folder)
 
     def test_put_over_a_file_replaces_it(self, place: Place, tmp_path: Path) -> None:
         with place.connect() as storage:
