@@ -176,8 +176,9 @@ class State:
 
     @property
     def snapshot_files(self) -> tuple[str, ...]:
-        """Paths of all files that the snapshots of these syncs were kept in."""
-        return tuple(dict.fromkeys(file.path for sync in self.syncs.values() if sync.snapshot for file in sync.snapshot.files))
+        """Paths of all files in which the rows of these syncs were kept, and those that they were compared with."""
+        found = (snapshot for sync in self.syncs.values() for snapshot in sync.snapshots)
+        return tuple(dict.fromkeys(file.path for snapshot in found for file in snapshot.files))
 
     def condensed(self, keep: int) -> State:
         """The same for whatever comes: of syncs whose rows are not kept only what consumers may still have of them."""

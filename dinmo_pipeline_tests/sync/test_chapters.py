@@ -40,7 +40,7 @@ def log(disk: Disk) -> Path:
 
 
 def test_sync_reads_the_newest_chapter_alone(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, paths = FolderShelf.read, set()
+    read, paths = FolderShelf.read, set[str]()
 
     def noted(self: FolderShelf, activation: str, folder: str, *, newest: int | None = None) -> list[Page]:
         pages = list(read(self, activation, folder, newest=newest))
@@ -71,6 +71,21 @@ def test_name_of_a_forgotten_sync_is_still_taken(disk: Disk) -> None:
     address = first.export.contract.address
     assert {put.series for put in first.export.puts} <= disk.syncs().state().delivered_series(address)
     assert {put.path for put in first.export.puts} <= set(disk.syncs().state().shown_paths(address))
+
+
+def snapshots(disk: Disk) -> set[str]:
+    return {f"activations/export/snapshots/{path.name}" for path in (log(disk) / "snapshots").iterdir()}
+
+
+@pytest.mark.parametrize("more", range(2))
+def test_rows_that_kept_syncs_were_compared_with_outlive_the_chapter(disk: Disk, more: int) -> None:
+    for _ in range(more):
+        disk.run()
+    kept = disk.syncs().state().kept(2)
+    # None of them is taken for what a crash left.
+    assert {litter.why for litter in disk.syncs().clean(dry_run=False)} <= {"beyond the 2 deliveries of keep_syncs"}
+    assert {file.path for sync in kept for snapshot in sync.snapshots for file in snapshot.files} == snapshots(disk)
+    assert [delivery.export.number for delivery in disk.syncs().redeliver(kept[0].number)] == [sync.number for sync in kept]
 
 
 def test_log_without_chapters_goes_on_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
