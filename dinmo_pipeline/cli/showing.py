@@ -257,7 +257,7 @@ def state_word(sync: SyncRecord, state: State) -> str:
         return "half delivered"
     if sync.redirected:
         return "redirected"
-    if state.newest is not None and state.newest.number > sync.number:
+    if (state.newest is not None and state.newest.number > sync.number) or sync.number <= state.used:
         return "superseded"
     return "blocked" if sync.findings and not sync.approved else "not delivered"
 

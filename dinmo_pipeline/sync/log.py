@@ -93,8 +93,8 @@ class Log:
 
         StateError for a damaged or missing entry, its kind OutdatedStateError when the log went further once: `append` works then, too.
         """
-        # Before the log is read, to which others may append meanwhile.
-        mark = self._marks.find(self.activation) if self._marks is not None else None
+        # Before the logs are read, to which others may append meanwhile.
+        mark, mark_of_past = self._mark(self.activation), self._mark(self._renamed_from)
         own = self._read_own()
         self._position, self._chapter = own.position, own.chapter
         self._known, self._past = self._history(own.records), None
@@ -102,12 +102,10 @@ class Log:
             self._known, self._past = self._find_past(self._renamed_from)
         state = fold(self._known)
         if mark is not None and state.used < mark.number and not _reaches(own, mark):
-            raise OutdatedStateError(
-                f"reading the log of activation {self.activation}: it ends at entry {own.position}, and this machine has seen it go on to "
-                f"entry {mark.position}, of sync {mark.number}: it was restored from an older backup, or something of it was deleted. A "
-                f"delta from it would be wrong. Restore a newer one, or send every row with `dinmo sync {self.activation} --full`",
-                mark.number,
-            )
+            raise self._outdated(self.activation, own.position, mark)
+        past = self._past
+        if past is not None and mark_of_past is not None and state.used < mark_of_past.number and past.entries < mark_of_past.position:
+            raise self._outdated(past.name, past.entries, mark_of_past)
         return state
 
     def read_whole(self) -> State:
@@ -228,6 +226,17 @@ class Log:
             raise SyncRefused(self._overtaken())
         self._position, self._newest_sha256 = position, hashlib.sha256(text).hexdigest()
         return record
+
+    def _mark(self, name: str | None) -> Mark | None:
+        return self._marks.find(name) if self._marks is not None and name is not None else None
+
+    def _outdated(self, name: str, position: int, mark: Mark) -> OutdatedStateError:
+        return OutdatedStateError(
+            f"reading the log of activation {name}: it ends at entry {position}, and this machine has seen it go on to entry "
+            f"{mark.position}, of sync {mark.number}: it was restored from an older backup, or something of it was deleted. A delta from "
+            f"it would be wrong. Restore a newer one, or send every row with `dinmo sync {self.activation} --full`",
+            mark.number,
+        )
 
     def _overtaken(self) -> str:
         return (

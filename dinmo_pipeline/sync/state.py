@@ -134,7 +134,7 @@ class State:
     @property
     def waiting(self) -> SyncRecord | None:
         """The newest sync that a guard held and that could still be delivered; approved already, if its delivery failed otherwise."""
-        newest = self.newest.number if self.newest else 0
+        newest = max(self.newest.number if self.newest else 0, self.used)
         blocked = [sync for sync in self.syncs.values() if sync.findings and sync.number > newest]
         return max(blocked, key=lambda sync: sync.number, default=None)
 

@@ -244,18 +244,22 @@ class Syncs:
                     seen,
                 )
         except OutdatedStateError as error:
-            if not full and self.spec.run_type != RunType.FULL_ONLY:
+            if not self._sends_every_row(full=full):
                 raise
-            state = self._log.append(Restored(error.number))
+            state = self._log.append(Restored(max(error.number, seen)))
         return state
 
     def _read_for_rehearsal(self, *, full: bool) -> State:
         try:
             return self._log.read()
         except OutdatedStateError:
-            if not full:
+            if not self._sends_every_row(full=full):
                 raise
             return self._log.read_whole()
+
+    def _sends_every_row(self, *, full: bool) -> bool:
+        """Whether a sync needs nothing of those before it."""
+        return full or self.spec.run_type == RunType.FULL_ONLY
 
     def _start(self, state: State, label: str, *, now: datetime, full: bool, redirected: bool) -> tuple[State, SyncRecord]:
         self._engine.forget(state.unneeded_snapshots(self.spec.keep_syncs))
