@@ -24,7 +24,7 @@ from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.checkup import check_storage
-from dinmo_pipeline.sync.cleaning import clean_abandoned_scratch
+from dinmo_pipeline.sync.cleaning import Litter, clean_abandoned_scratch
 from dinmo_pipeline.sync.condition import BETWEEN_STEPS
 from dinmo_pipeline.sync.explain import explain_record
 from dinmo_pipeline.sync.labels import label_of_instant
@@ -210,6 +210,8 @@ def clean(
             found += Syncs(loaded, spec).clean(dry_run=dry_run)
         except BusyError:
             showing.warn(f"{spec.name}: a sync is at work, so it is left alone; clean again later")
+        except StateError as error:
+            found.append(Litter("activation", spec.name, "nobody knows what of it is needed", str(error)))
     found += clean_runs(loaded, dry_run=dry_run)
     showing.show_cleaned(found, dry_run=dry_run)
     if any(each.problem for each in found):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dinmo_pipeline.errors import StateError
+from dinmo_pipeline.errors import StateError, StorageError
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.snapshots import SnapshotStore
@@ -59,13 +59,21 @@ def clean_destinations(project: Project, state: State, *, dry_run: bool) -> Iter
     """Temporary files of syncs that failed, at the destinations. What an open intent will move stays."""
     if state.open_intent is not None or state.redelivering:
         return
+    silent: set[str] = set()
     for export in state.leftovers:
         storage = export.place.storage(project.storages)
-        with Publisher(storage, project.root) as publisher:
-            for path in [put.temporary_path for put in export.puts] if publisher.moves else ():
-                if publisher.exists(path):
-                    problem = "; ".join(publisher.tidy([path])) if not dry_run else ""
-                    yield Litter("temporary file", f"{storage.name}: {path}", f"sync {export.number} failed and left it", problem)
+        if storage.address in silent:
+            continue
+        why = f"sync {export.number} failed and left it"
+        try:
+            with Publisher(storage, project.root) as publisher:
+                for path in [put.temporary_path for put in export.puts] if publisher.moves else ():
+                    if publisher.exists(path):
+                        problem = "; ".join(publisher.tidy([path])) if not dry_run else ""
+                        yield Litter("temporary file", f"{storage.name}: {path}", why, problem)
+        except StorageError as error:
+            silent.add(storage.address)
+            yield Litter("temporary files", storage.name, why, str(error))
 
 
 def _delete(what: str, path: Path, why: str, delete: Callable[[], object], *, dry_run: bool) -> Litter:

@@ -359,12 +359,15 @@ class Syncs:
 
     def _tidy_elsewhere(self, state: State, here: StorageSpec) -> tuple[str, ...]:
         """Take temporary files away from destinations that the activation had when a sync crashed and has no more."""
-        notes: tuple[str, ...] = ()
+        left: dict[str, tuple[StorageSpec, list[str]]] = {}
         for export in state.leftovers:
             storage = export.place.storage(self._project.storages)
             if storage.address != here.address:
-                with Publisher(storage, self._project.root) as publisher:
-                    notes += publisher.tidy(put.temporary_path for put in export.puts)
+                left.setdefault(storage.address, (storage, []))[1].extend(put.temporary_path for put in export.puts)
+        notes: tuple[str, ...] = ()
+        for storage, paths in left.values():
+            with Publisher(storage, self._project.root) as publisher:
+                notes += publisher.tidy(paths)
         return notes
 
 

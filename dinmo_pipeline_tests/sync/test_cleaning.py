@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import BusyError, PermanentStorageError
+from dinmo_pipeline.storages.local import LocalFolderSpec
 from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.cleaning import clean_abandoned_scratch
 
@@ -102,6 +103,20 @@ def test_destination_that_refuses_is_told_and_the_rest_is_cleaned(disk: Disk, mo
     assert {each.problem for each in done if each.what == "temporary file"} == {
         "a temporary file is left at the destination: permission denied"
     }
+
+
+def test_destination_that_is_away_is_told_once_and_the_rest_is_cleaned(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in "gh":
+        disk.set_rows({1: value})
+        run_killed_at(disk, monkeypatch, "tidy")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermanentStorageError("login refused")
+
+    monkeypatch.setattr(LocalFolderSpec, "connect", refuse)
+    done = disk.syncs().clean(dry_run=False)
+    assert [(each.what, each.where, each.problem) for each in done if each.problem] == [("temporary files", "out", "login refused")]
+    assert {each.what for each in done} == {"snapshot", "temporary files"}
 
 
 def test_sync_at_work_is_left_alone(disk: Disk) -> None:
