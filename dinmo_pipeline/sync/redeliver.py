@@ -62,6 +62,10 @@ def find_syncs(spec: ActivationSpec, state: State, number: int, engine: Engine) 
     """That sync and all newer ones, oldest first. SyncRefused when they cannot leave the consumer right."""
     first = find_sync(spec, state, number, engine)
     doing = f"delivering sync {number} of {spec.name} again"
+    if state.is_outdated:
+        raise SyncRefused(
+            f"{doing}: the log was restored from an older backup, so newer syncs are not known; `dinmo sync {spec.name} --full` comes first"
+        )
     if state.open_intent is not None:
         raise SyncRefused(f"{doing}: sync {state.open_intent.number} is half delivered; `dinmo sync {spec.name}` completes it first")
     newer = [sync for sync in state.delivered if sync.number > number and sync.export is not None]

@@ -91,6 +91,14 @@ def test_full_sync_that_fails_leaves_the_next_one_full(disk: Disk) -> None:
     check_copy_of_todays_rows(disk)
 
 
+def test_nothing_is_delivered_again_before_every_row_was_sent(disk: Disk) -> None:
+    assert disk.syncs().roll_forward(full=True) is None
+    before = disk.files()
+    with pytest.raises(SyncRefused, match="restored from an older backup, so newer syncs are not known"):
+        disk.syncs().redeliver(2)
+    assert disk.files() == before
+
+
 def test_open_intent_of_the_backup_is_not_completed(tmp_path: Path) -> None:
     disk = Disk(tmp_path, 'file_name: "e", on_existing: overwrite, sync_mode: upsert, mapping: {id: id, v: v}')
     disk.set_rows({1: "old"})
