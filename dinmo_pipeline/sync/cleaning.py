@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,12 +30,19 @@ class Litter:
     problem: str = ""
 
 
-def clean_snapshots(snapshots: SnapshotStore, activation: str, state: State, keep: int, *, dry_run: bool) -> Iterator[Litter]:
-    """Snapshots beyond `keep` deliveries, and files of this activation that no entry of its log names. Its lock is held."""
+def clean_snapshots(
+    snapshots: SnapshotStore, activation: str, state: State, keep: int, *, known_to_others: Callable[[], Collection[str]], dry_run: bool
+) -> Iterator[Litter]:
+    """Snapshots beyond `keep` deliveries, and files of this activation that no entry of any log names. Its lock is held.
+
+    `known_to_others` are the files of other activations: one that had this name goes on from those that lie here.
+    """
     unneeded = set(state.unneeded_snapshots(keep))
-    known = set(state.snapshot_files)
-    for path in snapshots.kept(activation):
-        if path in unneeded or path not in known:
+    kept = snapshots.kept(activation)
+    stray = set(kept) - set(state.snapshot_files)
+    stray -= set(known_to_others()) if stray else stray
+    for path in kept:
+        if path in unneeded or path in stray:
             why = f"beyond the {keep} deliveries of keep_syncs" if path in unneeded else "a sync that crashed left it"
             if not dry_run:
                 snapshots.forget([path])

@@ -192,10 +192,21 @@ class Syncs:
         with self._log.locked(wait_s=0):
             state = self._log.read()
             return (
-                *clean_snapshots(self._engine.snapshots, self.spec.name, state, self.spec.keep_syncs, dry_run=dry_run),
+                *clean_snapshots(
+                    self._engine.snapshots,
+                    self.spec.name,
+                    state,
+                    self.spec.keep_syncs,
+                    known_to_others=self._files_of_others,
+                    dry_run=dry_run,
+                ),
                 *clean_scratch(self._project.home / "staging" / self.spec.name, dry_run=dry_run),
                 *clean_destinations(self._project, state, dry_run=dry_run),
             )
+
+    def _files_of_others(self) -> set[str]:
+        others = (Syncs(self._project, spec).state() for name, spec in self._project.activations.items() if name != self.spec.name)
+        return {path for state in others for path in state.snapshot_files}
 
     def approve(self, label: str | None = None) -> SyncRecord:
         """Let the newest blocked sync pass, once and for all: `deliver` its label afterwards. SyncRefused when none waits.

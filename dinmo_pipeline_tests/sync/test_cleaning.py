@@ -12,6 +12,8 @@ from dinmo_pipeline.errors import BusyError, PermanentStorageError
 from dinmo_pipeline.storages.local import LocalFolderSpec
 from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.cleaning import clean_abandoned_scratch
+from dinmo_pipeline.sync.labels import label_of_instant
+from dinmo_pipeline.sync.syncs import Delivery, Syncs
 
 from .disk import Disk
 
@@ -51,6 +53,26 @@ def test_snapshots_beyond_retention_and_of_crashes_go(disk: Disk) -> None:
     # The base, and what the last delivery was compared with.
     assert snapshots(disk) == [5, 6]
     assert disk.syncs().clean(dry_run=False) == ()
+
+
+def test_rows_of_an_activation_that_had_the_name_before_stay(disk: Disk) -> None:
+    definitions = disk.root / "defs/defs.yaml"
+    text = definitions.read_text()
+    renamed = text.replace("name: export", "name: renamed, renamed_from: export")
+    definitions.write_text(renamed)
+
+    def run_renamed() -> Delivery:
+        disk.refresh()
+        syncs, now = Syncs(disk.project, disk.project.activations["renamed"]), disk.tick()
+        syncs.take_snapshot(label_of_instant(now), now=now)
+        return syncs.deliver(label_of_instant(now), now=now)
+
+    assert run_renamed().export.base == 6
+    # Now that the new name has a log of its own, the old one is somebody else's.
+    definitions.write_text(renamed.replace(", renamed_from: export", "") + "---" + text.rpartition("---")[2].replace('"{x}_e"', '"{x}_o"'))
+    assert {each.why for each in disk.syncs().clean(dry_run=False)} <= {"beyond the 1 deliveries of keep_syncs"}
+    disk.set_rows({1: "f", 2: "y"})
+    assert run_renamed().export.counts.updated == 1
 
 
 def run_killed_at(disk: Disk, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
