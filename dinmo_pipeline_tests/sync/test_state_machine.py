@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from dinmo_pipeline.errors import SyncBlocked, SyncRefused
+from dinmo_pipeline.errors import OutdatedStateError, SyncBlocked, SyncRefused
 from dinmo_pipeline.project.names import is_dated
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, RunType, SyncMode
 from dinmo_pipeline.sync.export import Export
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline_tests.sync.conftest import CASES, SHRINK
-from dinmo_pipeline_tests.sync.simulation import SPEC, Consumer, Crash, Outcome, Simulation, crash
+from dinmo_pipeline_tests.sync.simulation import SPEC, Consumer, Crash, Key, Outcome, Row, Simulation, crash, is_temporary
 
 pytestmark = pytest.mark.usefixtures("in_memory")
 
@@ -84,6 +84,8 @@ class Histories(RuleBasedStateMachine):
         self.whole: tuple[object, State] | None = None
         self.nested = False
         self.names = 0
+        self.backup: tuple[str, dict[str, dict[str, bytes]], dict[str, tuple[tuple[Row, ...], frozenset[Key]]]] | None = None
+        self.lost_until = 0
 
     # What happens
 
@@ -278,6 +280,43 @@ class Histories(RuleBasedStateMachine):
         name = self.world.spec.renamed_from if back and self.world.spec.renamed_from is not None else f"people_{self.names}"
         self.world.spec = replace(self.world.spec, name=name, renamed_from=old)
 
+    @rule()
+    def a_backup_is_made(self) -> None:
+        pages = {name: dict(pages) for name, pages in self.world.shelf.pages.items()}
+        self.backup = (self.world.spec.name, pages, dict(self.world.engine.kept))
+
+    @precondition(lambda self: self.backup is not None and self.backup[0] == self.world.spec.name)
+    @rule(table=TABLES, at=CALLS)
+    def the_backup_is_restored(self, table: dict[int, tuple[int, int]], at: int) -> None:
+        """Each of the syncs since is lost; a full one goes on, in whatever it is interrupted."""
+        assert self.backup is not None
+        for consumer in self.consumers.values():
+            self.apply(consumer)
+        lost = self.state().next_number - 1
+        _, pages, kept = self.backup
+        is_older = any(len(self.world.shelf.pages[name]) > len(pages.get(name, {})) for name in self.world.shelf.pages)
+        self.world.shelf.pages = {name: dict(found) for name, found in pages.items()}
+        self.world.engine.kept = dict(kept)
+        self.whole = None
+        if not is_older or lost == 0:
+            return
+        self.lost_until = lost
+        for place in self.world.places.values():
+            # Nobody knows of them any more.
+            place.files = {path: content for path, content in place.files.items() if not is_temporary(path)}
+        self.the_source_changes(table)
+        self.world.run_with(at, crash, full=True)
+        while self.is_outdated():
+            self.world.run(full=True)
+        self.check(crashed=True)
+
+    def is_outdated(self) -> bool:
+        try:
+            self.state()
+        except OutdatedStateError:
+            return True
+        return False
+
     @precondition(lambda self: self.world.shelf.pages)
     @rule()
     def it_settles(self) -> None:
@@ -336,7 +375,12 @@ class Histories(RuleBasedStateMachine):
 
     def starts_anew(self, snapshot_path: str) -> bool:
         sync = self.sync_of(snapshot_path)
-        return sync is not None and sync.export is not None and sync.export.base is None
+        return sync is not None and sync.export is not None and (sync.export.base is None or self.comes_after_a_loss(sync))
+
+    def comes_after_a_loss(self, sync: SyncRecord) -> bool:
+        """Whether consumers are told to begin with this one: nothing was delivered since the log was restored."""
+        since = (other for other in self.history().delivered if self.lost_until < other.number < sync.number)
+        return 0 < self.lost_until < sync.number and not any(since)
 
     def sync_of(self, snapshot_path: str) -> SyncRecord | None:
         for sync in self.history().syncs.values():
@@ -369,7 +413,8 @@ class Histories(RuleBasedStateMachine):
     def check_newest_copy(self) -> None:
         """Whoever applied what was delivered again has what was delivered last."""
         state, newest = self.state(), self.state().newest
-        if newest is not None and newest.export is not None and not state.interrupted and not state.redelivering:
+        # While the log is outdated, consumers have more than the newest that it knows of.
+        if newest is not None and newest.export is not None and not (state.interrupted or state.redelivering or state.is_outdated):
             self.check_copy(newest, newest.export, state)
 
     def check_files(self, sync: SyncRecord, export: Export, state: State) -> None:
@@ -414,8 +459,11 @@ class Histories(RuleBasedStateMachine):
             earlier: list[SyncRecord] = []
             for path in dict.fromkeys(sent_by):
                 sync = self.sync_of(path)
-                assert sync is not None
-                asked_for = sync.full or (sync.export is not None and (sync.export.base is None or "no longer there" in sync.export.reason))
+                if sync is None:
+                    assert self.lost_until, "a sync is forgotten"
+                    continue
+                asked_for = sync.full or self.comes_after_a_loss(sync)
+                asked_for |= sync.export is not None and (sync.export.base is None or "no longer there" in sync.export.reason)
                 assert asked_for or all(before.delivered_at is None for before in earlier), f"key {key} was sent twice"
                 earlier.append(sync)
 
