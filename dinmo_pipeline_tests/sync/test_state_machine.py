@@ -21,7 +21,7 @@ from dinmo_pipeline.sync.export import Export
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline_tests.sync.conftest import CASES, SHRINK
-from dinmo_pipeline_tests.sync.simulation import SPEC, Consumer, Crash, Key, Outcome, Row, Simulation, crash, is_temporary
+from dinmo_pipeline_tests.sync.simulation import SPEC, Consumer, Crash, Outcome, Simulation, crash, is_temporary
 
 pytestmark = pytest.mark.usefixtures("in_memory")
 
@@ -84,7 +84,6 @@ class Histories(RuleBasedStateMachine):
         self.whole: tuple[object, State] | None = None
         self.nested = False
         self.names = 0
-        self.backup: tuple[str, dict[str, dict[str, bytes]], dict[str, tuple[tuple[Row, ...], frozenset[Key]]]] | None = None
         self.lost_until = 0
 
     # What happens
@@ -280,35 +279,26 @@ class Histories(RuleBasedStateMachine):
         name = self.world.spec.renamed_from if back and self.world.spec.renamed_from is not None else f"people_{self.names}"
         self.world.spec = replace(self.world.spec, name=name, renamed_from=old)
 
-    @rule()
-    def a_backup_is_made(self) -> None:
-        pages = {name: dict(pages) for name, pages in self.world.shelf.pages.items()}
-        self.backup = (self.world.spec.name, pages, dict(self.world.engine.kept))
-
-    @precondition(lambda self: self.backup is not None and self.backup[0] == self.world.spec.name)
-    @rule(table=TABLES, at=CALLS)
-    def the_backup_is_restored(self, table: dict[int, tuple[int, int]], at: int) -> None:
-        """Each of the syncs since is lost; a full one goes on, in whatever it is interrupted."""
-        assert self.backup is not None
+    @rule(tables=st.lists(TABLES, min_size=1, max_size=2), at=CALLS)
+    def an_older_backup_is_restored(self, tables: list[dict[int, tuple[int, int]]], at: int) -> None:
+        """Some syncs are lost; a full one goes on, wherever it is interrupted."""
+        pages = {name: dict(found) for name, found in self.world.shelf.pages.items()}
+        kept = dict(self.world.engine.kept)
+        for table in tables:
+            self.the_source_changes(table)
+            self.it_runs(full=False)
         for consumer in self.consumers.values():
             self.apply(consumer)
-        lost = self.state().next_number - 1
-        _, pages, kept = self.backup
-        is_older = any(len(self.world.shelf.pages[name]) > len(pages.get(name, {})) for name in self.world.shelf.pages)
-        self.world.shelf.pages = {name: dict(found) for name, found in pages.items()}
-        self.world.engine.kept = dict(kept)
-        self.whole = None
-        if not is_older or lost == 0:
-            return
-        self.lost_until = lost
+        self.lost_until = self.state().next_number - 1
+        self.world.shelf.pages, self.world.engine.kept, self.whole = pages, kept, None
         for place in self.world.places.values():
             # Nobody knows of them any more.
             place.files = {path: content for path, content in place.files.items() if not is_temporary(path)}
-        self.the_source_changes(table)
         self.world.run_with(at, crash, full=True)
         while self.is_outdated():
             self.world.run(full=True)
         self.check(crashed=True)
+        self.it_runs(full=False)
 
     def is_outdated(self) -> bool:
         try:
