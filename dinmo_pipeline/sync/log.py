@@ -115,6 +115,11 @@ class Log:
             records, _ = self._find_past(self._renamed_from, whole=True)
         return fold(records)
 
+    @property
+    def state(self) -> State:
+        """What was read, with what was appended since; what others have written meanwhile is found when the next entry is."""
+        return fold(self._known)
+
     def append(self, fact: Fact) -> State:
         """Write `fact` as the next entry, on disk when this returns; the new state.
 

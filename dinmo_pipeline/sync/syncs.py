@@ -347,7 +347,8 @@ class Syncs:
     def _redeliver(self, state: State) -> tuple[Delivery, ...]:
         deliveries = []
         for number in state.redelivering:
-            sync, state = state.syncs[number], self._log.read()
+            # Not read anew: whoever went on meanwhile has closed this, and the next entry is refused.
+            sync, state = state.syncs[number], self._log.state
             export = _export_of(sync)
             storage = export.place.storage(self._project.storages)
             notes = self._tidy_elsewhere(state, storage)
