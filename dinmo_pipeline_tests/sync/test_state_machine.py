@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from dinmo_pipeline.errors import OutdatedStateError, SyncBlocked, SyncRefused
+from dinmo_pipeline.errors import OutdatedStateError, PermanentStorageError, SyncBlocked, SyncRefused
 from dinmo_pipeline.project.names import is_dated
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, RunType, SyncMode
 from dinmo_pipeline.sync.export import Export
@@ -172,7 +172,8 @@ class Histories(RuleBasedStateMachine):
             return
         if at is not None:
             self.world.fuse.light(at, crash if other is None else self.another_machine_runs(full=other))
-        with suppress(SyncRefused, Crash):
+        # A move that stalled may find nothing to move any more.
+        with suppress(SyncRefused, PermanentStorageError, Crash):
             self.world.syncs().redeliver(delivered[max(-1 - back, -len(delivered))].number)
         self.world.fuse.put_out()
         self.check(crashed=True)
@@ -356,10 +357,10 @@ class Histories(RuleBasedStateMachine):
 
     def apply(self, consumer: Consumer) -> None:
         def starts_empty(number: int) -> bool:
-            export = self.history().syncs[number].export
-            if export is None or self.world.place_of(export) is not consumer.place:
+            sync = self.history().syncs[number]
+            if sync.export is None or self.world.place_of(sync.export) is not consumer.place:
                 return False
-            return export.base is None and not any(put.rows for put in export.puts)
+            return (sync.export.base is None or self.comes_after_a_loss(sync)) and not any(put.rows for put in sync.export.puts)
 
         consumer.apply(self.starts_anew, starts_empty)
 
