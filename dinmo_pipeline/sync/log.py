@@ -12,7 +12,7 @@ from typing import Protocol
 from dinmo_pipeline.errors import OutdatedStateError, StateError, SyncRefused
 from dinmo_pipeline.project.specs import KEEP_SYNCS, now_utc
 from dinmo_pipeline.sync.chapters import CHECKPOINTS, begins_chapter, folder_of, path_of, position_of
-from dinmo_pipeline.sync.entries import Fact, HandedOver, Renamed
+from dinmo_pipeline.sync.entries import Fact, HandedOver, Renamed, numbers_of
 from dinmo_pipeline.sync.fold import fold
 from dinmo_pipeline.sync.marks import Mark, Marks
 from dinmo_pipeline.sync.records import Checkpoint, Entry, Record, from_json, to_json
@@ -220,7 +220,7 @@ class Log:
 
     def _write(self, fact: Fact) -> Record:
         if begins_chapter(self._position + 1):
-            self._create(Checkpoint(fold(self._known).condensed(self._keep_syncs)))
+            self._create(Checkpoint(fold(self._known).condensed(self._keep_syncs, numbers_of(fact))))
             self._chapter = self._position
         return self._create(fact)
 

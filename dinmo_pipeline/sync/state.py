@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -180,9 +180,12 @@ class State:
         found = (snapshot for sync in self.syncs.values() for snapshot in sync.snapshots)
         return tuple(dict.fromkeys(file.path for snapshot in found for file in snapshot.files))
 
-    def condensed(self, keep: int) -> State:
-        """The same for whatever comes: of syncs whose rows are not kept only what consumers may still have of them."""
-        kept = {sync.number for sync in self.kept(keep)}
+    def condensed(self, keep: int, numbers: Collection[int]) -> State:
+        """The same for whatever comes: of syncs whose rows are not kept only what consumers may still have of them.
+
+        What comes first tells of the syncs of these `numbers`, which therefore stay, too.
+        """
+        kept = {sync.number for sync in self.kept(keep)} | (self.syncs.keys() & set(numbers))
         oldest = min(kept, default=0)
         shown = {sync.number for sync in self.syncs.values() if sync.shown and sync.number > oldest}
         older = replace(self, syncs={number: sync for number, sync in self.syncs.items() if number < oldest})

@@ -360,13 +360,17 @@ class Histories(RuleBasedStateMachine):
             sync = self.history().syncs[number]
             if sync.export is None or self.world.place_of(sync.export) is not consumer.place:
                 return False
-            return (sync.export.base is None or self.comes_after_a_loss(sync)) and not any(put.rows for put in sync.export.puts)
+            return self.begins_anew(sync, sync.export) and not any(put.rows for put in sync.export.puts)
 
         consumer.apply(self.starts_anew, starts_empty)
 
     def starts_anew(self, snapshot_path: str) -> bool:
         sync = self.sync_of(snapshot_path)
-        return sync is not None and sync.export is not None and (sync.export.base is None or self.comes_after_a_loss(sync))
+        return sync is not None and sync.export is not None and self.begins_anew(sync, sync.export)
+
+    def begins_anew(self, sync: SyncRecord, export: Export) -> bool:
+        # What left meanwhile is in no snapshot: where removals are told, the consumer is asked to begin from the full one.
+        return export.base is None or (export.contract.sync_mode == SyncMode.DIFFERENCE and self.comes_after_a_loss(sync))
 
     def comes_after_a_loss(self, sync: SyncRecord) -> bool:
         """Whether consumers are told to begin with this one: nothing was delivered since the log was restored."""
