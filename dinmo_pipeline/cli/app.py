@@ -270,7 +270,9 @@ def dev(
 
     root = find_project_root(project)
     loaded = load_project(root)
-    command = [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
+    # Dagster tells whoever uses this command of another one, for projects that are no `dinmo` ones.
+    quiet = ["-W", "ignore:Function `dev_command` is superseded"]
+    command = [sys.executable, *quiet, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
     if not loads_itself(root):
         command += ["--module-name", "dinmo_pipeline.definitions"]
     showing.say(f"the Dagster UI opens at http://{host}:{port} (Ctrl-C ends it)")

@@ -43,7 +43,7 @@ def clean_snapshots(
     stray -= set(known_to_others()) if stray else stray
     for path in kept:
         if path in unneeded or path in stray:
-            why = f"beyond the {keep} deliveries of keep_syncs" if path in unneeded else "a sync that crashed left it"
+            why = f"no sync needs it any more (keep_syncs: {keep})" if path in unneeded else "a sync that crashed left it"
             if not dry_run:
                 snapshots.forget([path])
             yield Litter("snapshot", snapshots.place(path), why)

@@ -83,7 +83,7 @@ def test_rows_that_kept_syncs_were_compared_with_outlive_the_chapter(disk: Disk,
         disk.run()
     kept = disk.syncs().state().kept(2)
     # None of them is taken for what a crash left.
-    assert {litter.why for litter in disk.syncs().clean(dry_run=False)} <= {"beyond the 2 deliveries of keep_syncs"}
+    assert {litter.why for litter in disk.syncs().clean(dry_run=False)} <= {"no sync needs it any more (keep_syncs: 2)"}
     assert {file.path for sync in kept for snapshot in sync.snapshots for file in snapshot.files} == snapshots(disk)
     assert [delivery.export.number for delivery in disk.syncs().redeliver(kept[0].number)] == [sync.number for sync in kept]
 

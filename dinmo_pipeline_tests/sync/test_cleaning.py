@@ -46,8 +46,8 @@ def test_snapshots_beyond_retention_and_of_crashes_go(disk: Disk) -> None:
     assert (before, unchanged) == ([3, 4, 5, 6, 7], [3, 4, 5, 6, 7])
     assert told == done
     assert [(each.what, Path(each.where).name[:6], each.why) for each in done] == [
-        ("snapshot", "000003", "beyond the 1 deliveries of keep_syncs"),
-        ("snapshot", "000004", "beyond the 1 deliveries of keep_syncs"),
+        ("snapshot", "000003", "no sync needs it any more (keep_syncs: 1)"),
+        ("snapshot", "000004", "no sync needs it any more (keep_syncs: 1)"),
         ("snapshot", "000007", "a sync that crashed left it"),
     ]
     # The base, and what the last delivery was compared with.
@@ -70,7 +70,7 @@ def test_rows_of_an_activation_that_had_the_name_before_stay(disk: Disk) -> None
     assert run_renamed().export.base == 6
     # Now that the new name has a log of its own, the old one is somebody else's.
     definitions.write_text(renamed.replace(", renamed_from: export", "") + "---" + text.rpartition("---")[2].replace('"{x}_e"', '"{x}_o"'))
-    assert {each.why for each in disk.syncs().clean(dry_run=False)} <= {"beyond the 1 deliveries of keep_syncs"}
+    assert {each.why for each in disk.syncs().clean(dry_run=False)} <= {"no sync needs it any more (keep_syncs: 1)"}
     disk.set_rows({1: "f", 2: "y"})
     assert run_renamed().export.counts.updated == 1
 
