@@ -347,7 +347,8 @@ class Syncs:
     def _redeliver(self, state: State) -> tuple[Delivery, ...]:
         deliveries = []
         for number in state.redelivering:
-            # Not read anew: whoever went on meanwhile has closed this, and the next entry is refused.
+            # Not read anew: whoever went on meanwhile has closed this, and may have let its rows go.
+            self._log.check_unchanged()
             sync, state = state.syncs[number], self._log.state
             export = _export_of(sync)
             storage = export.place.storage(self._project.storages)

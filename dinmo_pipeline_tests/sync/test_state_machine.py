@@ -84,7 +84,7 @@ class Histories(RuleBasedStateMachine):
         self.whole: tuple[object, State] | None = None
         self.nested = False
         self.names = 0
-        self.lost_until = 0
+        self.losses: list[int] = []
 
     # What happens
 
@@ -290,7 +290,7 @@ class Histories(RuleBasedStateMachine):
             self.it_runs(full=False)
         for consumer in self.consumers.values():
             self.apply(consumer)
-        self.lost_until = self.state().next_number - 1
+        self.losses.append(self.state().next_number - 1)
         self.world.shelf.pages, self.world.engine.kept, self.whole = pages, kept, None
         for place in self.world.places.values():
             # Nobody knows of them any more.
@@ -373,9 +373,9 @@ class Histories(RuleBasedStateMachine):
         return export.base is None or (export.contract.sync_mode == SyncMode.DIFFERENCE and self.comes_after_a_loss(sync))
 
     def comes_after_a_loss(self, sync: SyncRecord) -> bool:
-        """Whether consumers are told to begin with this one: nothing was delivered since the log was restored."""
-        since = (other for other in self.history().delivered if self.lost_until < other.number < sync.number)
-        return 0 < self.lost_until < sync.number and not any(since)
+        """Whether nothing was delivered between a moment when the log was restored and this one, which sends every row."""
+        delivered = [other.number for other in self.history().delivered if other.number < sync.number]
+        return any(max(delivered, default=0) <= lost < sync.number for lost in self.losses)
 
     def sync_of(self, snapshot_path: str) -> SyncRecord | None:
         for sync in self.history().syncs.values():
@@ -455,7 +455,7 @@ class Histories(RuleBasedStateMachine):
             for path in dict.fromkeys(sent_by):
                 sync = self.sync_of(path)
                 if sync is None:
-                    assert self.lost_until, "a sync is forgotten"
+                    assert self.losses, "a sync is forgotten"
                     continue
                 asked_for = sync.full or self.comes_after_a_loss(sync)
                 asked_for |= sync.export is not None and (sync.export.base is None or "no longer there" in sync.export.reason)
