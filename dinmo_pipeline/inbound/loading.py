@@ -109,7 +109,10 @@ class _Loading:
         items = [self._item(number, fetched) for number, fetched in enumerate(self._unrecorded(files), start=self._record.next_arrival())]
         self._tell_repeated(items)
         self._begin(items)
-        wanted = [item for item in items if item.outcome is None]
+        for item in items:
+            if item.outcome is None and not item.file.columns:
+                self._take_nothing(item)
+        wanted = [item for item in items if item.outcome is None and item.file.columns]
         types = column_types(self._feed, dict.fromkeys(name for item in wanted for name in item.file.columns))
         known = self._table.columns()
         if wanted:
@@ -162,9 +165,18 @@ class _Loading:
                 elif item is not newest:
                     item.end(Outcome.OUTDATED, f"a newer file, {newest.fetched.arrival.name}, came with it")
 
+    def _take_nothing(self, item: _Item) -> None:
+        """What a file comes to that has no record, and so no column: an empty JSON array."""
+        if self._feed.load != "replace":
+            return
+        if not self._record.is_approved(self._feed.name, item.fetched.sha256):
+            self._guard(item, self._table.rows())
+        if item.outcome is None:
+            self._table.clear()
+
     def _begin(self, items: Sequence[_Item]) -> None:
         """Open the files, and refuse those that cannot be opened or lack a column that a file of this feed has."""
-        last = self._record.last_loaded(self._feed.name)
+        last = self._record.last_loaded(self._feed.name, with_columns=True)
         last_columns = () if last is None else last.columns
         declared = tuple(column.name for column in self._feed.columns if column.name != self._feed.updated_at)
         for item in items:
@@ -173,6 +185,8 @@ class _Loading:
             item.file.begin()
             if item.file.refusal is not None:
                 item.end(Outcome.REFUSED, item.file.refusal)
+                continue
+            if not item.file.columns:
                 continue
             there = {*item.file.columns, *self._feed.optional}
             missing = [name for name in dict.fromkeys((*last_columns, *declared)) if name not in there]

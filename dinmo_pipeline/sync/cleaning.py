@@ -40,7 +40,11 @@ def clean_snapshots(
     unneeded = set(state.unneeded_snapshots(keep))
     kept = snapshots.kept(activation)
     stray = set(kept) - set(state.snapshot_files)
-    stray -= set(known_to_others()) if stray else stray
+    try:
+        stray -= set(known_to_others()) if stray else stray
+    except StateError:
+        # Nobody knows what one whose log is damaged needs; whoever cleans that one says so.
+        stray = set()
     for path in kept:
         if path in unneeded or path in stray:
             why = f"no sync needs it any more (keep_syncs: {keep})" if path in unneeded else "a sync that crashed left it"
