@@ -109,6 +109,7 @@ class _Loading:
         items = [self._item(number, fetched) for number, fetched in enumerate(self._unrecorded(files), start=self._record.next_arrival())]
         self._tell_repeated(items)
         self._begin(items)
+        self._tell_outdated(items)
         for item in items:
             if item.outcome is None and not item.file.columns:
                 self._take_nothing(item)
@@ -145,7 +146,7 @@ class _Loading:
         return _Item(fetched, InboundFile(number, lambda: self._opening(self._feed, fetched.local_path)))
 
     def _tell_repeated(self, items: Sequence[_Item]) -> None:
-        """Leave out what the way of loading has no use for: the same events again, all but the newest of files that replace."""
+        """Leave out what was loaded before: the same events again, or of files that replace a newer one."""
         if self._feed.load == "append":
             seen: dict[str, str] = {}
             for item in items:
@@ -155,14 +156,19 @@ class _Loading:
                 if name is not None:
                     item.end(Outcome.REPEATED, f"these very bytes were loaded before, as {name}")
                 seen.setdefault(sha256, item.fetched.arrival.name)
-        elif self._feed.load == "replace" and items:
-            newest = max(items, key=lambda item: (item.fetched.arrival.match.date, item.file.arrival))
+        elif self._feed.load == "replace":
             last = self._record.last_loaded(self._feed.name)
             for item in items:
-                arrival = item.fetched.arrival
-                if last is not None and last.file_date > arrival.match.date:
+                if last is not None and last.file_date > item.fetched.arrival.match.date:
                     item.end(Outcome.OUTDATED, f"a newer file, {last.name}, is the table already")
-                elif item is not newest:
+
+    def _tell_outdated(self, items: Sequence[_Item]) -> None:
+        """Of files that replace leave all but the newest that was not refused."""
+        wanted = [item for item in items if item.outcome is None]
+        if self._feed.load == "replace" and wanted:
+            newest = max(wanted, key=lambda item: (item.fetched.arrival.match.date, item.file.arrival))
+            for item in wanted:
+                if item is not newest:
                     item.end(Outcome.OUTDATED, f"a newer file, {newest.fetched.arrival.name}, came with it")
 
     def _take_nothing(self, item: _Item) -> None:

@@ -383,3 +383,12 @@ def test_empty_json_array_that_replaces_a_table_waits_to_be_approved(tmp_path: P
     assert (blocked.outcome, before) == (Outcome.BLOCKED, [("1",)])
     assert approved.outcome == Outcome.LOADED
     assert inbox.rows("SELECT count(*) FROM feeds.contacts_shop") == [(0,)]
+
+
+def test_file_that_replaces_is_loaded_where_the_newer_one_that_came_with_it_is_refused(tmp_path: Path) -> None:
+    inbox = LocalInbox(tmp_path, (contacts(columns=(), load="replace"),))
+    for day, content in enumerate(("id,city\n1,Lyon\n", "id,city\n2,Nice\n", "id,ctiy\n3,Metz\n")):
+        inbox.drop(f"contacts_shop_2024050{day}.csv" if day else "contacts_shop_20240430.csv", content)
+    inbox.drop("contacts_shop_20240503.csv", b"id,city\n\xff,x\n")
+    assert [made.outcome for made in inbox.run()] == ["outdated", "loaded", "refused", "refused"]
+    assert inbox.rows("SELECT id, city FROM feeds.contacts_shop") == [("2", "Nice")]
