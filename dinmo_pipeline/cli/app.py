@@ -24,7 +24,7 @@ from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.checkup import check_storage
-from dinmo_pipeline.sync.cleaning import clean_abandoned_scratch
+from dinmo_pipeline.sync.cleaning import Litter, clean_abandoned_scratch
 from dinmo_pipeline.sync.condition import BETWEEN_STEPS
 from dinmo_pipeline.sync.explain import explain_record
 from dinmo_pipeline.sync.labels import label_of_instant
@@ -210,6 +210,8 @@ def clean(
             found += Syncs(loaded, spec).clean(dry_run=dry_run)
         except BusyError:
             showing.warn(f"{spec.name}: a sync is at work, so it is left alone; clean again later")
+        except StateError as error:
+            found.append(Litter("activation", spec.name, "nobody knows what of it is needed", str(error)))
     found += clean_runs(loaded, dry_run=dry_run)
     showing.show_cleaned(found, dry_run=dry_run)
     if any(each.problem for each in found):
@@ -268,7 +270,9 @@ def dev(
 
     root = find_project_root(project)
     loaded = load_project(root)
-    command = [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
+    # Dagster tells whoever uses this command of another one, for projects that are no `dinmo` ones.
+    quiet = ["-W", "ignore:Function `dev_command` is superseded"]
+    command = [sys.executable, *quiet, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
     if not loads_itself(root):
         command += ["--module-name", "dinmo_pipeline.definitions"]
     showing.say(f"the Dagster UI opens at http://{host}:{port} (Ctrl-C ends it)")

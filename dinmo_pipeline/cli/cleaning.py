@@ -14,6 +14,7 @@ from dagster import DagsterEventType, DagsterInstance, RunRecord, RunsFilter
 
 from dinmo_pipeline.cli.running import dagster_home
 from dinmo_pipeline.components.naming import import_job_name, job_name, partitions_name
+from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.io_managers.imports import files_name
 from dinmo_pipeline.project.specs import ActivationSpec, FeedSpec, Project
 from dinmo_pipeline.sync.cleaning import Litter
@@ -33,9 +34,7 @@ def clean_runs(project: Project, *, dry_run: bool) -> tuple[Litter, ...]:
     home = dagster_home(project)
     with DagsterInstance.from_config(str(home)) as instance:
         syncs = [
-            litter
-            for spec in project.activations.values()
-            for litter in _clean_activation(instance, home, spec, Syncs(project, spec).state(), dry_run=dry_run)
+            litter for spec in project.activations.values() for litter in _clean_activation(instance, home, project, spec, dry_run=dry_run)
         ]
         imports = [litter for feed in project.feeds.values() for litter in _clean_imports(instance, home, feed, dry_run=dry_run)]
         return (*syncs, *imports)
@@ -58,7 +57,12 @@ def _clean_imports(instance: DagsterInstance, home: Path, feed: FeedSpec, *, dry
     yield Litter("imports", f"{feed.name}: {what}", f"beyond the newest {KEPT_IMPORTS} runs of the feed's import")
 
 
-def _clean_activation(instance: DagsterInstance, home: Path, spec: ActivationSpec, state: State, *, dry_run: bool) -> Iterator[Litter]:
+def _clean_activation(instance: DagsterInstance, home: Path, project: Project, spec: ActivationSpec, *, dry_run: bool) -> Iterator[Litter]:
+    try:
+        state = Syncs(project, spec).state()
+    except StateError:
+        # Whoever cleans its snapshots has said so.
+        return
     kept = state.kept(spec.keep_syncs)
     if not kept or not state.delivered:
         return

@@ -263,7 +263,7 @@ def state_word(sync: SyncRecord, state: State) -> str:
         return "half delivered"
     if sync.redirected:
         return "redirected"
-    if state.newest is not None and state.newest.number > sync.number:
+    if (state.newest is not None and state.newest.number > sync.number) or sync.number <= state.used:
         return "superseded"
     return "blocked" if sync.findings and not sync.approved else "not delivered"
 
@@ -317,7 +317,8 @@ def show_cleaned(found: Sequence[Litter], *, dry_run: bool) -> None:
     """What was deleted, or would be, and a line that counts it."""
     if found:
         show_table(("what", "where", "why"), [(each.what, each.where, each.problem or each.why) for each in found], texts=range(3))
-    say(f"{len(found):,} {'would be' if dry_run else 'were'} deleted" if found else "there is nothing to delete")
+    deleted = sum(not each.problem for each in found)
+    say(f"{deleted:,} {'would be' if dry_run else 'were'} deleted" if found else "there is nothing to delete")
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: Collection[int]) -> None:

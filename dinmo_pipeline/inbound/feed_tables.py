@@ -91,6 +91,11 @@ class FeedTable:
         [(rows,)] = self._connection.execute(f"SELECT count(*) FROM {self._sql}").fetchall()
         return int(rows)
 
+    def clear(self) -> None:
+        """Delete all rows, if there is a table."""
+        if table_exists(self._connection, self._feed.ref):
+            self._connection.execute(f"DELETE FROM {self._sql}")
+
     def count_staged(self, types: Mapping[str, ColumnType]) -> dict[int, Counted]:
         """How the staged records of each file count, by its arrival; files without records are not there."""
         updated_at = self._feed.updated_at

@@ -106,7 +106,11 @@ class _Loading:
         items = [self._item(number, fetched) for number, fetched in enumerate(self._unrecorded(files), start=self._record.next_arrival())]
         self._tell_repeated(items)
         self._begin(items)
-        wanted = [item for item in items if item.outcome is None]
+        self._tell_outdated(items)
+        for item in items:
+            if item.outcome is None and not item.file.columns:
+                self._take_nothing(item)
+        wanted = [item for item in items if item.outcome is None and item.file.columns]
         types = column_types(self._feed, dict.fromkeys(name for item in wanted for name in item.file.columns))
         known = self._table.columns()
         if wanted:
@@ -139,7 +143,7 @@ class _Loading:
         return _Item(fetched, InboundFile(number, lambda: self._opening(self._feed, fetched.local_path)))
 
     def _tell_repeated(self, items: Sequence[_Item]) -> None:
-        """Leave out what the way of loading has no use for: the same events again, all but the newest of files that replace."""
+        """Leave out what was loaded before: the same events again, or of files that replace a newer one."""
         if self._feed.load == "append":
             seen = self._record.loaded_with(self._feed.name, [item.fetched.sha256 for item in items])
             for item in items:
@@ -147,19 +151,33 @@ class _Loading:
                 if sha256 in seen:
                     item.end(Outcome.REPEATED, f"these very bytes were loaded before, as {seen[sha256]}")
                 seen.setdefault(sha256, item.fetched.arrival.name)
-        elif self._feed.load == "replace" and items:
-            newest = max(items, key=lambda item: (item.fetched.arrival.match.date, item.file.arrival))
+        elif self._feed.load == "replace":
             last = self._record.last_loaded(self._feed.name)
             for item in items:
-                arrival = item.fetched.arrival
-                if last is not None and last.file_date > arrival.match.date:
+                if last is not None and last.file_date > item.fetched.arrival.match.date:
                     item.end(Outcome.OUTDATED, f"a newer file, {last.name}, is the table already")
-                elif item is not newest:
+
+    def _tell_outdated(self, items: Sequence[_Item]) -> None:
+        """Of files that replace leave all but the newest that was not refused."""
+        wanted = [item for item in items if item.outcome is None]
+        if self._feed.load == "replace" and wanted:
+            newest = max(wanted, key=lambda item: (item.fetched.arrival.match.date, item.file.arrival))
+            for item in wanted:
+                if item is not newest:
                     item.end(Outcome.OUTDATED, f"a newer file, {newest.fetched.arrival.name}, came with it")
+
+    def _take_nothing(self, item: _Item) -> None:
+        """What a file comes to that has no record, and so no column: an empty JSON array."""
+        if self._feed.load != "replace":
+            return
+        if not self._record.is_approved(self._feed.name, item.fetched.sha256):
+            self._guard(item, self._table.rows())
+        if item.outcome is None:
+            self._table.clear()
 
     def _begin(self, items: Sequence[_Item]) -> None:
         """Open the files, and refuse those that cannot be opened or lack a column that a file of this feed has."""
-        last = self._record.last_loaded(self._feed.name)
+        last = self._record.last_loaded(self._feed.name, with_columns=True)
         last_columns = () if last is None else last.columns
         declared = tuple(column.name for column in self._feed.columns if column.name != self._feed.updated_at)
         for item in items:
@@ -168,6 +186,8 @@ class _Loading:
             item.file.begin()
             if item.file.refusal is not None:
                 item.end(Outcome.REFUSED, item.file.refusal)
+                continue
+            if not item.file.columns:
                 continue
             there = {*item.file.columns, *self._feed.optional}
             missing = [name for name in dict.fromkeys((*last_columns, *declared)) if name not in there]

@@ -140,9 +140,11 @@ class Record:
         """The last files of a feed, oldest first."""
         return self._find("feed = ?", [feed], last=limit)
 
-    def last_loaded(self, feed: str) -> FileRecord | None:
-        """The file of a feed that was loaded last."""
-        found = self._find("arrival = (SELECT max(arrival) FROM inbound.files WHERE feed = ? AND outcome = ?)", [feed, Outcome.LOADED])
+    def last_loaded(self, feed: str, *, with_columns: bool = False) -> FileRecord | None:
+        """The file of a feed that was loaded last; the last one that had columns, if that is asked for."""
+        columns = " AND len(columns) > 0" if with_columns else ""
+        last = f"arrival = (SELECT max(arrival) FROM inbound.files WHERE feed = ? AND outcome = ?{columns})"
+        found = self._find(last, [feed, Outcome.LOADED])
         return found[0] if found else None
 
     def loaded_with(self, feed: str, sha256s: Sequence[str]) -> dict[str, str]:

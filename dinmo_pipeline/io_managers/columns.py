@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dagster import AssetKey, TableColumn, TableColumnDep, TableColumnLineage, TableSchema
 
 from dinmo_pipeline.project.specs import Project, TableRef, TableSpec
 from dinmo_pipeline.sync.contract import Contract
+from dinmo_pipeline.warehouse.connections import disk_errors
 from dinmo_pipeline.warehouse.folders import make_private_folder
 from dinmo_pipeline.warehouse.lineage import column_origins
 from dinmo_pipeline.warehouse.tables import Refreshed
@@ -60,12 +62,22 @@ def _origins(project: Project, spec: TableSpec, table: Refreshed) -> Mapping[str
     read = {str(ref): names for ref, names in table.read.items()}
     key = hashlib.sha256(json.dumps([spec.sql, columns, read], ensure_ascii=False).encode()).hexdigest()
     path = project.home / "lineage" / f"{spec.ref}.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known = _known(path)
     if known.get("key") != key:
         origins = column_origins(spec.sql, columns, table.read)
         known = {"key": key, "origins": {name: [(ref.kind, ref.name, column) for ref, column in found] for name, found in origins.items()}}
-        make_private_folder(path.parent)
-        draft = path.with_suffix(f".{key[:8]}")
-        draft.write_text(json.dumps(known, ensure_ascii=False), encoding="utf-8")
-        draft.replace(path)
+        with disk_errors(f"keeping where the columns of {spec.ref} come from, in {path}"):
+            make_private_folder(path.parent)
+            draft = path.with_suffix(f".{key[:8]}")
+            draft.write_text(json.dumps(known, ensure_ascii=False), encoding="utf-8")
+            draft.replace(path)
     return {name: [(TableRef(kind, table_name), column) for kind, table_name, column in found] for name, found in known["origins"].items()}
+
+
+def _known(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        # It is read from the query anew; a power failure may leave an empty file.
+        return {}
+    return found

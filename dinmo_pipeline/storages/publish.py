@@ -82,8 +82,14 @@ class Publisher:
 
     def tidy(self, remote_paths: Iterable[str]) -> tuple[str, ...]:
         """Delete temporary files of this product; what could not be deleted does no harm and is told as text."""
-        notes = []
-        for remote_path in remote_paths:
+        paths, notes = list(remote_paths), list[str]()
+        try:
+            # One login, not one a file: a server that refuses it might lock the account.
+            if not paths or not self.moves:
+                return ()
+        except StorageError as error:
+            return (f"temporary files may be left at a destination that could not be entered: {error}",)
+        for remote_path in paths:
             try:
                 self.remove(remote_path)
             except PermanentStorageError as error:

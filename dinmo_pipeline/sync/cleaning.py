@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dinmo_pipeline.errors import StateError
+from dinmo_pipeline.errors import StateError, StorageError
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.snapshots import SnapshotStore
@@ -30,13 +30,24 @@ class Litter:
     problem: str = ""
 
 
-def clean_snapshots(snapshots: SnapshotStore, activation: str, state: State, keep: int, *, dry_run: bool) -> Iterator[Litter]:
-    """Snapshots beyond `keep` deliveries, and files of this activation that no entry of its log names. Its lock is held."""
+def clean_snapshots(
+    snapshots: SnapshotStore, activation: str, state: State, keep: int, *, known_to_others: Callable[[], Collection[str]], dry_run: bool
+) -> Iterator[Litter]:
+    """Snapshots beyond `keep` deliveries, and files of this activation that no entry of any log names. Its lock is held.
+
+    `known_to_others` are the files of other activations: one that had this name goes on from those that lie here.
+    """
     unneeded = set(state.unneeded_snapshots(keep))
-    known = set(state.snapshot_files)
-    for path in snapshots.kept(activation):
-        if path in unneeded or path not in known:
-            why = f"beyond the {keep} deliveries of keep_syncs" if path in unneeded else "a sync that crashed left it"
+    kept = snapshots.kept(activation)
+    stray = set(kept) - set(state.snapshot_files)
+    try:
+        stray -= set(known_to_others()) if stray else stray
+    except StateError:
+        # Nobody knows what one whose log is damaged needs; whoever cleans that one says so.
+        stray = set()
+    for path in kept:
+        if path in unneeded or path in stray:
+            why = f"no sync needs it any more (keep_syncs: {keep})" if path in unneeded else "a sync that crashed left it"
             if not dry_run:
                 snapshots.forget([path])
             yield Litter("snapshot", snapshots.place(path), why)
@@ -59,13 +70,21 @@ def clean_destinations(project: Project, state: State, *, dry_run: bool) -> Iter
     """Temporary files of syncs that failed, at the destinations. What an open intent will move stays."""
     if state.open_intent is not None or state.redelivering:
         return
+    silent: set[str] = set()
     for export in state.leftovers:
         storage = export.place.storage(project.storages)
-        with Publisher(storage, project.root) as publisher:
-            for path in [put.temporary_path for put in export.puts] if publisher.moves else ():
-                if publisher.exists(path):
-                    problem = "; ".join(publisher.tidy([path])) if not dry_run else ""
-                    yield Litter("temporary file", f"{storage.name}: {path}", f"sync {export.number} failed and left it", problem)
+        if storage.address in silent:
+            continue
+        why = f"sync {export.number} failed and left it"
+        try:
+            with Publisher(storage, project.root) as publisher:
+                for path in [put.temporary_path for put in export.puts] if publisher.moves else ():
+                    if publisher.exists(path):
+                        problem = "; ".join(publisher.tidy([path])) if not dry_run else ""
+                        yield Litter("temporary file", f"{storage.name}: {path}", why, problem)
+        except StorageError as error:
+            silent.add(storage.address)
+            yield Litter("temporary files", storage.name, why, str(error))
 
 
 def _delete(what: str, path: Path, why: str, delete: Callable[[], object], *, dry_run: bool) -> Litter:

@@ -90,6 +90,8 @@ def decide(state: State, sync: SyncRecord, contract: Contract, *, files_missing:
         return Refuse(f"sync {sync.number} is delivered already; start a new sync instead")
     if newest is not None and newest.number > sync.number:
         return Refuse(f"sync {newest.number} was delivered since, so sync {sync.number} is superseded; start a new sync instead")
+    if sync.number <= state.used:
+        return Refuse(f"the log was restored from an older backup after sync {sync.number} had begun; start a new sync instead")
     if contract.run_type == RunType.FULL_ONLY:
         return Full("full_only sends every row")
     if state.redelivering and not sync.full:

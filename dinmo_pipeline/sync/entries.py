@@ -147,3 +147,14 @@ Fact = (
     | HandedOver
     | Restored
 )
+
+
+def numbers_of(fact: Fact) -> tuple[int, ...]:
+    """The syncs that a fact tells of."""
+    match fact:
+        case Redelivering(numbers):
+            return numbers
+        case Renamed() | HandedOver():
+            return ()
+        case _:
+            return (fact.number,)

@@ -12,7 +12,7 @@ from typing import Protocol
 from dinmo_pipeline.errors import OutdatedStateError, StateError, SyncRefused
 from dinmo_pipeline.project.specs import KEEP_SYNCS, now_utc
 from dinmo_pipeline.sync.chapters import CHECKPOINTS, begins_chapter, folder_of, path_of, position_of
-from dinmo_pipeline.sync.entries import Fact, HandedOver, Renamed
+from dinmo_pipeline.sync.entries import Fact, HandedOver, Renamed, numbers_of
 from dinmo_pipeline.sync.fold import fold
 from dinmo_pipeline.sync.marks import Mark, Marks
 from dinmo_pipeline.sync.records import Checkpoint, Entry, Record, from_json, to_json
@@ -93,8 +93,8 @@ class Log:
 
         StateError for a damaged or missing entry, its kind OutdatedStateError when the log went further once: `append` works then, too.
         """
-        # Before the log is read, to which others may append meanwhile.
-        mark = self._marks.find(self.activation) if self._marks is not None else None
+        # Before the logs are read, to which others may append meanwhile.
+        mark, mark_of_past = self._mark(self.activation), self._mark(self._renamed_from)
         own = self._read_own()
         self._position, self._chapter = own.position, own.chapter
         self._known, self._past = self._history(own.records), None
@@ -102,12 +102,10 @@ class Log:
             self._known, self._past = self._find_past(self._renamed_from)
         state = fold(self._known)
         if mark is not None and state.used < mark.number and not _reaches(own, mark):
-            raise OutdatedStateError(
-                f"reading the log of activation {self.activation}: it ends at entry {own.position}, and this machine has seen it go on to "
-                f"entry {mark.position}, of sync {mark.number}: it was restored from an older backup, or something of it was deleted. A "
-                f"delta from it would be wrong. Restore a newer one, or send every row with `dinmo sync {self.activation} --full`",
-                mark.number,
-            )
+            raise self._outdated(self.activation, own.position, mark)
+        past = self._past
+        if past is not None and mark_of_past is not None and state.used < mark_of_past.number and past.entries < mark_of_past.position:
+            raise self._outdated(past.name, past.entries, mark_of_past)
         return state
 
     def read_whole(self) -> State:
@@ -116,6 +114,11 @@ class Log:
         if not records and self._renamed_from is not None:
             records, _ = self._find_past(self._renamed_from, whole=True)
         return fold(records)
+
+    @property
+    def state(self) -> State:
+        """What was read, with what was appended since; what others have written meanwhile is found when the next entry is."""
+        return fold(self._known)
 
     def append(self, fact: Fact) -> State:
         """Write `fact` as the next entry, on disk when this returns; the new state.
@@ -217,7 +220,7 @@ class Log:
 
     def _write(self, fact: Fact) -> Record:
         if begins_chapter(self._position + 1):
-            self._create(Checkpoint(fold(self._known).condensed(self._keep_syncs)))
+            self._create(Checkpoint(fold(self._known).condensed(self._keep_syncs, numbers_of(fact))))
             self._chapter = self._position
         return self._create(fact)
 
@@ -228,6 +231,17 @@ class Log:
             raise SyncRefused(self._overtaken())
         self._position, self._newest_sha256 = position, hashlib.sha256(text).hexdigest()
         return record
+
+    def _mark(self, name: str | None) -> Mark | None:
+        return self._marks.find(name) if self._marks is not None and name is not None else None
+
+    def _outdated(self, name: str, position: int, mark: Mark) -> OutdatedStateError:
+        return OutdatedStateError(
+            f"reading the log of activation {name}: it ends at entry {position}, and this machine has seen it go on to entry "
+            f"{mark.position}, of sync {mark.number}: it was restored from an older backup, or something of it was deleted. A delta from "
+            f"it would be wrong. Restore a newer one, or send every row with `dinmo sync {self.activation} --full`",
+            mark.number,
+        )
 
     def _overtaken(self) -> str:
         return (

@@ -49,6 +49,9 @@ class Marks:
             make_private_folder(path.parent)
             with os.fdopen(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8") as stream:
                 json.dump(asdict(mark), stream)
+                stream.flush()
+                # A file that a power failure left empty would be taken for a damaged one.
+                os.fsync(stream.fileno())
             draft.replace(path)
         except OSError as error:
             raise StateError(f"writing {path}: {error.strerror}; mend that and start again, which goes on from what is recorded") from error

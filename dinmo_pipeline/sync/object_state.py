@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import posixpath
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dinmo_pipeline.errors import StateError, StorageError
 from dinmo_pipeline.storages.connection import Connection
 from dinmo_pipeline.storages.contract import RemoteFile
 from dinmo_pipeline.storages.objects import ObjectStorage, Stored
+from dinmo_pipeline.sync.chapters import CHECKPOINTS
 from dinmo_pipeline.sync.export import Snapshot
 from dinmo_pipeline.sync.lease import LEASE_S, Lease, leased
 from dinmo_pipeline.sync.log import Page
@@ -50,7 +52,7 @@ class ObjectShelf:
         self._connect = connect
         self._folder = folder
         self._leases: dict[str, Lease] = {}
-        self._entries: dict[tuple[str, RemoteFile], bytes] = {}
+        self._entries: dict[str, dict[str, dict[RemoteFile, bytes]]] = {}
 
     def read(self, activation: str, folder: str, *, newest: int | None = None) -> Sequence[Page]:
         with _state_errors(f"reading the log of activation {activation}"):
@@ -58,9 +60,8 @@ class ObjectShelf:
             found = self._connection.do(lambda storage: storage.list(place))
             files = sorted((file for file in found if file.name.endswith(".json")), key=lambda file: file.name)
             files = files if newest is None else files[-newest:]
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
-                texts = list(pool.map(lambda file: self._entry(place, file), files))
-        return [Page(f"{folder}/{file.name}", f"{place}/{file.name}", text) for file, text in zip(files, texts, strict=True)]
+            texts = self._load(activation, folder, files)
+        return [Page(f"{folder}/{file.name}", f"{place}/{file.name}", texts[file]) for file in files]
 
     def create(self, activation: str, path: str, text: bytes) -> bool:
         self._check_lease(activation)
@@ -102,15 +103,27 @@ class ObjectShelf:
                     "would not notice each other. Keep the state on a server that knows conditional writes"
                 )
 
-    def _entry(self, folder: str, file: RemoteFile) -> bytes:
-        # Entries never change, so one that was read once is not asked for again.
-        key = (folder, file)
-        if key not in self._entries:
-            found = self._connection.do(lambda storage: storage.load(f"{folder}/{file.name}"))
-            if found is None:
-                raise StateError(f"the entry {folder}/{file.name} went away while it was read; see what else deletes there")
-            self._entries[key] = found.content
-        return self._entries[key]
+    def _load(self, activation: str, folder: str, files: Sequence[RemoteFile]) -> Mapping[RemoteFile, bytes]:
+        # Entries never change, so one that was read once is not asked for again; those of earlier chapters are let go.
+        known, wanted = self._entries.get(activation, {}), set(files)
+        texts = {file: text for file, text in known.get(folder, {}).items() if file in wanted}
+        if folder != CHECKPOINTS:
+            known = {CHECKPOINTS: known.get(CHECKPOINTS, {})}
+        self._entries[activation] = {**known, folder: texts}
+
+        def load(storage: ObjectStorage, file: RemoteFile) -> None:
+            path = self._path(activation, folder, file.name)
+            if (found := storage.load(path)) is None:
+                raise StateError(f"the entry {path} went away while it was read; see what else deletes there")
+            texts[file] = found.content
+
+        def load_missing(storage: ObjectStorage) -> None:
+            # Clients of object stores serve many threads at once. All have ended before the connection is made anew after a fault.
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                list(pool.map(partial(load, storage), [file for file in files if file not in texts]))
+
+        self._connection.do(load_missing)
+        return texts
 
     def _check_lease(self, activation: str) -> None:
         if activation in self._leases:

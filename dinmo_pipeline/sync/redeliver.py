@@ -38,9 +38,14 @@ class Again:
         self.log.check_unchanged()
 
 
-def find_sync(spec: ActivationSpec, state: State, number: int, engine: Engine) -> SyncRecord:
-    """The delivered sync of this number, whose rows are kept. SyncRefused, with words, when there is none."""
+def find_sync(spec: ActivationSpec, state: State, number: int, engine: Engine, *, after: int | None = None) -> SyncRecord:
+    """The delivered sync of this number, whose rows are kept. SyncRefused, with words, when there is none.
+
+    `after` is the one that was asked for, where this one has to follow it.
+    """
     doing = f"delivering sync {number} of {spec.name} again"
+    if after is not None:
+        doing = f"delivering sync {after} of {spec.name} again, which sync {number} has to follow"
     sync = state.syncs.get(number)
     if spec.run_type == RunType.FULL_ONLY:
         raise SyncRefused(f"{doing}: full_only keeps no rows to deliver again; `dinmo sync {spec.name}` sends all of today's")
@@ -53,7 +58,8 @@ def find_sync(spec: ActivationSpec, state: State, number: int, engine: Engine) -
     comparison = sync.export.comparison if sync is not None and sync.export is not None else None
     if sync is None or comparison is None or comparison.current is None or not all(map(engine.is_intact, comparison.snapshots)):
         raise SyncRefused(
-            f"{doing}: its rows are not kept any more (keep_syncs: {spec.keep_syncs}); `dinmo sync {spec.name} --full` sends all of today's"
+            f"{doing}: the rows of sync {number} are not kept any more (keep_syncs: {spec.keep_syncs}); `dinmo sync {spec.name} --full` "
+            "sends all of today's"
         )
     return sync
 
@@ -62,10 +68,14 @@ def find_syncs(spec: ActivationSpec, state: State, number: int, engine: Engine) 
     """That sync and all newer ones, oldest first. SyncRefused when they cannot leave the consumer right."""
     first = find_sync(spec, state, number, engine)
     doing = f"delivering sync {number} of {spec.name} again"
+    if state.is_outdated:
+        raise SyncRefused(
+            f"{doing}: the log was restored from an older backup, so newer syncs are not known; `dinmo sync {spec.name} --full` comes first"
+        )
     if state.open_intent is not None:
         raise SyncRefused(f"{doing}: sync {state.open_intent.number} is half delivered; `dinmo sync {spec.name}` completes it first")
     newer = [sync for sync in state.delivered if sync.number > number and sync.export is not None]
-    syncs = (first, *(find_sync(spec, state, sync.number, engine) for sync in newer))
+    syncs = (first, *(find_sync(spec, state, sync.number, engine, after=number) for sync in newer))
     addresses = {sync.export.contract.address for sync in syncs if sync.export is not None}
     if len(addresses) > 1:
         raise SyncRefused(f"{doing}: the activation has delivered to another address since; --to delivers that sync alone")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -134,7 +134,7 @@ class State:
     @property
     def waiting(self) -> SyncRecord | None:
         """The newest sync that a guard held and that could still be delivered; approved already, if its delivery failed otherwise."""
-        newest = self.newest.number if self.newest else 0
+        newest = max(self.newest.number if self.newest else 0, self.used)
         blocked = [sync for sync in self.syncs.values() if sync.findings and sync.number > newest]
         return max(blocked, key=lambda sync: sync.number, default=None)
 
@@ -176,12 +176,16 @@ class State:
 
     @property
     def snapshot_files(self) -> tuple[str, ...]:
-        """Paths of all files that the snapshots of these syncs were kept in."""
-        return tuple(dict.fromkeys(file.path for sync in self.syncs.values() if sync.snapshot for file in sync.snapshot.files))
+        """Paths of all files in which the rows of these syncs were kept, and those that they were compared with."""
+        found = (snapshot for sync in self.syncs.values() for snapshot in sync.snapshots)
+        return tuple(dict.fromkeys(file.path for snapshot in found for file in snapshot.files))
 
-    def condensed(self, keep: int) -> State:
-        """The same for whatever comes: of syncs whose rows are not kept only what consumers may still have of them."""
-        kept = {sync.number for sync in self.kept(keep)}
+    def condensed(self, keep: int, numbers: Collection[int]) -> State:
+        """The same for whatever comes: of syncs whose rows are not kept only what consumers may still have of them.
+
+        What comes first tells of the syncs of these `numbers`, which therefore stay, too.
+        """
+        kept = {sync.number for sync in self.kept(keep)} | (self.syncs.keys() & set(numbers))
         oldest = min(kept, default=0)
         shown = {sync.number for sync in self.syncs.values() if sync.shown and sync.number > oldest}
         older = replace(self, syncs={number: sync for number, sync in self.syncs.items() if number < oldest})

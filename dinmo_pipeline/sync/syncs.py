@@ -192,10 +192,21 @@ class Syncs:
         with self._log.locked(wait_s=0):
             state = self._log.read()
             return (
-                *clean_snapshots(self._engine.snapshots, self.spec.name, state, self.spec.keep_syncs, dry_run=dry_run),
+                *clean_snapshots(
+                    self._engine.snapshots,
+                    self.spec.name,
+                    state,
+                    self.spec.keep_syncs,
+                    known_to_others=self._files_of_others,
+                    dry_run=dry_run,
+                ),
                 *clean_scratch(self._project.home / "staging" / self.spec.name, dry_run=dry_run),
                 *clean_destinations(self._project, state, dry_run=dry_run),
             )
+
+    def _files_of_others(self) -> set[str]:
+        others = (Syncs(self._project, spec).state() for name, spec in self._project.activations.items() if name != self.spec.name)
+        return {path for state in others for path in state.snapshot_files}
 
     def approve(self, label: str | None = None) -> SyncRecord:
         """Let the newest blocked sync pass, once and for all: `deliver` its label afterwards. SyncRefused when none waits.
@@ -244,18 +255,22 @@ class Syncs:
                     seen,
                 )
         except OutdatedStateError as error:
-            if not full and self.spec.run_type != RunType.FULL_ONLY:
+            if not self._sends_every_row(full=full):
                 raise
-            state = self._log.append(Restored(error.number))
+            state = self._log.append(Restored(max(error.number, seen)))
         return state
 
     def _read_for_rehearsal(self, *, full: bool) -> State:
         try:
             return self._log.read()
         except OutdatedStateError:
-            if not full:
+            if not self._sends_every_row(full=full):
                 raise
             return self._log.read_whole()
+
+    def _sends_every_row(self, *, full: bool) -> bool:
+        """Whether a sync needs nothing of those before it."""
+        return full or self.spec.run_type == RunType.FULL_ONLY
 
     def _start(self, state: State, label: str, *, now: datetime, full: bool, redirected: bool) -> tuple[State, SyncRecord]:
         self._engine.forget(state.unneeded_snapshots(self.spec.keep_syncs))
@@ -332,7 +347,9 @@ class Syncs:
     def _redeliver(self, state: State) -> tuple[Delivery, ...]:
         deliveries = []
         for number in state.redelivering:
-            sync, state = state.syncs[number], self._log.read()
+            # Not read anew: whoever went on meanwhile has closed this, and may have let its rows go.
+            self._log.check_unchanged()
+            sync, state = state.syncs[number], self._log.state
             export = _export_of(sync)
             storage = export.place.storage(self._project.storages)
             notes = self._tidy_elsewhere(state, storage)
@@ -355,12 +372,15 @@ class Syncs:
 
     def _tidy_elsewhere(self, state: State, here: StorageSpec) -> tuple[str, ...]:
         """Take temporary files away from destinations that the activation had when a sync crashed and has no more."""
-        notes: tuple[str, ...] = ()
+        left: dict[str, tuple[StorageSpec, list[str]]] = {}
         for export in state.leftovers:
             storage = export.place.storage(self._project.storages)
             if storage.address != here.address:
-                with Publisher(storage, self._project.root) as publisher:
-                    notes += publisher.tidy(put.temporary_path for put in export.puts)
+                left.setdefault(storage.address, (storage, []))[1].extend(put.temporary_path for put in export.puts)
+        notes: tuple[str, ...] = ()
+        for storage, paths in left.values():
+            with Publisher(storage, self._project.root) as publisher:
+                notes += publisher.tidy(paths)
         return notes
 
 

@@ -14,6 +14,7 @@ from dinmo_pipeline.errors import (
     CallError,
     DataError,
     DinmoError,
+    OutdatedStateError,
     PermanentStorageError,
     StateError,
     SyncBlocked,
@@ -78,7 +79,11 @@ class Teller:
             return self._look(cut_off_before=None)
 
     def _look(self, *, cut_off_before: datetime | None, run: str | None = None) -> tuple[str, ...]:
-        state = self._log.read()
+        try:
+            state = self._log.read()
+        except OutdatedStateError:
+            # The attempt itself says so, or goes on from it.
+            return ()
         with self._file.changed() as draft:
             draft.failed(current_failure(state, draft.standing.failure))
             self._tell(draft, condition_of(self._spec.name, state, draft.standing.failure, cut_off_before=cut_off_before), run)

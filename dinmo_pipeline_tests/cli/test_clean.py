@@ -46,6 +46,27 @@ def test_partitions_and_runs_of_syncs_that_are_not_kept_go_together(tmp_path: Pa
     assert dinmo("sync", "changes", project=root).code == 0
 
 
+def test_activation_whose_log_is_damaged_is_told_and_the_rest_is_cleaned(tmp_path: Path, dinmo: Dinmo) -> None:
+    root = make_people(tmp_path, activation("broken") + activation("changes"))
+    assert dinmo("sync", "--all", project=root).code == 0
+    (root / ".dinmo/state/activations/broken/log/00000001.json").unlink()
+    litter = root / ".dinmo/staging/changes"
+    litter.mkdir(parents=True)
+    perhaps_needed = root / ".dinmo/state/activations/changes/snapshots/000009-0badc0de.parquet"
+    perhaps_needed.write_bytes(b"a crash came before its entry, or the broken one had this name")
+
+    done = dinmo("clean", project=root)
+    assert done.code == 1
+    assert [line.split("\t")[:2] for line in done.out.splitlines()] == [
+        ["what", "where"],
+        ["activation", "broken"],
+        ["working folder", str(litter)],
+        ["1 were deleted"],
+    ]
+    assert "entry 1 is missing" in done.out
+    assert (litter.exists(), perhaps_needed.exists()) == (False, True)
+
+
 def test_older_runs_of_imports_go_with_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cleaning, "KEPT_IMPORTS", 1)
     root = make_inbox(tmp_path)

@@ -242,6 +242,23 @@ def test_state_that_was_lost_is_noticed_by_what_dagster_knows(tmp_path: Path, di
     assert dinmo("sync", "changes", project=root).code == 0
 
 
+def test_full_sync_goes_on_from_an_older_backup_after_one_that_failed(tmp_path: Path, dinmo: Dinmo) -> None:
+    root = make_people(tmp_path, activation("changes", file_name='"{x}"'))
+    assert dinmo("sync", "changes", project=root).code == 0
+    shutil.copytree(root / ".dinmo/state", root / "backup")
+    assert dinmo("sync", "changes", project=root).code == 0
+    shutil.rmtree(root / ".dinmo/state")
+    shutil.copytree(root / "backup", root / ".dinmo/state")
+
+    refused = dinmo("sync", "changes", project=root)
+    assert refused.code == 1
+    assert "it was restored from an older backup" in " ".join(refused.err.split())
+    # The failure is recorded, so the next attempt looks at how the activation stands.
+    assert (root / ".dinmo/state/activations/changes/standing.json").exists()
+    assert dinmo("sync", "changes", "--full", project=root).code == 0
+    assert dinmo("status", project=root).code == 0
+
+
 def test_log_that_ends_too_early_is_told_by_status(tmp_path: Path, dinmo: Dinmo) -> None:
     root = make_people(tmp_path, activation("changes") + activation("others"))
     for name in ("changes", "others"):

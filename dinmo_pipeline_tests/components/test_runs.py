@@ -243,3 +243,8 @@ def test_columns_lead_from_the_delivered_file_back_to_the_model(tmp_path: Path, 
     schema = materialization(result, delivery_key("changes")).metadata["dagster/column_schema"].value
     assert isinstance(schema, TableSchema)
     assert [(column.name, column.type) for column in schema.columns] == [("id", "BIGINT"), ("full name", "VARCHAR"), ("age", "INTEGER")]
+
+    # What is kept of it can be made again, as after a power failure.
+    (tmp_path / ".dinmo/lineage/segments.young.json").write_text("")
+    again = dagster.run("changes", "tuesday")
+    assert lineage(again, AssetKey(["segments", "young"]))["name"] == ["models/people.name"]

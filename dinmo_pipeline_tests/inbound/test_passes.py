@@ -380,3 +380,44 @@ def test_column_that_has_a_name_of_ours_refuses_its_file_in_words(tmp_path: Path
 
     assert record.outcome == Outcome.REFUSED
     assert name in str(record.reason)
+
+
+def test_empty_json_array_says_nothing_of_columns_and_changes_nothing(tmp_path: Path) -> None:
+    inbox = LocalInbox(tmp_path, (contacts(columns=(), csv=None),))
+    inbox.drop("contacts_shop_20240501.json", "[]")
+    [first] = inbox.run()
+    inbox.drop("contacts_shop_20240502.json", '[{"id": 1, "city": "Lyon"}]')
+    inbox.drop("contacts_shop_20240503.json", "[]")
+    loaded, empty = inbox.run()
+    inbox.drop("contacts_shop_20240504.json", '[{"id": 1, "ctiy": "Nice"}]')
+    [refused] = inbox.run()
+
+    assert [(made.outcome, made.loaded) for made in (first, loaded, empty)] == [("loaded", 0), ("loaded", 1), ("loaded", 0)]
+    assert refused.reason is not None
+    assert refused.reason.startswith("it has no column city, which contacts_shop_20240502.json had")
+    assert inbox.rows("SELECT id, city FROM feeds.contacts_shop") == [("1", "Lyon")]
+
+
+def test_empty_json_array_that_replaces_a_table_waits_to_be_approved(tmp_path: Path) -> None:
+    inbox = LocalInbox(tmp_path, (contacts(columns=(), csv=None, load="replace"),))
+    inbox.drop("contacts_shop_20240501.json", '[{"id": 1}]')
+    inbox.run()
+    inbox.drop("contacts_shop_20240502.json", "[]")
+    [blocked] = inbox.run()
+    before = inbox.rows("SELECT id FROM feeds.contacts_shop")
+    with InboxPass(inbox.project, "partner") as held:
+        held.approve("contacts_shop")
+    [approved] = inbox.run()
+
+    assert (blocked.outcome, before) == (Outcome.BLOCKED, [("1",)])
+    assert approved.outcome == Outcome.LOADED
+    assert inbox.rows("SELECT count(*) FROM feeds.contacts_shop") == [(0,)]
+
+
+def test_file_that_replaces_is_loaded_where_the_newer_one_that_came_with_it_is_refused(tmp_path: Path) -> None:
+    inbox = LocalInbox(tmp_path, (contacts(columns=(), load="replace"),))
+    for day, content in enumerate(("id,city\n1,Lyon\n", "id,city\n2,Nice\n", "id,ctiy\n3,Metz\n")):
+        inbox.drop(f"contacts_shop_2024050{day}.csv" if day else "contacts_shop_20240430.csv", content)
+    inbox.drop("contacts_shop_20240503.csv", b"id,city\n\xff,x\n")
+    assert [made.outcome for made in inbox.run()] == ["outdated", "loaded", "refused", "refused"]
+    assert inbox.rows("SELECT id, city FROM feeds.contacts_shop") == [("2", "Nice")]

@@ -124,6 +124,18 @@ def test_tidying_where_nobody_answers_stops_at_the_first(publisher: Publisher) -
     assert len(Shaky.faults) == 9 - 4
 
 
+def test_tidying_where_the_login_is_refused_tries_it_once(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    logins = []
+
+    def refuse(*_: object) -> Shaky:
+        logins.append(1)
+        raise PermanentStorageError("wrong password")
+
+    monkeypatch.setattr(ShakySpec, "connect", refuse)
+    assert publisher.tidy(["a", "b", "c"]) == ("temporary files may be left at a destination that could not be entered: wrong password",)
+    assert len(logins) == 1
+
+
 def test_copy_that_is_compared_has_no_name_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "there/a.csv").write_bytes(b"a customer")

@@ -74,6 +74,46 @@ def test_name_of_a_forgotten_sync_is_still_taken(disk: Disk) -> None:
     assert {put.path for put in first.export.puts} <= set(disk.syncs().state().shown_paths(address))
 
 
+def snapshots(disk: Disk) -> set[str]:
+    return {f"activations/export/snapshots/{path.name}" for path in (log(disk) / "snapshots").iterdir()}
+
+
+@pytest.mark.parametrize("more", range(2))
+def test_rows_that_kept_syncs_were_compared_with_outlive_the_chapter(disk: Disk, more: int) -> None:
+    for _ in range(more):
+        disk.run()
+    kept = disk.syncs().state().kept(2)
+    # None of them is taken for what a crash left.
+    assert {litter.why for litter in disk.syncs().clean(dry_run=False)} <= {"no sync needs it any more (keep_syncs: 2)"}
+    assert {file.path for sync in kept for snapshot in sync.snapshots for file in snapshot.files} == snapshots(disk)
+    assert [delivery.export.number for delivery in disk.syncs().redeliver(kept[0].number)] == [sync.number for sync in kept]
+
+
+@pytest.mark.parametrize("entries", [0, 3])
+def test_sync_beyond_those_that_are_kept_is_delivered_again_over_the_end_of_a_chapter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: int
+) -> None:
+    disk = Disk(tmp_path, f"{DIFFERENCE}, keep_syncs: 1")
+    for value in "abc":
+        disk.set_rows({1: value})
+        disk.run()
+    monkeypatch.setattr(chapters, "CHAPTER", 16 + entries)
+    # Its rows go when the next sync begins.
+    assert [delivery.export.number for delivery in disk.syncs().redeliver(2)] == [2, 3]
+    assert disk.syncs().state().newest == disk.syncs().whole_history().syncs[3]
+
+
+def test_sync_that_failed_long_ago_is_delivered_over_the_end_of_a_chapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(tmp_path, f"{DIFFERENCE}, keep_syncs: 1")
+    disk.set_rows({1: "a"})
+    for label in ("monday", "tuesday"):
+        disk.refresh()
+        disk.syncs().take_snapshot(label, now=disk.tick())
+    monkeypatch.setattr(chapters, "CHAPTER", 5)
+    assert disk.syncs().deliver("monday", now=disk.tick()).export.number == 1
+    assert [sync.number for sync in disk.syncs().state().delivered] == [1]
+
+
 def test_log_without_chapters_goes_on_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk(tmp_path)
     disk.set_rows({1: "a"})

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import BusyError, PermanentStorageError
+from dinmo_pipeline.storages.local import LocalFolderSpec
 from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.cleaning import clean_abandoned_scratch
+from dinmo_pipeline.sync.labels import label_of_instant
+from dinmo_pipeline.sync.syncs import Delivery, Syncs
 
 from .disk import Disk
 
@@ -43,13 +46,33 @@ def test_snapshots_beyond_retention_and_of_crashes_go(disk: Disk) -> None:
     assert (before, unchanged) == ([3, 4, 5, 6, 7], [3, 4, 5, 6, 7])
     assert told == done
     assert [(each.what, Path(each.where).name[:6], each.why) for each in done] == [
-        ("snapshot", "000003", "beyond the 1 deliveries of keep_syncs"),
-        ("snapshot", "000004", "beyond the 1 deliveries of keep_syncs"),
+        ("snapshot", "000003", "no sync needs it any more (keep_syncs: 1)"),
+        ("snapshot", "000004", "no sync needs it any more (keep_syncs: 1)"),
         ("snapshot", "000007", "a sync that crashed left it"),
     ]
     # The base, and what the last delivery was compared with.
     assert snapshots(disk) == [5, 6]
     assert disk.syncs().clean(dry_run=False) == ()
+
+
+def test_rows_of_an_activation_that_had_the_name_before_stay(disk: Disk) -> None:
+    definitions = disk.root / "defs/defs.yaml"
+    text = definitions.read_text()
+    renamed = text.replace("name: export", "name: renamed, renamed_from: export")
+    definitions.write_text(renamed)
+
+    def run_renamed() -> Delivery:
+        disk.refresh()
+        syncs, now = Syncs(disk.project, disk.project.activations["renamed"]), disk.tick()
+        syncs.take_snapshot(label_of_instant(now), now=now)
+        return syncs.deliver(label_of_instant(now), now=now)
+
+    assert run_renamed().export.base == 6
+    # Now that the new name has a log of its own, the old one is somebody else's.
+    definitions.write_text(renamed.replace(", renamed_from: export", "") + "---" + text.rpartition("---")[2].replace('"{x}_e"', '"{x}_o"'))
+    assert {each.why for each in disk.syncs().clean(dry_run=False)} <= {"no sync needs it any more (keep_syncs: 1)"}
+    disk.set_rows({1: "f", 2: "y"})
+    assert run_renamed().export.counts.updated == 1
 
 
 def run_killed_at(disk: Disk, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
@@ -102,6 +125,20 @@ def test_destination_that_refuses_is_told_and_the_rest_is_cleaned(disk: Disk, mo
     assert {each.problem for each in done if each.what == "temporary file"} == {
         "a temporary file is left at the destination: permission denied"
     }
+
+
+def test_destination_that_is_away_is_told_once_and_the_rest_is_cleaned(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in "gh":
+        disk.set_rows({1: value})
+        run_killed_at(disk, monkeypatch, "tidy")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermanentStorageError("login refused")
+
+    monkeypatch.setattr(LocalFolderSpec, "connect", refuse)
+    done = disk.syncs().clean(dry_run=False)
+    assert [(each.what, each.where, each.problem) for each in done if each.problem] == [("temporary files", "out", "login refused")]
+    assert {each.what for each in done} == {"snapshot", "temporary files"}
 
 
 def test_sync_at_work_is_left_alone(disk: Disk) -> None:

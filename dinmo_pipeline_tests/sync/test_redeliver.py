@@ -222,7 +222,8 @@ def test_what_cannot_be_delivered_again_is_refused_with_words(tmp_path: Path) ->
     (disk.home / "state" / lost.path).unlink()
 
     assert refusal(disk.syncs(), 9) == "delivering sync 9 of export again: there is no such sync; `dinmo history export` lists them"
-    assert "its rows are not kept any more (keep_syncs: 3)" in refusal(disk.syncs(), 2)
+    assert "delivering sync 2 of export again: the rows of sync 2 are not kept any more (keep_syncs: 3)" in refusal(disk.syncs(), 2)
+    assert "delivering sync 1 of export again, which sync 2 has to follow: the rows of sync 2 are not kept" in refusal(disk.syncs(), 1)
     assert disk.syncs().state() == state
     disk.syncs().redeliver(4)
     disk.define(OPTIONS.replace("sync_mode: difference", "sync_mode: difference, folder: sub"))

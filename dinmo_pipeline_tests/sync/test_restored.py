@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.errors import OutdatedStateError, PermanentStorageError
+from dinmo_pipeline.errors import OutdatedStateError, PermanentStorageError, SyncBlocked, SyncRefused
 from dinmo_pipeline.sync.steps import Target
-from dinmo_pipeline.sync.syncs import Delivery
+from dinmo_pipeline.sync.syncs import Delivery, Syncs
 from dinmo_pipeline_tests.sync.disk import DIFFERENCE, Disk
 
 NOW = {1: "a", 3: "c3", 5: "e"}
@@ -91,6 +91,14 @@ def test_full_sync_that_fails_leaves_the_next_one_full(disk: Disk) -> None:
     check_copy_of_todays_rows(disk)
 
 
+def test_nothing_is_delivered_again_before_every_row_was_sent(disk: Disk) -> None:
+    assert disk.syncs().roll_forward(full=True) is None
+    before = disk.files()
+    with pytest.raises(SyncRefused, match="restored from an older backup, so newer syncs are not known"):
+        disk.syncs().redeliver(2)
+    assert disk.files() == before
+
+
 def test_open_intent_of_the_backup_is_not_completed(tmp_path: Path) -> None:
     disk = Disk(tmp_path, 'file_name: "e", on_existing: overwrite, sync_mode: upsert, mapping: {id: id, v: v}')
     disk.set_rows({1: "old"})
@@ -111,6 +119,55 @@ def test_open_intent_of_the_backup_is_not_completed(tmp_path: Path) -> None:
     assert [path.read_text() for path in disk.files()] == ["id,v\n1,new\n"]
     disk.run(full=True)
     assert [path.read_text() for path in disk.files()] == ["id,v\n1,new\n"]
+
+
+def test_sync_that_waits_for_approval_since_the_backup_is_superseded(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, UPSERT)
+    disk.set_rows({1: "a"})
+    disk.run()
+    disk.set_rows({})
+    with pytest.raises(SyncBlocked):
+        disk.run()
+    shutil.copytree(disk.home / "state", tmp_path / "backup")
+    label = disk.syncs().approve().label
+    disk.syncs().deliver(label, now=disk.tick())
+    disk.set_rows({2: "b"})
+    disk.run()
+    shutil.rmtree(disk.home / "state")
+    shutil.copytree(tmp_path / "backup", disk.home / "state")
+    assert disk.syncs().roll_forward(full=True) is None
+
+    assert disk.syncs().state().waiting is None
+    with pytest.raises(SyncRefused, match="no sync of it waits for approval"):
+        disk.syncs().approve()
+    with pytest.raises(SyncRefused, match="restored from an older backup after sync 2 had begun"):
+        disk.syncs().deliver(label, now=disk.tick())
+
+
+def test_numbers_that_only_dagster_knows_are_not_given_again(disk: Disk) -> None:
+    assert disk.syncs().roll_forward(full=True, seen=7) is None
+    delivery = disk.run(full=True)
+    assert isinstance(delivery, Delivery)
+    assert delivery.export.number == 8
+    assert disk.syncs().roll_forward(seen=8) is None
+
+
+def test_renamed_activation_looks_how_far_its_earlier_name_went(disk: Disk) -> None:
+    definitions = disk.root / "defs/defs.yaml"
+    definitions.write_text(definitions.read_text().replace("name: export", "name: renamed, renamed_from: export"))
+    project = disk.project
+    syncs = Syncs(project, project.activations["renamed"])
+    with pytest.raises(OutdatedStateError, match=r"log of activation export: .* entry 20, of sync 4: .*`dinmo sync renamed --full`"):
+        syncs.roll_forward()
+    assert syncs.roll_forward(full=True) is None
+    assert syncs.state().next_number == 5
+
+
+def test_rehearsal_of_what_sends_every_row_goes_on(tmp_path: Path) -> None:
+    disk = restored(tmp_path, 'file_name: "{x}_e", sync_mode: snapshot, mapping: {id: id, v: value}', run_type="full_only")
+    disk.refresh()
+    target = Target(disk.project.storages["out"])
+    assert disk.syncs().rehearse(instant=disk.tick(), target=target, send=False).export.counts.rows == len(NOW)
 
 
 def test_rehearsal_says_so_too_and_shows_the_way_out(disk: Disk) -> None:

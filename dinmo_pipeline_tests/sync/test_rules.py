@@ -454,3 +454,19 @@ def test_process_that_stalls_where_nothing_can_be_moved_asks_before_it_writes(wo
     assert newest is not None
     assert newest.export is not None
     assert keys(world, Change.ADDED, newest.export) == [4]
+
+
+def test_redelivery_that_stalls_while_a_full_sync_closes_it_shows_nothing_more(world: Simulation) -> None:
+    for value in (1, 2, 3):
+        world.set_rows(_1=value)
+        world.run()
+
+    def other() -> None:
+        world.set_rows(_1=9)
+        assert world.run(full=True).delivery is not None
+
+    world.fuse.light("after log redelivered", other)
+    with pytest.raises(SyncRefused, match="another process went on"):
+        world.syncs().redeliver(1)
+    world.fuse.put_out()
+    assert [json.loads(content)["rows"] for path, content in world.places["here"].shown if "_added" in path][-1] == [[1, 9]]

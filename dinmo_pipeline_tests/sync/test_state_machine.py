@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from dinmo_pipeline.errors import SyncBlocked, SyncRefused
+from dinmo_pipeline.errors import OutdatedStateError, PermanentStorageError, SyncBlocked, SyncRefused
 from dinmo_pipeline.project.names import is_dated
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, RunType, SyncMode
 from dinmo_pipeline.sync.export import Export
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline_tests.sync.conftest import CASES, SHRINK
-from dinmo_pipeline_tests.sync.simulation import SPEC, Consumer, Crash, Outcome, Simulation, crash
+from dinmo_pipeline_tests.sync.simulation import SPEC, Consumer, Crash, Outcome, Simulation, crash, is_temporary
 
 pytestmark = pytest.mark.usefixtures("in_memory")
 
@@ -84,6 +84,7 @@ class Histories(RuleBasedStateMachine):
         self.whole: tuple[object, State] | None = None
         self.nested = False
         self.names = 0
+        self.losses: list[int] = []
 
     # What happens
 
@@ -171,7 +172,8 @@ class Histories(RuleBasedStateMachine):
             return
         if at is not None:
             self.world.fuse.light(at, crash if other is None else self.another_machine_runs(full=other))
-        with suppress(SyncRefused, Crash):
+        # A move that stalled may find nothing to move any more.
+        with suppress(SyncRefused, PermanentStorageError, Crash):
             self.world.syncs().redeliver(delivered[max(-1 - back, -len(delivered))].number)
         self.world.fuse.put_out()
         self.check(crashed=True)
@@ -278,6 +280,34 @@ class Histories(RuleBasedStateMachine):
         name = self.world.spec.renamed_from if back and self.world.spec.renamed_from is not None else f"people_{self.names}"
         self.world.spec = replace(self.world.spec, name=name, renamed_from=old)
 
+    @rule(tables=st.lists(TABLES, min_size=1, max_size=2), at=CALLS)
+    def an_older_backup_is_restored(self, tables: list[dict[int, tuple[int, int]]], at: int) -> None:
+        """Some syncs are lost; a full one goes on, wherever it is interrupted."""
+        pages = {name: dict(found) for name, found in self.world.shelf.pages.items()}
+        kept = dict(self.world.engine.kept)
+        for table in tables:
+            self.the_source_changes(table)
+            self.it_runs(full=False)
+        for consumer in self.consumers.values():
+            self.apply(consumer)
+        self.losses.append(self.state().next_number - 1)
+        self.world.shelf.pages, self.world.engine.kept, self.whole = pages, kept, None
+        for place in self.world.places.values():
+            # Nobody knows of them any more.
+            place.files = {path: content for path, content in place.files.items() if not is_temporary(path)}
+        self.world.run_with(at, crash, full=True)
+        while self.is_outdated():
+            self.world.run(full=True)
+        self.check(crashed=True)
+        self.it_runs(full=False)
+
+    def is_outdated(self) -> bool:
+        try:
+            self.state()
+        except OutdatedStateError:
+            return True
+        return False
+
     @precondition(lambda self: self.world.shelf.pages)
     @rule()
     def it_settles(self) -> None:
@@ -327,16 +357,25 @@ class Histories(RuleBasedStateMachine):
 
     def apply(self, consumer: Consumer) -> None:
         def starts_empty(number: int) -> bool:
-            export = self.history().syncs[number].export
-            if export is None or self.world.place_of(export) is not consumer.place:
+            sync = self.history().syncs[number]
+            if sync.export is None or self.world.place_of(sync.export) is not consumer.place:
                 return False
-            return export.base is None and not any(put.rows for put in export.puts)
+            return self.begins_anew(sync, sync.export) and not any(put.rows for put in sync.export.puts)
 
         consumer.apply(self.starts_anew, starts_empty)
 
     def starts_anew(self, snapshot_path: str) -> bool:
         sync = self.sync_of(snapshot_path)
-        return sync is not None and sync.export is not None and sync.export.base is None
+        return sync is not None and sync.export is not None and self.begins_anew(sync, sync.export)
+
+    def begins_anew(self, sync: SyncRecord, export: Export) -> bool:
+        # What left meanwhile is in no snapshot: where removals are told, the consumer is asked to begin from the full one.
+        return export.base is None or (export.contract.sync_mode == SyncMode.DIFFERENCE and self.comes_after_a_loss(sync))
+
+    def comes_after_a_loss(self, sync: SyncRecord) -> bool:
+        """Whether nothing was delivered between a moment when the log was restored and this one, which sends every row."""
+        delivered = [other.number for other in self.history().delivered if other.number < sync.number]
+        return any(max(delivered, default=0) <= lost < sync.number for lost in self.losses)
 
     def sync_of(self, snapshot_path: str) -> SyncRecord | None:
         for sync in self.history().syncs.values():
@@ -369,7 +408,8 @@ class Histories(RuleBasedStateMachine):
     def check_newest_copy(self) -> None:
         """Whoever applied what was delivered again has what was delivered last."""
         state, newest = self.state(), self.state().newest
-        if newest is not None and newest.export is not None and not state.interrupted and not state.redelivering:
+        # While the log is outdated, consumers have more than the newest that it knows of.
+        if newest is not None and newest.export is not None and not (state.interrupted or state.redelivering or state.is_outdated):
             self.check_copy(newest, newest.export, state)
 
     def check_files(self, sync: SyncRecord, export: Export, state: State) -> None:
@@ -414,8 +454,11 @@ class Histories(RuleBasedStateMachine):
             earlier: list[SyncRecord] = []
             for path in dict.fromkeys(sent_by):
                 sync = self.sync_of(path)
-                assert sync is not None
-                asked_for = sync.full or (sync.export is not None and (sync.export.base is None or "no longer there" in sync.export.reason))
+                if sync is None:
+                    assert self.losses, "a sync is forgotten"
+                    continue
+                asked_for = sync.full or self.comes_after_a_loss(sync)
+                asked_for |= sync.export is not None and (sync.export.base is None or "no longer there" in sync.export.reason)
                 assert asked_for or all(before.delivered_at is None for before in earlier), f"key {key} was sent twice"
                 earlier.append(sync)
 

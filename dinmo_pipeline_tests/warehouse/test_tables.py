@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,15 @@ def test_query_runs_in_the_projects_time_zone_and_folder(warehouse: duckdb.DuckD
     (tmp_path / "data.csv").write_text("id\n7\n")
     refresh_table(warehouse, spec("SELECT id, TIMESTAMPTZ '2025-07-01 00:00:00+00' :: VARCHAR AS t FROM 'data.csv'"))
     assert warehouse.execute("SELECT * FROM models.people").fetchall() == [(7, "2025-07-01 02:00:00+02")]
+
+
+def test_tables_of_a_duckdb_file_are_read_as_the_readme_says(warehouse: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"FROM read_duckdb\(.*?\)", readme)
+    with duckdb.connect(tmp_path / "crm.duckdb") as crm:
+        crm.execute("CREATE TABLE customers AS SELECT 7 AS id; CREATE TABLE others AS SELECT 8 AS id")
+    refresh_table(warehouse, spec(f"SELECT * {source}"))
+    assert warehouse.execute("SELECT * FROM models.people").fetchall() == [(7,)]
 
 
 @pytest.mark.parametrize("name", ["plain", 'with "quotes"', "select", "é ; DROP TABLE x --", ""])
