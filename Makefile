@@ -55,6 +55,7 @@ bench-destinations: .venv/dev.stamp ## Measure sending one large file beside the
 	@scripts/ensure-servers
 	@scripts/ensure-azurite
 	@$(BIN)/python -m benchmarks.destinations --megabytes $(or $(MEGABYTES),1000)
+	@$(BIN)/python -m benchmarks.sending
 
 bench-peers: .venv/dev.stamp ## Measure a sync to SFTP beside Sling and dlt (ROWS=1000000)
 	@scripts/ensure-servers

@@ -42,7 +42,7 @@ attributes:
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """The same rows in `root` as each takes them, and the server that they go to."""
 
     root: Path
@@ -96,7 +96,7 @@ def main() -> None:
     for column in ("peer", "ours s", "theirs s", "ours takes", "by CPU"):
         table.add_column(column, justify="left" if column == "peer" else "right")
     with tempfile.TemporaryDirectory() as folder, openssh() as server:
-        work = _Work(Path(folder), server)
+        work = Work(Path(folder), server)
         work.make(arguments.rows)
         for peer in ("sling", "dlt"):
             result = measure(Line(peer, peer, _REACH, work.ours, getattr(work, peer)), arguments.runs)
