@@ -156,7 +156,9 @@ class InBucket(Destination):
         for item in self._client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", []):
             with suppress(self._client.exceptions.NoSuchKey):
                 answer = self._client.get_object(Bucket=BUCKET, Key=item["Key"])
-                found[item["Key"].removeprefix(prefix)] = Lying(answer["Body"].read(), answer["LastModified"])
+                # Times are in whole seconds, and two syncs may be in one.
+                marks = (answer["LastModified"], answer["ETag"])
+                found[item["Key"].removeprefix(prefix)] = Lying(answer["Body"].read(), marks)
         return found
 
     def drop(self, path: str, content: bytes) -> None:
