@@ -43,7 +43,7 @@ type: dinmo_pipeline.LocalFolder
 attributes: {name: drop, path: drop}
 ---
 type: dinmo_pipeline.Inbox
-attributes: {name: partner, storage: drop, settle_seconds: 0}
+attributes: {name: partner, storage: drop, settle_seconds: 0, poll_seconds: 5}
 ---
 type: dinmo_pipeline.Feed
 attributes: {inbox: partner, entity: contacts, source: shop, primary_key: [id], columns: {age: number}}
@@ -53,9 +53,14 @@ _ACTIVATION = """\
 type: dinmo_pipeline.Activation
 attributes:
   {{name: to_{0}, model: people, destination: out, folder: "{0}", format: csv, run_type: full_then_delta, sync_mode: difference,
-   file_name: "{{x}}_e", mapping: "*"}}
+   file_name: "{{x}}", mapping: "*"{1}}}
 """
 _ACTIVATIONS = 10
+
+
+def definitions(activations: int, *, more: str = "") -> str:
+    """A model, so many activations of it with `more` fields, and an inbox."""
+    return _DEFINITIONS + "".join(_ACTIVATION.format(number, more) for number in range(activations))
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ def _project(root: Path) -> LoadedProject:
     (root / "defs").mkdir()
     (root / "drop/raw").mkdir(parents=True)
     (root / "pyproject.toml").write_text("[tool.dinmo]\n", encoding="utf-8")
-    (root / "defs/defs.yaml").write_text(_DEFINITIONS + "".join(map(_ACTIVATION.format, range(_ACTIVATIONS))), encoding="utf-8")
+    (root / "defs/defs.yaml").write_text(definitions(_ACTIVATIONS), encoding="utf-8")
     return load_with_warnings(root)
 
 

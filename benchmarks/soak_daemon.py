@@ -21,33 +21,11 @@ from pathlib import Path
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from benchmarks.minute import environment, program, serving
-from benchmarks.soak import grown, kilobytes
+from benchmarks.soak import definitions, grown, kilobytes
 
 _CLEAN_EVERY_MINUTES = 5
 _DROP_EVERY_S = 5
-_DEFINITIONS = """\
-type: dinmo_pipeline.LocalFolder
-attributes: {name: out, path: out}
----
-type: dinmo_pipeline.Model
-attributes: {name: people, primary_key: [id], sql: "SELECT * FROM read_csv('data.csv')"}
----
-type: dinmo_pipeline.LocalFolder
-attributes: {name: drop, path: drop}
----
-type: dinmo_pipeline.Inbox
-attributes: {name: partner, storage: drop, settle_seconds: 1, poll_seconds: 5}
----
-type: dinmo_pipeline.Feed
-attributes: {inbox: partner, entity: contacts, source: shop, primary_key: [id], columns: {age: number}}
-"""
-_ACTIVATION = """\
----
-type: dinmo_pipeline.Activation
-attributes:
-  {{name: to_{0}, model: people, destination: out, folder: "{0}", format: csv, run_type: full_then_delta, sync_mode: difference,
-   file_name: "{{x}}", mapping: "*", keep_syncs: 3, schedule: "* * * * *"}}
-"""
+_EACH_MINUTE = ', keep_syncs: 3, schedule: "* * * * *"'
 # What stands in the command of each process that lasts.
 _ROLES = {"dagster._daemon": "daemon", "dagster_webserver": "web", "code-server": "code", "api grpc": "code"}
 
@@ -94,7 +72,7 @@ def _make(root: Path, activations: int) -> None:
     for name in ("defs", "drop/raw", "tmp"):
         (root / name).mkdir(parents=True)
     (root / "pyproject.toml").write_text("[tool.dinmo]\n", encoding="utf-8")
-    (root / "defs/defs.yaml").write_text(_DEFINITIONS + "".join(map(_ACTIVATION.format, range(activations))), encoding="utf-8")
+    (root / "defs/defs.yaml").write_text(definitions(activations, more=_EACH_MINUTE), encoding="utf-8")
     _change(root, 0)
 
 

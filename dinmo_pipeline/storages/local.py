@@ -87,7 +87,7 @@ class LocalFolder(Storage):
                 shutil.copyfile(local_path, target)
             # Staged files are private; a delivered one has the rights that any new file of this user has.
             target.chmod(0o666 & ~_umask())
-            _sync_to_disk(target)
+            sync_to_disk(target)
         self._verify_size(local_path, remote_path)
 
     def read(self, remote_path: str, local_path: Path) -> None:
@@ -120,7 +120,7 @@ class LocalFolder(Storage):
                 source.unlink()
             else:
                 source.replace(target)
-            _sync_to_disk(target.parent)
+            sync_to_disk(target.parent)
 
     def delete(self, remote_path: str) -> None:
         with self._translating("delete the file", remote_path):
@@ -188,7 +188,8 @@ def _umask() -> int:
     return current
 
 
-def _sync_to_disk(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
+    """Have a file's bytes, or the names in a folder, on disk when this returns. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

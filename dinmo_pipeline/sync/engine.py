@@ -16,11 +16,11 @@ import duckdb
 from dinmo_pipeline.errors import DataError, StateError
 from dinmo_pipeline.formats.files import scratch_folder
 from dinmo_pipeline.project.specs import LoadedAt, Project, SyncMode, TableRef
+from dinmo_pipeline.storages.local import sync_to_disk
 from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync.comparing import Changes, SnapshotFiles, one_number, translating
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.export import Comparison, Snapshot
-from dinmo_pipeline.sync.folder_shelf import sync_folder
 from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure, disk_errors
 from dinmo_pipeline.warehouse.folders import make_private_folder
@@ -172,7 +172,7 @@ class Source:
                 draft.rename(target)
             finally:
                 draft.unlink(missing_ok=True)
-            sync_folder(target.parent)
+            sync_to_disk(target.parent)
         self.snapshots.keep(path)
         return checksum
 

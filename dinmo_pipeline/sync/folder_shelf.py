@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dinmo_pipeline.errors import BusyError, StateError
+from dinmo_pipeline.storages.local import sync_to_disk
 from dinmo_pipeline.sync.log import Page
 from dinmo_pipeline.warehouse.folders import make_private_folder
 
@@ -117,13 +118,4 @@ def create_exclusively(path: Path, content: bytes, *, drafts: Path) -> None:
         os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in `folder` on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_to_disk(path.parent)

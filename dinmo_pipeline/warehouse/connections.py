@@ -43,6 +43,7 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.begin()
     try:
         yield
+    # Whatever it was, and it goes on its way: an interrupt, too, must not leave the transaction open.
     except BaseException:
         with suppress(duckdb.Error):
             connection.rollback()
