@@ -35,6 +35,8 @@ class Measure(StrEnum):
 
 ROW_COUNTS = (Measure.ROWS, Measure.ADDED, Measure.UPDATED, Measure.REMOVED)
 TIMES = (Measure.SOURCE_AGE, Measure.DURATION)
+OF_FILES = (Measure.REPLACED_CHARACTERS, Measure.BYTES)
+"""What is known when the files are rendered, and not before."""
 
 
 @dataclass(frozen=True)

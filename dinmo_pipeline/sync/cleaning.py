@@ -71,14 +71,14 @@ def clean_destinations(project: Project, state: State, *, dry_run: bool) -> Iter
     if state.open_intent is not None or state.redelivering:
         return
     silent: set[str] = set()
-    for export in state.leftovers:
-        storage = export.place.storage(project.storages)
+    for leftover in state.leftovers:
+        storage = leftover.place.storage(project.storages)
         if storage.address in silent:
             continue
-        why = f"sync {export.number} failed and left it"
+        why = f"sync {leftover.number} failed and left it"
         try:
             with Publisher(storage, project.root) as publisher:
-                for path in [put.temporary_path for put in export.puts] if publisher.moves else ():
+                for path in leftover.temporary_paths if publisher.moves else ():
                     if publisher.exists(path):
                         problem = "; ".join(publisher.tidy([path])) if not dry_run else ""
                         yield Litter("temporary file", f"{storage.name}: {path}", why, problem)

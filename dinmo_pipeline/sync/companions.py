@@ -31,7 +31,7 @@ def render_companions(export: Export, layout: Layout, local_folder: Path) -> tup
     for index, (change, path) in enumerate(companion_paths(layout), start=len(export.puts)):
         local_path = local_folder / str(index)
         write_companion(export, change, local_path)
-        staged.append(staged_file(layout.folder, local_path, change=change, path=path, series=path))
+        staged.append(staged_file(local_path, change=change, path=path, series=path))
     return tuple(staged)
 
 

@@ -1,26 +1,25 @@
 """From rendered files to a delivered sync, and from an open intent to the same: the only code that shows a consumer anything.
 
-Where files can be moved: all are put under temporary names, then the intent, then the moves. Where they cannot, each put is whole and
-shows at once, so the intent comes before the first.
+Where files can be moved: all are put under temporary names, which the outbox does, then the intent, then the moves. Where they cannot,
+each put is whole and shows at once, so the intent comes before the first.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.project.limits import Limit, Measure
 from dinmo_pipeline.storages.publish import Parcel, Publisher
 from dinmo_pipeline.sync.companions import COMPANIONS, write_companion
 from dinmo_pipeline.sync.engine import Engine
-from dinmo_pipeline.sync.entries import Delivered, Fact, Intent, Prepared
+from dinmo_pipeline.sync.entries import Announced, Delivered, Fact, Intent, Prepared
 from dinmo_pipeline.sync.export import Change, Export, Put
 from dinmo_pipeline.sync.findings import Finding, find_broken
+from dinmo_pipeline.sync.outbox import Outbox
 from dinmo_pipeline.sync.render import Staged, render_again, staged_again
 
 
@@ -49,26 +48,27 @@ class Stopwatch:
 
 def deliver_export(
     log: Recorder,
-    publisher: Publisher,
+    outbox: Outbox,
     export: Export,
     staged: Sequence[Staged],
-    leftovers: Iterable[Export],
+    leftovers: Iterable[Export | Announced],
     stopwatch: Stopwatch,
     *,
     notes: Sequence[str] = (),
 ) -> Delivered:
-    """Deliver what was rendered. `leftovers` are exports whose temporary files are tidied on the way."""
+    """Deliver what was rendered, and partly sent. `leftovers` tell of temporary files of others, which are tidied on the way."""
+    publisher = outbox.publisher
     log.append(Prepared(export.number, export))
-    _make_folder(publisher, export)
-    if publisher.moves:
-        _put_temporary(publisher, staged)
+    if outbox.moves:
+        outbox.put(staged)
         # Before anything is shown: a process that stalled in its moves finds nothing to move any more.
         notes = (*notes, *_tidy(publisher, export, leftovers))
-        with _tidied(publisher, staged):
-            log.append(Intent(export.number))
+        log.append(Intent(export.number))
+        outbox.release()
         _remove(log, publisher, (*export.signals, *export.stale))
         _show(log, publisher, export.puts)
     else:
+        _make_folder(publisher, export)
         log.append(Intent(export.number))
         _remove(log, publisher, (*export.signals, *export.stale))
         _put_directly(log, publisher, staged)
@@ -80,16 +80,16 @@ def deliver_export(
 
 def complete_export(
     log: Recorder,
-    publisher: Publisher,
+    outbox: Outbox,
     export: Export,
     engine: Engine,
     local_folder: Path,
-    leftovers: Iterable[Export],
+    leftovers: Iterable[Export | Announced],
     *,
     notes: Sequence[str] = (),
 ) -> Delivered:
     """Complete an export whose intent is recorded: what waits is moved, what is shown stays, what is lost is rendered and put once more."""
-    stopwatch = Stopwatch()
+    stopwatch, publisher = Stopwatch(), outbox.publisher
     waiting = {put.path for put in export.puts if publisher.is_waiting(_parcel(put))}
     lost = [put for put in export.puts if put.path not in waiting and not publisher.is_shown(_parcel(put))]
     _remove(log, publisher, export.stale)
@@ -102,13 +102,15 @@ def complete_export(
         notes = (*notes, *changed)
         # New temporary names, recorded before they are used: whoever completes the same export at the same time loses here.
         log.append(Prepared(export.number, export))
-        _make_folder(publisher, export)
-        if publisher.moves:
-            _put_temporary(publisher, staged)
+        if outbox.moves:
+            outbox.put(staged)
             waiting |= {file.put.path for file in staged}
+        else:
+            _make_folder(publisher, export)
         # As in the first delivery: what waits is believed once it is whole.
         log.append(Intent(export.number))
-        if not publisher.moves:
+        outbox.release()
+        if not outbox.moves:
             _put_directly(log, publisher, staged)
     _show(log, publisher, [put for put in export.puts if put.path in waiting])
     notes = (*notes, *_tidy(publisher, export, leftovers))
@@ -127,10 +129,10 @@ def make_again(export: Export, puts: Sequence[Put], engine: Engine, local_folder
     return replace(export, puts=tuple(again.get(put.path, put) for put in export.puts)), staged, notes
 
 
-def _put_temporary(publisher: Publisher, staged: Sequence[Staged]) -> None:
-    with _tidied(publisher, staged):
-        for file in staged:
-            publisher.put(file.local_path, file.put.temporary_path, sha256=file.put.sha256)
+def _make_folder(publisher: Publisher, export: Export) -> None:
+    # Where it must be there already, the put itself says that it is not.
+    if export.create_folder:
+        publisher.make_folder(export.folder)
 
 
 def _put_directly(log: Recorder, publisher: Publisher, staged: Sequence[Staged]) -> None:
@@ -143,16 +145,6 @@ def _show(log: Recorder, publisher: Publisher, puts: Sequence[Put]) -> None:
     for put in puts:
         log.check_unchanged()
         publisher.show(_parcel(put))
-
-
-@contextmanager
-def _tidied(publisher: Publisher, staged: Sequence[Staged]) -> Iterator[None]:
-    """On an error that this process survives, nothing is left under temporary names; what it does not survive, the next sync tidies."""
-    try:
-        yield
-    except DinmoError:
-        publisher.tidy(file.put.temporary_path for file in staged)
-        raise
 
 
 def _render_again(export: Export, lost: Sequence[Put], engine: Engine, local_folder: Path) -> list[Staged]:
@@ -173,12 +165,6 @@ def _render_again(export: Export, lost: Sequence[Put], engine: Engine, local_fol
     return made
 
 
-def _make_folder(publisher: Publisher, export: Export) -> None:
-    # Where it must be there already, the put itself says that it is not.
-    if export.create_folder:
-        publisher.make_folder(export.folder)
-
-
 def _remove(log: Recorder, publisher: Publisher, paths: Sequence[str]) -> None:
     """Before the first file shows: the signal of an earlier sync, and parts that this one has no more of."""
     for path in paths:
@@ -186,10 +172,9 @@ def _remove(log: Recorder, publisher: Publisher, paths: Sequence[str]) -> None:
         publisher.remove(path)
 
 
-def _tidy(publisher: Publisher, export: Export, leftovers: Iterable[Export]) -> tuple[str, ...]:
-    own = {put.temporary_path for put in export.puts}
-    temporary = {put.temporary_path for leftover in leftovers for put in leftover.puts} - own if publisher.moves else set()
-    return publisher.tidy(sorted(temporary))
+def _tidy(publisher: Publisher, export: Export, leftovers: Iterable[Export | Announced]) -> tuple[str, ...]:
+    others = {path for leftover in leftovers for path in leftover.temporary_paths} - {*export.temporary_paths}
+    return publisher.tidy(sorted(others) if publisher.moves else ())
 
 
 def _parcel(put: Put) -> Parcel:

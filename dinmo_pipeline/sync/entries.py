@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from dinmo_pipeline.sync.export import Export, Snapshot
+from dinmo_pipeline.sync.export import Export, Place, Snapshot
 from dinmo_pipeline.sync.findings import Finding
 
 
@@ -50,8 +50,18 @@ class Approved:
 
 
 @dataclass(frozen=True)
+class Announced:
+    """Files of sync `number` may lie at this place under these temporary names from here on, while the rest is rendered."""
+
+    number: int
+    place: Place
+    temporary_paths: tuple[str, ...]
+    type: Literal["announced"] = "announced"
+
+
+@dataclass(frozen=True)
 class Prepared:
-    """The files of sync `number` are rendered; their temporary names may exist at the destination from here on."""
+    """The files of sync `number` are rendered; all their temporary names may exist at the destination from here on."""
 
     number: int
     export: Export
@@ -137,6 +147,7 @@ Fact = (
     | SnapshotTaken
     | Blocked
     | Approved
+    | Announced
     | Prepared
     | Intent
     | Delivered

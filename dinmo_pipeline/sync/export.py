@@ -169,6 +169,11 @@ class Export:
         return FORMATS[self.format_options["type"]].model_validate(dict(self.format_options))
 
     @property
+    def temporary_paths(self) -> tuple[str, ...]:
+        """The names that its files have before they are shown."""
+        return tuple(put.temporary_path for put in self.puts)
+
+    @property
     def signals(self) -> tuple[str, ...]:
         """Paths that tell a reader to begin: what lies there goes before anything else is shown."""
         return tuple(put.path for put in self.puts if put.change == Change.DONE)

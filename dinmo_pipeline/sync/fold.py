@@ -8,6 +8,7 @@ from datetime import datetime
 
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.sync.entries import (
+    Announced,
     Approved,
     Baselined,
     Blocked,
@@ -23,6 +24,7 @@ from dinmo_pipeline.sync.entries import (
     SnapshotTaken,
     Started,
 )
+from dinmo_pipeline.sync.export import Export
 from dinmo_pipeline.sync.records import Checkpoint, Record
 from dinmo_pipeline.sync.state import State, SyncRecord
 
@@ -64,9 +66,11 @@ def _after(state: State, syncs: dict[int, SyncRecord], entry: Fact, at: datetime
             sync = replace(sync, findings=entry.findings)
         case Approved():
             sync = replace(sync, approved=True)
+        case Announced():
+            state = replace(state, leftovers=(*state.leftovers, entry))
         case Prepared():
             sync = replace(sync, attempts=(*sync.attempts, entry.export))
-            state = replace(state, leftovers=(*state.leftovers, entry.export))
+            state = replace(state, leftovers=(*_not_in(entry.export, state.leftovers), entry.export))
         case Intent():
             sync = replace(sync, intent_at=sync.intent_at or at, shown=(*sync.shown, *sync.attempts[-1:]))
         case Delivered():
@@ -78,6 +82,12 @@ def _after(state: State, syncs: dict[int, SyncRecord], entry: Fact, at: datetime
             state = replace(state, redelivering=tuple(number for number in state.redelivering if number != entry.number), leftovers=())
     syncs[entry.number] = sync
     return state
+
+
+def _not_in(export: Export, leftovers: Iterable[Export | Announced]) -> tuple[Export | Announced, ...]:
+    """All but what was announced of this export: it names the files that have left."""
+    names = set(export.temporary_paths)
+    return tuple(leftover for leftover in leftovers if isinstance(leftover, Export) or names.isdisjoint(leftover.temporary_paths))
 
 
 def _begun(syncs: Mapping[int, SyncRecord], number: int) -> SyncRecord:

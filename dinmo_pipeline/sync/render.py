@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -74,8 +75,13 @@ def key_only(spec: ActivationSpec, change: Change) -> bool:
     return change == Change.REMOVED and spec.removed_columns == "key"
 
 
-def render_files(changes: Changes, layout: Layout, local_folder: Path, *, limit: int | None = None) -> tuple[Staged, ...]:
-    """Write every file of rows to `local_folder`, with at most `limit` rows each. Raises what `Changes.write` raises."""
+def render_files(
+    changes: Changes, layout: Layout, local_folder: Path, *, send: Callable[[Staged], Staged], limit: int | None = None
+) -> tuple[Staged, ...]:
+    """Write every file of rows to `local_folder`, with at most `limit` rows each.
+
+    `send` is given each file as soon as it is written, and may give it another temporary name. Raises what it and `Changes.write` raise.
+    """
     staged: list[Staged] = []
     spec = layout.spec
     for change in FILES_OF_MODE[spec.sync_mode]:
@@ -89,16 +95,20 @@ def render_files(changes: Changes, layout: Layout, local_folder: Path, *, limit:
             local_path = local_folder / f"{len(staged)}"
             written = changes.write(spec.format, rows if count == available else rows.window(first, count), local_path)
             path, series = layout.path(change, part if layout.in_parts else None), layout.path(change, None)
-            file = staged_file(layout.folder, local_path, change=change, first=first, rows=count, path=path, series=series)
-            staged.append(replace(file, put=replace(file.put, replaced_characters=written.replaced_characters)))
+            file = staged_file(local_path, change=change, first=first, rows=count, path=path, series=series)
+            staged.append(send(replace(file, put=replace(file.put, replaced_characters=written.replaced_characters))))
     return tuple(staged)
 
 
-def staged_file(folder: str, local_path: Path, *, change: Change, path: str, series: str, first: int = 0, rows: int = 0) -> Staged:
-    """The put of a local file that was just written, under a temporary name that nothing else has."""
+def staged_file(local_path: Path, *, change: Change, path: str, series: str, first: int = 0, rows: int = 0) -> Staged:
+    """The put of a local file that was just written, under a temporary name of its own."""
     size = local_path.stat().st_size
-    temporary_path = joined(folder, _TEMPORARY.format(token=secrets.token_hex(8)))
-    return Staged(Put(change, first, rows, size, checksum(local_path), temporary_path, path, series), local_path)
+    return Staged(Put(change, first, rows, size, checksum(local_path), temporary_beside(path), path, series), local_path)
+
+
+def temporary_beside(path: str) -> str:
+    """A path in the same folder that nothing else has, and that no consumer takes for a file."""
+    return joined(posixpath.dirname(path), _TEMPORARY.format(token=secrets.token_hex(8)))
 
 
 def render_again(changes: Changes, export: Export, put: Put, local_path: Path) -> Staged:
@@ -112,7 +122,7 @@ def render_again(changes: Changes, export: Export, put: Put, local_path: Path) -
 
 def staged_again(export: Export, put: Put, local_path: Path) -> Staged:
     """The put of a recorded export whose local file was just written again."""
-    file = staged_file(export.folder, local_path, change=put.change, path=put.path, series=put.series, first=put.first, rows=put.rows)
+    file = staged_file(local_path, change=put.change, path=put.path, series=put.series, first=put.first, rows=put.rows)
     return replace(file, put=replace(file.put, replaced_characters=put.replaced_characters))
 
 

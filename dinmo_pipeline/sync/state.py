@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dinmo_pipeline.project.specs import RunType
-from dinmo_pipeline.sync.entries import Delivered
+from dinmo_pipeline.sync.entries import Announced, Delivered
 from dinmo_pipeline.sync.export import Export, Snapshot
 from dinmo_pipeline.sync.findings import Finding, LastDelivery
 
@@ -73,8 +73,8 @@ class Earlier:
 class State:
     """The syncs of an activation by their numbers; all questions about the past are answered from these.
 
-    `redelivering` are the syncs that still have to be delivered once more, in order: the rest of `redelivery`. `leftovers` are exports
-    whose temporary files a crash may have left: those prepared since the newest delivery, which tidied all before it. `earlier` is what
+    `redelivering` are the syncs that still have to be delivered once more, in order: the rest of `redelivery`. `leftovers` tell of
+    temporary files that a crash may have left: those since the newest delivery, which tidied all before it. `earlier` is what
     is left of syncs that are not in it, by address. `used` is the last number that syncs have had of which the log was lost; it
     `is_outdated` until something is delivered that does not build upon what was there before.
     """
@@ -82,7 +82,7 @@ class State:
     syncs: Mapping[int, SyncRecord] = field(default_factory=dict)
     redelivering: tuple[int, ...] = ()
     redelivery: tuple[int, ...] = ()
-    leftovers: tuple[Export, ...] = ()
+    leftovers: tuple[Export | Announced, ...] = ()
     earlier: Mapping[str, Earlier] = field(default_factory=dict)
     used: int = 0
     is_outdated: bool = False

@@ -9,17 +9,17 @@ from datetime import datetime
 from pathlib import Path
 
 from dinmo_pipeline.errors import SyncRefused
-from dinmo_pipeline.project.limits import Measure
+from dinmo_pipeline.project.limits import OF_FILES, Measure
 from dinmo_pipeline.project.specs import ActivationSpec, SyncMode
 from dinmo_pipeline.storages.contract import StorageSpec
-from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.companions import COMPANIONS, render_companions
 from dinmo_pipeline.sync.comparing import Changes
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.decide import Delta, Full, Refuse, RollForward, decide, find_base
 from dinmo_pipeline.sync.engine import Engine, Source
-from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Export, Place, Snapshot
+from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Counts, Export, Place, Snapshot
 from dinmo_pipeline.sync.findings import Finding, Judged, find_oddities
+from dinmo_pipeline.sync.outbox import Outbox
 from dinmo_pipeline.sync.promises import check_still_promised, contract_of
 from dinmo_pipeline.sync.render import Layout, Staged, key_only, render_files
 from dinmo_pipeline.sync.state import State, SyncRecord
@@ -100,17 +100,18 @@ class Workshop:
             kept = replace(source.keep(contract, name, earlier=earlier, whole=full), loaded_at=self._newest_load(source))
             return kept, base.sync.number if base.sync is not None else None
 
-    def prepare(
-        self, state: State, sync: SyncRecord, target: Target, publisher: Publisher, local_folder: Path
-    ) -> Ready | Held | RollForward:
-        """Decide what `sync` sends and render it to `local_folder`. SyncRefused when the state forbids it, DataError when the rows do."""
+    def prepare(self, state: State, sync: SyncRecord, target: Target, outbox: Outbox, local_folder: Path) -> Ready | Held | RollForward:
+        """Decide what `sync` sends and render it to `local_folder`; parts leave meanwhile, where no guard can hold them any more.
+
+        SyncRefused when the state forbids it, DataError when the rows do, StorageError when a part does not arrive.
+        """
         with ExitStack() as opened:
             if sync.snapshot is not None:
                 contract, loaded_at = sync.snapshot.contract, sync.snapshot.loaded_at
             else:
                 source = opened.enter_context(self.engine.source(self.spec.source, local_folder))
                 contract, loaded_at = self._checked_contract(source), self._newest_load(source)
-            plan = self._plan(state, sync, self._missing(state, target, publisher), contract)
+            plan = self._plan(state, sync, self._missing(state, target, outbox), contract)
             if isinstance(plan, RollForward):
                 return plan
             if sync.snapshot is not None:
@@ -119,15 +120,20 @@ class Workshop:
             else:
                 changes = source.changes(plan.comparison)
             layout = Layout.of(self.spec, sync.instant, below=target.below, trial=target.limit is not None)
-            staged = render_files(changes, layout, local_folder, limit=target.limit)
+            may_be_held = target.recorded and not sync.approved
+            counted = _counted(plan.comparison, changes.counts, sync.instant, loaded_at)
+            leaves = layout.in_parts and not (may_be_held and self._could_be_held(state, contract, layout, counted))
+            staged = render_files(changes, layout, local_folder, send=outbox.send if leaves else _keep, limit=target.limit)
             export = self._export(state, sync, plan, changes, layout, target, staged)
             companions = render_companions(export, layout, local_folder)
             export = replace(export, puts=(*export.puts, *(file.put for file in companions)))
-            measured = _measured(export, loaded_at)
-            judged = Judged(contract, measured, layout.series(), state.delivered_series(contract.address))
-            findings = tuple(find_oddities(self.spec, judged, last=state.last_delivery))
+            measured = counted | {
+                Measure.BYTES: export.bytes,
+                Measure.REPLACED_CHARACTERS: sum(put.replaced_characters for put in export.puts),
+            }
+            findings = self._judge(state, contract, layout, measured)
             blocking = tuple(finding for finding in findings if finding.level == "block")
-            if blocking and target.recorded and not sync.approved:
+            if blocking and may_be_held:
                 return Held(blocking)
             export = replace(export, warnings=tuple(finding for finding in findings if finding.level == "warn"))
             return Ready(export, (*staged, *companions), measured, blocking, self._samples(changes, plan.comparison))
@@ -140,12 +146,22 @@ class Workshop:
         source.check_key(contract)
         return contract
 
-    def _missing(self, state: State, target: Target, publisher: Publisher) -> bool:
+    def _judge(self, state: State, contract: Contract, layout: Layout, measured: Mapping[Measure, float]) -> tuple[Finding, ...]:
+        judged = Judged(contract, measured, layout.series(), state.delivered_series(contract.address))
+        return tuple(find_oddities(self.spec, judged, last=state.last_delivery))
+
+    def _could_be_held(self, state: State, contract: Contract, layout: Layout, counted: Mapping[Measure, float]) -> bool:
+        """Whether a guard holds the sync already, or looks at what is known only when all files are rendered."""
+        if any(limit.measure in OF_FILES for limit in self.spec.fail_if or ()):
+            return True
+        return any(finding.level == "block" for finding in self._judge(state, contract, layout, counted))
+
+    def _missing(self, state: State, target: Target, outbox: Outbox) -> bool:
         newest = state.newest
         # Files that go elsewhere say nothing of those that the consumer has.
         if self.spec.if_missing != "full" or newest is None or newest.export is None or target.below is not None:
             return False
-        return any(not publisher.exists(put.path) for put in newest.export.puts if put.change not in COMPANIONS)
+        return any(not outbox.publisher.exists(put.path) for put in newest.export.puts if put.change not in COMPANIONS)
 
     def _plan(self, state: State, sync: SyncRecord, files_missing: bool, contract: Contract) -> _Plan | RollForward:
         match decide(state, sync, contract, files_missing=files_missing):
@@ -194,17 +210,19 @@ class Workshop:
         return tuple(found)
 
 
-def _measured(export: Export, loaded_at: datetime | None) -> dict[Measure, float]:
-    """What is known before anything is delivered. A sync that sends every row has no changes, but it may tell what left."""
-    comparison, counts = export.comparison, export.counts
+def _counted(comparison: Comparison, counts: Counts, instant: datetime, loaded_at: datetime | None) -> dict[Measure, float]:
+    """What is known before anything is rendered. A sync that sends every row has no changes, but it may tell what left."""
     compared = comparison.since is not None
     found = {
         Measure.ROWS: counts.rows,
         Measure.ADDED: counts.added if compared else None,
         Measure.UPDATED: counts.updated if compared else None,
         Measure.REMOVED: counts.removed if comparison.gone_since else None,
-        Measure.REPLACED_CHARACTERS: sum(put.replaced_characters for put in export.puts),
-        Measure.BYTES: export.bytes,
-        Measure.SOURCE_AGE: (export.instant - loaded_at).total_seconds() if loaded_at is not None else None,
+        Measure.SOURCE_AGE: (instant - loaded_at).total_seconds() if loaded_at is not None else None,
     }
     return {measure: value for measure, value in found.items() if value is not None}
+
+
+def _keep(file: Staged) -> Staged:
+    """Let a file wait until all are rendered and judged."""
+    return file

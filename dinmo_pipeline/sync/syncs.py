@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 from dinmo_pipeline.errors import OutdatedStateError, SyncBlocked, SyncRefused
@@ -24,11 +23,22 @@ from dinmo_pipeline.sync.cleaning import Litter, clean_destinations, clean_scrat
 from dinmo_pipeline.sync.decide import RollForward, decide_start
 from dinmo_pipeline.sync.delivery import Recorder, Stopwatch, complete_export, deliver_export, make_again
 from dinmo_pipeline.sync.engine import Engine
-from dinmo_pipeline.sync.entries import Approved, Baselined, Blocked, Delivered, Redelivering, Restored, SnapshotTaken, Started
-from dinmo_pipeline.sync.export import Export, Snapshot
+from dinmo_pipeline.sync.entries import (
+    Announced,
+    Approved,
+    Baselined,
+    Blocked,
+    Delivered,
+    Redelivering,
+    Restored,
+    SnapshotTaken,
+    Started,
+)
+from dinmo_pipeline.sync.export import Export, Place, Snapshot
 from dinmo_pipeline.sync.findings import Finding
 from dinmo_pipeline.sync.labels import instant_of_label
 from dinmo_pipeline.sync.log import LOCK_WAIT_S, Log
+from dinmo_pipeline.sync.outbox import Outbox
 from dinmo_pipeline.sync.redeliver import Again, elsewhere, find_sync, find_syncs
 from dinmo_pipeline.sync.snapshots import snapshots_folder
 from dinmo_pipeline.sync.state import State, SyncRecord
@@ -164,11 +174,13 @@ class Syncs:
             target = replace(target, recorded=False)
             snapshot, base = self._workshop.keep_rows(state, str(folder / "rehearsal.parquet"), folder, full=full)
             sync = SyncRecord(state.next_number, "rehearsal", instant, instant, full=full, snapshot=snapshot, base=base)
-            with Publisher(target.storage, self._project.root) as publisher:
-                ready = self._workshop.prepare(state, sync, target, publisher, folder)
+            record = self._trial_record(target.storage)
+            leftovers = record.leftovers()
+            with self._outbox(target.storage, announce=_announcing(record, sync, target.storage) if send else None) as outbox:
+                ready = self._workshop.prepare(state, sync, target, outbox, folder)
                 assert isinstance(ready, Ready), "a settled state has nothing to complete, and no guard stops what is not recorded"
                 if send:
-                    self._deliver_trial(publisher, target, ready, Stopwatch())
+                    deliver_export(record, outbox, ready.export, ready.staged, leftovers, Stopwatch())
             return Rehearsal(ready.export, ready.measured, ready.findings, ready.samples)
 
     def redeliver(self, number: int) -> tuple[Delivery, ...]:
@@ -291,11 +303,25 @@ class Syncs:
     @contextmanager
     def _prepared(self, state: State, sync: SyncRecord, target: Target) -> Iterator[Outgoing]:
         stopwatch = Stopwatch(self.spec.warn_if)
-        with self._engine.scratch(self.spec.name) as folder, Publisher(target.storage, self._project.root) as publisher:
-            step = self._workshop.prepare(state, sync, target, publisher, folder)
+        trials = self._trial_record(target.storage)
+        recorder: Recorder = self._log if target.recorded else trials
+        leftovers = state.leftovers if target.recorded else trials.leftovers()
+        with (
+            self._engine.scratch(self.spec.name) as folder,
+            self._outbox(target.storage, announce=_announcing(recorder, sync, target.storage)) as outbox,
+        ):
+            step = self._workshop.prepare(state, sync, target, outbox, folder)
             if isinstance(step, Ready):
-                send = self._send if target.recorded else self._send_unrecorded
-                yield Outgoing(step.measured, step.findings, partial(send, state, sync, step, target, publisher, stopwatch))
+                ready = step
+
+                def deliver() -> Delivery:
+                    notes = self._tidy_elsewhere(state, target.storage) if target.recorded else ()
+                    outcome = deliver_export(recorder, outbox, ready.export, ready.staged, leftovers, stopwatch, notes=notes)
+                    let_pass = () if target.recorded else tuple(finding.message for finding in ready.findings)
+                    outcome = replace(outcome, notes=(*outcome.notes, *let_pass))
+                    return Delivery(sync.label, ready.export, outcome, ready.samples, recorded=target.recorded)
+
+                yield Outgoing(ready.measured, ready.findings, deliver)
                 return
         if isinstance(step, Held) and sync.snapshot is None:
             # What is approved must be what is delivered, so a full_only sync that is held keeps its rows after all.
@@ -312,22 +338,16 @@ class Syncs:
             raise SyncRefused(f"delivering {self.spec.name}: sync {step.number} was half delivered, and is complete now; start a new sync")
         yield Outgoing({}, (), lambda: completed.delivery)
 
-    def _send(self, state: State, sync: SyncRecord, ready: Ready, target: Target, publisher: Publisher, stopwatch: Stopwatch) -> Delivery:
-        notes = self._tidy_elsewhere(state, target.storage)
-        outcome = deliver_export(self._log, publisher, ready.export, ready.staged, state.leftovers, stopwatch, notes=notes)
-        return Delivery(sync.label, ready.export, outcome, ready.samples)
-
-    def _send_unrecorded(
-        self, state: State, sync: SyncRecord, ready: Ready, target: Target, publisher: Publisher, stopwatch: Stopwatch
-    ) -> Delivery:
-        outcome = self._deliver_trial(publisher, target, ready, stopwatch)
-        notes = tuple(finding.message for finding in ready.findings)
-        outcome = replace(outcome, notes=(*outcome.notes, *notes))
-        return Delivery(sync.label, ready.export, outcome, ready.samples, recorded=False)
-
-    def _deliver_trial(self, publisher: Publisher, target: Target, ready: Ready, stopwatch: Stopwatch) -> Delivered:
-        record = self._trial_record(target.storage)
-        return deliver_export(record, publisher, ready.export, ready.staged, record.leftovers(), stopwatch)
+    @contextmanager
+    def _outbox(
+        self, storage: StorageSpec, *, create_folder: bool | None = None, announce: Callable[[tuple[str, ...]], object] | None = None
+    ) -> Iterator[Outbox]:
+        create_folder = self.spec.create_folder if create_folder is None else create_folder
+        with (
+            Publisher(storage, self._project.root) as publisher,
+            Outbox(publisher, create_folder=create_folder, announce=announce) as outbox,
+        ):
+            yield outbox
 
     def _trial_record(self, storage: StorageSpec) -> TrialRecord:
         return TrialRecord(self._project.home / "trials" / self.spec.name, storage)
@@ -338,9 +358,9 @@ class Syncs:
         # A later attempt than that of the intent may have been cut off in its puts: its temporary files prove nothing.
         export = sync.shown[-1]
         storage = export.place.storage(self._project.storages)
-        with self._engine.scratch(self.spec.name) as folder, Publisher(storage, self._project.root) as publisher:
+        with self._engine.scratch(self.spec.name) as folder, self._outbox(storage, create_folder=export.create_folder) as outbox:
             notes = self._tidy_elsewhere(state, storage)
-            outcome = complete_export(self._log, publisher, export, self._engine, folder, state.leftovers, notes=notes)
+            outcome = complete_export(self._log, outbox, export, self._engine, folder, state.leftovers, notes=notes)
         fixed = not is_dated(self.spec.file_name, self.spec.folder)
         return Completed(Delivery(sync.label, export, outcome), ends_run=fixed)
 
@@ -362,26 +382,30 @@ class Syncs:
         sync: SyncRecord,
         export: Export,
         storage: StorageSpec,
-        leftovers: tuple[Export, ...],
+        leftovers: tuple[Export | Announced, ...],
         notes: tuple[str, ...] = (),
     ) -> Delivery:
-        with self._engine.scratch(self.spec.name) as folder, Publisher(storage, self._project.root) as publisher:
+        with self._engine.scratch(self.spec.name) as folder, self._outbox(storage, create_folder=export.create_folder) as outbox:
             export, staged, changed = make_again(export, export.puts, self._engine, folder)
-            outcome = deliver_export(log, publisher, export, staged, leftovers, Stopwatch(), notes=(*notes, *changed))
+            outcome = deliver_export(log, outbox, export, staged, leftovers, Stopwatch(), notes=(*notes, *changed))
         return Delivery(sync.label, export, outcome, recorded=False)
 
     def _tidy_elsewhere(self, state: State, here: StorageSpec) -> tuple[str, ...]:
         """Take temporary files away from destinations that the activation had when a sync crashed and has no more."""
         left: dict[str, tuple[StorageSpec, list[str]]] = {}
-        for export in state.leftovers:
-            storage = export.place.storage(self._project.storages)
+        for leftover in state.leftovers:
+            storage = leftover.place.storage(self._project.storages)
             if storage.address != here.address:
-                left.setdefault(storage.address, (storage, []))[1].extend(put.temporary_path for put in export.puts)
+                left.setdefault(storage.address, (storage, []))[1].extend(leftover.temporary_paths)
         notes: tuple[str, ...] = ()
         for storage, paths in left.values():
             with Publisher(storage, self._project.root) as publisher:
                 notes += publisher.tidy(paths)
         return notes
+
+
+def _announcing(recorder: Recorder, sync: SyncRecord, storage: StorageSpec) -> Callable[[tuple[str, ...]], object]:
+    return lambda temporary_paths: recorder.append(Announced(sync.number, Place.of(storage), temporary_paths))
 
 
 def _export_of(sync: SyncRecord) -> Export:

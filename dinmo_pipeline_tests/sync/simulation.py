@@ -10,22 +10,23 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import pytest
 
-from dinmo_pipeline.errors import DataError, PermanentStorageError, StateError
+from dinmo_pipeline.errors import DataError, DinmoError, PermanentStorageError, StateError
 from dinmo_pipeline.formats.contract import Column, Format, Rows, Written
 from dinmo_pipeline.formats.ndjson import NdjsonFormat
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, Project, RunType, SyncMode, TableRef
 from dinmo_pipeline.storages import STORAGES
 from dinmo_pipeline.storages.contract import RemoteFile, Storage, StorageSpec
-from dinmo_pipeline.sync import chapters
+from dinmo_pipeline.sync import chapters, outbox
 from dinmo_pipeline.sync.chapters import position_of
 from dinmo_pipeline.sync.contract import Contract, same_or_numbers
 from dinmo_pipeline.sync.engine import Engine
@@ -36,6 +37,9 @@ from dinmo_pipeline.sync.marks import Marks
 from dinmo_pipeline.sync.state import SyncRecord
 from dinmo_pipeline.sync.syncs import Completed, Delivery, Syncs
 from dinmo_pipeline.warehouse.tables import TableColumn
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 Row = Mapping[str, int | None]
 Key = tuple[int | None, ...]
@@ -532,12 +536,31 @@ class Simulation:
         return self.engine.kept[sync.snapshot.path][0]
 
 
+class NoThread:
+    """Stands in for a thread pool: each task is done while it is handed over, so that a history can be repeated."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        return
+
+    def submit(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+        try:
+            future.set_result(task(*args, **kwargs))
+        except DinmoError as error:
+            future.set_exception(error)
+        return future
+
+    def shutdown(self, **_: object) -> None:
+        return
+
+
 @pytest.fixture
 def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let exports name the storage in memory."""
     monkeypatch.setitem(STORAGES, "Memory", MemoryStorageSpec)
     # A few syncs make a chapter, so that most histories go over its end.
     monkeypatch.setattr(chapters, "CHAPTER", 7)
+    monkeypatch.setattr(outbox, "ThreadPoolExecutor", NoThread)
 
 
 @dataclass

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import BusyError, PermanentStorageError
+from dinmo_pipeline.formats.contract import Format, Rows, Written
 from dinmo_pipeline.storages.local import LocalFolderSpec
 from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.cleaning import clean_abandoned_scratch
+from dinmo_pipeline.sync.comparing import Changes
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.syncs import Delivery, Syncs
 
@@ -98,6 +100,30 @@ def test_temporary_files_of_a_sync_that_failed_go(disk: Disk, monkeypatch: pytes
     assert len(left) == 3
     assert sorted(each.where for each in done if each.what == "temporary file") == sorted(f"out: {path.name}" for path in left)
     assert [path for path in disk.files() if path.name.startswith(".dinmo-")] == [foreign]
+
+
+def test_temporary_files_of_a_sync_that_failed_while_it_was_rendered_go(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk.define(f"{disk.options}, max_rows: 1")
+    disk.set_rows({1: "d", 2: "e", 3: "f"})
+    write = Changes.write
+
+    def end_once_a_part_has_left(changes: Changes, format_: Format, rows: Rows, local_path: Path) -> Written:
+        if local_path.name == "1":
+            while not list(disk.out.glob(".dinmo-*")):
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+        return write(changes, format_, rows, local_path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Changes, "write", end_once_a_part_has_left)
+        with pytest.raises(KeyboardInterrupt):
+            disk.run()
+    left = list(disk.out.glob(".dinmo-*"))
+    done = disk.syncs().clean(dry_run=False)
+
+    assert left
+    assert sorted(each.where for each in done if each.what == "temporary file") == sorted(f"out: {path.name}" for path in left)
+    assert disk.left_behind() == []
 
 
 def test_half_delivered_sync_keeps_all_that_it_needs(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,9 +135,10 @@ def test_damaged_base_of_insert_is_a_state_error(tmp_path: Path) -> None:
     assert isinstance(disk.run(full=True), Delivery)
 
 
-def test_full_disk_at_the_destination_is_a_clear_error_and_leaves_nothing_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [DIFFERENCE, f"{DIFFERENCE}, max_rows: 5_000"], ids=["one file", "parts"])
+def test_full_disk_at_the_destination_is_a_clear_error_and_leaves_nothing_there(tmp_path: Path, options: str) -> None:
     with small_folder(tmp_path / "small", megabytes=1) as small:
-        disk = Disk(tmp_path / "project")
+        disk = Disk(tmp_path / "project", options)
         definition = disk.root / "defs/defs.yaml"
         definition.write_text(definition.read_text().replace("path: out", f"path: {small}/out"))
         disk.set_rows(BEFORE)

@@ -116,6 +116,27 @@ def test_bytes_are_measured_before_anything_is_put(tmp_path: Path) -> None:
     assert world.places["here"].temporary() == []
 
 
+@pytest.mark.parametrize(
+    ("fail_if", "leaves_early"),
+    [({"rows": "< 3"}, True), ({"rows": "< 5"}, False), ({"bytes": "> 1 GB"}, False), ({"replaced_characters": "> 0"}, False)],
+    ids=["held by none", "held by its rows", "judged by its bytes", "judged by its characters"],
+)
+def test_part_leaves_before_the_last_is_rendered_where_no_guard_can_hold_it(
+    tmp_path: Path, fail_if: dict[str, str], leaves_early: bool
+) -> None:
+    world = world_of(tmp_path, fail_if=limits(**fail_if), max_rows=1)
+    set_rows(world, 4, value=2)
+    world.fuse.put_out()
+    outcome = world.run()
+    calls = world.fuse.calls
+    last_write = max(index for index, call in enumerate(calls) if call == "before write")
+    assert ("before put temporary" in calls[:last_write]) is leaves_early
+    assert ("before log announced" in calls) is leaves_early
+    assert (outcome.delivery is None) is (fail_if == {"rows": "< 5"})
+    if outcome.delivery is None:
+        assert "before put temporary" not in calls
+
+
 def test_warning_is_recorded_with_the_delivery_and_stops_nothing(tmp_path: Path) -> None:
     world = world_of(tmp_path, warn_if=limits(added="> 50%", updated="> 0", duration="> 0 seconds"))
     set_rows(world, 16)

@@ -58,8 +58,12 @@ def temporary(disk: Disk) -> list[str]:
     return sorted(path.relative_to(disk.root).parts[0] for path in disk.root.rglob(".dinmo-*"))
 
 
-@pytest.mark.parametrize("to", [None, "elsewhere"], ids=["limit", "to"])
-def test_what_a_killed_trial_left_goes_with_the_next_one_to_that_place(disk: Disk, to: str | None) -> None:
+@pytest.mark.parametrize(
+    ("to", "options"), [(None, ""), ("elsewhere", ""), ("elsewhere", ", max_rows: 1")], ids=["limit", "to", "amid its parts"]
+)
+def test_what_a_killed_trial_left_goes_with_the_next_one_to_that_place(disk: Disk, to: str | None, options: str) -> None:
+    definitions = disk.root / "defs" / "defs.yaml"
+    definitions.write_text(definitions.read_text().replace(DIFFERENCE, DIFFERENCE + options))
     place = to or "out"
     for expected in (1, 2):
         killed = forking().Process(target=send_trial_and_die, args=(disk.root, disk.tick(), to))
