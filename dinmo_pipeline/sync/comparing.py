@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
-from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.contract import Format, Rows, Written
 from dinmo_pipeline.project.specs import SyncMode
 from dinmo_pipeline.sync import changes as sql
-from dinmo_pipeline.sync.export import Change, Comparison, Counts, Snapshot
-from dinmo_pipeline.sync.snapshots import SnapshotStore
-from dinmo_pipeline.warehouse.connections import disk_errors
+from dinmo_pipeline.sync import patches
+from dinmo_pipeline.sync.asking import row_count, translating
+from dinmo_pipeline.sync.export import Change, Comparison, Counts
+from dinmo_pipeline.sync.keeping import SnapshotFiles
 from dinmo_pipeline.warehouse.identifiers import folded
 from dinmo_pipeline.warehouse.tables import shown_text
-
-
-@dataclass(frozen=True)
-class SnapshotFiles:
-    """SQL that reads what snapshots hold."""
-
-    snapshots: SnapshotStore
-
-    def rows(self, snapshot: Snapshot) -> str:
-        """All rows of a snapshot."""
-        if snapshot.whole is None:
-            return sql.parquet_table(str(self.snapshots.local_path(snapshot.path)))
-        return sql.patched_table(snapshot.contract, self.rows(snapshot.whole), self.patch(snapshot))
-
-    def patch(self, snapshot: Snapshot) -> str:
-        """The rows in the file of a snapshot that is a patch."""
-        return sql.parquet_table(str(self.snapshots.local_path(snapshot.path)))
 
 
 @dataclass(frozen=True)
@@ -105,14 +86,14 @@ class Changes:
         patch = self._files.patch(current)
         if since is not None:
             query = (
-                sql.changed_in_patch_query(comparison, patch)
+                patches.changed_in_patch_query(comparison, patch)
                 if current.since == since.path
                 else sql.changed_query(comparison, since, self._files.rows(current), self._files.rows(since))
             )
             self._connection.execute(f"CREATE TEMP TABLE {sql.CHANGED} AS {query}")
         if comparison.gone_since and comparison.contract.sync_mode == SyncMode.DIFFERENCE:
             query = (
-                sql.removed_in_patch_query(comparison, patch)
+                patches.removed_in_patch_query(comparison, patch)
                 if [snapshot.path for snapshot in comparison.gone_since] == [current.since]
                 else sql.removed_query(
                     comparison, self._files.rows(current), [self._files.rows(snapshot) for snapshot in comparison.gone_since]
@@ -122,21 +103,18 @@ class Changes:
 
     def _count(self) -> Counts:
         comparison, mode = self._comparison, self._comparison.contract.sync_mode
-        if comparison.current is None:
-            rows = one_number(self._connection, f"SELECT count(*) FROM {self._table}")
-        else:
-            rows = comparison.current.rows
+        rows = row_count(self._connection, self._table) if comparison.current is None else comparison.current.rows
         if mode == SyncMode.SNAPSHOT:
             return Counts(rows)
         added, updated = rows, 0
         if comparison.since is not None:
-            added = one_number(self._connection, f"SELECT count(*) FROM {sql.CHANGED} WHERE is_added")
-            updated = one_number(self._connection, f"SELECT count(*) FROM {sql.CHANGED} WHERE NOT is_added")
+            added = row_count(self._connection, f"{sql.CHANGED} WHERE is_added")
+            updated = row_count(self._connection, f"{sql.CHANGED} WHERE NOT is_added")
         if mode == SyncMode.INSERT:
             return Counts(rows, added)
         if mode == SyncMode.UPSERT:
             return Counts(rows, added, updated)
-        removed = one_number(self._connection, f"SELECT count(*) FROM {sql.REMOVED}") if comparison.gone_since else 0
+        removed = row_count(self._connection, sql.REMOVED) if comparison.gone_since else 0
         return Counts(rows, added, updated, removed)
 
     def _query(self, change: Change) -> str:
@@ -156,19 +134,3 @@ class Changes:
         if current is not None:
             return sql.all_rows_query(contract, self._files.rows(current), patched=current.whole is not None)
         return sql.table_rows_query(contract, self._table)
-
-
-@contextmanager
-def translating(action: str) -> Iterator[None]:
-    """Failures of DuckDB and of the disk as what they mean for a sync that was `action`."""
-    try:
-        with disk_errors(action):
-            yield
-    except duckdb.Error as error:
-        raise DataError(f"{action}: {error}; nothing was delivered") from error
-
-
-def one_number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    """The one number that the query gives."""
-    (number,) = connection.execute(query).fetchone() or (0,)
-    return int(number)

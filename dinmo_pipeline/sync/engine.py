@@ -1,10 +1,8 @@
-"""DuckDB at work for a sync: snapshots written, changes found, files rendered. No row passes through Python."""
+"""What a sync works with, opened: the warehouse's tables, kept rows, room for files. No row passes through Python."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,26 +11,22 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
-from dinmo_pipeline.errors import DataError, StateError
+from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.formats.files import scratch_folder
-from dinmo_pipeline.project.specs import LoadedAt, Project, SyncMode, TableRef
-from dinmo_pipeline.storages.local import sync_to_disk
-from dinmo_pipeline.sync import changes as sql
-from dinmo_pipeline.sync.comparing import Changes, SnapshotFiles, one_number, translating
+from dinmo_pipeline.project.specs import LoadedAt, Project, TableRef
+from dinmo_pipeline.sync.asking import row_count, translating
+from dinmo_pipeline.sync.comparing import Changes
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.export import Comparison, Snapshot
+from dinmo_pipeline.sync.keeping import Keeper, SnapshotFiles
+from dinmo_pipeline.sync.keys import check_key
 from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure, disk_errors
 from dinmo_pipeline.warehouse.folders import make_private_folder
-from dinmo_pipeline.warehouse.identifiers import folded, quote_identifier, quote_literal
+from dinmo_pipeline.warehouse.identifiers import folded, quote_identifier
 from dinmo_pipeline.warehouse.tables import TableColumn, table_columns, table_sql
 
-LARGEST_PATCH = 1 / 8
-"""The share of its rows up to which a patched snapshot is patched again; beyond it the next one is whole."""
-
-_EXAMPLES = 3
 LOOK_PREFIX = ".look-"
-_FIRST_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -44,13 +38,9 @@ class Source:
     columns: tuple[TableColumn, ...]
     snapshots: SnapshotStore
 
-    @property
-    def _files(self) -> SnapshotFiles:
-        return SnapshotFiles(self.snapshots)
-
     def count(self) -> int:
         """The number of its rows."""
-        return one_number(self.connection, f"SELECT count(*) FROM {self.table}")
+        return row_count(self.connection, self.table)
 
     def newest_load(self, loaded_at: LoadedAt) -> datetime | None:
         """When the newest row came into the model; None when nothing says so. A time without a zone is in the project's.
@@ -65,33 +55,7 @@ class Source:
 
     def check_key(self, contract: Contract) -> None:
         """DataError, with examples, when a key is null or stands there twice: a delta could not tell such rows apart."""
-        with translating(f"checking the primary key of {contract.source}"):
-            self._check_key(contract)
-
-    def _check_key(self, contract: Contract) -> None:
-        names = ", ".join(column.attribute for column in contract.key)
-        key = [quote_identifier(column.attribute) for column in contract.key]
-        nulls = one_number(self.connection, sql.null_keys_query(key, self.table))
-        if nulls:
-            noun = "row has" if nulls == 1 else "rows have"
-            raise DataError(
-                f"checking the primary key of {contract.source}: {nulls:,} {noun} no value in {names}; nothing is delivered. "
-                "Leave these rows out in the query, or choose another primary_key"
-            )
-        if not self._has_single_keys(key):
-            repeated = self.connection.execute(sql.repeated_keys_query(key, self.table, _EXAMPLES)).fetchall()
-            examples = "; ".join(f"{text} ({count} rows)" for text, count in repeated)
-            raise DataError(
-                f"checking the primary key of {contract.source}: more than one row has the same {names}, for instance {examples}; nothing "
-                "is delivered. Make the query give one row a key, or choose another primary_key"
-            )
-
-    def _has_single_keys(self, key: Sequence[str]) -> bool:
-        # Many tables come in the order of their key, which is seen for nearly nothing; the first rows tell where it is not worth a try.
-        first_rows = f"(SELECT * FROM {self.table} LIMIT {_FIRST_ROWS})"
-        if all(one_number(self.connection, sql.ascending_keys_query(key, rows)) for rows in (first_rows, self.table)):
-            return True
-        return one_number(self.connection, sql.distinct_keys_query(key, self.table)) == self.count()
+        check_key(self.connection, self.table, contract)
 
     def typed_if_empty(self, contract: Contract) -> Source:
         """The same; without rows, with the types that its columns had under `contract`.
@@ -111,74 +75,12 @@ class Source:
         return replace(self, table=f"(SELECT {values} FROM {self.table})", columns=columns)
 
     def keep(self, contract: Contract, path: str, *, earlier: Snapshot | None, whole: bool) -> Snapshot:
-        """Keep all rows in a new file at `path`, safe when this returns; insert keeps the keys of `earlier`.
-
-        Unless it shall be `whole`, the file is a patch of `earlier` where that is possible. DataError when a key is null or repeated.
-        """
-        if not whole and earlier is not None and self._has_room(contract, earlier):
-            with translating(f"comparing {contract.source} with the last snapshot"):
-                patches = self._find_difference(contract, earlier)
-            if patches:
-                patch = self._files.patch(earlier) if earlier.whole is not None else None
-                checksum = self._write(path, sql.patch_query(contract, sql.DIFFERENCE, patch))
-                return Snapshot(path, checksum, self.count(), contract, earlier.whole or earlier, earlier.path)
-        self.check_key(contract)
-        carried = earlier if contract.sync_mode == SyncMode.INSERT else None
-        carried_rows = (carried.contract, self._files.rows(carried)) if carried is not None else None
-        checksum = self._write(path, sql.snapshot_query(contract, self.table, carried_rows))
-        return Snapshot(path, checksum, self.count(), contract)
-
-    def _has_room(self, contract: Contract, earlier: Snapshot) -> bool:
-        if not sql.may_be_patched(contract, earlier.contract):
-            return False
-        if earlier.whole is None:
-            return True
-        patched = one_number(self.connection, f"SELECT count(*) FROM {self._files.patch(earlier)}")
-        return patched <= earlier.rows * LARGEST_PATCH
-
-    def _find_difference(self, contract: Contract, earlier: Snapshot) -> bool:
-        """Make the table of what changed since `earlier`; whether each key stands there once, as in `earlier`."""
-        before = self._files.rows(earlier)
-        for table, query in (
-            (sql.CANDIDATES, sql.candidates_query(contract, self.table, before)),
-            (sql.DIFFERENCE, sql.difference_query(contract, self.table, before, sql.CANDIDATES)),
-        ):
-            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {query}")
-        changed, added, gone, back = self.connection.execute(sql.steps_query(sql.DIFFERENCE)).fetchone() or (0, 0, 0, 0)
-        key = sql.key_positions(contract)
-        nulls = one_number(self.connection, sql.null_keys_query(key, sql.DIFFERENCE))
-        keys = one_number(self.connection, sql.distinct_keys_query(key, sql.DIFFERENCE))
-        # Keys in `earlier` are single. So are those of today if what changed has no key twice and the numbers of rows agree: a row too
-        # many would be one of a key that has not changed.
-        return not nulls and keys == changed and self.count() == earlier.rows - gone + added + back
-
-    def _write(self, path: str, query: str) -> str:
-        target = self.snapshots.local_path(path)
-        with translating(f"keeping the snapshot {target}"):
-            make_private_folder(target.parent)
-            # One process at a time holds the activation, so another draft is what a killed one left.
-            for abandoned in target.parent.glob("*.draft"):
-                abandoned.unlink()
-            draft = target.with_suffix(".draft")
-            os.close(os.open(draft, os.O_CREAT | os.O_EXCL, 0o600))
-            try:
-                self.connection.execute(
-                    f"COPY ({query}) TO {quote_literal(str(draft))} "
-                    "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, USE_TMP_FILE false)"
-                )
-                with draft.open("rb") as stream:
-                    checksum = hashlib.file_digest(stream, "sha256").hexdigest()
-                    os.fsync(stream.fileno())
-                draft.rename(target)
-            finally:
-                draft.unlink(missing_ok=True)
-            sync_to_disk(target.parent)
-        self.snapshots.keep(path)
-        return checksum
+        """Keep all rows in a new file at `path`, as `Keeper.keep` says."""
+        return Keeper(self.connection, self.table, self.snapshots).keep(contract, path, earlier=earlier, whole=whole)
 
     def changes(self, comparison: Comparison) -> Changes:
         """What is sent when it comes from the table itself."""
-        return Changes(self.connection, comparison, self._files, self.table)
+        return Changes(self.connection, comparison, SnapshotFiles(self.snapshots), self.table)
 
 
 class Engine:

@@ -9,10 +9,12 @@ import duckdb
 
 from dinmo_pipeline.project.specs import SyncMode, TableRef
 from dinmo_pipeline.sync import changes as sql
-from dinmo_pipeline.sync.comparing import Changes, SnapshotFiles
+from dinmo_pipeline.sync.comparing import Changes
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.export import Change, Comparison, Snapshot
+from dinmo_pipeline.sync.keeping import SnapshotFiles, snapshot_query
 from dinmo_pipeline.sync.snapshots import SnapshotStore
+from dinmo_pipeline.sync.stored import stored_columns
 from dinmo_pipeline.warehouse.connections import ATTACHED
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.tables import TableColumn, table_columns, table_sql
@@ -64,7 +66,7 @@ class Lookup:
         now = Snapshot(_TODAY, "", 0, contract)
         gone_since = (since,) if since is not None and contract.sync_mode == SyncMode.DIFFERENCE else ()
         rows = self._table(table, [(column.attribute, column.type) for column in contract.key])
-        files = _FilesOfOne(self._snapshots, self._key, now=f"({sql.snapshot_query(contract, rows, None)})")
+        files = _FilesOfOne(self._snapshots, self._key, now=f"({snapshot_query(contract, rows, None)})")
         return self._fate(Comparison(contract, now, since, gone_since), timezone, files)
 
     def values(self, snapshot: Snapshot) -> Values | None:
@@ -123,7 +125,7 @@ class _FilesOfOne(SnapshotFiles):
         return self._matching(snapshot, super().patch(snapshot))
 
     def _matching(self, snapshot: Snapshot, rows: str) -> str:
-        stored = sql.stored_columns(snapshot.contract)[: len(snapshot.contract.key)]
+        stored = stored_columns(snapshot.contract)[: len(snapshot.contract.key)]
         matches = " AND ".join(_equals(column.value("k"), column.type, text) for column, text in zip(stored, self.key, strict=True))
         return f"(SELECT k.* FROM {rows} AS k WHERE {matches})"
 

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.project.specs import RunType, SyncMode
 from dinmo_pipeline.sync import changes as sql
-from dinmo_pipeline.sync import engine
-from dinmo_pipeline.sync.comparing import Changes, SnapshotFiles
+from dinmo_pipeline.sync import keeping
+from dinmo_pipeline.sync.comparing import Changes
 from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn
 from dinmo_pipeline.sync.engine import Source
 from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Counts, Snapshot
+from dinmo_pipeline.sync.keeping import SnapshotFiles
 from dinmo_pipeline.sync.snapshots import FolderSnapshots
 from dinmo_pipeline.warehouse.tables import table_columns
 from dinmo_pipeline_tests.sync.conftest import CASES, SHRINK
@@ -244,7 +245,7 @@ def test_deltas_of_random_tables_applied_to_the_full_file_give_the_table(
     connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Tables of a few rows: patches of patches need room for several times as many.
-    monkeypatch.setattr(engine, "LARGEST_PATCH", 3)
+    monkeypatch.setattr(keeping, "LARGEST_PATCH", 3)
     synced = patches = patches_of_patches = 0
 
     @settings(

@@ -1,0 +1,32 @@
+"""DuckDB asked by a sync: a number as its answer, a failure as what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+
+from dinmo_pipeline.errors import DataError
+from dinmo_pipeline.warehouse.connections import disk_errors
+
+
+@contextmanager
+def translating(action: str) -> Iterator[None]:
+    """Failures of DuckDB and of the disk as what they mean for a sync that was `action`."""
+    try:
+        with disk_errors(action):
+            yield
+    except duckdb.Error as error:
+        raise DataError(f"{action}: {error}; nothing was delivered") from error
+
+
+def one_number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    """The one number that the query gives."""
+    (number,) = connection.execute(query).fetchone() or (0,)
+    return int(number)
+
+
+def row_count(connection: duckdb.DuckDBPyConnection, rows: str) -> int:
+    """How many these rows are: a table, or SQL that stands for one."""
+    return one_number(connection, f"SELECT count(*) FROM {rows}")
