@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -63,23 +64,22 @@ def _serve(requests: BinaryIO, dagster: _Work) -> _Work | None:
     while listening or forks or untold:
         ready, _, _ = select.select([requests] if listening else [], [], [], _LOOK_S if forks or untold else None)
         if ready:
-            line = requests.readline()
-            # A line without an end is one whose sender died.
-            if listening := line.endswith(b"\n"):
-                argument = line.decode()
-                try:
-                    pid = _fork()
-                except OSError as error:
-                    os.write(_SOCKET, f"{error.strerror}\n".encode())
-                else:
-                    if pid == 0:
-                        return partial(execute, argument, dagster)
-                    forks[pid] = argument
-                    os.write(_SOCKET, b"started\n")
+            argument = _next(requests)
+            listening = argument is not None
+        if ready and argument is not None:
+            try:
+                pid = _fork()
+            except OSError as error:
+                _answer(str(error))
+            else:
+                if pid == 0:
+                    return partial(execute, argument, dagster)
+                forks[pid] = argument
+                _answer("started")
         for pid, status in _ended(forks):
-            argument_of_it = forks.pop(pid)
-            if argument_of_it is not None and status != 0:
-                untold.append(partial(tell_of_death, argument_of_it, pid, os.waitstatus_to_exitcode(status)))
+            executed = forks.pop(pid)
+            if executed is not None and status != 0:
+                untold.append(partial(tell_of_death, executed, pid, os.waitstatus_to_exitcode(status)))
         while untold:
             try:
                 pid = _fork()
@@ -91,6 +91,21 @@ def _serve(requests: BinaryIO, dagster: _Work) -> _Work | None:
                 return telling
             forks[pid] = None
     return None
+
+
+def _next(requests: BinaryIO) -> str | None:
+    """The argument of the next run; None when there will be none: its sender has gone, in the middle of a line perhaps."""
+    try:
+        line = requests.readline()
+    except ConnectionError:
+        return None
+    return line.decode() if line.endswith(b"\n") else None
+
+
+def _answer(text: str) -> None:
+    # Where the sender has gone, the next look for a request says so.
+    with suppress(ConnectionError):
+        os.write(_SOCKET, f"{text}\n".encode())
 
 
 def _ended(forks: Iterable[int]) -> list[tuple[int, int]]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from dagster import DagsterInstance, DagsterRun, DefaultRunLauncher
 
 from dinmo_pipeline.cli.running import dagster_home
-from dinmo_pipeline.launching import ForkingRunLauncher, launcher
+from dinmo_pipeline.launching import ForkingRunLauncher, launcher, warm
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.sync.syncs import Syncs
 
@@ -28,6 +32,7 @@ pytestmark = pytest.mark.xdist_group("launching")
 
 _LOCATION = "dinmo_pipeline.definitions"
 _PATIENCE_S = 60.0
+_PAUSE_S = 2.0
 _EVENTS = """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
   ... on MessageEvent { message } ... on ErrorEvent { error { message errorChain { error { message } } } } } } } }"""
 _RUNS = "{ runsOrError(limit: 1) { ... on Runs { results { id status } } } }"
@@ -37,7 +42,7 @@ _BROKEN = f"---\n{MODEL}".replace("people,", "broken,").replace("SELECT *", "SEL
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Fails when a process is left after the server has been stopped."""
+    """`dinmo dev` as a project of its own has it, except that its daemon looks for runs each second."""
     root = make_people(
         tmp_path_factory.mktemp("launching") / "people", activation("sent") + activation("refused", model="broken") + _BROKEN
     )
@@ -45,8 +50,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         settings.write("run_queue: {dequeue_interval_seconds: 1}\n")
     with serving(root) as started:
         yield started
-        warm = warm_process(started)
-    wait_for(lambda: True if not Path(f"/proc/{warm}").exists() else None, "the end of the warm process", _PATIENCE_S)
 
 
 def children(pid: int) -> dict[int, str]:
@@ -87,7 +90,10 @@ def waiting_run(server: Server, partition: str) -> Iterator[tuple[str, int]]:
 
 def test_run_succeeds_in_a_fork_and_the_next_one_sees_an_edited_definition(server: Server) -> None:
     server.launch("sync_sent", "first", _LOCATION)
-    assert server.finished_run("first")["status"] == "SUCCESS"
+    first = server.finished_run("first")
+    assert first["status"] == "SUCCESS"
+    (log,) = (server.root / ".dinmo" / "dagster" / "storage" / first["id"]).rglob("*.err")
+    assert "STEP_SUCCESS" in log.read_text(encoding="utf-8")
     (definitions,) = (server.root / "defs").rglob("*.yaml")
     definitions.write_text(definitions.read_text(encoding="utf-8").replace("name: full name", "name: whole name"), encoding="utf-8")
 
@@ -143,6 +149,21 @@ def test_run_after_the_warm_process_died_gets_a_new_one(server: Server) -> None:
     assert warm_process(server) != old
 
 
+def test_server_that_is_stopped_lets_its_run_end(server: Server) -> None:
+    # The last one here: nothing is served after it.
+    with waiting_run(server, "the last") as (run_id, pid):
+        warm = warm_process(server)
+        os.kill(server.pid, signal.SIGTERM)
+        time.sleep(_PAUSE_S)
+        assert pid in children(warm)
+    wait_for(lambda: True if not Path(f"/proc/{warm}").exists() else None, "the end of the warm process", _PATIENCE_S)
+
+    with DagsterInstance.from_config(str(server.root / ".dinmo" / "dagster")) as instance:
+        run = instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.is_success
+
+
 class _Location(SimpleNamespace):
     def get_display_metadata(self) -> dict[str, str]:
         return dict(self.shown)
@@ -189,3 +210,18 @@ def test_run_is_not_launched_when_the_warm_process_does_not_start(tmp_path: Path
         with pytest.raises(launcher.LaunchError, match=r"starting the run: .*launch the run again"):
             ours.launch_run(SimpleNamespace(dagster_run=DagsterRun(job_name="sync_sent")))
         ours.dispose()
+
+
+def test_warm_process_that_cannot_fork_says_why_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    answers = ours.makefile("r", encoding="utf-8")
+    full = OSError(errno.EAGAIN, "too many processes")
+    monkeypatch.setattr(os, "fork", Mock(side_effect=full))
+    monkeypatch.setattr(warm, "_SOCKET", theirs.fileno())
+    ours.sendall(b"a run\nanother\nhalf a li")
+    ours.shutdown(socket.SHUT_WR)
+
+    with os.fdopen(os.dup(theirs.fileno()), "rb", buffering=0) as requests:
+        assert warm._serve(requests, dagster=Mock()) is None
+
+    assert [answers.readline(), answers.readline()] == [f"{full}\n"] * 2
