@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -54,8 +54,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def children(pid: int) -> dict[int, str]:
     """The state of each child of a process: `S` sleeps, `Z` is a zombie."""
-    stats = [stat.read_text().rpartition(")") for stat in Path("/proc").glob("[0-9]*/stat")]
-    return {int(head.split()[0]): tail.split()[0] for head, _, tail in stats if int(tail.split()[1]) == pid}
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == pid:
+                found[int(stat.parent.name)] = state
+    return found
 
 
 def warm_process(server: Server) -> int:
