@@ -32,7 +32,7 @@ pytestmark = pytest.mark.xdist_group("launching")
 
 _LOCATION = "dinmo_pipeline.definitions"
 _PATIENCE_S = 60.0
-_PAUSE_S = 2.0
+_PAUSE_S = 1.0
 _EVENTS = """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
   ... on MessageEvent { message } ... on ErrorEvent { error { message errorChain { error { message } } } } } } } }"""
 _RUNS = "{ runsOrError(limit: 1) { ... on Runs { results { id status } } } }"
@@ -42,13 +42,15 @@ _BROKEN = f"---\n{MODEL}".replace("people,", "broken,").replace("SELECT *", "SEL
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`dinmo dev` as a project of its own has it, except that its daemon looks for runs each second."""
+    """`dinmo dev` as a project of its own has it, except that its daemon looks for runs each second; two runs have been asked for."""
     root = make_people(
         tmp_path_factory.mktemp("launching") / "people", activation("sent") + activation("refused", model="broken") + _BROKEN
     )
     with (dagster_home(load_project(root)) / "dagster.yaml").open("a", encoding="utf-8") as settings:
         settings.write("run_queue: {dequeue_interval_seconds: 1}\n")
     with serving(root) as started:
+        started.launch("sync_sent", "first", _LOCATION)
+        started.launch("sync_refused", "refused", _LOCATION)
         yield started
 
 
@@ -94,7 +96,6 @@ def waiting_run(server: Server, partition: str) -> Iterator[tuple[str, int]]:
 
 
 def test_run_succeeds_in_a_fork_and_the_next_one_sees_an_edited_definition(server: Server) -> None:
-    server.launch("sync_sent", "first", _LOCATION)
     first = server.finished_run("first")
     assert first["status"] == "SUCCESS"
     (log,) = (server.root / ".dinmo" / "dagster" / "storage" / first["id"]).rglob("*.err")
@@ -115,7 +116,6 @@ def test_run_succeeds_in_a_fork_and_the_next_one_sees_an_edited_definition(serve
 
 
 def test_run_that_fails_says_why_and_leaves_no_process(server: Server) -> None:
-    server.launch("sync_refused", "refused", _LOCATION)
     run = server.finished_run("refused")
 
     assert run["status"] == "FAILURE"
