@@ -24,6 +24,7 @@ FLOORS = (
     {"io_managers"},
     {"components"},
     {"definitions", "cli"},
+    {"launching"},
 )
 # What the lower floors share downwards, the fields that storages describe themselves with, and how columns of inbound files are called.
 GRANTED = {
@@ -33,7 +34,7 @@ GRANTED = {
     ("formats", "warehouse"),
     ("project", "inbound"),
 }
-KNOW_DAGSTER = {"definitions", "components", "io_managers", "cli"}
+KNOW_DAGSTER = {"definitions", "components", "io_managers", "cli", "launching"}
 
 
 def room_of(module: str) -> str:

@@ -13,6 +13,7 @@ import yaml
 from dagster import DagsterInstance
 
 from dinmo_pipeline.formats import FORMATS
+from dinmo_pipeline.launching import ForkingRunLauncher
 from dinmo_pipeline.project.definitions import COMPONENT_FIELDS
 
 from .people import BIN
@@ -153,7 +154,7 @@ def test_image_runs_without_rights_and_holds_what_it_copies() -> None:
 
 
 def test_dagsters_settings_in_operations_are_those_that_it_takes(tmp_path: Path) -> None:
-    (block,) = [block for language, block in blocks(OPERATIONS) if language == "yaml"]
+    _, block = [block for language, block in blocks(OPERATIONS) if language == "yaml"]
     settings = yaml.safe_load(block)
     assert settings.pop("storage")["postgres"]["postgres_db"]["db_name"] == "dagster", "its driver is not installed here"
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
@@ -163,3 +164,14 @@ def test_dagsters_settings_in_operations_are_those_that_it_takes(tmp_path: Path)
         queue = instance.get_concurrency_config().run_queue_config
         assert queue is not None
         assert queue.max_concurrent_runs == 4
+        assert isinstance(instance.run_launcher, ForkingRunLauncher)
+
+
+def test_image_and_operations_name_the_launcher_alike(tmp_path: Path) -> None:
+    lines, _ = [block for language, block in blocks(OPERATIONS) if language == "yaml"]
+    (written,) = re.findall(r"printf '(.*)' > /var/lib/dinmo/dagster/dagster.yaml", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    (tmp_path / "dagster.yaml").write_text(lines, encoding="utf-8")
+
+    assert written.replace("\\n", "\n") == lines
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert isinstance(instance.run_launcher, ForkingRunLauncher)

@@ -26,6 +26,10 @@ telemetry:
 # No invitation to a newsletter before the first look.
 nux:
   enabled: false
+# A run is forked from a process that has imported everything, instead of importing it again.
+run_launcher:
+  module: dinmo_pipeline.launching
+  class: ForkingRunLauncher
 """
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

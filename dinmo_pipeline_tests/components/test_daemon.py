@@ -22,6 +22,10 @@ pytestmark = pytest.mark.xdist_group("daemon")
 
 T = TypeVar("T")
 _WAIT_S = 150.0
+_DAGSTER_YAML = """\
+telemetry: {enabled: false}
+run_launcher: {module: dinmo_pipeline.launching, class: ForkingRunLauncher}
+"""
 
 
 @pytest.fixture
@@ -31,7 +35,7 @@ def project(tmp_path: Path) -> Path:
         tmp_path, activation("hourly", every="1 hour", file_name='"{X}"') + activation("follower", after="hourly", file_name='"{x}"')
     )
     (root / "home").mkdir()
-    (root / "home" / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    (root / "home" / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
     return root
 
 
@@ -112,3 +116,4 @@ def test_ticks_missed_while_the_daemon_was_down_run_once_and_start_what_comes_af
     )
     assert len(list((project / "out" / "follower").iterdir())) == 1
     assert follower.tags["dinmo/after"] == "hourly"
+    assert ".dagster/grpc_info" not in hourly.tags, "Dagster launched it, and it was not forked"
