@@ -34,6 +34,7 @@ from dinmo_pipeline_tests.servers.fixtures import (
     vsftpd_none,
 )
 from dinmo_pipeline_tests.servers.openssh import OpenSsh
+from dinmo_pipeline_tests.servers.patience import short_pauses
 from dinmo_pipeline_tests.servers.pyftpd import PyFtpd
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST
 from dinmo_pipeline_tests.servers.running import Login
@@ -59,6 +60,7 @@ __all__ = [
     "pyftpd_windows",
     "s3_relay",
     "s3_server",
+    "short_pauses",
     "vsftpd_explicit",
     "vsftpd_explicit_relay",
     "vsftpd_implicit",

@@ -180,6 +180,7 @@ def test_host_that_nobody_knows_is_named(azurite_server: Azurite, define: Define
         storage.put(local(tmp_path, b"x"), "a.csv")
 
 
+@pytest.mark.usefixtures("short_pauses")
 @pytest.mark.parametrize(
     ("status", "code", "kind", "expected"),
     [

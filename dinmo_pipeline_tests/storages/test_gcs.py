@@ -131,6 +131,7 @@ def answer(reason: str, message: str = "of the server") -> bytes:
     return json.dumps({"error": {"errors": [{"reason": reason}], "message": message}}).encode()
 
 
+@pytest.mark.usefixtures("short_pauses")
 @pytest.mark.parametrize("size", [12, 9 * MIB], ids=["at once", "resumable"])
 @pytest.mark.parametrize(
     ("status", "body", "kind", "expected"),

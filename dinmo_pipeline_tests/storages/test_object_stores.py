@@ -83,6 +83,7 @@ def test_write_that_is_refused_once_succeeds(status: int, data: bytes, place: Pl
         assert content(storage, tmp_path, place.path("a.csv")) == data
 
 
+@pytest.mark.usefixtures("short_pauses")
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_write_that_is_refused_again_and_again_may_be_tried_later(status: int, place: Place, front: Front, tmp_path: Path) -> None:
     front.fail_writes(50, status)
@@ -94,6 +95,7 @@ def test_write_that_is_refused_again_and_again_may_be_tried_later(status: int, p
         assert content(storage, tmp_path, place.path("a.csv")) == SMALL
 
 
+@pytest.mark.usefixtures("short_pauses")
 @pytest.mark.parametrize("data", [SMALL * 100_000, LARGE], ids=["small", "large"])
 def test_bytes_that_change_on_the_way_are_found(data: bytes, place: Place, front: Front, tmp_path: Path) -> None:
     with at_port(place, front.own_port).connect(place.project_root) as storage:
@@ -106,6 +108,7 @@ def test_bytes_that_change_on_the_way_are_found(data: bytes, place: Place, front
         assert content(storage, tmp_path, place.path("a.csv")) == data
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_connection_that_dies_between_blocks_leaves_the_old_file(place: Place, tmp_path: Path) -> None:
     assert place.relay is not None
     assert place.relayed is not None
@@ -189,6 +192,7 @@ def test_file_in_the_root_is_found_there(place: Place, tmp_path: Path) -> None:
         assert storage.stat(f"./{name}") is None
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_nothing_listens_may_be_tried_later(place: Place, tmp_path: Path) -> None:
     with (
         at_port(place, free_port()).connect(place.project_root) as storage,

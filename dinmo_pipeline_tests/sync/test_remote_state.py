@@ -306,6 +306,7 @@ def test_rows_of_a_rehearsal_stay_on_this_machine(state: RemoteState, disk: Disk
     assert len(written) == 1
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_write_that_is_refused_once_is_tried_again(state: RemoteState, disk: Disk, front: Front) -> None:
     with state.at_port(front.own_port).in_use():
         disk.run()
@@ -350,6 +351,7 @@ def test_missing_bucket_is_told(state: RemoteState, disk: Disk) -> None:
         disk.run()
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_server_that_is_away_is_told(state: RemoteState, disk: Disk) -> None:
     with state.at_port(free_port()).in_use(), pytest.raises(StateError, match="nothing listens there"):
         disk.syncs().state()
