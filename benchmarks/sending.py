@@ -1,9 +1,14 @@
-"""A full export to OpenSSH beside the slower of DuckDB's `COPY` and `sftp put`: `python -m benchmarks.sending [--rows N]`."""
+"""A full export to OpenSSH beside the slower of DuckDB's `COPY` and `sftp put`: `python -m benchmarks.sending [--rows N]`.
+
+Then over a slow wire, in one file and in ten parts, beside `sftp put` of the same rows: parts leave while the next one is rendered.
+"""
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -11,7 +16,7 @@ from pathlib import Path
 import duckdb
 from rich.console import Console
 
-from benchmarks.measure import Line, measure
+from benchmarks.measure import Line, cost_of, measure
 from benchmarks.peers import Work
 from benchmarks.yardsticks import sftp_put
 from dinmo_pipeline.project.load import load_project
@@ -19,9 +24,27 @@ from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.syncs import Syncs
 from dinmo_pipeline.warehouse.tables import refresh
-from dinmo_pipeline_tests.servers.openssh import openssh
+from dinmo_pipeline_tests.servers.openssh import OpenSsh, openssh
+from dinmo_pipeline_tests.servers.relay import RELAY_HOST, Relay
 
 _REACH = 1.3
+# Before each block of 64 kB: 30 MB a second at most.
+_PAUSE_S = 0.002
+_PARTS = 10
+_SLOW = """\
+---
+type: dinmo_pipeline.SftpServer
+attributes: {{name: far, host: {host}, port: {port}, username: {user}, private_key: {{file: {key}}}, host_key: {host_key}}}
+---
+type: dinmo_pipeline.Activation
+attributes:
+  {{name: one, model: customers, destination: far, file_name: one, format: csv, run_type: full_only, sync_mode: snapshot, mapping: "*"}}
+---
+type: dinmo_pipeline.Activation
+attributes:
+  {{name: parts, model: customers, destination: far, file_name: parts, format: csv, run_type: full_only, sync_mode: snapshot,
+   mapping: "*", max_rows: {max_rows}}}
+"""
 _numbers = count()
 
 
@@ -34,6 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, openssh() as server:
         work = Work(Path(folder), server)
         work.make(arguments.rows)
+        _define_slow(work, arguments.rows)
         project = load_project(work.root)
         refresh(project, *project.tables.values())
         csv = work.root / "customers.csv"
@@ -42,12 +66,36 @@ def main() -> None:
             Line("full export to OpenSSH", "sftp put", _REACH, lambda: _send(project), lambda: sftp_put(server, csv, flush=False)),
         )
         results = [measure(line, arguments.runs) for line in lines]
+        over_slow_wire = _over_slow_wire(project, server, csv, arguments.runs)
     slower = max(results, key=lambda result: result.theirs)
     console = Console(highlight=False, width=140)
     for result in results:
         console.print(f"{result.line.yardstick}: {result.theirs:.2f} s, ours {result.ours:.2f} s")
     reached = "reached" if slower.is_reached else "not reached"
     console.print(f"{arguments.rows:,} rows to OpenSSH: {slower.wall_ratio:.2f} of {slower.line.yardstick}, to reach {_REACH}: {reached}")
+
+    for name, seconds in over_slow_wire.items():
+        console.print(f"over a slow wire, {name}: {seconds:.1f} s")
+
+
+def _define_slow(work: Work, rows: int) -> None:
+    server, definitions = work.server, work.root / "defs" / "defs.yaml"
+    values = {"host": RELAY_HOST, "port": server.port, "key": server.private_key, "host_key": server.host_key}
+    text = _SLOW.format(user=server.login("plain").username, max_rows=-(-rows // _PARTS), **values)
+    definitions.write_text(definitions.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+
+def _over_slow_wire(project: Project, server: OpenSsh, csv: Path, runs: int) -> dict[str, float]:
+    """Seconds by the clock, medians."""
+    found: dict[str, list[float]] = {"`sftp put`": [], "one file": [], f"{_PARTS} parts": []}
+    far = replace(server, host=RELAY_HOST)
+    with Relay().listening([server.port]) as relay:
+        relay.slow_down(_PAUSE_S)
+        for _ in range(runs):
+            ways = (lambda: sftp_put(far, csv, flush=True), lambda: _send(project, "one"), lambda: _send(project, "parts"))
+            for seconds, way in zip(found.values(), ways, strict=True):
+                seconds.append(cost_of(way).wall)
+    return {name: statistics.median(seconds) for name, seconds in found.items()}
 
 
 def _copy(project: Project, csv: Path) -> None:
@@ -56,9 +104,9 @@ def _copy(project: Project, csv: Path) -> None:
         connection.execute(f"COPY models.customers TO '{csv}'")
 
 
-def _send(project: Project) -> None:
+def _send(project: Project, name: str = "customers") -> None:
     now = datetime.now(UTC)
-    Syncs(project, project.activations["customers"]).deliver(f"{label_of_instant(now)}-{next(_numbers)}", now=now)
+    Syncs(project, project.activations[name]).deliver(f"{label_of_instant(now)}-{next(_numbers)}", now=now)
 
 
 if __name__ == "__main__":
