@@ -1,6 +1,6 @@
-"""Dagster's daemon at work: `python -m benchmarks.soak_daemon [--minutes 15] [--activations 10]`.
+"""Dagster's daemon at work: `python -m benchmarks.soak_daemon [--minutes 15] [--activations 10] [--drop-every 5]`.
 
-`dinmo dev` as anybody runs it. Every activation is due each minute, a file comes into an inbox every five seconds, and `dinmo clean`
+`dinmo dev` as anybody runs it. Every activation is due each minute, a file comes into an inbox every few seconds, and `dinmo clean`
 is called every five minutes. What each lasting process and the disk hold is printed each minute; the processes of runs come and go and do
 not count. Ends with 1 when something grew that must not, in the second half of the time, or a run failed.
 """
@@ -24,7 +24,6 @@ from benchmarks.minute import environment, program, serving
 from benchmarks.soak import definitions, grown, kilobytes
 
 _CLEAN_EVERY_MINUTES = 5
-_DROP_EVERY_S = 5
 _EACH_MINUTE = ', keep_syncs: 3, schedule: "* * * * *"'
 # What stands in the command of each process that lasts.
 _ROLES = {"dagster._daemon": "daemon", "dagster_webserver": "web", "code-server": "code", "api grpc": "code"}
@@ -53,13 +52,14 @@ def main() -> None:
     """Let it work, and print what is held."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak_daemon", description=__doc__)
     parser.add_argument("--minutes", type=int, default=15)
-    parser.add_argument("--activations", type=int, default=10)
+    parser.add_argument("--activations", type=int, default=10, help="how many syncs are due each minute")
+    parser.add_argument("--drop-every", type=float, default=5, help="seconds between two files for the inbox")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "shop"
         _make(root, arguments.activations)
         with serving(root, TMPDIR=str(root / "tmp")) as (process, _):
-            along = list(_soak(root, process, arguments.minutes))
+            along = list(_soak(root, process, arguments.minutes, arguments.drop_every))
         with DagsterInstance.from_config(str(root / ".dinmo/dagster")) as instance:
             failed = instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.FAILURE]))
     problems = [*grown(along, _MAY_GROW), *([f"{failed} runs failed"] if failed else [])]
@@ -84,14 +84,14 @@ def _change(root: Path, number: int) -> None:
     (root / "drop/raw" / f"contacts_shop_20240101_{number}.csv").write_text("id,age\n" + rows, encoding="utf-8")
 
 
-def _soak(root: Path, process: int, minutes: int) -> Iterator[Held]:
+def _soak(root: Path, process: int, minutes: int, drop_every_s: float) -> Iterator[Held]:
     print(f"{'minute':>8} {'syncs':>7} {'imports':>8} " + " ".join(f"{field.name:>10}" for field in fields(Held)))
     began, number = time.monotonic(), 0
     for minute in range(1, minutes + 1):
         while time.monotonic() < began + 60 * minute:
             number += 1
             _change(root, number)
-            time.sleep(_DROP_EVERY_S)
+            time.sleep(drop_every_s)
         if minute % _CLEAN_EVERY_MINUTES == 0:
             subprocess.run([program("dinmo"), "clean"], cwd=root, env=environment(), check=True, stdout=subprocess.DEVNULL)
         held = _held(root, process)
