@@ -94,8 +94,12 @@ def test_schedule_is_switched_on_and_off(server: Server, page: Page) -> None:
     page.goto(f"{server.url}/locations/shop_pipeline/schedules/{SCHEDULE}")
     expect(page.get_by_text("Starts a sync of big_spenders_to_partner").first).to_be_visible()
     for status in ("RUNNING", "STOPPED"):
-        page.get_by_role("checkbox").press("Space")
+        switch = page.get_by_role("checkbox")
+        # While one change is under way, the page takes no other.
+        expect(switch).to_be_enabled()
+        switch.press("Space")
         wait_for(partial(is_now, status), f"the schedule's status {status}", 60)
+        expect(switch).to_be_checked(checked=status == "RUNNING")
 
 
 def test_person_approves_a_sync_that_a_guard_stopped(server: Server, page: Page) -> None:
