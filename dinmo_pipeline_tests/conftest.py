@@ -14,7 +14,7 @@ from sqlalchemy import Engine, event
 def migrations_are_read_once() -> Iterator[None]:
     """Dagster's migrations, which each of its databases (three an instance, one a run) asks for its newest version, are read once.
 
-    Alembic would import all of their files again for each: half of the time of most tests that run a job.
+    Alembic would import all of their files again for each: with the waits for the disk below, a quarter of the CPU of tests that run a job.
     """
     read = ScriptDirectory.from_config
     kept: dict[str | None, ScriptDirectory] = {}
