@@ -55,8 +55,6 @@ def activation(name: str, **fields: str) -> str:
         "run_type": "full_then_delta",
         "sync_mode": "upsert",
         "mapping": "{id: id, name: full name, age: age}",
-        # A name has the second of its sync, and a test may make two in one.
-        "on_existing": "overwrite",
     }
     return "---\ntype: dinmo_pipeline.Activation\nattributes:\n" + "".join(
         f"  {field}: {value}\n" for field, value in {**usual, **fields}.items()

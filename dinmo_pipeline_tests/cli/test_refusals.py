@@ -36,7 +36,7 @@ def test_broken_definitions_list_every_error_and_deliver_nothing(tmp_path: Path,
             "3 errors in the definitions:",
             "defs/people/defs.yaml:13: Activation first: model: there is no model 'poeple'; did you mean 'people'?",
             "defs/people/defs.yaml:17: Activation first: format: unknown format 'cvs'; did you mean 'csv'?",
-            "defs/people/defs.yaml:35: Activation second: unknown field 'foldr'; did you mean 'folder'?",
+            "defs/people/defs.yaml:33: Activation second: unknown field 'foldr'; did you mean 'folder'?",
         ]
     assert not (project / "out").exists()
     assert not (project / ".dinmo").exists()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ class Dagster:
     root: Path
     instance: DagsterInstance
     clock: Callable[[], datetime] = now_utc
+    _began: dict[str, int] = field(default_factory=dict)
 
     @property
     def repository(self) -> RepositoryDefinition:
@@ -47,6 +49,7 @@ class Dagster:
         config: dict[str, Any] | None = None,
         tags: dict[str, str] | None = None,
     ) -> ExecuteInProcessResult:
+        self._wait_for_another_second(activation)
         self.instance.add_dynamic_partitions(partitions_name(activation), [partition])
         return self.repository.get_job(job_name(activation)).execute_in_process(
             partition_key=partition,
@@ -56,6 +59,12 @@ class Dagster:
             tags=tags,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(config or {})},
         )
+
+    def _wait_for_another_second(self, activation: str) -> None:
+        # A file's name has the second of its sync, and two syncs may not have one name.
+        while self.clock is now_utc and int(time.time()) == self._began.get(activation):
+            time.sleep(0.02)
+        self._began[activation] = int(time.time())
 
     def state(self, activation: str) -> State:
         """What the activation's log says."""

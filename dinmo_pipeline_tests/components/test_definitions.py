@@ -187,7 +187,7 @@ def test_broken_project_lists_every_error_when_dagster_loads(tmp_path: Path, mon
     with pytest.raises(DefinitionErrors) as caught:
         defs()
 
-    assert [problem.line for problem in caught.value.problems] == [17, 35]
+    assert [problem.line for problem in caught.value.problems] == [17, 33]
 
 
 def test_definitions_of_a_minimal_project_load_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
