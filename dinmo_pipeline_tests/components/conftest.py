@@ -32,7 +32,7 @@ class Dagster:
     root: Path
     instance: DagsterInstance
     clock: Callable[[], datetime] = now_utc
-    _began: dict[str, int] = field(default_factory=dict)
+    _ended: dict[str, int] = field(default_factory=dict)
 
     @property
     def repository(self) -> RepositoryDefinition:
@@ -51,7 +51,7 @@ class Dagster:
     ) -> ExecuteInProcessResult:
         self._wait_for_another_second(activation)
         self.instance.add_dynamic_partitions(partitions_name(activation), [partition])
-        return self.repository.get_job(job_name(activation)).execute_in_process(
+        result = self.repository.get_job(job_name(activation)).execute_in_process(
             partition_key=partition,
             instance=self.instance,
             asset_selection=assets,
@@ -59,12 +59,13 @@ class Dagster:
             tags=tags,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(config or {})},
         )
+        self._ended[activation] = int(time.time())
+        return result
 
     def _wait_for_another_second(self, activation: str) -> None:
         # A file's name has the second of its sync, and two syncs may not have one name.
-        while self.clock is now_utc and int(time.time()) == self._began.get(activation):
+        while self.clock is now_utc and int(time.time()) == self._ended.get(activation):
             time.sleep(0.02)
-        self._began[activation] = int(time.time())
 
     def state(self, activation: str) -> State:
         """What the activation's log says."""
