@@ -1,6 +1,7 @@
 """A full export to OpenSSH beside the slower of DuckDB's `COPY` and `sftp put`: `python -m benchmarks.sending [--rows N]`.
 
-Then over a slow wire, in one file and in ten parts, beside `sftp put` of the same rows: parts leave while the next one is rendered.
+Then over a slow wire, beside `sftp put` of the same rows: in one file; in ten parts, which leave while the next one is rendered; and in
+ten that wait until all are, since a guard looks at their bytes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import statistics
 import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -44,6 +46,11 @@ type: dinmo_pipeline.Activation
 attributes:
   {{name: parts, model: customers, destination: far, file_name: parts, format: csv, run_type: full_only, sync_mode: snapshot,
    mapping: "*", max_rows: {max_rows}}}
+---
+type: dinmo_pipeline.Activation
+attributes:
+  {{name: judged, model: customers, destination: far, file_name: judged, format: csv, run_type: full_only, sync_mode: snapshot,
+   mapping: "*", max_rows: {max_rows}, fail_if: {{bytes: "> 1 TB"}}}}
 """
 _numbers = count()
 
@@ -87,12 +94,12 @@ def _define_slow(work: Work, rows: int) -> None:
 
 def _over_slow_wire(project: Project, server: OpenSsh, csv: Path, runs: int) -> dict[str, float]:
     """Seconds by the clock, medians."""
-    found: dict[str, list[float]] = {"`sftp put`": [], "one file": [], f"{_PARTS} parts": []}
+    found: dict[str, list[float]] = {"`sftp put`": [], "one file": [], f"{_PARTS} parts": [], f"{_PARTS} parts that wait for a guard": []}
     far = replace(server, host=RELAY_HOST)
     with Relay().listening([server.port]) as relay:
         relay.slow_down(_PAUSE_S)
         for _ in range(runs):
-            ways = (lambda: sftp_put(far, csv, flush=True), lambda: _send(project, "one"), lambda: _send(project, "parts"))
+            ways = [partial(sftp_put, far, csv, flush=True), *(partial(_send, project, name) for name in ("one", "parts", "judged"))]
             for seconds, way in zip(found.values(), ways, strict=True):
                 seconds.append(cost_of(way).wall)
     return {name: statistics.median(seconds) for name, seconds in found.items()}
