@@ -17,54 +17,32 @@ from dinmo_pipeline.errors import OutdatedStateError, SyncBlocked, SyncRefused
 from dinmo_pipeline.project.limits import Measure
 from dinmo_pipeline.project.names import is_dated
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
-from dinmo_pipeline.storages.contract import StorageSpec
-from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.cleaning import Litter, clean_destinations, clean_scratch, clean_snapshots
-from dinmo_pipeline.sync.decide import RollForward, decide_start
-from dinmo_pipeline.sync.delivery import Recorder, Stopwatch, complete_export, deliver_export, make_again
+from dinmo_pipeline.sync.decide import decide_start
+from dinmo_pipeline.sync.delivery import Recorder, Stopwatch, deliver_export
+from dinmo_pipeline.sync.dispatch import Completed, Delivery, Dispatch
 from dinmo_pipeline.sync.engine import Engine
 from dinmo_pipeline.sync.entries import (
-    Announced,
     Approved,
     Baselined,
     Blocked,
-    Delivered,
     Redelivering,
     Restored,
     SnapshotTaken,
     Started,
 )
-from dinmo_pipeline.sync.export import Export, Place, Snapshot
+from dinmo_pipeline.sync.export import Export, Snapshot
 from dinmo_pipeline.sync.findings import Finding
 from dinmo_pipeline.sync.labels import instant_of_label
 from dinmo_pipeline.sync.log import LOCK_WAIT_S, Log
-from dinmo_pipeline.sync.outbox import Outbox
-from dinmo_pipeline.sync.redeliver import Again, elsewhere, find_sync, find_syncs
+from dinmo_pipeline.sync.redeliver import find_sync, find_syncs
 from dinmo_pipeline.sync.snapshots import snapshots_folder
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.state_store import open_state
 from dinmo_pipeline.sync.steps import Held, Ready, Sample, Target, Workshop
-from dinmo_pipeline.sync.trials import TrialRecord
 from dinmo_pipeline.sync.turns import is_taken, turn
 
-
-@dataclass(frozen=True)
-class Delivery:
-    """A sync as it was delivered: what was written, how it went, the first rows of each file, and whether it counts (`recorded`)."""
-
-    label: str
-    export: Export
-    outcome: Delivered
-    samples: tuple[Sample, ...] = ()
-    recorded: bool = True
-
-
-@dataclass(frozen=True)
-class Completed:
-    """An earlier sync whose open intent was completed. `ends_run`: its files have fixed names, and nobody has had time to read them."""
-
-    delivery: Delivery
-    ends_run: bool
+__all__ = ["Completed", "Delivery", "Outgoing", "Rehearsal", "Syncs"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +74,7 @@ class Syncs:
         self._shelf = store.shelf
         self._engine = engine or Engine(project, store.snapshots)
         self._log = log or store.log(project, spec)
+        self._dispatch = Dispatch(project, spec, self._engine, self._log)
         self._workshop = Workshop(spec, project.storages[spec.destination], self._engine, project.root)
 
     def state(self) -> State:
@@ -127,10 +106,10 @@ class Syncs:
         with self._log.locked():
             state = self._read(full=full, seen=seen)
             if state.redelivering and not full:
-                last = self._redeliver(state)[-1]
+                last = self._dispatch.redeliver(state)[-1]
                 return Completed(last, ends_run=not is_dated(self.spec.file_name, self.spec.folder))
             step = decide_start(state, run_type=self.spec.run_type, full=full)
-            return self._complete(state, step) if step is not None else None
+            return self._dispatch.complete(state, step) if step is not None else None
 
     def take_snapshot(self, label: str, *, now: datetime, full: bool = False, redirected: bool = False) -> SyncRecord:
         """Give a new sync its number and keep its rows. The instant is that of the label's first attempt, else the label's own, else `now`.
@@ -174,9 +153,9 @@ class Syncs:
             target = replace(target, recorded=False)
             snapshot, base = self._workshop.keep_rows(state, str(folder / "rehearsal.parquet"), folder, full=full)
             sync = SyncRecord(state.next_number, "rehearsal", instant, instant, full=full, snapshot=snapshot, base=base)
-            record = self._trial_record(target.storage)
+            record = self._dispatch.trial_record(target.storage)
             leftovers = record.leftovers()
-            with self._outbox(target.storage, announce=_announcing(record, sync, target.storage) if send else None) as outbox:
+            with self._dispatch.outbox(target.storage, announces=(record, sync) if send else None) as outbox:
                 ready = self._workshop.prepare(state, sync, target, outbox, folder)
                 assert isinstance(ready, Ready), "a settled state has nothing to complete, and no guard stops what is not recorded"
                 if send:
@@ -190,14 +169,13 @@ class Syncs:
         """
         with self._log.locked():
             syncs = find_syncs(self.spec, self._log.read(), number, self._engine)
-            return self._redeliver(self._log.append(Redelivering(tuple(sync.number for sync in syncs))))
+            return self._dispatch.redeliver(self._log.append(Redelivering(tuple(sync.number for sync in syncs))))
 
     def redeliver_elsewhere(self, number: int, target: Target) -> Delivery:
         """Deliver this sync alone to another storage. SyncRefused when its rows are not kept."""
         with self._log.locked():
             sync = find_sync(self.spec, self._log.read(), number, self._engine)
-            record = self._trial_record(target.storage)
-            return self._again(record, sync, elsewhere(_export_of(sync), target), target.storage, record.leftovers())
+            return self._dispatch.redeliver_to(sync, target)
 
     def clean(self, *, dry_run: bool) -> tuple[Litter, ...]:
         """Delete what crashes left and what retention lets go, or only tell it. BusyError while a sync is at work."""
@@ -303,19 +281,19 @@ class Syncs:
     @contextmanager
     def _prepared(self, state: State, sync: SyncRecord, target: Target) -> Iterator[Outgoing]:
         stopwatch = Stopwatch(self.spec.warn_if)
-        trials = self._trial_record(target.storage)
+        trials = self._dispatch.trial_record(target.storage)
         recorder: Recorder = self._log if target.recorded else trials
         leftovers = state.leftovers if target.recorded else trials.leftovers()
         with (
             self._engine.scratch(self.spec.name) as folder,
-            self._outbox(target.storage, announce=_announcing(recorder, sync, target.storage)) as outbox,
+            self._dispatch.outbox(target.storage, announces=(recorder, sync)) as outbox,
         ):
             step = self._workshop.prepare(state, sync, target, outbox, folder)
             if isinstance(step, Ready):
                 ready = step
 
                 def deliver() -> Delivery:
-                    notes = self._tidy_elsewhere(state, target.storage) if target.recorded else ()
+                    notes = self._dispatch.tidy_elsewhere(state, target.storage) if target.recorded else ()
                     outcome = deliver_export(recorder, outbox, ready.export, ready.staged, leftovers, stopwatch, notes=notes)
                     let_pass = () if target.recorded else tuple(finding.message for finding in ready.findings)
                     outcome = replace(outcome, notes=(*outcome.notes, *let_pass))
@@ -333,84 +311,10 @@ class Syncs:
         if isinstance(step, Held):
             self._log.append(Blocked(sync.number, step.findings))
             raise SyncBlocked(_blocked_message(self.spec.name, sync, step.findings))
-        completed = self._complete(state, step)
+        completed = self._dispatch.complete(state, step)
         if step.number != sync.number:
             raise SyncRefused(f"delivering {self.spec.name}: sync {step.number} was half delivered, and is complete now; start a new sync")
         yield Outgoing({}, (), lambda: completed.delivery)
-
-    @contextmanager
-    def _outbox(
-        self, storage: StorageSpec, *, create_folder: bool | None = None, announce: Callable[[tuple[str, ...]], object] | None = None
-    ) -> Iterator[Outbox]:
-        create_folder = self.spec.create_folder if create_folder is None else create_folder
-        with (
-            Publisher(storage, self._project.root) as publisher,
-            Outbox(publisher, create_folder=create_folder, announce=announce) as outbox,
-        ):
-            yield outbox
-
-    def _trial_record(self, storage: StorageSpec) -> TrialRecord:
-        return TrialRecord(self._project.home / "trials" / self.spec.name, storage)
-
-    def _complete(self, state: State, step: RollForward) -> Completed:
-        sync = state.syncs[step.number]
-        assert sync.shown, "an intent follows a prepared export"
-        # A later attempt than that of the intent may have been cut off in its puts: its temporary files prove nothing.
-        export = sync.shown[-1]
-        storage = export.place.storage(self._project.storages)
-        with self._engine.scratch(self.spec.name) as folder, self._outbox(storage, create_folder=export.create_folder) as outbox:
-            notes = self._tidy_elsewhere(state, storage)
-            outcome = complete_export(self._log, outbox, export, self._engine, folder, state.leftovers, notes=notes)
-        fixed = not is_dated(self.spec.file_name, self.spec.folder)
-        return Completed(Delivery(sync.label, export, outcome), ends_run=fixed)
-
-    def _redeliver(self, state: State) -> tuple[Delivery, ...]:
-        deliveries = []
-        for number in state.redelivering:
-            # Not read anew: whoever went on meanwhile has closed this, and may have let its rows go.
-            self._log.check_unchanged()
-            sync, state = state.syncs[number], self._log.state
-            export = _export_of(sync)
-            storage = export.place.storage(self._project.storages)
-            notes = self._tidy_elsewhere(state, storage)
-            deliveries.append(self._again(Again(self._log), sync, export, storage, state.leftovers, notes=notes))
-        return tuple(deliveries)
-
-    def _again(
-        self,
-        log: Recorder,
-        sync: SyncRecord,
-        export: Export,
-        storage: StorageSpec,
-        leftovers: tuple[Export | Announced, ...],
-        notes: tuple[str, ...] = (),
-    ) -> Delivery:
-        with self._engine.scratch(self.spec.name) as folder, self._outbox(storage, create_folder=export.create_folder) as outbox:
-            export, staged, changed = make_again(export, export.puts, self._engine, folder)
-            outcome = deliver_export(log, outbox, export, staged, leftovers, Stopwatch(), notes=(*notes, *changed))
-        return Delivery(sync.label, export, outcome, recorded=False)
-
-    def _tidy_elsewhere(self, state: State, here: StorageSpec) -> tuple[str, ...]:
-        """Take temporary files away from destinations that the activation had when a sync crashed and has no more."""
-        left: dict[str, tuple[StorageSpec, list[str]]] = {}
-        for leftover in state.leftovers:
-            storage = leftover.place.storage(self._project.storages)
-            if storage.address != here.address:
-                left.setdefault(storage.address, (storage, []))[1].extend(leftover.temporary_paths)
-        notes: tuple[str, ...] = ()
-        for storage, paths in left.values():
-            with Publisher(storage, self._project.root) as publisher:
-                notes += publisher.tidy(paths)
-        return notes
-
-
-def _announcing(recorder: Recorder, sync: SyncRecord, storage: StorageSpec) -> Callable[[tuple[str, ...]], object]:
-    return lambda temporary_paths: recorder.append(Announced(sync.number, Place.of(storage), temporary_paths))
-
-
-def _export_of(sync: SyncRecord) -> Export:
-    assert sync.export is not None, "what is delivered again was delivered once"
-    return sync.export
 
 
 def _blocked_message(name: str, sync: SyncRecord, findings: tuple[Finding, ...]) -> str:

@@ -43,8 +43,7 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.begin()
     try:
         yield
-    # Whatever it was, and it goes on its way: an interrupt, too, must not leave the transaction open.
-    except BaseException:
+    except BaseException:  # It goes on its way; an interrupt, too, must not leave the transaction open.
         with suppress(duckdb.Error):
             connection.rollback()
         raise

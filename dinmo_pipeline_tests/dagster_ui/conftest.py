@@ -20,6 +20,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from ..people import BIN, run_command
+from ..servers.running import missing
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # A machine that is busy takes its time to start four processes.
@@ -148,8 +149,7 @@ def page() -> Iterator[Page]:
     """A page of a headless Chromium; none installed is a failure in CI, else a skip that says so."""
     browser = installed_browser()
     if browser is None:
-        message = f"no browser is installed (looked for {', '.join(_BROWSERS)}); scripts/ensure-browser installs one"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
+        missing(f"no browser is installed (looked for {', '.join(_BROWSERS)}); scripts/ensure-browser installs one")
     with browsing(browser, height=1900) as fresh:
         yield fresh
 

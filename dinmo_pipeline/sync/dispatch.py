@@ -1,0 +1,140 @@
+"""The ways out of an activation: to a storage for the first time, to the end of an open intent, or once more. Its lock is held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from dinmo_pipeline.project.names import is_dated
+from dinmo_pipeline.project.specs import ActivationSpec, Project
+from dinmo_pipeline.storages.contract import StorageSpec
+from dinmo_pipeline.storages.publish import Publisher
+from dinmo_pipeline.sync.decide import RollForward
+from dinmo_pipeline.sync.delivery import Recorder, Stopwatch, complete_export, deliver_export, make_again
+from dinmo_pipeline.sync.engine import Engine
+from dinmo_pipeline.sync.entries import Announced, Delivered
+from dinmo_pipeline.sync.export import Export, Place
+from dinmo_pipeline.sync.log import Log
+from dinmo_pipeline.sync.outbox import Outbox
+from dinmo_pipeline.sync.redeliver import Again, elsewhere
+from dinmo_pipeline.sync.state import State, SyncRecord
+from dinmo_pipeline.sync.steps import Sample, Target
+from dinmo_pipeline.sync.trials import TrialRecord
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A sync as it was delivered: what was written, how it went, the first rows of each file, and whether it counts (`recorded`)."""
+
+    label: str
+    export: Export
+    outcome: Delivered
+    samples: tuple[Sample, ...] = ()
+    recorded: bool = True
+
+
+@dataclass(frozen=True)
+class Completed:
+    """An earlier sync whose open intent was completed. `ends_run`: its files have fixed names, and nobody has had time to read them."""
+
+    delivery: Delivery
+    ends_run: bool
+
+
+@dataclass(frozen=True)
+class Dispatch:
+    """What every way out works with."""
+
+    project: Project
+    spec: ActivationSpec
+    engine: Engine
+    log: Log
+
+    @contextmanager
+    def outbox(
+        self, storage: StorageSpec, *, export: Export | None = None, announces: tuple[Recorder, SyncRecord] | None = None
+    ) -> Iterator[Outbox]:
+        """The way to `storage` for a sync, or for one that was recorded as this `export`.
+
+        With `announces` files may leave before there is an export: their names are announced there, as those of that sync.
+        """
+        create_folder = self.spec.create_folder if export is None else export.create_folder
+        announce = None if announces is None else partial(_announce, *announces, Place.of(storage))
+        with (
+            Publisher(storage, self.project.root) as publisher,
+            Outbox(publisher, create_folder=create_folder, announce=announce) as outbox,
+        ):
+            yield outbox
+
+    def trial_record(self, storage: StorageSpec) -> TrialRecord:
+        """What deliveries to this storage that do not count may have left there."""
+        return TrialRecord(self.project.home / "trials" / self.spec.name, storage)
+
+    def complete(self, state: State, step: RollForward) -> Completed:
+        """Bring an open intent to its end."""
+        sync = state.syncs[step.number]
+        assert sync.shown, "an intent follows a prepared export"
+        # A later attempt than that of the intent may have been cut off in its puts: its temporary files prove nothing.
+        export = sync.shown[-1]
+        storage = export.place.storage(self.project.storages)
+        with self.engine.scratch(self.spec.name) as folder, self.outbox(storage, export=export) as outbox:
+            notes = self.tidy_elsewhere(state, storage)
+            outcome = complete_export(self.log, outbox, export, self.engine, folder, state.leftovers, notes=notes)
+        fixed = not is_dated(self.spec.file_name, self.spec.folder)
+        return Completed(Delivery(sync.label, export, outcome), ends_run=fixed)
+
+    def redeliver(self, state: State) -> tuple[Delivery, ...]:
+        """Deliver what is still to be delivered once more, in order."""
+        deliveries = []
+        for number in state.redelivering:
+            # Not read anew: whoever went on meanwhile has closed this, and may have let its rows go.
+            self.log.check_unchanged()
+            sync, state = state.syncs[number], self.log.state
+            export = _export_of(sync)
+            storage = export.place.storage(self.project.storages)
+            notes = self.tidy_elsewhere(state, storage)
+            deliveries.append(self._again(Again(self.log), sync, export, storage, state.leftovers, notes=notes))
+        return tuple(deliveries)
+
+    def redeliver_to(self, sync: SyncRecord, target: Target) -> Delivery:
+        """Deliver this sync alone to another storage."""
+        record = self.trial_record(target.storage)
+        return self._again(record, sync, elsewhere(_export_of(sync), target), target.storage, record.leftovers())
+
+    def _again(
+        self,
+        log: Recorder,
+        sync: SyncRecord,
+        export: Export,
+        storage: StorageSpec,
+        leftovers: tuple[Export | Announced, ...],
+        notes: tuple[str, ...] = (),
+    ) -> Delivery:
+        with self.engine.scratch(self.spec.name) as folder, self.outbox(storage, export=export) as outbox:
+            export, staged, changed = make_again(export, export.puts, self.engine, folder)
+            outcome = deliver_export(log, outbox, export, staged, leftovers, Stopwatch(), notes=(*notes, *changed))
+        return Delivery(sync.label, export, outcome, recorded=False)
+
+    def tidy_elsewhere(self, state: State, here: StorageSpec) -> tuple[str, ...]:
+        """Take temporary files away from destinations that the activation had when a sync crashed and has no more."""
+        left: dict[str, tuple[StorageSpec, list[str]]] = {}
+        for leftover in state.leftovers:
+            storage = leftover.place.storage(self.project.storages)
+            if storage.address != here.address:
+                left.setdefault(storage.address, (storage, []))[1].extend(leftover.temporary_paths)
+        notes: tuple[str, ...] = ()
+        for storage, paths in left.values():
+            with Publisher(storage, self.project.root) as publisher:
+                notes += publisher.tidy(paths)
+        return notes
+
+
+def _announce(recorder: Recorder, sync: SyncRecord, place: Place, temporary_paths: tuple[str, ...]) -> None:
+    recorder.append(Announced(sync.number, place, temporary_paths))
+
+
+def _export_of(sync: SyncRecord) -> Export:
+    assert sync.export is not None, "what is delivered again was delivered once"
+    return sync.export
