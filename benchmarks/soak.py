@@ -76,7 +76,7 @@ class Held:
 
 
 _MAY_GROW = {"memory_mb": 0.1, "dagster_kb": 0.2, "state_kb": math.inf}
-"""By which share of it something may be larger at the end than half way; the others that are held, by nothing."""
+"""By which share of it something may be larger at the end than before; the others that are held, by nothing."""
 
 
 def main() -> None:
@@ -158,13 +158,16 @@ def _soak(what: str, count: int, work: Callable[[int], None], loaded: LoadedProj
 
 
 def grown(along: Sequence[Any], may_grow: Mapping[str, float]) -> list[str]:
-    """Which numbers of the last of these dataclasses are larger than half way by more than the share of it that they may grow by."""
-    if not along:
+    """Which numbers of these dataclasses are larger in the last quarter of the time than in the one before it, by more than this share.
+
+    Of each quarter the least counts: what comes and goes with runs goes back to it.
+    """
+    quarter = len(along) // 4
+    if not quarter:
         return []
-    first, last = along[len(along) // 2 - 1], along[-1]
     found = []
-    for name in (field.name for field in fields(last)):
-        before, after = getattr(first, name), getattr(last, name)
+    for name in (field.name for field in fields(along[-1])):
+        before, after = (min(getattr(held, name) for held in part) for part in (along[-2 * quarter : -quarter], along[-quarter:]))
         if after > before * (1 + may_grow.get(name, 0)):
             found.append(f"{name} from {before:,.0f} to {after:,.0f}")
     return found

@@ -26,6 +26,10 @@ telemetry:
 # No invitation to a newsletter before the first look.
 nux:
   enabled: false
+# What schedules and sensors did at each tick. Dagster by itself keeps most of it for ever.
+retention:
+  schedule: {purge_after_days: 30}
+  sensor: {purge_after_days: {skipped: 2, failure: 30, success: 30}}
 # A run is forked from a process that has imported everything, instead of importing it again.
 run_launcher:
   module: dinmo_pipeline.launching

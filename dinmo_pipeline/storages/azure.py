@@ -11,9 +11,8 @@ from pydantic import Field, model_validator
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.project.secrets import Secret, SecretField, Setting, resolve_setting
 from dinmo_pipeline.storages.azure_session import AzureContainer
-from dinmo_pipeline.storages.blocks import BLOCK_SIZE
 from dinmo_pipeline.storages.contract import StorageSpec
-from dinmo_pipeline.storages.objects import ANSWER_SECONDS, CONNECT_SECONDS, address_problem, folder_problem
+from dinmo_pipeline.storages.objects import ANSWER_SECONDS, AT_ONCE, CONNECT_SECONDS, address_problem, folder_problem
 from dinmo_pipeline.storages.redaction import redact_addresses
 
 
@@ -97,7 +96,7 @@ def _open(url: str, container: str, credential: Any, *, name: str, credentials: 
             retry_policy=LinearRetry(backoff=1, retry_total=2, random_jitter_range=1),
             connection_timeout=CONNECT_SECONDS,
             read_timeout=ANSWER_SECONDS,
-            max_single_put_size=BLOCK_SIZE,
+            max_single_put_size=AT_ONCE,
         )
     except ValueError:
         advice = f"the container's name or {credentials} is of the wrong form; correct it"

@@ -10,13 +10,14 @@ import hashlib
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from dinmo_pipeline.storages.azure_errors import cause_of, code_of
-from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, send_blocks
-from dinmo_pipeline.storages.contract import RemoteFile, listed
+from dinmo_pipeline.storages.blocks import IN_FLIGHT, block_size, send_blocks
+from dinmo_pipeline.storages.contract import RemoteFile, Upload, listed
 from dinmo_pipeline.storages.object_errors import Cause
 from dinmo_pipeline.storages.objects import (
     DELETE,
@@ -43,6 +44,15 @@ _OTHER_VERSION = {"BlobAlreadyExists", "ConditionNotMet", "BlobNotFound"}
 _COPY_POLL_SECONDS = 0.5
 
 
+@dataclass(frozen=True)
+class _Blocks:
+    """The blocks that a blob is to be made of, and the checksums of the whole."""
+
+    ids: Sequence[str]
+    md5: bytes
+    sha256: str
+
+
 class AzureContainer(ObjectStorage):
     """The open container. A blob of several blocks appears when they are committed, so a reader never sees a part."""
 
@@ -53,15 +63,6 @@ class AzureContainer(ObjectStorage):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._client.close()
-
-    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
-        with self._translating(WRITE, remote_path):
-            blob = self._blob(remote_path)
-            size = local_path.stat().st_size
-            if size <= BLOCK_SIZE:
-                self._put_at_once(blob, local_path.read_bytes(), remote_path)
-            else:
-                self._put_in_blocks(blob, local_path, size, remote_path, sha256)
 
     def read(self, remote_path: str, local_path: Path) -> None:
         with self._translating(READ, remote_path), local_path.open("wb") as stream:
@@ -146,9 +147,9 @@ class AzureContainer(ObjectStorage):
             return None
         return str(answer["etag"])
 
-    def _put_at_once(self, blob: BlobClient, content: bytes, remote_path: str) -> None:
+    def _put_at_once(self, content: bytes, remote_path: str) -> None:
         md5 = hashlib.md5(content, usedforsecurity=False).digest()
-        answer = blob.upload_blob(
+        answer = self._blob(remote_path).upload_blob(
             content,
             overwrite=True,
             length=len(content),
@@ -159,9 +160,8 @@ class AzureContainer(ObjectStorage):
         if bytes(answer["content_md5"] or b"") != md5:
             raise self._error(WRITE, remote_path, Cause("Azure has other bytes than were sent", "they changed on the way", transient=True))
 
-    def _put_in_blocks(self, blob: BlobClient, local_path: Path, size: int, remote_path: str, sha256: str | None) -> None:
-        from azure.storage.blob import BlobBlock
-
+    def _send(self, local_path: Path, size: int, remote_path: str, sha256: str | None) -> _Blocks:
+        blob = self._blob(remote_path)
         md5, found = hashlib.md5(usedforsecurity=False), hashlib.sha256()
         digests = (md5, found) if sha256 is None else (md5,)
 
@@ -174,10 +174,17 @@ class AzureContainer(ObjectStorage):
             return block_id
 
         ids = send_blocks(local_path, size, block_size(size, most_blocks=_MOST_BLOCKS), send, *digests)
-        blob.commit_block_list(
-            [BlobBlock(block_id) for block_id in ids],
-            content_settings=_settings(remote_path, md5.digest()),
-            metadata={SHA256: sha256 or found.hexdigest()},
+        return _Blocks(ids, md5.digest(), sha256 or found.hexdigest())
+
+    def _show(self, upload: Upload) -> None:
+        from azure.storage.blob import BlobBlock
+
+        # Azure knows no request that drops blocks; it forgets those that nobody has committed after a week.
+        sent: _Blocks = upload.sent
+        self._blob(upload.remote_path).commit_block_list(
+            [BlobBlock(block_id) for block_id in sent.ids],
+            content_settings=_settings(upload.remote_path, sent.md5),
+            metadata={SHA256: sent.sha256},
         )
 
     def _properties(self, remote_path: str) -> BlobProperties | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -53,11 +54,10 @@ def send_blocks(local_path: Path, size: int, block: int, send: Callable[[int, by
     return answers
 
 
-def digest_file(local_path: Path, *digests: Digest) -> None:
-    """Take in the file's bytes, once for all `digests`."""
-    for piece in _pieces(local_path, BLOCK_SIZE):
-        for digest in digests:
-            digest.update(piece)
+def sha256_of(local_path: Path) -> str:
+    """The SHA-256 of the file's bytes, in hexadecimal."""
+    with local_path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _pieces(local_path: Path, block: int) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -83,13 +83,26 @@ class StorageSpec(BaseModel, ABC):
         """A connection to the storage, to be used as a context manager; secrets are resolved here."""
 
 
+@dataclass(frozen=True)
+class Upload:
+    """A local file on its way to `remote_path`, of which nobody sees anything yet.
+
+    `sent` is what its storage has of it, in the storage's own terms; None where that waits for the completion.
+    """
+
+    local_path: Path
+    remote_path: str
+    sha256: str | None
+    sent: Any = None
+
+
 class Storage(ABC):
     """An open connection, used by one thread at a time; every method raises TransientStorageError or PermanentStorageError only.
 
     After a TransientStorageError the connection may be of no more use: open another one for the next try.
 
     `moves`: whether a file can be put under one name and moved over another, so that no reader ever sees a part of it. Where
-    it cannot, each put goes to the final name and the publisher records the intent before the first put.
+    it cannot, a file goes to its final name, as an upload that is completed after the publisher has recorded the intent.
     """
 
     moves: bool
@@ -112,6 +125,20 @@ class Storage(ABC):
         Verified by the best means that needs no read right. Overwrites what is there. Where `moves` is true it may leave a
         part when it raises, for the publisher to delete. `sha256` is the file's, where it is known: that saves a pass over it.
         """
+
+    def upload(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> Upload:
+        """Send what can be sent of a file before anybody sees it, for `complete` to do the rest of `put`.
+
+        Any connection to the storage may do that. The local file stays as it is until then.
+        """
+        return Upload(local_path, remote_path, sha256)
+
+    def complete(self, upload: Upload) -> None:
+        """Let the file appear under its path, whole. An upload whose completion fails is over."""
+        self.put(upload.local_path, upload.remote_path, sha256=upload.sha256)
+
+    def abort(self, upload: Upload) -> None:  # noqa: B027 (most storages have nothing to give up)
+        """Give up what was sent of a file that will not be completed."""
 
     @abstractmethod
     def read(self, remote_path: str, local_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dinmo_pipeline.storages.blocks import digest_file
-from dinmo_pipeline.storages.contract import RemoteFile, listed
+from dinmo_pipeline.storages.blocks import sha256_of
+from dinmo_pipeline.storages.contract import RemoteFile, Upload, listed
 from dinmo_pipeline.storages.gcs_errors import OTHER_BYTES, cause_of, says_file_is_missing
 from dinmo_pipeline.storages.object_errors import Cause
 from dinmo_pipeline.storages.objects import (
@@ -34,6 +34,8 @@ from dinmo_pipeline.storages.objects import (
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Client
 
+    from dinmo_pipeline.storages.gcs_upload import ChunkedUpload
+
 # A chunk that was lost is soon sent again, so that it does not cost the whole file; longer waits are the publisher's.
 _RETRY_SECONDS = 5
 
@@ -53,20 +55,6 @@ class GcsBucket(ObjectStorage):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._client.close()
-
-    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
-        import google_crc32c
-
-        with self._translating(WRITE, remote_path):
-            crc32c, found = google_crc32c.Checksum(), hashlib.sha256()
-            digest_file(local_path, *((crc32c, found) if sha256 is None else (crc32c,)))
-            blob = self._blob(remote_path)
-            blob.metadata = {SHA256: sha256 or found.hexdigest()}
-            # In chunks of 100 MiB, the library's default: the line is idle between two of them. Google gets the checksum with the
-            # last one and makes no object of other bytes.
-            blob.upload_from_filename(str(local_path), content_type=content_type(remote_path), checksum="crc32c", **self._patience)
-            if blob.crc32c != base64.b64encode(crc32c.digest()).decode("ascii"):
-                raise self._error(WRITE, remote_path, OTHER_BYTES)
 
     def read(self, remote_path: str, local_path: Path) -> None:
         found = self._blob(remote_path)
@@ -143,6 +131,30 @@ class GcsBucket(ObjectStorage):
             self._see_bucket(error)
             return None
         return str(blob.generation)
+
+    def _put_at_once(self, content: bytes, remote_path: str) -> None:
+        import google_crc32c
+
+        blob = self._blob(remote_path)
+        blob.metadata = {SHA256: hashlib.sha256(content).hexdigest()}
+        blob.upload_from_string(content, content_type=content_type(remote_path), checksum="crc32c", **self._patience)
+        if blob.crc32c != base64.b64encode(google_crc32c.Checksum(content).digest()).decode("ascii"):
+            raise self._error(WRITE, remote_path, OTHER_BYTES)
+
+    def _send(self, local_path: Path, size: int, remote_path: str, sha256: str | None) -> ChunkedUpload:
+        from dinmo_pipeline.storages.gcs_upload import ChunkedUpload
+
+        blob = self._blob(remote_path)
+        blob.metadata = {SHA256: sha256 or sha256_of(local_path)}
+        # Google gets the checksum with the last chunk and makes no object of other bytes; the library compares its answer, too.
+        options = {"content_type": content_type(remote_path), "checksum": "crc32c", **self._patience}
+        upload = ChunkedUpload(blob, local_path, size, **options)
+        upload.send()
+        return upload
+
+    def _show(self, upload: Upload) -> None:
+        sent: ChunkedUpload = upload.sent
+        sent.complete()
 
     def _find(self, remote_path: str) -> Blob | None:
         from google.api_core.exceptions import NotFound

@@ -1,18 +1,18 @@
-"""What object stores have in common: keys instead of folders, puts that are whole, and errors that carry no secret."""
+"""What object stores have in common: keys instead of folders, objects that appear whole, and errors that carry no secret."""
 
 from __future__ import annotations
 
 import posixpath
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
-from dinmo_pipeline.storages.contract import Storage
+from dinmo_pipeline.storages.contract import Storage, Upload
 from dinmo_pipeline.storages.object_errors import Cause, local_cause
 
 SHA256 = "sha256"
@@ -20,6 +20,9 @@ SHA256 = "sha256"
 
 WRITER = "writer"
 """The metadata entry by which a conditional write finds out, when its answer was lost, that it was done."""
+
+AT_ONCE = 8 * 1024 * 1024
+"""A file of so many bytes goes in one request, as with the vendors' own tools; a larger one in blocks, and one more request shows it."""
 
 CONNECT_SECONDS = 20
 ANSWER_SECONDS = 60
@@ -94,7 +97,7 @@ class Stored:
 
 
 class ObjectStorage(Storage):
-    """A bucket or container. An object appears whole or not at all, so every put goes straight to its final name.
+    """A bucket or container. An object appears whole or not at all, so every file goes straight to its final name.
 
     A move is a copy within the store and the deletion of the source: between the two, both are there.
     """
@@ -109,6 +112,28 @@ class ObjectStorage(Storage):
         # A folder is a part of its objects' keys, or made by the store with the first of them.
         return None
 
+    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
+        self.complete(self.upload(local_path, remote_path, sha256=sha256))
+
+    def upload(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> Upload:
+        with self._translating(WRITE, remote_path):
+            size = local_path.stat().st_size
+            sent = self._send(local_path, size, remote_path, sha256) if size > AT_ONCE else None
+        return Upload(local_path, remote_path, sha256, sent)
+
+    def complete(self, upload: Upload) -> None:
+        with self._translating(WRITE, upload.remote_path):
+            if upload.sent is None:
+                self._put_at_once(upload.local_path.read_bytes(), upload.remote_path)
+                return
+            try:
+                self._show(upload)
+            except BaseException:  # an interrupt, too, must leave nothing behind
+                # Why it was not completed matters more than that parts of it stayed.
+                with suppress(StorageError):
+                    self.abort(upload)
+                raise
+
     def write_if(self, remote_path: str, content: bytes, version: str | None, writer: str) -> str | None:
         """Write a small object if it still is of this `version`, or, for None, if there is none yet; of two that try, one succeeds.
 
@@ -122,6 +147,18 @@ class ObjectStorage(Storage):
         # Refused may be the second try, after the answer to the first was lost.
         found = self.load(remote_path)
         return found.version if found is not None and found.writer == writer else None
+
+    @abstractmethod
+    def _put_at_once(self, content: bytes, remote_path: str) -> None:
+        """Write and verify a file in one request; raises the client library's own errors."""
+
+    @abstractmethod
+    def _send(self, local_path: Path, size: int, remote_path: str, sha256: str | None) -> object:
+        """Send and verify a larger file's blocks, and tell what `_show` needs to know; raises the client library's own errors."""
+
+    @abstractmethod
+    def _show(self, upload: Upload) -> None:
+        """Make an object of the blocks that were sent; raises the client library's own errors."""
 
     @abstractmethod
     def load(self, remote_path: str) -> Stored | None:

@@ -1,16 +1,19 @@
-"""Publishing: put under a temporary name, move into place, tidy; transient faults are tried again with the same bytes."""
+"""Publishing: bring files there unseen, show them, tidy; transient faults are tried again with the same bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.storages.connection import FIRST_PAUSE_S, connection_to
-from dinmo_pipeline.storages.contract import Storage, StorageSpec
+from dinmo_pipeline.storages.contract import Storage, StorageSpec, Upload
 
 
 @dataclass(frozen=True)
@@ -24,42 +27,58 @@ class Parcel:
 
 
 class Publisher:
-    """One storage while it is published to. A context manager."""
+    """One storage while it is published to. A context manager, at whose end uploads are given up that were not shown."""
 
     def __init__(self, spec: StorageSpec, project_root: Path, *, first_pause_s: float = FIRST_PAUSE_S) -> None:
         self._connection = connection_to(spec, project_root, first_pause_s=first_pause_s)
+        self._uploads: dict[str, Upload] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        # Nobody sees what stays of them, and why it came to this matters more.
+        with suppress(StorageError):
+            for upload in self._uploads.values():
+                self._connection.do(partial(_abort, upload))
         self._connection.close()
 
     @property
     def moves(self) -> bool:
-        """Whether files are put under temporary names first; where not, each put is whole by itself and shows at once."""
+        """Whether files have temporary names until they are shown; where not, they are uploads that only this process can complete."""
         return self._connection.do(lambda storage: storage.moves)
 
     def make_folder(self, remote_folder: str) -> None:
         """Make the folder that files go to, with its parents."""
         self._connection.do(lambda storage: storage.make_folder(remote_folder))
 
-    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
-        """Put one file under exactly this path, verified; `sha256` is the file's, where it is known."""
-        self._connection.do(lambda storage: storage.put(local_path, remote_path, sha256=sha256))
+    def bring(self, local_path: Path, parcel: Parcel) -> None:
+        """Bring the parcel's bytes there, verified, while nobody sees them. The local file stays as it is until it is shown."""
+
+        def bring(storage: Storage) -> None:
+            if storage.moves:
+                storage.put(local_path, parcel.temporary_path, sha256=parcel.sha256)
+            else:
+                self._uploads[parcel.path] = storage.upload(local_path, parcel.path, sha256=parcel.sha256)
+
+        self._connection.do(bring)
 
     def show(self, parcel: Parcel) -> None:
-        """Move a parcel that was put into its place; fine when an earlier try has done so."""
+        """Let a parcel that was brought appear in its place; fine when an earlier try has done so."""
+        upload = self._uploads.pop(parcel.path, None)
+        if upload is None:
+            self._connection.do(lambda storage: _move(storage, parcel))
+            return
+        tries = count()
 
-        def move(storage: Storage) -> None:
-            try:
-                storage.move(parcel.temporary_path, parcel.path)
-            except StorageError:
-                # An answer that was lost is no failure of the move.
-                if storage.size(parcel.temporary_path) is not None or not storage.matches(parcel.path, parcel.bytes, parcel.sha256):
-                    raise
+        def complete(storage: Storage) -> None:
+            if next(tries) == 0:
+                storage.complete(upload)
+            else:
+                # What was sent went with the first try.
+                storage.put(upload.local_path, parcel.path, sha256=parcel.sha256)
 
-        self._connection.do(move)
+        self._connection.do(complete)
 
     def is_shown(self, parcel: Parcel) -> bool:
         """Whether the parcel's bytes lie in its place. Where nobody may look, they do not: what is put once more does no harm."""
@@ -98,3 +117,16 @@ class Publisher:
                 notes.append(f"temporary files are left at the destination, which does not answer: {error}")
                 break
         return tuple(notes)
+
+
+def _abort(upload: Upload, storage: Storage) -> None:
+    storage.abort(upload)
+
+
+def _move(storage: Storage, parcel: Parcel) -> None:
+    try:
+        storage.move(parcel.temporary_path, parcel.path)
+    except StorageError:
+        # An answer that was lost is no failure of the move.
+        if storage.size(parcel.temporary_path) is not None or not storage.matches(parcel.path, parcel.bytes, parcel.sha256):
+            raise

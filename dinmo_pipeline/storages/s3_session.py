@@ -7,12 +7,14 @@ import hashlib
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, send_blocks
-from dinmo_pipeline.storages.contract import RemoteFile, listed
+from dinmo_pipeline.errors import StorageError
+from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, send_blocks, sha256_of
+from dinmo_pipeline.storages.contract import RemoteFile, Upload, listed
 from dinmo_pipeline.storages.object_errors import Cause
 from dinmo_pipeline.storages.objects import (
     DELETE,
@@ -43,6 +45,14 @@ _OTHER_VERSION = {"PreconditionFailed", "NoSuchKey"}
 _COPY_AT_ONCE = 5 * 1024**3
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """The parts that an object is to be made of, and the upload that they belong to."""
+
+    upload: str
+    parts: Sequence[CompletedPartTypeDef]
+
+
 class S3Bucket(ObjectStorage):
     """The open bucket. An object of several parts appears when they are completed, so a reader never sees one of them."""
 
@@ -55,13 +65,10 @@ class S3Bucket(ObjectStorage):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._client.close()
 
-    def put(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> None:
-        with self._translating(WRITE, remote_path):
-            size = local_path.stat().st_size
-            if size <= BLOCK_SIZE:
-                self._put_at_once(local_path.read_bytes(), remote_path)
-            else:
-                self._put_in_parts(local_path, size, remote_path, sha256 or _sha256(local_path))
+    def abort(self, upload: Upload) -> None:
+        # Parts that stay are invisible and cost money.
+        if upload.sent is not None:
+            self._abort(upload.remote_path, upload.sent.upload)
 
     def read(self, remote_path: str, local_path: Path) -> None:
         from boto3.s3.transfer import TransferConfig
@@ -157,11 +164,11 @@ class S3Bucket(ObjectStorage):
         )
         self._check_answer(answer, md5.hexdigest(), remote_path)
 
-    def _put_in_parts(self, local_path: Path, size: int, remote_path: str, sha256: str) -> None:
+    def _send(self, local_path: Path, size: int, remote_path: str, sha256: str | None) -> _Parts:
         key = object_key(remote_path)
         # The checksum goes with the first request, in the metadata.
         upload = self._client.create_multipart_upload(
-            Bucket=self._bucket, Key=key, ContentType=content_type(remote_path), Metadata={SHA256: sha256}
+            Bucket=self._bucket, Key=key, ContentType=content_type(remote_path), Metadata={SHA256: sha256 or sha256_of(local_path)}
         )["UploadId"]
 
         def send(index: int, piece: bytes) -> CompletedPartTypeDef:
@@ -174,13 +181,22 @@ class S3Bucket(ObjectStorage):
             return {"PartNumber": index + 1, "ETag": answer["ETag"]}
 
         try:
-            parts = send_blocks(local_path, size, block_size(size, most_blocks=_MOST_PARTS), send)
-            self._client.complete_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
+            return _Parts(upload, send_blocks(local_path, size, block_size(size, most_blocks=_MOST_PARTS), send))
         except BaseException:  # an interrupt, too, must leave no parts behind
-            # Parts that stay are invisible and cost money. Why they were not completed matters more than that they stayed.
-            with suppress(Exception):
-                self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
+            # Why they were not completed matters more than that they stayed.
+            with suppress(StorageError):
+                self._abort(remote_path, upload)
             raise
+
+    def _show(self, upload: Upload) -> None:
+        sent: _Parts = upload.sent
+        self._client.complete_multipart_upload(
+            Bucket=self._bucket, Key=object_key(upload.remote_path), UploadId=sent.upload, MultipartUpload={"Parts": sent.parts}
+        )
+
+    def _abort(self, remote_path: str, upload: str) -> None:
+        with self._translating(WRITE, remote_path):
+            self._client.abort_multipart_upload(Bucket=self._bucket, Key=object_key(remote_path), UploadId=upload)
 
     def _check_answer(self, answer: PutObjectOutputTypeDef | UploadPartOutputTypeDef, md5: str, remote_path: str) -> None:
         # The ETag is the content's MD5 unless a key of the owner's encrypts it; some servers make up ETags of another form.
@@ -204,11 +220,6 @@ class S3Bucket(ObjectStorage):
 
     def _cause(self, error: Exception, action: str) -> Cause | None:
         return cause_of(error, action, credentials=self._credentials)
-
-
-def _sha256(local_path: Path) -> str:
-    with local_path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _base64(digest: bytes) -> str:

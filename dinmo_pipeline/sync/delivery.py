@@ -1,7 +1,7 @@
 """From rendered files to a delivered sync, and from an open intent to the same: the only code that shows a consumer anything.
 
-Where files can be moved: all are put under temporary names, which the outbox does, then the intent, then the moves. Where they cannot,
-each put is whole and shows at once, so the intent comes before the first.
+First the outbox brings all files there unseen: under temporary names, or as uploads that are not complete. Then the intent is recorded.
+Then they are shown: moved, or completed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dinmo_pipeline.project.limits import Limit, Measure
-from dinmo_pipeline.storages.publish import Parcel, Publisher
+from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.companions import COMPANIONS, write_companion
 from dinmo_pipeline.sync.engine import Engine
 from dinmo_pipeline.sync.entries import Announced, Delivered, Fact, Intent, Prepared
@@ -59,19 +59,13 @@ def deliver_export(
     """Deliver what was rendered, and partly sent. `leftovers` tell of temporary files of others, which are tidied on the way."""
     publisher = outbox.publisher
     log.append(Prepared(export.number, export))
-    if outbox.moves:
-        outbox.put(staged)
-        # Before anything is shown: a process that stalled in its moves finds nothing to move any more.
-        notes = (*notes, *_tidy(publisher, export, leftovers))
-        log.append(Intent(export.number))
-        outbox.release()
-        _remove(log, publisher, (*export.signals, *export.stale))
-        _show(log, publisher, export.puts)
-    else:
-        _make_folder(publisher, export)
-        log.append(Intent(export.number))
-        _remove(log, publisher, (*export.signals, *export.stale))
-        _put_directly(log, publisher, staged)
+    outbox.bring(staged)
+    # Before anything is shown: a process that stalled in its moves finds nothing to move any more.
+    notes = (*notes, *_tidy(publisher, export, leftovers))
+    log.append(Intent(export.number))
+    outbox.release()
+    _remove(log, publisher, (*export.signals, *export.stale))
+    _show(log, publisher, export.puts)
     seconds, slowness = stopwatch.stop()
     outcome = Delivered(export.number, seconds=seconds, notes=(*notes, *export.notes), warnings=(*export.warnings, *slowness))
     log.append(outcome)
@@ -90,8 +84,8 @@ def complete_export(
 ) -> Delivered:
     """Complete an export whose intent is recorded: what waits is moved, what is shown stays, what is lost is rendered and put once more."""
     stopwatch, publisher = Stopwatch(), outbox.publisher
-    waiting = {put.path for put in export.puts if publisher.is_waiting(_parcel(put))}
-    lost = [put for put in export.puts if put.path not in waiting and not publisher.is_shown(_parcel(put))]
+    waiting = {put.path for put in export.puts if publisher.is_waiting(put.parcel)}
+    lost = [put for put in export.puts if put.path not in waiting and not publisher.is_shown(put.parcel)]
     _remove(log, publisher, export.stale)
     if waiting or lost:
         _remove(log, publisher, export.signals)
@@ -102,16 +96,11 @@ def complete_export(
         notes = (*notes, *changed)
         # New temporary names, recorded before they are used: whoever completes the same export at the same time loses here.
         log.append(Prepared(export.number, export))
-        if outbox.moves:
-            outbox.put(staged)
-            waiting |= {file.put.path for file in staged}
-        else:
-            _make_folder(publisher, export)
+        outbox.bring(staged)
+        waiting |= {file.put.path for file in staged}
         # As in the first delivery: what waits is believed once it is whole.
         log.append(Intent(export.number))
         outbox.release()
-        if not outbox.moves:
-            _put_directly(log, publisher, staged)
     _show(log, publisher, [put for put in export.puts if put.path in waiting])
     notes = (*notes, *_tidy(publisher, export, leftovers))
     seconds, _ = stopwatch.stop()
@@ -129,22 +118,10 @@ def make_again(export: Export, puts: Sequence[Put], engine: Engine, local_folder
     return replace(export, puts=tuple(again.get(put.path, put) for put in export.puts)), staged, notes
 
 
-def _make_folder(publisher: Publisher, export: Export) -> None:
-    # Where it must be there already, the put itself says that it is not.
-    if export.create_folder:
-        publisher.make_folder(export.folder)
-
-
-def _put_directly(log: Recorder, publisher: Publisher, staged: Sequence[Staged]) -> None:
-    for file in staged:
-        log.check_unchanged()
-        publisher.put(file.local_path, file.put.path, sha256=file.put.sha256)
-
-
 def _show(log: Recorder, publisher: Publisher, puts: Sequence[Put]) -> None:
     for put in puts:
         log.check_unchanged()
-        publisher.show(_parcel(put))
+        publisher.show(put.parcel)
 
 
 def _render_again(export: Export, lost: Sequence[Put], engine: Engine, local_folder: Path) -> list[Staged]:
@@ -174,8 +151,4 @@ def _remove(log: Recorder, publisher: Publisher, paths: Sequence[str]) -> None:
 
 def _tidy(publisher: Publisher, export: Export, leftovers: Iterable[Export | Announced]) -> tuple[str, ...]:
     others = {path for leftover in leftovers for path in leftover.temporary_paths} - {*export.temporary_paths}
-    return publisher.tidy(sorted(others) if publisher.moves else ())
-
-
-def _parcel(put: Put) -> Parcel:
-    return Parcel(put.temporary_path, put.path, put.bytes, put.sha256)
+    return publisher.tidy(sorted(others))

@@ -14,6 +14,7 @@ from dinmo_pipeline.formats.contract import Format
 from dinmo_pipeline.project.specs import SyncMode
 from dinmo_pipeline.storages import STORAGES
 from dinmo_pipeline.storages.contract import StorageSpec
+from dinmo_pipeline.storages.publish import Parcel
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.findings import Finding
 
@@ -113,6 +114,11 @@ class Put:
     path: str
     series: str
     replaced_characters: int = 0
+
+    @property
+    def parcel(self) -> Parcel:
+        """What a publisher needs to know of it."""
+        return Parcel(self.temporary_path, self.path, self.bytes, self.sha256)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Files on their way to a consumer: put under temporary names, the first of them while the others are still rendered."""
+"""Files on their way to a consumer: brought there unseen, the first of them while the others are still rendered."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Self
 
 from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.storages.publish import Publisher
+from dinmo_pipeline.sync.export import Put
 from dinmo_pipeline.sync.render import Staged, temporary_beside
 
 _NAMES_AT_ONCE = 32
@@ -20,19 +21,19 @@ _NAMES_AT_ONCE = 32
 
 
 class Outbox:
-    """The temporary files of one attempt, from the first put until they are `released`. A context manager.
+    """The files of one attempt, from the first that leaves until they are `released`. A context manager.
 
-    On an error that this process survives they are taken away; after one that it does not survive the next sync does it, which finds
-    their names in the log: those of an export, or before there is one, those that `announce` was given. Without `announce` nothing
-    leaves before its export is recorded. `publisher` is used by nobody else between the first `send` and `put`.
+    On an error that this process survives temporary files are taken away; after one that it does not survive the next sync does it, which
+    finds their names in the log: those of an export, or before there is one, those that `announce` was given. Without `announce` nothing
+    leaves before its export is recorded. `publisher` is used by nobody else between the first `send` and `bring`.
     """
 
     def __init__(self, publisher: Publisher, *, create_folder: bool, announce: Callable[[tuple[str, ...]], object] | None = None) -> None:
         self.publisher = publisher
-        self._create_folder = create_folder
+        self._must_make_folder = create_folder
         self._announce = announce
         self._names: deque[str] = deque()
-        self._sent: dict[str, Future[None]] = {}
+        self._sent: dict[Put, Future[None]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._begun: list[str] = []
 
@@ -40,47 +41,49 @@ class Outbox:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        # The file that is being put is waited for: only then can it be taken away.
+        # The file that is on its way is waited for: only then can it be taken away.
         self._pool.shutdown(cancel_futures=True)
         if error is None or isinstance(error, DinmoError):
             self.publisher.tidy(self._begun)
 
     @cached_property
-    def moves(self) -> bool:
-        """Whether files can have temporary names; where not, none leaves by way of this."""
+    def _uses_names(self) -> bool:
         return self.publisher.moves
 
     def send(self, file: Staged) -> Staged:
-        """Let a file that was just rendered leave while the next one is rendered: the same file, under a name that is announced.
+        """Let a file that was just rendered leave while the next one is rendered: the same file, with a temporary name that is announced.
 
-        It stays as it is where nothing may leave yet, or where files show at once. Raises the StorageError that an earlier one met with.
+        It stays where nothing may leave yet. Raises the StorageError that an earlier one met with.
         """
-        if self._announce is None or not self.moves:
+        if self._announce is None:
             return file
         for future in self._sent.values():
             if future.done():
                 future.result()
-        if not self._names:
-            self._names.extend(temporary_beside(file.put.path) for _ in range(_NAMES_AT_ONCE))
-            self._announce(tuple(self._names))
-        file = replace(file, put=replace(file.put, temporary_path=self._names.popleft()))
-        self._sent[file.put.temporary_path] = self._pool.submit(self._put, file)
+        if self._uses_names:
+            if not self._names:
+                self._names.extend(temporary_beside(file.put.path) for _ in range(_NAMES_AT_ONCE))
+                self._announce(tuple(self._names))
+            file = replace(file, put=replace(file.put, temporary_path=self._names.popleft()))
+        self._sent[file.put] = self._pool.submit(self._bring, file)
         return file
 
-    def put(self, files: Sequence[Staged]) -> None:
-        """Put all that have not left yet; when this returns, all are there and verified. Raises StorageError."""
+    def bring(self, files: Sequence[Staged]) -> None:
+        """Let all leave that have not yet; when this returns, all are there, verified, and seen by nobody. Raises StorageError."""
         for future in self._sent.values():
             future.result()
         for file in files:
-            if file.put.temporary_path not in self._sent:
-                self._put(file)
+            if file.put not in self._sent:
+                self._bring(file)
 
     def release(self) -> None:
         """An intent tells of them now: they are no longer taken away."""
         self._begun.clear()
 
-    def _put(self, file: Staged) -> None:
-        if self._create_folder and not self._begun:
+    def _bring(self, file: Staged) -> None:
+        if self._must_make_folder:
             self.publisher.make_folder(posixpath.dirname(file.put.path) or ".")
-        self._begun.append(file.put.temporary_path)
-        self.publisher.put(file.local_path, file.put.temporary_path, sha256=file.put.sha256)
+            self._must_make_folder = False
+        if self._uses_names:
+            self._begun.append(file.put.temporary_path)
+        self.publisher.bring(file.local_path, file.put.parcel)

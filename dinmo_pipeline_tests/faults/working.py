@@ -20,6 +20,7 @@ from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.inbound.passes import InboxPass
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import RunType
+from dinmo_pipeline.storages import objects
 from dinmo_pipeline.sync import object_state
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.syncs import Syncs
@@ -31,6 +32,8 @@ from dinmo_pipeline_tests.sync.disk import forking
 Job = Literal["sync", "import"]
 
 LEASE_S = 0.6
+# So that small files, too, go to object stores as uploads that are completed later; the smallest do not.
+_AT_ONCE = 20
 _LONGEST_S = 120
 
 
@@ -125,7 +128,8 @@ def _fork_for_each(parent: Connection) -> None:
 
 def _work(job: Job, root: Path, now: datetime, faults: Sequence[Fault | None], variables: Mapping[str, str], parent: Connection) -> None:
     os.environ.update(variables)
-    setattr(object_state, "LEASE_S", LEASE_S)  # noqa: B010 (a name of another module's)
+    for module, name, value in ((object_state, "LEASE_S", LEASE_S), (objects, "AT_ONCE", _AT_ONCE)):
+        setattr(module, name, value)
     tempfile.tempdir = str(root / "tmp")
     obey_rights()
     armed: Fault | None = None

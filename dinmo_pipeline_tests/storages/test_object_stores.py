@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import random
 import threading
@@ -140,6 +141,36 @@ def test_reader_sees_the_old_file_until_the_last_block_has_come(place: Place, tm
         upload.join()
         assert seen == (b"old", ["a.csv"])
         assert content(reader, tmp_path, place.path("a.csv")) == LARGE
+
+
+@pytest.mark.parametrize("size", [12, 9 * MIB, 40 * MIB], ids=["small", "of one block", "of several"])
+def test_upload_is_seen_when_another_connection_has_completed_it(size: int, place: Place, tmp_path: Path) -> None:
+    new = LARGE[:size]
+    with place.connect() as reader:
+        reader.put(local(tmp_path, b"old"), place.path("a.csv"))
+        with place.connect() as storage:
+            upload = storage.upload(local(tmp_path, new), place.path("a.csv"), sha256=hashlib.sha256(new).hexdigest())
+        assert content(reader, tmp_path, place.path("a.csv")) == b"old"
+        with place.connect() as storage:
+            storage.complete(upload)
+        assert content(reader, tmp_path, place.path("a.csv")) == new
+        assert reader.matches(place.path("a.csv"), size, hashlib.sha256(new).hexdigest())
+        assert [file.name for file in reader.list(place.folder)] == ["a.csv"]
+
+
+@pytest.mark.parametrize("aborted", [True, False], ids=["aborted", "forgotten"])
+def test_upload_that_is_not_completed_is_never_seen(aborted: bool, place: Place, tmp_path: Path) -> None:
+    with place.connect() as reader:
+        reader.put(local(tmp_path, b"old"), place.path("a.csv"))
+        with place.connect() as storage:
+            upload = storage.upload(local(tmp_path, LARGE), place.path("a.csv"))
+            if aborted:
+                storage.abort(upload)
+        del upload
+        # Python ends what nobody needs any more, and some clients complete an upload when they are ended.
+        gc.collect()
+        assert content(reader, tmp_path, place.path("a.csv")) == b"old"
+        assert [file.name for file in reader.list(place.folder)] == ["a.csv"]
 
 
 def test_two_deliveries_of_several_blocks_to_one_name_leave_one_of_them_whole(place: Place, tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, TransientStorageError
-from dinmo_pipeline.storages.contract import Storage
+from dinmo_pipeline.storages.contract import Storage, Upload
 from dinmo_pipeline.storages.local import LocalFolder, LocalFolderSpec
 from dinmo_pipeline.storages.publish import Parcel, Publisher
 
@@ -61,7 +62,7 @@ LOST = TransientStorageError("the connection was lost")
 
 def test_transient_fault_is_tried_again_on_a_new_connection(publisher: Publisher, tmp_path: Path) -> None:
     Shaky.faults = [("before", "put", LOST), ("after", "put", LOST)]
-    publisher.put(tmp_path / "staged", PARCEL.temporary_path)
+    publisher.bring(tmp_path / "staged", PARCEL)
     assert (tmp_path / "out" / PARCEL.temporary_path).read_bytes() == b"rows"
     assert Shaky.connections == 3
 
@@ -69,19 +70,19 @@ def test_transient_fault_is_tried_again_on_a_new_connection(publisher: Publisher
 def test_transient_fault_that_stays_is_raised_after_the_retries(publisher: Publisher, tmp_path: Path) -> None:
     Shaky.faults = [("before", "put", LOST)] * 9
     with pytest.raises(TransientStorageError, match="lost"):
-        publisher.put(tmp_path / "staged", PARCEL.temporary_path)
+        publisher.bring(tmp_path / "staged", PARCEL)
     assert len(Shaky.faults) == 9 - 4
 
 
 def test_permanent_fault_is_raised_at_once(publisher: Publisher, tmp_path: Path) -> None:
     Shaky.faults = [("before", "put", PermanentStorageError("no right"))] * 9
     with pytest.raises(PermanentStorageError, match="no right"):
-        publisher.put(tmp_path / "staged", PARCEL.temporary_path)
+        publisher.bring(tmp_path / "staged", PARCEL)
     assert len(Shaky.faults) == 8
 
 
 def test_move_whose_answer_was_lost_is_done(publisher: Publisher, tmp_path: Path) -> None:
-    publisher.put(tmp_path / "staged", PARCEL.temporary_path)
+    publisher.bring(tmp_path / "staged", PARCEL)
     Shaky.faults = [("after", "move", LOST)]
     publisher.show(PARCEL)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["e.csv"]
@@ -90,11 +91,74 @@ def test_move_whose_answer_was_lost_is_done(publisher: Publisher, tmp_path: Path
 
 
 def test_move_of_what_somebody_else_took_is_an_error(publisher: Publisher, tmp_path: Path) -> None:
-    publisher.put(tmp_path / "staged", PARCEL.temporary_path)
+    publisher.bring(tmp_path / "staged", PARCEL)
     (tmp_path / "out" / PARCEL.temporary_path).unlink()
     (tmp_path / "out" / "e.csv").write_bytes(b"else")
     with pytest.raises(PermanentStorageError):
         publisher.show(PARCEL)
+
+
+class Uploading(Shaky):
+    """A folder that sends a file's bytes and shows it later, in one step, as object stores do."""
+
+    moves = False  # type: ignore[assignment] # a local folder can
+    aborted: ClassVar[list[str]] = []
+
+    def upload(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> Upload:
+        return Upload(local_path, remote_path, sha256, sent=local_path.read_bytes())
+
+    def complete(self, upload: Upload) -> None:
+        self._around("complete", lambda: LocalFolder.put(self, upload.local_path, upload.remote_path))
+
+    def abort(self, upload: Upload) -> None:
+        self._around("abort", lambda: self.aborted.append(upload.remote_path))
+
+
+class UploadingSpec(LocalFolderSpec):
+    def connect(self, project_root: Path) -> Uploading:
+        return Uploading(name=self.name, root=project_root / self.path)
+
+
+@pytest.fixture
+def uploader(publisher: Publisher, tmp_path: Path) -> Publisher:
+    Uploading.aborted = []
+    return Publisher(UploadingSpec(name="out", path="out", retries=3), tmp_path, first_pause_s=0.001)
+
+
+def test_upload_is_seen_when_it_is_shown_and_not_before(uploader: Publisher, tmp_path: Path) -> None:
+    with uploader:
+        uploader.bring(tmp_path / "staged", PARCEL)
+        assert list((tmp_path / "out").iterdir()) == []
+        uploader.show(PARCEL)
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["e.csv"]
+    assert Uploading.aborted == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_upload_whose_completion_fails_is_put_as_a_whole(when: str, uploader: Publisher, tmp_path: Path) -> None:
+    Shaky.faults = [(when, "complete", LOST), ("before", "put", LOST)]
+    uploader.bring(tmp_path / "staged", PARCEL)
+    uploader.show(PARCEL)
+    assert uploader.is_shown(PARCEL)
+    assert Shaky.faults == []
+
+
+def test_uploads_that_were_not_shown_are_given_up_at_the_end(uploader: Publisher, tmp_path: Path) -> None:
+    with uploader:
+        uploader.bring(tmp_path / "staged", PARCEL)
+        uploader.bring(tmp_path / "staged", replace(PARCEL, path="f.csv"))
+        Shaky.faults = [("before", "complete", PermanentStorageError("no right"))]
+        with pytest.raises(PermanentStorageError, match="no right"):
+            uploader.show(PARCEL)
+    assert Uploading.aborted == ["f.csv"]
+
+
+def test_upload_that_cannot_be_given_up_hides_no_other_error(uploader: Publisher, tmp_path: Path) -> None:
+    uploader.bring(tmp_path / "staged", PARCEL)
+    Shaky.faults = [("before", "abort", PermanentStorageError("no right"))]
+    with pytest.raises(ZeroDivisionError), uploader:
+        raise ZeroDivisionError
+    assert Shaky.faults == []
 
 
 def test_part_of_a_file_is_not_waiting(publisher: Publisher, tmp_path: Path) -> None:

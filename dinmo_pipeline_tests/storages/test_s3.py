@@ -147,8 +147,19 @@ def test_upload_that_fails_leaves_no_parts_behind(s3_server: S3Server, define: D
                 storage.put(local(tmp_path, b"x" * 40 * MIB), "parts.csv")
         assert [request.method for request in front.requests][-1] == "DELETE"
     # Other tests leave some: those whose connection was cut.
-    left = s3_server.client().list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
-    assert "parts.csv" not in [upload["Key"] for upload in left]
+    assert "parts.csv" not in keys_of_uploads(s3_server)
+
+
+def test_upload_that_is_given_up_leaves_no_parts_behind(s3_server: S3Server, define: Define, tmp_path: Path) -> None:
+    with define().connect(tmp_path) as storage:
+        upload = storage.upload(local(tmp_path, b"x" * 40 * MIB), "given up.csv")
+        assert keys_of_uploads(s3_server).count("given up.csv") == 1
+        storage.abort(upload)
+    assert "given up.csv" not in keys_of_uploads(s3_server)
+
+
+def keys_of_uploads(server: S3Server) -> list[str]:
+    return [upload["Key"] for upload in server.client().list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])]
 
 
 def test_default_credentials_that_are_not_there_say_what_to_define(define: Define, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from dinmo_pipeline.formats.contract import Column, Format, Rows, Written
 from dinmo_pipeline.formats.ndjson import NdjsonFormat
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, Project, RunType, SyncMode, TableRef
 from dinmo_pipeline.storages import STORAGES
-from dinmo_pipeline.storages.contract import RemoteFile, Storage, StorageSpec
+from dinmo_pipeline.storages.contract import RemoteFile, Storage, StorageSpec, Upload
 from dinmo_pipeline.sync import chapters, outbox
 from dinmo_pipeline.sync.chapters import position_of
 from dinmo_pipeline.sync.contract import Contract, same_or_numbers
@@ -170,6 +170,16 @@ class MemoryStorage(Storage):
         if not is_temporary(remote_path):
             self._place.shown.append((remote_path, content))
         self._fuse.burn(f"after {kind}")
+
+    def upload(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> Upload:
+        self._fuse.burn("before upload")
+        return Upload(local_path, remote_path, sha256, sent=local_path.read_bytes())
+
+    def complete(self, upload: Upload) -> None:
+        self._fuse.burn("before complete")
+        self._place.files[upload.remote_path] = upload.sent
+        self._place.shown.append((upload.remote_path, upload.sent))
+        self._fuse.burn("after complete")
 
     def stat(self, remote_path: str) -> RemoteFile | None:
         content = self._place.files.get(remote_path)

@@ -121,20 +121,21 @@ def test_bytes_are_measured_before_anything_is_put(tmp_path: Path) -> None:
     [({"rows": "< 3"}, True), ({"rows": "< 5"}, False), ({"bytes": "> 1 GB"}, False), ({"replaced_characters": "> 0"}, False)],
     ids=["held by none", "held by its rows", "judged by its bytes", "judged by its characters"],
 )
+@pytest.mark.parametrize(("destination", "leaving"), [("here", "before put temporary"), ("direct", "before upload")])
 def test_part_leaves_before_the_last_is_rendered_where_no_guard_can_hold_it(
-    tmp_path: Path, fail_if: dict[str, str], leaves_early: bool
+    tmp_path: Path, fail_if: dict[str, str], leaves_early: bool, destination: str, leaving: str
 ) -> None:
-    world = world_of(tmp_path, fail_if=limits(**fail_if), max_rows=1)
+    world = world_of(tmp_path, fail_if=limits(**fail_if), max_rows=1, destination=destination)
     set_rows(world, 4, value=2)
     world.fuse.put_out()
     outcome = world.run()
     calls = world.fuse.calls
     last_write = max(index for index, call in enumerate(calls) if call == "before write")
-    assert ("before put temporary" in calls[:last_write]) is leaves_early
-    assert ("before log announced" in calls) is leaves_early
+    assert (leaving in calls[:last_write]) is leaves_early
+    assert ("before log announced" in calls) is (leaves_early and destination == "here")
     assert (outcome.delivery is None) is (fail_if == {"rows": "< 5"})
     if outcome.delivery is None:
-        assert "before put temporary" not in calls
+        assert leaving not in calls
 
 
 def test_warning_is_recorded_with_the_delivery_and_stops_nothing(tmp_path: Path) -> None:

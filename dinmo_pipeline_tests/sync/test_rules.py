@@ -205,7 +205,7 @@ def test_approval_outlasts_a_delivery_that_fails_for_another_reason(world: Simul
     world.set_rows()
     assert isinstance(world.run().error, SyncBlocked)
     with monkeypatch.context() as patched:
-        patched.setattr(Publisher, "put", refuse)
+        patched.setattr(Publisher, "bring", refuse)
         with pytest.raises(PermanentStorageError):
             world.syncs().deliver(world.syncs().approve().label, now=world.now)
 

@@ -465,7 +465,7 @@ class Histories(RuleBasedStateMachine):
 
 def can_be_fenced(call: str) -> bool:
     """Whether a process that stalls here notices that another went on: a write or deletion that is under way cannot be called back."""
-    return call not in ("before put", "before delete")
+    return call not in ("before complete", "before delete")
 
 
 def machine(**fields: object) -> type[Histories]:
