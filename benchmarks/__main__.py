@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument(
         "--rows", type=int, help="customers in the table; 10 columns each. The CSV file has twice as many orders, 12 columns each"
     )
-    parser.add_argument("--runs", type=int, default=3, help="pairs of measurements a line")
+    parser.add_argument("--runs", type=int, default=5, help="pairs of measurements a line")
     parser.add_argument("--only", default="", help="only the lines whose name has this in it")
     parser.add_argument("--record", action="store_true", help="keep the CPU ratios as those to be held")
     arguments = parser.parse_args()
