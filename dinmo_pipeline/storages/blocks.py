@@ -48,10 +48,15 @@ def send_blocks(local_path: Path, size: int, block: int, send: Callable[[int, by
             running.append(pool.submit(send, index, piece))
         answers += [future.result() for future in running]
     if read != size:
-        raise PermanentStorageError(
-            f"could not send {local_path}: it had {size:,} bytes and {read:,} could be read; something else writes there"
-        )
+        raise size_changed(local_path, size, read)
     return answers
+
+
+def size_changed(local_path: Path, size: int, read: int) -> PermanentStorageError:
+    """What to raise when a file of `size` bytes ends after another number of them."""
+    return PermanentStorageError(
+        f"could not send {local_path}: it had {size:,} bytes and {read:,} could be read; something else writes there"
+    )
 
 
 def sha256_of(local_path: Path) -> str:

@@ -65,6 +65,18 @@ def test_service_account_gets_a_token_and_delivers_with_it(
     assert found["metadata"] == {"sha256": hashlib.sha256(data).hexdigest()}
 
 
+def test_file_that_was_cut_short_since_its_first_chunks_were_sent_is_refused(define: Define, tmp_path: Path) -> None:
+    with define().connect(tmp_path) as storage:
+        storage.put(local(tmp_path, b"old"), "cut.csv")
+        source = local(tmp_path, b"x" * 40 * MIB)
+        upload = storage.upload(source, "cut.csv")
+        with source.open("r+b") as stream:
+            stream.truncate(40 * MIB - 7)
+        with pytest.raises(PermanentStorageError, match="it had 41,943,040 bytes and 41,943,033 could be read"):
+            storage.complete(upload)
+        assert content(storage, tmp_path, "cut.csv") == b"old"
+
+
 def test_key_may_be_in_the_environment(
     gcs_tokens: TokenServer, define: Define, listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
