@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dinmo_pipeline.storages.blocks import sha256_of
 from dinmo_pipeline.storages.contract import RemoteFile, Upload, listed
 from dinmo_pipeline.storages.gcs_errors import OTHER_BYTES, cause_of, says_file_is_missing
+from dinmo_pipeline.storages.gcs_upload import ChunkedUpload
 from dinmo_pipeline.storages.object_errors import Cause
 from dinmo_pipeline.storages.objects import (
     ANSWER_SECONDS,
@@ -33,8 +34,6 @@ from dinmo_pipeline.storages.objects import (
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Client
-
-    from dinmo_pipeline.storages.gcs_upload import ChunkedUpload
 
 # A chunk that was lost is soon sent again, so that it does not cost the whole file; longer waits are the publisher's.
 _RETRY_SECONDS = 5
@@ -142,13 +141,9 @@ class GcsBucket(ObjectStorage):
             raise self._error(WRITE, remote_path, OTHER_BYTES)
 
     def _send(self, local_path: Path, size: int, remote_path: str, sha256: str | None) -> ChunkedUpload:
-        from dinmo_pipeline.storages.gcs_upload import ChunkedUpload
-
         blob = self._blob(remote_path)
         blob.metadata = {SHA256: sha256 or sha256_of(local_path)}
-        # Google gets the checksum with the last chunk and makes no object of other bytes; the library compares its answer, too.
-        options = {"content_type": content_type(remote_path), "checksum": "crc32c", **self._patience}
-        upload = ChunkedUpload(blob, local_path, size, **options)
+        upload = ChunkedUpload(blob, local_path, size, content_type(remote_path), self._patience)
         upload.send()
         return upload
 

@@ -3,51 +3,63 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
-
-from google.cloud.storage import Blob
-from google.cloud.storage.fileio import BlobWriter
+from typing import TYPE_CHECKING, Any
 
 from dinmo_pipeline.storages.blocks import size_changed
 
-# The line is idle between two chunks, each of which is in memory; Google takes multiples of the second alone.
-_MOST_A_CHUNK = 32 * 1024 * 1024
+if TYPE_CHECKING:
+    from google.cloud.storage import Blob
+
+# The line is idle between two chunks, each of which is in memory, twice; Google takes multiples of the second alone.
+_MOST_A_CHUNK = 100 * 1024 * 1024
 _CHUNK_STEP = 256 * 1024
 
 
-class ChunkedUpload(BlobWriter):  # type: ignore[misc] # the library has no types
-    """One resumable upload of a local file of `size` bytes. `options` are those of the library's own writer.
+class ChunkedUpload:
+    """One resumable upload of a local file of `size` bytes. `patience` is the library's retry and timeout.
 
-    Google makes the object with the last chunk, and forgets an upload whose last chunk does not come within a week.
+    Google makes the object when all bytes that it was told of have come, and forgets an upload that is not complete within a week.
     """
 
-    def __init__(self, blob: Blob, local_path: Path, size: int, **options: object) -> None:
+    def __init__(self, blob: Blob, local_path: Path, size: int, content_type: str, patience: dict[str, Any]) -> None:
         # As few chunks as may be, and so large that less than one step of each is left for the last.
-        self._count = -(-size // _MOST_A_CHUNK)
-        self._chunk = (size - 1) // self._count // _CHUNK_STEP * _CHUNK_STEP
-        self._local_path, self._size = local_path, size
-        super().__init__(blob, chunk_size=self._chunk, **options)
+        self._before_last = -(-size // _MOST_A_CHUNK)
+        chunk = (size - 1) // self._before_last // _CHUNK_STEP * _CHUNK_STEP
+        self._timeout = patience["timeout"]
+        # The library's public calls are made of this one: they send all chunks, and its writer, when Python closes it, makes an object of
+        # what has come. Google gets the checksum with the last chunk, and the library compares the one in its answer.
+        self._upload, self._transport = blob._initiate_resumable_upload(
+            None, _Reopened(local_path, size), content_type, size, chunk_size=chunk, checksum="crc32c", **patience
+        )
 
     def send(self) -> None:
         """Send all chunks but the last."""
-        with self._local_path.open("rb") as stream:
-            for _ in range(self._count):
-                self.write(self._read(stream, self._chunk))
+        for _ in range(self._before_last):
+            self._upload.transmit_next_chunk(self._transport, timeout=self._timeout)
 
     def complete(self) -> None:
-        """Send the last chunk."""
+        """Send the rest."""
+        while not self._upload.finished:
+            self._upload.transmit_next_chunk(self._transport, timeout=self._timeout)
+
+
+class _Reopened:
+    """A local file that is open only while it is read: a thousand uploads may wait for their last chunk."""
+
+    def __init__(self, local_path: Path, size: int) -> None:
+        self._local_path, self._size, self._position = local_path, size, 0
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> None:
+        self._position = position
+
+    def read(self, count: int) -> bytes:
         with self._local_path.open("rb") as stream:
-            stream.seek(self._count * self._chunk)
-            self.write(self._read(stream, self._size - self._count * self._chunk))
-        self.close()
-
-    def _read(self, stream: BinaryIO, count: int) -> bytes:
-        # Google is not told the size beforehand, and would make an object of fewer bytes.
-        piece = stream.read(count)
-        if len(piece) < count:
-            raise size_changed(self._local_path, self._size, stream.tell())
+            stream.seek(self._position)
+            piece = stream.read(count)
+        self._position += len(piece)
+        if len(piece) < min(count, self._size - self._position + len(piece)):
+            raise size_changed(self._local_path, self._size, self._position)
         return piece
-
-    def __del__(self) -> None:
-        # A writer that nobody needs any more is closed by Python, and to close it is to make an object of what was sent.
-        return None
