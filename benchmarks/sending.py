@@ -1,7 +1,7 @@
 """A full export to OpenSSH beside the slower of DuckDB's `COPY` and `sftp put`: `python -m benchmarks.sending [--rows N]`.
 
 Then over a slow wire, beside `sftp put` of the same rows: in one file; in ten parts, which leave while the next one is rendered; and in
-ten that wait until all are, since a guard looks at their bytes.
+ten that wait until all are, since a guard looks at their bytes. The same ten, both ways, to an S3 bucket.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from dinmo_pipeline.sync.syncs import Syncs
 from dinmo_pipeline.warehouse.tables import refresh
 from dinmo_pipeline_tests.servers.openssh import OpenSsh, openssh
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST, Relay
+from dinmo_pipeline_tests.servers.s3 import BUCKET, REGION, S3Server, s3
 
 _REACH = 1.3
 # Before each block of 64 kB: 30 MB a second at most.
@@ -37,6 +38,11 @@ _SLOW = """\
 ---
 type: dinmo_pipeline.SftpServer
 attributes: {{name: far, host: {host}, port: {port}, username: {user}, private_key: {{file: {key}}}, host_key: {host_key}}}
+---
+type: dinmo_pipeline.S3Bucket
+attributes:
+  {{name: store, bucket: {bucket}, region: {region}, endpoint_url: "{endpoint}", access_key_id: {access_key},
+   secret_access_key: {{file: s3_key}}}}
 ---
 type: dinmo_pipeline.Activation
 attributes:
@@ -51,6 +57,16 @@ type: dinmo_pipeline.Activation
 attributes:
   {{name: judged, model: customers, destination: far, file_name: judged, format: csv, run_type: full_only, sync_mode: snapshot,
    mapping: "*", max_rows: {max_rows}, fail_if: {{bytes: "> 1 TB"}}}}
+---
+type: dinmo_pipeline.Activation
+attributes:
+  {{name: stored, model: customers, destination: store, file_name: parts, format: csv, run_type: full_only, sync_mode: snapshot,
+   mapping: "*", max_rows: {max_rows}}}
+---
+type: dinmo_pipeline.Activation
+attributes:
+  {{name: stored_judged, model: customers, destination: store, file_name: judged, format: csv, run_type: full_only, sync_mode: snapshot,
+   mapping: "*", max_rows: {max_rows}, fail_if: {{bytes: "> 1 TB"}}}}
 """
 _numbers = count()
 
@@ -61,10 +77,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=5_000_000, help="customers, 10 columns each")
     parser.add_argument("--runs", type=int, default=3, help="pairs of measurements")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, openssh() as server:
+    with tempfile.TemporaryDirectory() as folder, openssh() as server, s3() as store:
         work = Work(Path(folder), server)
         work.make(arguments.rows)
-        _define_slow(work, arguments.rows)
+        _define_slow(work, store, arguments.rows)
         project = load_project(work.root)
         refresh(project, *project.tables.values())
         csv = work.root / "customers.csv"
@@ -73,7 +89,7 @@ def main() -> None:
             Line("full export to OpenSSH", "sftp put", _REACH, lambda: _send(project), lambda: sftp_put(server, csv, flush=False)),
         )
         results = [measure(line, arguments.runs) for line in lines]
-        over_slow_wire = _over_slow_wire(project, server, csv, arguments.runs)
+        over_slow_wire = _over_slow_wire(project, server, store, csv, arguments.runs)
     slower = max(results, key=lambda result: result.theirs)
     console = Console(highlight=False, width=140)
     for result in results:
@@ -85,21 +101,31 @@ def main() -> None:
         console.print(f"over a slow wire, {name}: {seconds:.1f} s")
 
 
-def _define_slow(work: Work, rows: int) -> None:
+def _define_slow(work: Work, store: S3Server, rows: int) -> None:
     server, definitions = work.server, work.root / "defs" / "defs.yaml"
     values = {"host": RELAY_HOST, "port": server.port, "key": server.private_key, "host_key": server.host_key}
+    owner = store.keys["owner"]
+    (work.root / "s3_key").write_text(owner.secret_access_key, encoding="utf-8")
+    values |= {"bucket": BUCKET, "region": REGION, "endpoint": store.url(RELAY_HOST), "access_key": owner.access_key_id}
     text = _SLOW.format(user=server.login("plain").username, max_rows=-(-rows // _PARTS), **values)
     definitions.write_text(definitions.read_text(encoding="utf-8") + text, encoding="utf-8")
 
 
-def _over_slow_wire(project: Project, server: OpenSsh, csv: Path, runs: int) -> dict[str, float]:
+def _over_slow_wire(project: Project, server: OpenSsh, store: S3Server, csv: Path, runs: int) -> dict[str, float]:
     """Seconds by the clock, medians."""
-    found: dict[str, list[float]] = {"`sftp put`": [], "one file": [], f"{_PARTS} parts": [], f"{_PARTS} parts that wait for a guard": []}
+    ours = {
+        "one": "one file",
+        "parts": f"{_PARTS} parts",
+        "judged": f"{_PARTS} parts that wait for a guard",
+        "stored": f"{_PARTS} parts to S3",
+        "stored_judged": f"{_PARTS} parts to S3 that wait for a guard",
+    }
+    found: dict[str, list[float]] = {"`sftp put`": [], **{text: [] for text in ours.values()}}
     far = replace(server, host=RELAY_HOST)
-    with Relay().listening([server.port]) as relay:
+    with Relay().listening([server.port, store.port]) as relay:
         relay.slow_down(_PAUSE_S)
         for _ in range(runs):
-            ways = [partial(sftp_put, far, csv, flush=True), *(partial(_send, project, name) for name in ("one", "parts", "judged"))]
+            ways = [partial(sftp_put, far, csv, flush=True), *(partial(_send, project, name) for name in ours)]
             for seconds, way in zip(found.values(), ways, strict=True):
                 seconds.append(cost_of(way).wall)
     return {name: statistics.median(seconds) for name, seconds in found.items()}
