@@ -43,30 +43,13 @@ type: dinmo_pipeline.S3Bucket
 attributes:
   {{name: store, bucket: {bucket}, region: {region}, endpoint_url: "{endpoint}", access_key_id: {access_key},
    secret_access_key: {{file: s3_key}}}}
+"""
+_ACTIVATION = """\
 ---
 type: dinmo_pipeline.Activation
 attributes:
-  {{name: one, model: customers, destination: far, file_name: one, format: csv, run_type: full_only, sync_mode: snapshot, mapping: "*"}}
----
-type: dinmo_pipeline.Activation
-attributes:
-  {{name: parts, model: customers, destination: far, file_name: parts, format: csv, run_type: full_only, sync_mode: snapshot,
-   mapping: "*", max_rows: {max_rows}}}
----
-type: dinmo_pipeline.Activation
-attributes:
-  {{name: judged, model: customers, destination: far, file_name: judged, format: csv, run_type: full_only, sync_mode: snapshot,
-   mapping: "*", max_rows: {max_rows}, fail_if: {{bytes: "> 1 TB"}}}}
----
-type: dinmo_pipeline.Activation
-attributes:
-  {{name: stored, model: customers, destination: store, file_name: parts, format: csv, run_type: full_only, sync_mode: snapshot,
-   mapping: "*", max_rows: {max_rows}}}
----
-type: dinmo_pipeline.Activation
-attributes:
-  {{name: stored_judged, model: customers, destination: store, file_name: judged, format: csv, run_type: full_only, sync_mode: snapshot,
-   mapping: "*", max_rows: {max_rows}, fail_if: {{bytes: "> 1 TB"}}}}
+  {{name: {name}, model: customers, destination: {destination}, file_name: {name}, format: csv, run_type: full_only, sync_mode: snapshot,
+   mapping: "*"{more}}}
 """
 _numbers = count()
 
@@ -107,7 +90,17 @@ def _define_slow(work: Work, store: S3Server, rows: int) -> None:
     owner = store.keys["owner"]
     (work.root / "s3_key").write_text(owner.secret_access_key, encoding="utf-8")
     values |= {"bucket": BUCKET, "region": REGION, "endpoint": store.url(RELAY_HOST), "access_key": owner.access_key_id}
-    text = _SLOW.format(user=server.login("plain").username, max_rows=-(-rows // _PARTS), **values)
+    text = _SLOW.format(user=server.login("plain").username, **values)
+    parts = f", max_rows: {-(-rows // _PARTS)}"
+    judged = parts + ', fail_if: {bytes: "> 1 TB"}'
+    for name, destination, more in (
+        ("one", "far", ""),
+        ("parts", "far", parts),
+        ("judged", "far", judged),
+        ("stored", "store", parts),
+        ("stored_judged", "store", judged),
+    ):
+        text += _ACTIVATION.format(name=name, destination=destination, more=more)
     definitions.write_text(definitions.read_text(encoding="utf-8") + text, encoding="utf-8")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import posixpath
 import shutil
@@ -19,6 +18,7 @@ from pydantic import Field
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.storages.actions import LocalFile
+from dinmo_pipeline.storages.blocks import sha256_of
 from dinmo_pipeline.storages.contract import RemoteFile, Storage, StorageSpec, listed
 
 _TRANSIENT = {errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.EIO, errno.ENETDOWN, errno.EHOSTDOWN}
@@ -109,8 +109,8 @@ class LocalFolder(Storage):
     def matches(self, remote_path: str, size: int, sha256: str) -> bool:
         if self.size(remote_path) != size:
             return False
-        with self._translating("read the file", remote_path), self._local(remote_path).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+        with self._translating("read the file", remote_path):
+            return sha256_of(self._local(remote_path)) == sha256
 
     def move(self, remote_path: str, target_path: str) -> None:
         source, target = self._local(remote_path), self._local(target_path)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -39,8 +37,8 @@ class Publisher:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         # Nobody sees what stays of them, and why it came to this matters more.
         with suppress(StorageError):
-            for upload in self._uploads.values():
-                self._connection.do(partial(_abort, upload))
+            if self._uploads:
+                self._connection.do(self._give_up)
         self._connection.close()
 
     @property
@@ -65,20 +63,18 @@ class Publisher:
 
     def show(self, parcel: Parcel) -> None:
         """Let a parcel that was brought appear in its place; fine when an earlier try has done so."""
-        upload = self._uploads.pop(parcel.path, None)
-        if upload is None:
-            self._connection.do(lambda storage: _move(storage, parcel))
-            return
-        tries = count()
+        upload = self._uploads.get(parcel.path)
 
-        def complete(storage: Storage) -> None:
-            if next(tries) == 0:
+        def show(storage: Storage) -> None:
+            if upload is None:
+                _move(storage, parcel)
+            elif self._uploads.pop(parcel.path, None) is not None:
                 storage.complete(upload)
             else:
                 # What was sent went with the first try.
                 storage.put(upload.local_path, parcel.path, sha256=parcel.sha256)
 
-        self._connection.do(complete)
+        self._connection.do(show)
 
     def is_shown(self, parcel: Parcel) -> bool:
         """Whether the parcel's bytes lie in its place. Where nobody may look, they do not: what is put once more does no harm."""
@@ -118,9 +114,10 @@ class Publisher:
                 break
         return tuple(notes)
 
-
-def _abort(upload: Upload, storage: Storage) -> None:
-    storage.abort(upload)
+    def _give_up(self, storage: Storage) -> None:
+        while self._uploads:
+            _, upload = self._uploads.popitem()
+            storage.abort(upload)
 
 
 def _move(storage: Storage, parcel: Parcel) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import secrets
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.contract import Format, Rows
 from dinmo_pipeline.project.names import target_folder, target_name
 from dinmo_pipeline.project.specs import ActivationSpec
+from dinmo_pipeline.storages.blocks import sha256_of
 from dinmo_pipeline.sync.comparing import Changes
 from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Export, Put, joined
 
@@ -103,7 +103,7 @@ def render_files(
 def staged_file(local_path: Path, *, change: Change, path: str, series: str, first: int = 0, rows: int = 0) -> Staged:
     """The put of a local file that was just written, under a temporary name of its own."""
     size = local_path.stat().st_size
-    return Staged(Put(change, first, rows, size, checksum(local_path), temporary_beside(path), path, series), local_path)
+    return Staged(Put(change, first, rows, size, sha256_of(local_path), temporary_beside(path), path, series), local_path)
 
 
 def temporary_beside(path: str) -> str:
@@ -124,12 +124,6 @@ def staged_again(export: Export, put: Put, local_path: Path) -> Staged:
     """The put of a recorded export whose local file was just written again."""
     file = staged_file(local_path, change=put.change, path=put.path, series=put.series, first=put.first, rows=put.rows)
     return replace(file, put=replace(file.put, replaced_characters=put.replaced_characters))
-
-
-def checksum(local_path: Path) -> str:
-    """The SHA-256 of a local file, in hexadecimal."""
-    with local_path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _windows(changes: Changes, rows: Rows, total: int, spec: ActivationSpec, local_folder: Path) -> Iterator[tuple[int, int]]:

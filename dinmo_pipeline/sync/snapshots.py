@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from dinmo_pipeline.errors import StateError
+from dinmo_pipeline.storages.blocks import sha256_of
 from dinmo_pipeline.sync.export import Snapshot
 
 _WAY_OUT = "no delta can be made from it. Restore it from a backup, or send every row with `dinmo sync --full`"
@@ -58,8 +58,7 @@ class FolderSnapshots:
     def verify(self, snapshot: Snapshot) -> None:
         path = self._folder / snapshot.path
         try:
-            with path.open("rb") as stream:
-                found = hashlib.file_digest(stream, "sha256").hexdigest()
+            found = sha256_of(path)
         except OSError as error:
             raise StateError(f"reading the snapshot {path}: {error.strerror}; {_WAY_OUT}") from error
         if found != snapshot.sha256:

@@ -34,6 +34,7 @@ def missing(reason: str) -> NoReturn:
     """End the test because something is not here: a failure where CI is set, so that nothing goes untested there, else a skip."""
     if os.environ.get("CI"):
         pytest.fail(f"{reason} (a failure because CI is set)", pytrace=False)
+    # A developer without root or npm still gets the rest of the suite, and is told what is missing.
     pytest.skip(reason)
 
 

@@ -64,8 +64,7 @@ class StorageContract:
 
     def test_move_over_a_file_replaces_it(self, place: Place, tmp_path: Path) -> None:
         with place.connect() as storage:
-            if not storage.moves:
-                pytest.skip("this storage has no moves")
+            skip_where_written_in_place(storage, place)
             storage.make_folder(place.folder)
             storage.put(local(tmp_path, b"old and longer"), place.path("a.csv"))
             storage.put(local(tmp_path, b"new"), place.path(".a.part"))
@@ -75,10 +74,10 @@ class StorageContract:
 
     def test_reader_that_holds_the_old_file_reads_it_to_its_end(self, place: Place, tmp_path: Path) -> None:
         if place.disk is None:
+            # A reader of an object store has asked for one version of the object, and is answered from that.
             pytest.skip("nothing of this storage can be held open")
         with place.connect() as storage:
-            if not storage.moves:
-                pytest.skip("writing in place changes the old file")
+            skip_where_written_in_place(storage, place)
             storage.make_folder(place.folder)
             publish(storage, tmp_path, b"old" * MIB, place.path("a.csv"))
             with (place.disk / "a.csv").open("rb") as reader:
@@ -180,6 +179,7 @@ class StorageContract:
 
     def test_put_into_a_missing_folder_says_so_and_is_not_tried_again(self, place: Place, tmp_path: Path) -> None:
         if not place.folders:
+            # A folder is a part of the object's name: to put into a new one is what test_object_stores does everywhere.
             pytest.skip("this storage has no folders that could be missing")
         with place.connect() as storage, pytest.raises(PermanentStorageError, match=r"missing/a\.csv") as caught:
             storage.put(local(tmp_path, b"x"), place.path("missing/a.csv"))
@@ -234,8 +234,7 @@ class StorageContract:
             own = tmp_path / str(worker)
             own.mkdir()
             with place.connect() as storage:
-                if not storage.moves and place.disk is not None:
-                    pytest.skip("two writers in place mix")
+                skip_where_written_in_place(storage, place)
                 for _ in range(5):
                     publish(storage, own, versions[worker], place.path("same.csv"), attempt=str(worker))
 
@@ -265,14 +264,14 @@ class StorageContract:
 
     def test_connection_that_dies_in_the_middle_leaves_the_old_file_and_may_be_tried_again(self, place: Place, tmp_path: Path) -> None:
         if place.relay is None or place.relayed is None:
+            # A local folder, and the second FTP servers, which are there for their dialect: the first of each kind has a relay.
             pytest.skip("this storage has no connection that could die")
         new = random.Random(1).randbytes(3 * MIB)
         with place.connect() as reader:
             reader.make_folder(place.folder)
             publish(reader, tmp_path, b"old", place.path("a.csv"))
             with place.relayed.connect(place.project_root) as storage:
-                if not storage.moves and place.disk is not None:
-                    pytest.skip("writing in place shows a part")
+                skip_where_written_in_place(storage, place)
                 place.relay.cut_after(MIB)
                 with pytest.raises(TransientStorageError) as caught:
                     publish(storage, tmp_path, new, place.path("a.csv"))
@@ -286,6 +285,7 @@ class StorageContract:
 
     def test_size_that_is_wrong_after_the_upload_is_found(self, place: Place, tmp_path: Path) -> None:
         if place.disk is None or place.relay is None:
+            # The file must lie on a disk of ours while it is held up; an object store has none until it is whole, and checks each block.
             pytest.skip("nobody can meddle with this storage's uploads")
         with place.connect() as reader, HeldUpload(place, tmp_path, b"n" * 3 * MIB, "a.csv", old=b"old") as upload:
             uploading = next(file for file in place.disk.iterdir() if not reader_sees(file, reader, place))
@@ -307,14 +307,14 @@ class HeldUpload:
             storage.make_folder(place.folder)
             if old is not None:
                 publish(storage, tmp_path, old, self._target)
-            if not storage.moves and place.disk is not None:
-                pytest.skip("writing in place shows a part")
+            skip_where_written_in_place(storage, place)
 
     def __enter__(self) -> HeldUpload:
         relay = self._place.relay
         spec = self._place.relayed or self._place.spec
         self._storage = spec.connect(self._place.project_root)
         if relay is None and not self._storage.moves:
+            # Neither between the put and the move, nor in the middle.
             pytest.skip("no upload to this storage can be held")
         self._thread = threading.Thread(target=self._put)
         if relay is not None:
@@ -347,6 +347,14 @@ class HeldUpload:
             self._storage.put(local(self._path, self._data, name="held"), self._part if self._storage.moves else self._target)
         except StorageError as error:
             self._error = error
+
+
+def skip_where_written_in_place(storage: Storage, place: Place) -> None:
+    """Skip what `publish: direct` gives up, as docs/destinations.md says: it is for servers that forbid renaming, its readers may see a
+    part, and two writers mix.
+    """
+    if not storage.moves and place.disk is not None:
+        pytest.skip("this place is written in place, as `publish: direct` says")
 
 
 def publish(storage: Storage, tmp_path: Path, data: bytes, remote_path: str, *, attempt: str = "0") -> None:
