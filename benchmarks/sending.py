@@ -1,19 +1,23 @@
 """A full export to OpenSSH beside the slower of DuckDB's `COPY` and `sftp put`: `python -m benchmarks.sending [--rows N]`.
 
 Then over a slow wire, beside `sftp put` of the same rows: in one file; in ten parts, which leave while the next one is rendered; and in
-ten that wait until all are, since a guard looks at their bytes. The same ten, both ways, to an S3 bucket.
+ten that wait until all are, since a guard looks at their bytes. The same three ways to each object store.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import tempfile
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from rich.console import Console
@@ -26,31 +30,15 @@ from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.syncs import Syncs
 from dinmo_pipeline.warehouse.tables import refresh
+from dinmo_pipeline_tests.servers import azurite, gcs, s3
 from dinmo_pipeline_tests.servers.openssh import OpenSsh, openssh
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST, Relay
-from dinmo_pipeline_tests.servers.s3 import BUCKET, REGION, S3Server, s3
 
 _REACH = 1.3
 # Before each block of 64 kB: 30 MB a second at most.
 _PAUSE_S = 0.002
 _PARTS = 10
-_SLOW = """\
----
-type: dinmo_pipeline.SftpServer
-attributes: {{name: far, host: {host}, port: {port}, username: {user}, private_key: {{file: {key}}}, host_key: {host_key}}}
----
-type: dinmo_pipeline.S3Bucket
-attributes:
-  {{name: store, bucket: {bucket}, region: {region}, endpoint_url: "{endpoint}", access_key_id: {access_key},
-   secret_access_key: {{file: s3_key}}}}
-"""
-_ACTIVATION = """\
----
-type: dinmo_pipeline.Activation
-attributes:
-  {{name: {name}, model: customers, destination: {destination}, file_name: {name}, format: csv, run_type: full_only, sync_mode: snapshot,
-   mapping: "*"{more}}}
-"""
+_EXPORT = {"model": "customers", "format": "csv", "run_type": "full_only", "sync_mode": "snapshot", "mapping": "*"}
 _numbers = count()
 
 
@@ -60,10 +48,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=5_000_000, help="customers, 10 columns each")
     parser.add_argument("--runs", type=int, default=3, help="pairs of measurements")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, openssh() as server, s3() as store:
+    with tempfile.TemporaryDirectory() as folder, openssh() as server, _stores(Path(folder)) as stores:
         work = Work(Path(folder), server)
         work.make(arguments.rows)
-        _define_slow(work, store, arguments.rows)
+        places = [_openssh(server), *stores]
+        ways = _define(work, places, arguments.rows)
         project = load_project(work.root)
         refresh(project, *project.tables.values())
         csv = work.root / "customers.csv"
@@ -72,7 +61,8 @@ def main() -> None:
             Line("full export to OpenSSH", "sftp put", _REACH, lambda: _send(project), lambda: sftp_put(server, csv, flush=False)),
         )
         results = [measure(line, arguments.runs) for line in lines]
-        over_slow_wire = _over_slow_wire(project, server, store, csv, arguments.runs)
+        far, ports = replace(server, host=RELAY_HOST), [place.port for place in places]
+        over_slow_wire = _over_slow_wire(project, far, ports, ways, csv, arguments.runs)
     slower = max(results, key=lambda result: result.theirs)
     console = Console(highlight=False, width=140)
     for result in results:
@@ -84,44 +74,74 @@ def main() -> None:
         console.print(f"over a slow wire, {name}: {seconds:.1f} s")
 
 
-def _define_slow(work: Work, store: S3Server, rows: int) -> None:
-    server, definitions = work.server, work.root / "defs" / "defs.yaml"
-    values = {"host": RELAY_HOST, "port": server.port, "key": server.private_key, "host_key": server.host_key}
-    owner = store.keys["owner"]
-    (work.root / "s3_key").write_text(owner.secret_access_key, encoding="utf-8")
-    values |= {"bucket": BUCKET, "region": REGION, "endpoint": store.url(RELAY_HOST), "access_key": owner.access_key_id}
-    text = _SLOW.format(user=server.login("plain").username, **values)
-    parts = f", max_rows: {-(-rows // _PARTS)}"
-    judged = parts + ', fail_if: {bytes: "> 1 TB"}'
-    for name, destination, more in (
-        ("one", "far", ""),
-        ("parts", "far", parts),
-        ("judged", "far", judged),
-        ("stored", "store", parts),
-        ("stored_judged", "store", judged),
-    ):
-        text += _ACTIVATION.format(name=name, destination=destination, more=more)
-    definitions.write_text(definitions.read_text(encoding="utf-8") + text, encoding="utf-8")
+@dataclass(frozen=True)
+class _Place:
+    """A storage at the far end of the slow wire: its name, the type and the attributes of its definition, and its server's port."""
+
+    name: str
+    type: str
+    port: int
+    attributes: Mapping[str, Any]
 
 
-def _over_slow_wire(project: Project, server: OpenSsh, store: S3Server, csv: Path, runs: int) -> dict[str, float]:
-    """Seconds by the clock, medians."""
-    ours = {
-        "one": "one file",
-        "parts": f"{_PARTS} parts",
-        "judged": f"{_PARTS} parts that wait for a guard",
-        "stored": f"{_PARTS} parts to S3",
-        "stored_judged": f"{_PARTS} parts to S3 that wait for a guard",
+def _openssh(server: OpenSsh) -> _Place:
+    login = {"username": server.login("plain").username, "private_key": {"file": str(server.private_key)}, "host_key": server.host_key}
+    return _Place("OpenSSH", "SftpServer", server.port, {"host": RELAY_HOST, "port": server.port, **login})
+
+
+@contextmanager
+def _stores(root: Path) -> Iterator[list[_Place]]:
+    """The object stores, each with its secret in a file of `root`."""
+
+    def secret(name: str, text: str) -> dict[str, str]:
+        (root / name).write_text(text, encoding="utf-8")
+        return {"file": name}
+
+    with azurite.azurite() as azure, gcs.gcs() as google, gcs.token_server() as tokens, s3.s3() as amazon:
+        owner = amazon.keys["owner"]
+        account = {"account_url": azure.url(RELAY_HOST), "account_key": secret("azure", azure.key)}
+        service = {"endpoint_url": google.url(RELAY_HOST), "service_account_key": secret("gcs", tokens.key_text)}
+        access = {"access_key_id": owner.access_key_id, "secret_access_key": secret("s3", owner.secret_access_key)}
+        yield [
+            _Place("Azure", "AzureContainer", azure.port, {"container": azurite.CONTAINER, **account}),
+            _Place("GCS", "GcsBucket", google.port, {"bucket": gcs.BUCKET, **service}),
+            _Place(
+                "S3", "S3Bucket", amazon.port, {"bucket": s3.BUCKET, "region": s3.REGION, "endpoint_url": amazon.url(RELAY_HOST), **access}
+            ),
+        ]
+
+
+def _define(work: Work, places: Sequence[_Place], rows: int) -> dict[str, str]:
+    """Add the storages and how each is delivered to: what that is called, by the activation's name."""
+    parts = {"max_rows": -(-rows // _PARTS)}
+    options: dict[str, dict[str, Any]] = {
+        "one file": {},
+        f"{_PARTS} parts": parts,
+        f"{_PARTS} parts that wait for a guard": {**parts, "fail_if": {"bytes": "> 1 TB"}},
     }
-    found: dict[str, list[float]] = {"`sftp put`": [], **{text: [] for text in ours.values()}}
-    far = replace(server, host=RELAY_HOST)
-    with Relay().listening([server.port, store.port]) as relay:
+    ways, documents = dict[str, str](), list[dict[str, Any]]()
+    for place in places:
+        documents.append({"type": f"dinmo_pipeline.{place.type}", "attributes": {"name": place.name.lower(), **place.attributes}})
+        for what, more in options.items():
+            name = f"way_{len(ways)}"
+            ways[name] = f"{place.name}, {what}"
+            attributes = {**_EXPORT, "name": name, "destination": place.name.lower(), "file_name": name, **more}
+            documents.append({"type": "dinmo_pipeline.Activation", "attributes": attributes})
+    with (work.root / "defs" / "defs.yaml").open("a", encoding="utf-8") as definitions:
+        definitions.writelines(f"---\n{json.dumps(document)}\n" for document in documents)
+    return ways
+
+
+def _over_slow_wire(
+    project: Project, far: OpenSsh, ports: Sequence[int], ways: Mapping[str, str], csv: Path, runs: int
+) -> dict[str, float]:
+    """Seconds by the clock, medians."""
+    works = {"OpenSSH, `sftp put`": partial(sftp_put, far, csv, flush=True)}
+    works |= {what: partial(_send, project, name) for name, what in ways.items()}
+    with Relay().listening(ports) as relay:
         relay.slow_down(_PAUSE_S)
-        for _ in range(runs):
-            ways = [partial(sftp_put, far, csv, flush=True), *(partial(_send, project, name) for name in ours)]
-            for seconds, way in zip(found.values(), ways, strict=True):
-                seconds.append(cost_of(way).wall)
-    return {name: statistics.median(seconds) for name, seconds in found.items()}
+        found = [{what: cost_of(work).wall for what, work in works.items()} for _ in range(runs)]
+    return {what: statistics.median(seconds[what] for seconds in found) for what in works}
 
 
 def _copy(project: Project, csv: Path) -> None:
