@@ -46,10 +46,9 @@ _COPY_POLL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class _Blocks:
-    """The blocks that a blob is to be made of, and the checksums of the whole."""
+    """The blocks that a blob is to be made of, and the SHA-256 of the whole."""
 
     ids: Sequence[str]
-    md5: bytes
     sha256: str
 
 
@@ -154,16 +153,14 @@ class AzureContainer(ObjectStorage):
             overwrite=True,
             length=len(content),
             validate_content=True,
-            content_settings=_settings(remote_path, md5),
+            content_settings=_settings(remote_path),
             metadata={SHA256: hashlib.sha256(content).hexdigest()},
         )
         if bytes(answer["content_md5"] or b"") != md5:
             raise self._error(WRITE, remote_path, Cause("Azure has other bytes than were sent", "they changed on the way", transient=True))
 
-    def _send(self, local_path: Path, size: int, remote_path: str, sha256: str | None) -> _Blocks:
+    def _send(self, local_path: Path, size: int, remote_path: str, sha256: str) -> _Blocks:
         blob = self._blob(remote_path)
-        md5, found = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-        digests = (md5, found) if sha256 is None else (md5,)
 
         def send(_index: int, piece: bytes) -> str:
             # Uploads to one name share their uncommitted blocks; names of its own keep the bytes of each apart. They have
@@ -173,8 +170,7 @@ class AzureContainer(ObjectStorage):
             blob.stage_block(block_id, piece, length=len(piece), validate_content=True)
             return block_id
 
-        ids = send_blocks(local_path, size, block_size(size, most_blocks=_MOST_BLOCKS), send, *digests)
-        return _Blocks(ids, md5.digest(), sha256 or found.hexdigest())
+        return _Blocks(send_blocks(local_path, size, block_size(size, most_blocks=_MOST_BLOCKS), send), sha256)
 
     def _show(self, upload: Upload) -> None:
         from azure.storage.blob import BlobBlock
@@ -183,7 +179,7 @@ class AzureContainer(ObjectStorage):
         sent: _Blocks = upload.sent
         self._blob(upload.remote_path).commit_block_list(
             [BlobBlock(block_id) for block_id in sent.ids],
-            content_settings=_settings(upload.remote_path, sent.md5),
+            content_settings=_settings(upload.remote_path),
             metadata={SHA256: sent.sha256},
         )
 
@@ -206,10 +202,10 @@ class AzureContainer(ObjectStorage):
         return cause_of(error, action, credentials=self._credentials)
 
 
-def _settings(remote_path: str, md5: bytes) -> ContentSettings:
+def _settings(remote_path: str) -> ContentSettings:
     from azure.storage.blob import ContentSettings
 
-    return ContentSettings(content_type=content_type(remote_path), content_md5=bytearray(md5))
+    return ContentSettings(content_type=content_type(remote_path))
 
 
 def _is_folder(blob: BlobProperties) -> bool:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from dinmo_pipeline.errors import PermanentStorageError
 
@@ -17,20 +17,13 @@ BLOCK_SIZE = 16 * 1024 * 1024
 IN_FLIGHT = 4
 
 
-class Digest(Protocol):
-    """A checksum in the making, as those of hashlib."""
-
-    def update(self, data: bytes, /) -> object:
-        """Take in more bytes."""
-
-
 def block_size(size: int, *, most_blocks: int) -> int:
     """Bytes a block, so that a file of `size` bytes has no more than `most_blocks`."""
     return max(BLOCK_SIZE, -(-size // most_blocks))
 
 
-def send_blocks(local_path: Path, size: int, block: int, send: Callable[[int, bytes], T], *digests: Digest) -> list[T]:
-    """What `send` returned for each block of the file, in order; `digests` take in the file's bytes as they are sent.
+def send_blocks(local_path: Path, size: int, block: int, send: Callable[[int, bytes], T]) -> list[T]:
+    """What `send` returned for each block of the file, in order.
 
     `send` gets the block's index and its bytes, in other threads. Its first error ends the work: no further block is
     begun, those under way are waited for. Raises PermanentStorageError when the file has not the `size` that it had.
@@ -41,8 +34,6 @@ def send_blocks(local_path: Path, size: int, block: int, send: Callable[[int, by
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
         for index, piece in enumerate(_pieces(local_path, block)):
             read += len(piece)
-            for digest in digests:
-                digest.update(piece)
             if len(running) == IN_FLIGHT:
                 answers.append(running.popleft().result())
             running.append(pool.submit(send, index, piece))

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dinmo_pipeline.storages.blocks import sha256_of
 from dinmo_pipeline.storages.contract import RemoteFile, Upload, listed
 from dinmo_pipeline.storages.gcs_errors import OTHER_BYTES, cause_of, says_file_is_missing
 from dinmo_pipeline.storages.gcs_upload import ChunkedUpload
@@ -140,9 +139,9 @@ class GcsBucket(ObjectStorage):
         if blob.crc32c != base64.b64encode(google_crc32c.Checksum(content).digest()).decode("ascii"):
             raise self._error(WRITE, remote_path, OTHER_BYTES)
 
-    def _send(self, local_path: Path, size: int, remote_path: str, sha256: str | None) -> ChunkedUpload:
+    def _send(self, local_path: Path, size: int, remote_path: str, sha256: str) -> ChunkedUpload:
         blob = self._blob(remote_path)
-        blob.metadata = {SHA256: sha256 or sha256_of(local_path)}
+        blob.metadata = {SHA256: sha256}
         upload = ChunkedUpload(blob, local_path, size, content_type(remote_path), self._patience)
         upload.send()
         return upload

@@ -12,6 +12,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.storages.blocks import sha256_of
 from dinmo_pipeline.storages.contract import Storage, Upload
 from dinmo_pipeline.storages.object_errors import Cause, local_cause
 
@@ -118,7 +119,7 @@ class ObjectStorage(Storage):
     def upload(self, local_path: Path, remote_path: str, *, sha256: str | None = None) -> Upload:
         with self._translating(WRITE, remote_path):
             size = local_path.stat().st_size
-            sent = self._send(local_path, size, remote_path, sha256) if size > AT_ONCE else None
+            sent = self._send(local_path, size, remote_path, sha256 or sha256_of(local_path)) if size > AT_ONCE else None
         return Upload(local_path, remote_path, sha256, sent)
 
     def complete(self, upload: Upload) -> None:
@@ -153,7 +154,7 @@ class ObjectStorage(Storage):
         """Write and verify a file in one request; raises the client library's own errors."""
 
     @abstractmethod
-    def _send(self, local_path: Path, size: int, remote_path: str, sha256: str | None) -> object:
+    def _send(self, local_path: Path, size: int, remote_path: str, sha256: str) -> object:
         """Send and verify a larger file's blocks, and tell what `_show` needs to know; raises the client library's own errors."""
 
     @abstractmethod

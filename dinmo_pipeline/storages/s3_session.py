@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from dinmo_pipeline.errors import StorageError
-from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, send_blocks, sha256_of
+from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, send_blocks
 from dinmo_pipeline.storages.contract import RemoteFile, Upload, listed
 from dinmo_pipeline.storages.object_errors import Cause
 from dinmo_pipeline.storages.objects import (
@@ -164,11 +164,11 @@ class S3Bucket(ObjectStorage):
         )
         self._check_answer(answer, md5.hexdigest(), remote_path)
 
-    def _send(self, local_path: Path, size: int, remote_path: str, sha256: str | None) -> _Parts:
+    def _send(self, local_path: Path, size: int, remote_path: str, sha256: str) -> _Parts:
         key = object_key(remote_path)
         # The checksum goes with the first request, in the metadata.
         upload = self._client.create_multipart_upload(
-            Bucket=self._bucket, Key=key, ContentType=content_type(remote_path), Metadata={SHA256: sha256 or sha256_of(local_path)}
+            Bucket=self._bucket, Key=key, ContentType=content_type(remote_path), Metadata={SHA256: sha256}
         )["UploadId"]
 
         def send(index: int, piece: bytes) -> CompletedPartTypeDef:
