@@ -1,6 +1,7 @@
 """Send one large file to each real server, ours and others' in turn: `python -m benchmarks.destinations [--megabytes N]`.
 
-Each sending has a process of its own. A ratio above 1 says that ours is faster; it is the median over runs in which both were measured.
+Each run has a server of its own, because some slow down with each file, and begins with another way to send; each sending has a process of
+its own. A ratio above 1 says that ours is faster; it is the median over the runs.
 """
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ from dinmo_pipeline_tests.servers.vsftpd import vsftpd
 from dinmo_pipeline_tests.storages.definitions import ftp_spec, sftp_spec
 
 Send = Callable[[Path], None]
+_OURS = "ours"
 _REACH, _MEMORY_MB = 0.9, 300
 
 
 @dataclass(frozen=True)
-class Rival:
-    """One way to send that ours is compared with; `needs` is the program that it takes."""
+class Way:
+    """One way to send, ours or a rival's; `needs` is the program that it takes."""
 
     name: str
     send: Send
@@ -64,7 +66,7 @@ def main() -> None:
     """Measure each destination and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.destinations", description=__doc__)
     parser.add_argument("--megabytes", type=int, default=1000, help="the size of the file")
-    parser.add_argument("--runs", type=int, default=3, help="measurements of each")
+    parser.add_argument("--runs", type=int, default=5, help="measurements of each")
     parser.add_argument("--only", nargs="*", choices=list(_PLACES), default=list(_PLACES), help="these destinations alone")
     arguments = parser.parse_args()
     console = Console(highlight=False, width=140)
@@ -82,32 +84,31 @@ def main() -> None:
         with local_path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         for name in arguments.only:
-            with _PLACES[name](root) as (spec, rivals):
-                _compare(
-                    table,
-                    name,
-                    partial(_ours, spec, root, sha256),
-                    [rival for rival in rivals if rival.is_here],
-                    local_path,
-                    arguments.runs,
-                )
+            runs = []
+            for number in range(arguments.runs):
+                with _PLACES[name](root) as (spec, rivals):
+                    ways = [Way(_OURS, partial(_ours, spec, root, sha256)), *(rival for rival in rivals if rival.is_here)]
+                    runs.append(_run(ways, local_path, first=number % len(ways)))
+            _compare(table, name, ways[1:], runs)
     console.print(table)
 
 
-def _compare(table: Table, name: str, ours: Send, rivals: list[Rival], local_path: Path, runs: int) -> None:
-    rounds = [(_measure(ours, local_path), [_measure(rival.send, local_path) for rival in rivals]) for _ in range(runs)]
-    our_seconds, our_memory = statistics.median(own.seconds for own, _ in rounds), max(own.memory_mb for own, _ in rounds)
-    for index, rival in enumerate(rivals):
-        pairs = [(own, others[index]) for own, others in rounds]
-        ratio = statistics.median(other.seconds / own.seconds for own, other in pairs)
+def _run(ways: list[Way], local_path: Path, *, first: int) -> dict[str, Measured]:
+    return {way.name: _measure(way.send, local_path) for way in ways[first:] + ways[:first]}
+
+
+def _compare(table: Table, place: str, rivals: list[Way], runs: list[dict[str, Measured]]) -> None:
+    our_seconds, our_memory = statistics.median(run[_OURS].seconds for run in runs), max(run[_OURS].memory_mb for run in runs)
+    for rival in rivals:
+        ratio = statistics.median(run[rival.name].seconds / run[_OURS].seconds for run in runs)
         table.add_row(
-            name,
+            place,
             rival.name,
             f"{our_seconds:.2f}",
-            f"{statistics.median(other.seconds for _, other in pairs):.2f}",
+            f"{statistics.median(run[rival.name].seconds for run in runs):.2f}",
             f"{ratio:.2f}",
             f"{our_memory:.0f}",
-            "" if rival.needs else f"{max(other.memory_mb for _, other in pairs):.0f}",
+            "" if rival.needs else f"{max(run[rival.name].memory_mb for run in runs):.0f}",
             "reached" if ratio >= _REACH and our_memory <= _MEMORY_MB else "not reached",
         )
 
@@ -117,6 +118,8 @@ def _measure(send: Send, local_path: Path) -> Measured:
     # Else each one would import everything anew.
     processes.set_forkserver_preload(["benchmarks.yardsticks", "dinmo_pipeline_tests.storages.definitions"])
     here, there = processes.Pipe()
+    # Else the disk would write what the sending before has left while this one is measured.
+    os.sync()
     process = processes.Process(target=_measured, args=(send, local_path, there))
     process.start()
     there.close()
@@ -144,66 +147,66 @@ def _ours(spec: StorageSpec, root: Path, sha256: str, local_path: Path) -> None:
 
 
 @contextmanager
-def _sftp(_root: Path) -> Iterator[tuple[StorageSpec, list[Rival]]]:
+def _sftp(_root: Path) -> Iterator[tuple[StorageSpec, list[Way]]]:
     with openssh() as server:
         yield (
             sftp_spec(server, server.login("plain")),
             [
-                Rival("sftp put", partial(yardsticks.sftp_put, server, flush=False), "sftp"),
-                Rival("sftp put -f", partial(yardsticks.sftp_put, server, flush=True), "sftp"),
-                Rival("rclone", partial(yardsticks.rclone_sftp, server), "rclone"),
+                Way("sftp put", partial(yardsticks.sftp_put, server, flush=False), "sftp"),
+                Way("sftp put -f", partial(yardsticks.sftp_put, server, flush=True), "sftp"),
+                Way("rclone", partial(yardsticks.rclone_sftp, server), "rclone"),
             ],
         )
 
 
 @contextmanager
-def _ftps(root: Path) -> Iterator[tuple[StorageSpec, list[Rival]]]:
+def _ftps(root: Path) -> Iterator[tuple[StorageSpec, list[Way]]]:
     with vsftpd("explicit") as server:
         yield (
             ftp_spec(server, server.login, root, tls="explicit"),
             [
-                Rival("curl", partial(yardsticks.curl_ftps, server), "curl"),
-                Rival("lftp", partial(yardsticks.lftp_ftps, server), "lftp"),
+                Way("curl", partial(yardsticks.curl_ftps, server), "curl"),
+                Way("lftp", partial(yardsticks.lftp_ftps, server), "lftp"),
             ],
         )
 
 
 @contextmanager
-def _azure(root: Path) -> Iterator[tuple[StorageSpec, list[Rival]]]:
+def _azure(root: Path) -> Iterator[tuple[StorageSpec, list[Way]]]:
     with azurite.azurite() as server:
         (root / "key").write_text(server.key, encoding="utf-8")
         fields = {"name": "a", "container": azurite.CONTAINER, "account_key": {"file": "key"}, "account_url": server.url()}
         yield (
             AzureContainerSpec.model_validate(fields),
             [
-                Rival("azure-storage-blob", partial(yardsticks.azure_library, server, checked=False)),
-                Rival("the same, checked", partial(yardsticks.azure_library, server, checked=True)),
+                Way("azure-storage-blob", partial(yardsticks.azure_library, server, checked=False)),
+                Way("the same, checked", partial(yardsticks.azure_library, server, checked=True)),
             ],
         )
 
 
 @contextmanager
-def _gcs(root: Path) -> Iterator[tuple[StorageSpec, list[Rival]]]:
+def _gcs(root: Path) -> Iterator[tuple[StorageSpec, list[Way]]]:
     with gcs.token_server() as tokens, gcs.gcs(chunks_host=HOST) as server:
         (root / "key.json").write_text(tokens.key_text, encoding="utf-8")
         fields = {"name": "g", "bucket": gcs.BUCKET, "service_account_key": {"file": "key.json"}, "endpoint_url": server.url()}
         yield (
             GcsBucketSpec.model_validate(fields),
             [
-                Rival("google-cloud-storage", partial(yardsticks.gcs_library, server, checked=False)),
-                Rival("the same, checked", partial(yardsticks.gcs_library, server, checked=True)),
+                Way("google-cloud-storage", partial(yardsticks.gcs_library, server, checked=False)),
+                Way("the same, checked", partial(yardsticks.gcs_library, server, checked=True)),
             ],
         )
 
 
 @contextmanager
-def _s3(root: Path) -> Iterator[tuple[StorageSpec, list[Rival]]]:
+def _s3(root: Path) -> Iterator[tuple[StorageSpec, list[Way]]]:
     with s3.s3() as server:
         owner = server.keys["owner"]
         (root / "secret").write_text(owner.secret_access_key, encoding="utf-8")
         fields = {"name": "s", "bucket": s3.BUCKET, "region": s3.REGION, "endpoint_url": server.url(), "access_key_id": owner.access_key_id}
         spec = S3BucketSpec.model_validate({**fields, "secret_access_key": {"file": "secret"}})
-        yield spec, [Rival("boto3", partial(yardsticks.s3_library, server))]
+        yield spec, [Way("boto3", partial(yardsticks.s3_library, server))]
 
 
 _PLACES = {"sftp": _sftp, "ftps": _ftps, "azure": _azure, "gcs": _gcs, "s3": _s3}

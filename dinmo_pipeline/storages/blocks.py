@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +13,7 @@ from dinmo_pipeline.errors import PermanentStorageError
 T = TypeVar("T")
 
 BLOCK_SIZE = 16 * 1024 * 1024
-IN_FLIGHT = 4
+IN_FLIGHT = 6
 
 
 def block_size(size: int, *, most_blocks: int) -> int:
@@ -28,26 +27,31 @@ def send_blocks(local_path: Path, size: int, block: int, send: Callable[[int, by
     `send` gets the block's index and its bytes, in other threads. Its first error ends the work: no further block is
     begun, those under way are waited for. Raises PermanentStorageError when the file has not the `size` that it had.
     """
-    answers: list[T] = []
-    running: deque[Future[T]] = deque()
-    read = 0
-    with ThreadPoolExecutor(IN_FLIGHT) as pool:
-        for index, piece in enumerate(_pieces(local_path, block)):
-            read += len(piece)
-            if len(running) == IN_FLIGHT:
-                answers.append(running.popleft().result())
-            running.append(pool.submit(send, index, piece))
-        answers += [future.result() for future in running]
-    if read != size:
-        raise size_changed(local_path, size, read)
+
+    def send_one(index: int) -> T:
+        return send(index, read_piece(local_path, size, index * block, block))
+
+    pool = ThreadPoolExecutor(IN_FLIGHT)
+    try:
+        futures = [pool.submit(send_one, index) for index in range(-(-size // block))]
+        wait(futures, return_when=FIRST_EXCEPTION)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    # Blocks are begun in order: one that failed comes before all that were cancelled.
+    answers = [future.result() for future in futures]
+    if (length := local_path.stat().st_size) != size:
+        raise _size_changed(local_path, size, length)
     return answers
 
 
-def size_changed(local_path: Path, size: int, read: int) -> PermanentStorageError:
-    """What to raise when a file of `size` bytes ends after another number of them."""
-    return PermanentStorageError(
-        f"could not send {local_path}: it had {size:,} bytes and {read:,} could be read; something else writes there"
-    )
+def read_piece(local_path: Path, size: int, position: int, count: int) -> bytes:
+    """`count` bytes from `position` on, fewer where the file's `size` bytes end; PermanentStorageError when the file ends before them."""
+    with local_path.open("rb") as stream:
+        stream.seek(position)
+        piece = stream.read(min(count, size - position))
+    if len(piece) < min(count, size - position):
+        raise _size_changed(local_path, size, position + len(piece))
+    return piece
 
 
 def sha256_of(local_path: Path) -> str:
@@ -56,7 +60,7 @@ def sha256_of(local_path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _pieces(local_path: Path, block: int) -> Iterator[bytes]:
-    with local_path.open("rb") as stream:
-        while piece := stream.read(block):
-            yield piece
+def _size_changed(local_path: Path, size: int, read: int) -> PermanentStorageError:
+    return PermanentStorageError(
+        f"could not send {local_path}: it had {size:,} bytes and {read:,} could be read; something else writes there"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dinmo_pipeline.storages.blocks import size_changed
+from dinmo_pipeline.storages.blocks import read_piece
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob
@@ -56,10 +56,6 @@ class _Reopened:
         self._position = position
 
     def read(self, count: int) -> bytes:
-        with self._local_path.open("rb") as stream:
-            stream.seek(self._position)
-            piece = stream.read(count)
+        piece = read_piece(self._local_path, self._size, self._position, count)
         self._position += len(piece)
-        if len(piece) < min(count, self._size - self._position + len(piece)):
-            raise size_changed(self._local_path, self._size, self._position)
         return piece

@@ -1,0 +1,93 @@
+"""Files sent in blocks: each block once and in order, and what ends the work."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dinmo_pipeline.errors import PermanentStorageError, TransientStorageError
+from dinmo_pipeline.storages.blocks import IN_FLIGHT, read_piece, send_blocks
+
+_BLOCK = 10
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(205)))
+    return path
+
+
+def test_answers_stand_in_the_order_of_the_blocks(file: Path) -> None:
+    assert b"".join(send_blocks(file, 205, _BLOCK, lambda index, piece: bytes([index]) + piece)) == b"".join(
+        bytes([index]) + bytes(range(index * _BLOCK, min(205, (index + 1) * _BLOCK))) for index in range(21)
+    )
+
+
+def test_no_more_blocks_than_that_are_under_way(file: Path) -> None:
+    barrier = threading.Barrier(IN_FLIGHT)
+    most, now, lock = 0, 0, threading.Lock()
+
+    def send(index: int, _piece: bytes) -> None:
+        nonlocal most, now
+        with lock:
+            now += 1
+            most = max(most, now)
+        if index < IN_FLIGHT:
+            barrier.wait(10)
+        with lock:
+            now -= 1
+
+    send_blocks(file, 205, _BLOCK, send)
+    assert most == IN_FLIGHT
+
+
+def test_first_error_ends_the_work_while_an_earlier_block_is_under_way(file: Path) -> None:
+    failed, begun = threading.Event(), []
+
+    def send(index: int, _piece: bytes) -> None:
+        begun.append(index)
+        if index == 1:
+            failed.set()
+            raise TransientStorageError("lost")
+        assert failed.wait(10)
+        # Time enough for the error to be seen.
+        time.sleep(0.3)
+
+    with pytest.raises(TransientStorageError, match="lost"):
+        send_blocks(file, 205, _BLOCK, send)
+    assert len(begun) < 21
+
+
+def test_interrupt_ends_the_work(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+
+    def interrupted(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dinmo_pipeline.storages.blocks.wait", interrupted)
+    held = threading.Event()
+    threading.Timer(0.2, held.set).start()
+
+    def send(index: int, _piece: bytes) -> None:
+        begun.append(index)
+        held.wait(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        send_blocks(file, 205, _BLOCK, send)
+    assert len(begun) <= IN_FLIGHT
+
+
+@pytest.mark.parametrize(("length", "size", "found"), [(203, 205, "203"), (205, 204, "205")], ids=["shorter", "longer"])
+def test_file_whose_size_changed_is_refused(length: int, size: int, found: str, file: Path) -> None:
+    file.write_bytes(bytes(length))
+    with pytest.raises(PermanentStorageError, match=f"it had {size} bytes and {found} could be read; something else writes there"):
+        send_blocks(file, size, _BLOCK, lambda _index, piece: piece)
+
+
+def test_piece_ends_where_the_file_did(file: Path) -> None:
+    assert read_piece(file, 205, 200, _BLOCK) == bytes(range(200, 205))
+    assert read_piece(file, 203, 200, _BLOCK) == bytes(range(200, 203))
