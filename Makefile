@@ -11,7 +11,7 @@ ENVIRONMENT := $(if $(wildcard .venv/dev.stamp),dev,demo)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --excludes requirements/excludes.txt
 
-.PHONY: help demo dev test check audit bench bench-full bench-destinations bench-peers test-faults soak soak-daemon screenshots format lock clean
+.PHONY: help demo dev test check audit bench bench-full bench-destinations test-faults soak soak-daemon screenshots format lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,8 +48,10 @@ check: .venv/dev.stamp ## Lint, check the format and the types
 audit: .venv/dev.stamp ## Ask PyPI's list of known vulnerabilities for every pinned package
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --timeout 5 -r requirements/dev.txt
 
-bench: .venv/dev.stamp ## Measure exports, deltas and loading beside DuckDB's COPY and Dagster's import
-	@$(BIN)/python -m benchmarks
+bench: .venv/dev.stamp ## Measure syncs, imports, loading and growth, each beside its yardstick (ONLY=)
+	@scripts/ensure-servers
+	@scripts/ensure-peers
+	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
 bench-destinations: .venv/dev.stamp ## Measure sending one large file beside the best clients (MEGABYTES=1000)
 	@scripts/ensure-servers
@@ -57,13 +59,10 @@ bench-destinations: .venv/dev.stamp ## Measure sending one large file beside the
 	@$(BIN)/python -m benchmarks.destinations --megabytes $(or $(MEGABYTES),1000)
 	@$(BIN)/python -m benchmarks.sending
 
-bench-peers: .venv/dev.stamp ## Measure a sync to SFTP beside Sling and dlt (ROWS=1000000)
+bench-full: .venv/dev.stamp ## The same with ten million rows, growth to a hundred, and 200 syncs due at one minute
 	@scripts/ensure-servers
 	@scripts/ensure-peers
-	@$(BIN)/python -m benchmarks.peers --rows $(or $(ROWS),1000000)
-
-bench-full: .venv/dev.stamp ## The same with ten million rows, how time and memory grow, and 200 syncs due at one minute
-	@$(BIN)/python -m benchmarks --full
+	@$(BIN)/python -m benchmarks --full $(if $(ONLY),--only $(ONLY))
 
 screenshots: .venv/dev.stamp ## Take the README's pictures of the Dagster UI anew
 	@scripts/ensure-browser

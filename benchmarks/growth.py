@@ -8,28 +8,28 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.measure import cost_of
+from benchmarks.measure import Figure, cost_of
 from benchmarks.shop import DELTA, Shop
 from benchmarks.syncs import deliver
 
+_MOST_MEGABYTES, _MOST_EXPONENT = 1500, 1.05
 
-def growth(sizes: list[int]) -> list[tuple[str, str]]:
-    """For each size the CPU seconds and the peak of memory of a full CSV export and of a delta; the exponents between first and last."""
+
+def growth(sizes: list[int]) -> Iterator[Figure]:
+    """The peak of memory of a full CSV export and a delta at each size, and the exponents of their CPU seconds from first to last."""
     found = []
     for rows in sizes:
         done = subprocess.run([sys.executable, "-m", "benchmarks.growth", str(rows)], capture_output=True, text=True, check=True)
-        found.append(json.loads(done.stdout))
-    lines = [
-        (f"{size['rows']:,} rows", f"csv {size['csv']:.1f} s, delta {size['delta']:.1f} s of CPU, peak {size['megabytes']:,.0f} MB")
-        for size in found
-    ]
+        found.append(size := json.loads(done.stdout))
+        cost = f"MB; csv {size['csv']:.1f} s, delta {size['delta']:.1f} s of CPU"
+        yield Figure(f"peak of memory, {rows:,} rows", size["megabytes"], cost, _MOST_MEGABYTES)
     scale = math.log(sizes[-1] / sizes[0])
     for work in ("csv", "delta"):
         exponent = math.log(found[-1][work] / found[0][work]) / scale
-        lines.append((f"growth of {work}", f"exponent {exponent:.2f}, to reach 1.05"))
-    return lines
+        yield Figure(f"growth of {work}, {sizes[0]:,} to {sizes[-1]:,} rows", exponent, "exponent", _MOST_EXPONENT)
 
 
 def _measure(rows: int) -> dict[str, float]:

@@ -37,6 +37,11 @@ class Result:
     pairs: tuple[tuple[Cost, Cost], ...]
 
     @property
+    def name(self) -> str:
+        """The line's."""
+        return self.line.name
+
+    @property
     def ours(self) -> float:
         """Seconds by the clock, the median."""
         return statistics.median(ours.wall for _, ours in self.pairs)
@@ -52,7 +57,7 @@ class Result:
         return statistics.median(ours.wall / theirs.wall for theirs, ours in self.pairs)
 
     @property
-    def cpu_ratio(self) -> float:
+    def held(self) -> float:
         """What the processors do, in yardsticks: the least of each side, since whatever else the machine does only adds to it."""
         return min(ours.cpu for _, ours in self.pairs) / min(theirs.cpu for theirs, _ in self.pairs)
 
@@ -60,6 +65,27 @@ class Result:
     def is_reached(self) -> bool:
         """Whether the clock's ratio is as wanted."""
         return self.wall_ratio <= self.line.reach
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number without a yardstick. `reach`: the most that is wanted. `by_clock`: whatever else the machine does shows in it."""
+
+    name: str
+    value: float
+    unit: str
+    reach: float
+    by_clock: bool = False
+
+    @property
+    def held(self) -> float | None:
+        """What is recorded of it: nothing of a clock."""
+        return None if self.by_clock else self.value
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether it is as wanted."""
+        return self.value <= self.reach
 
 
 def measure(line: Line, runs: int) -> Result:

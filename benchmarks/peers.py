@@ -1,25 +1,21 @@
-"""A table to one CSV file on OpenSSH: `dinmo sync`, Sling and dlt, each as a whole process: `python -m benchmarks.peers [--rows N]`.
+"""A table to one CSV file on OpenSSH: `dinmo sync`, Sling and dlt, each as a whole process.
 
 Sling reads the rows from a CSV file, since it would download DuckDB to read others; dlt from DuckDB by Arrow, and packs the file.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.measure import Line, measure
+from benchmarks.measure import Line
 from benchmarks.shop import rows_query
 from dinmo_pipeline_tests.servers.openssh import OpenSsh, openssh
 
@@ -84,27 +80,10 @@ class Work:
             raise SystemExit(f"{command[0]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
 
 
-def main() -> None:
-    """Measure ours beside each peer and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="customers, 10 columns each")
-    parser.add_argument("--runs", type=int, default=3, help="pairs of measurements")
-    arguments = parser.parse_args()
-    table = Table(
-        box=None, pad_edge=False, header_style="bold", title=f"{arguments.rows:,} rows, {arguments.runs} runs", title_justify="left"
-    )
-    for column in ("peer", "ours s", "theirs s", "ours takes", "by CPU"):
-        table.add_column(column, justify="left" if column == "peer" else "right")
-    with tempfile.TemporaryDirectory() as folder, openssh() as server:
-        work = Work(Path(folder), server)
-        work.make(arguments.rows)
-        for peer in ("sling", "dlt"):
-            result = measure(Line(peer, peer, _REACH, work.ours, getattr(work, peer)), arguments.runs)
-            table.add_row(
-                peer, f"{result.ours:.1f}", f"{result.theirs:.1f}", f"1/{1 / result.wall_ratio:.1f}", f"1/{1 / result.cpu_ratio:.1f}"
-            )
-    Console(highlight=False, width=100).print(table)
-
-
-if __name__ == "__main__":
-    main()
+def peer_lines(folder: Path, rows: int) -> Iterator[Line]:
+    """So many customers to OpenSSH, as whole processes: ours beside each peer."""
+    with openssh() as server:
+        work = Work(folder, server)
+        work.make(rows)
+        for peer, theirs in (("Sling", work.sling), ("dlt", work.dlt)):
+            yield Line(f"{rows:,} rows to OpenSSH, beside {peer}", peer, _REACH, work.ours, theirs)

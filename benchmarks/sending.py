@@ -1,7 +1,7 @@
-"""A full export to OpenSSH beside the slower of DuckDB's `COPY` and `sftp put`: `python -m benchmarks.sending [--rows N]`.
+"""A full export to OpenSSH beside DuckDB's `COPY` and `sftp put`, and over a slow wire: `python -m benchmarks.sending [--rows N]`.
 
-Then over a slow wire, beside `sftp put` of the same rows: in one file; in ten parts, which leave while the next one is rendered; and in
-ten that wait until all are, since a guard looks at their bytes. The same three ways to each object store.
+Over the wire, beside `sftp put` of the same rows: in one file; in ten parts, which leave while the next one is rendered; and in ten that
+wait until all are, since a guard looks at their bytes. The same three ways to each object store.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from rich.console import Console
 
-from benchmarks.measure import Line, cost_of, measure
+from benchmarks.measure import Line, cost_of
 from benchmarks.peers import Work
 from benchmarks.yardsticks import sftp_put
 from dinmo_pipeline.project.load import load_project
@@ -41,36 +40,32 @@ _EXPORT = {"model": "customers", "format": "csv", "run_type": "full_only", "sync
 _numbers = count()
 
 
+def sending_lines(folder: Path, rows: int) -> Iterator[Line]:
+    """A full export of so many customers to OpenSSH on this machine; what is wanted is meant for the slower one of the yardsticks."""
+    with openssh() as server:
+        work = Work(folder, server)
+        work.make(rows)
+        project = _refreshed(work)
+        csv = work.root / "customers.csv"
+        ours, name = partial(_send, project), "full export to OpenSSH, beside"
+        yield Line(f"{name} COPY", "COPY to csv", _REACH, ours, partial(_copy, project, csv))
+        yield Line(f"{name} the put", "sftp put", _REACH, ours, partial(sftp_put, server, csv, flush=False))
+
+
 def main() -> None:
-    """Measure both yardsticks, then ours beside each, and print the ratio to the slower one."""
+    """Send over the slow wire, and print the seconds of each way."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sending", description=__doc__)
     parser.add_argument("--rows", type=int, default=5_000_000, help="customers, 10 columns each")
-    parser.add_argument("--runs", type=int, default=3, help="pairs of measurements without the slow wire")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, openssh() as server, _stores(Path(folder)) as stores:
         work = Work(Path(folder), server)
         work.make(arguments.rows)
         places = [_openssh(server), *stores]
         ways = _define(work, places, arguments.rows)
-        project = load_project(work.root)
-        refresh(project, *project.tables.values())
-        csv = work.root / "customers.csv"
-        lines = (
-            Line("full export to OpenSSH", "COPY to csv", _REACH, lambda: _send(project), lambda: _copy(project, csv)),
-            Line("full export to OpenSSH", "sftp put", _REACH, lambda: _send(project), lambda: sftp_put(server, csv, flush=False)),
-        )
-        results = [measure(line, arguments.runs) for line in lines]
+        project = _refreshed(work)
         far, ports = replace(server, host=RELAY_HOST), [place.port for place in places]
-        over_slow_wire = _over_slow_wire(project, far, ports, ways, csv)
-    slower = max(results, key=lambda result: result.theirs)
-    console = Console(highlight=False, width=140)
-    for result in results:
-        console.print(f"{result.line.yardstick}: {result.theirs:.2f} s, ours {result.ours:.2f} s")
-    reached = "reached" if slower.is_reached else "not reached"
-    console.print(f"{arguments.rows:,} rows to OpenSSH: {slower.wall_ratio:.2f} of {slower.line.yardstick}, to reach {_REACH}: {reached}")
-
-    for name, seconds in over_slow_wire.items():
-        console.print(f"over a slow wire, {name}: {seconds:.1f} s")
+        for name, seconds in _over_slow_wire(project, far, ports, ways, work.root / "customers.csv").items():
+            print(f"over a slow wire, {name}: {seconds:.1f} s")
 
 
 @dataclass(frozen=True)
@@ -138,6 +133,12 @@ def _over_slow_wire(project: Project, far: OpenSsh, ports: Sequence[int], ways: 
     with Relay().listening(ports) as relay:
         relay.slow_down(_PAUSE_S)
         return {what: cost_of(work).wall for what, work in works.items()}
+
+
+def _refreshed(work: Work) -> Project:
+    project = load_project(work.root)
+    refresh(project, *project.tables.values())
+    return project
 
 
 def _copy(project: Project, csv: Path) -> None:
