@@ -6,17 +6,19 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.project.secrets import resolve_setting
 from dinmo_pipeline.storages.background import run_in_background
-from dinmo_pipeline.storages.sftp import Login, SftpServerSpec
 from dinmo_pipeline.storages.sftp_errors import FAULTS, Circumstances, translated
 from dinmo_pipeline.storages.sftp_session import SftpServer
 from dinmo_pipeline.storages.ssh_keys import import_host_keys, import_private_key
+
+if TYPE_CHECKING:
+    from dinmo_pipeline.storages.sftp import Login, SftpServerSpec
 
 _DEFAULT_KNOWN_HOSTS = "~/.ssh/known_hosts"
 # An idle firewall forgets a connection after minutes; a dead one is noticed after a minute.

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dinmo_pipeline.formats.contract import Column
-from dinmo_pipeline.project.specs import SyncMode
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.equality import differs, same_key
 from dinmo_pipeline.sync.export import Change, Comparison, Snapshot
@@ -22,7 +21,7 @@ REMOVED = "removed"
 
 def all_rows_query(contract: Contract, snapshot: str, *, patched: bool) -> str:
     """Every row of the source as the columns `v0`, `v1`, … of a file, from a snapshot."""
-    where = " WHERE n.present" if contract.sync_mode == SyncMode.INSERT else ""
+    where = " WHERE n.present" if contract.keeps_gone_keys else ""
     # One file has an order of its own, a patched one has not.
     order = f" ORDER BY {key_order(contract, 'n')}" if patched else ""
     return f"SELECT {sent_values(contract, 'n')} FROM {snapshot} AS n{where}{order}"
@@ -41,8 +40,8 @@ def changed_query(comparison: Comparison, since: Snapshot, current: str, before:
     """
     contract, earlier = comparison.contract, since.contract
     is_added = "o.c0 IS NULL"
-    present = "n.present AND " if contract.sync_mode == SyncMode.INSERT else ""
-    is_other = "false" if contract.sync_mode == SyncMode.INSERT else differs(contract, earlier)
+    present = "n.present AND " if contract.keeps_gone_keys else ""
+    is_other = differs(contract, earlier) if contract.sends_updates else "false"
     return (
         f"SELECT {sent_values(contract, 'n')}, {is_added} AS is_added FROM {current} AS n LEFT JOIN {before} AS o "
         f"ON {same_key(contract, earlier)} WHERE {present}({is_added} OR {is_other}) ORDER BY {key_order(contract, 'n')}"

@@ -43,6 +43,16 @@ class Contract:
     address: str
     columns: tuple[SentColumn, ...]
 
+    @property
+    def keeps_gone_keys(self) -> bool:
+        """Whether its snapshots hold the keys of rows that left, too: insert sends none of them twice."""
+        return self.sync_mode == SyncMode.INSERT
+
+    @property
+    def sends_updates(self) -> bool:
+        """Whether a row that was sent is sent again when a value of it changes: not with insert."""
+        return self.sync_mode != SyncMode.INSERT
+
     def break_with(self, earlier: Contract) -> str | None:
         """Why nothing can be compared with what was delivered under `earlier` (`changed primary key`), or None when it can."""
         own_key, earlier_key = (tuple(folded(column.attribute) for column in contract.key) for contract in (self, earlier))

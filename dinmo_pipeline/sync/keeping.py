@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import duckdb
 
-from dinmo_pipeline.project.specs import SyncMode
 from dinmo_pipeline.storages.local import sync_to_disk
 from dinmo_pipeline.sync import patches
 from dinmo_pipeline.sync.asking import row_count, translating
@@ -67,7 +66,7 @@ class Keeper:
                 checksum = self._write(path, patches.patch_query(contract, patches.DIFFERENCE, patch))
                 return Snapshot(path, checksum, self._count(), contract, earlier.whole or earlier, earlier.path)
         check_key(self.connection, self.table, contract)
-        carried = earlier if contract.sync_mode == SyncMode.INSERT else None
+        carried = earlier if contract.keeps_gone_keys else None
         carried_rows = (carried.contract, self._files.rows(carried)) if carried is not None else None
         checksum = self._write(path, snapshot_query(contract, self.table, carried_rows))
         return Snapshot(path, checksum, self._count(), contract)
@@ -126,7 +125,7 @@ class Keeper:
 def snapshot_query(contract: Contract, table: str, carried: tuple[Contract, str] | None) -> str:
     """The rows of `table`; with the keys in `carried` (an earlier snapshot's contract and its SQL) that are no longer among them."""
     query = f"SELECT {source_values(contract, 't')} FROM {table} AS t"
-    if contract.sync_mode != SyncMode.INSERT:
+    if not contract.keeps_gone_keys:
         return query
     query = f"SELECT *, true AS present FROM ({query})"
     if carried is None:

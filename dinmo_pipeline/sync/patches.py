@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from dinmo_pipeline.project.specs import SyncMode
 from dinmo_pipeline.sync.changes import removed_columns, removed_values, sent_values
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.export import Comparison
@@ -52,7 +51,7 @@ def candidates_query(contract: Contract, table: str, earlier: str) -> str:
         return f"(SELECT {', '.join(names)}, {_hash_of(hashed)} AS hashed, present FROM (SELECT {values}, {present} FROM {place}))"
 
     now = side(source_values(contract, "t"), f"{table} AS t", "true AS present")
-    present = "s.present" if contract.sync_mode == SyncMode.INSERT else "true AS present"
+    present = "s.present" if contract.keeps_gone_keys else "true AS present"
     before = side(stored_values(contract, "s"), f"{earlier} AS s", present)
     return f"SELECT {keys} FROM {now} AS n FULL JOIN {before} AS o ON {same_stored_key(contract, 'n', 'o')} WHERE {_is_news(differs)}"
 
@@ -61,15 +60,14 @@ def difference_query(contract: Contract, table: str, earlier: str, candidates: s
     """The rows of a patch that are new since `earlier`, the SQL of a snapshot with the same columns; only `candidates` can be."""
     stored = stored_columns(contract)
     others = stored[len(contract.key) :]
-    is_insert = contract.sync_mode == SyncMode.INSERT
     now, before = source_values(contract, "t"), stored_values(contract, "s")
     differs = " OR ".join(f"n.{column.position} IS DISTINCT FROM o.{column.position}" for column in others) or "false"
     chosen = same_stored_key(contract, "c", "k")
-    # Insert keeps the keys of rows that left, not what they said.
-    gone = {column: "NULL" if is_insert and column in others else f"o.{column.position}" for column in stored}
+    # Where the keys of rows that left are kept, what these said is not.
+    gone = {column: "NULL" if contract.keeps_gone_keys and column in others else f"o.{column.position}" for column in stored}
     values = [f"CASE WHEN n.present THEN n.{column.position} ELSE {gone[column]} END AS {column.position}" for column in stored]
     steps = f"WHEN o.present IS NULL THEN '{ADDED}' WHEN n.present IS NULL THEN '{GONE}' WHEN o.present THEN '{UPDATED}' ELSE '{BACK}'"
-    present = "s.present" if is_insert else "true AS present"
+    present = "s.present" if contract.keeps_gone_keys else "true AS present"
     return (
         f"SELECT {', '.join(values)}, n.present IS NOT NULL AS present, CASE {steps} END AS step "
         f"FROM (SELECT * FROM (SELECT {now}, true AS present FROM {table} AS t) AS c SEMI JOIN {candidates} AS k ON {chosen}) AS n "
@@ -97,8 +95,7 @@ def patch_query(contract: Contract, difference: str, earlier_patch: str | None) 
 def patched_table(contract: Contract, whole: str, patch: str) -> str:
     """SQL for the rows of a snapshot that is a patch, as a whole one would hold them."""
     names = ", ".join(column.position for column in stored_columns(contract))
-    # Insert's snapshots have the keys that left, all others only what is there.
-    present, where = (", present", "") if contract.sync_mode == SyncMode.INSERT else ("", " WHERE p.present")
+    present, where = (", present", "") if contract.keeps_gone_keys else ("", " WHERE p.present")
     return (
         f"(SELECT {names}{present} FROM {whole} AS w ANTI JOIN {patch} AS p ON {same_stored_key(contract, 'w', 'p')} "
         f"UNION ALL SELECT {stored_values(contract, 'p')}{present} FROM {patch} AS p{where})"
@@ -108,7 +105,7 @@ def patched_table(contract: Contract, whole: str, patch: str) -> str:
 def changed_in_patch_query(comparison: Comparison, patch: str) -> str:
     """What `changed_query` gives, from a patch that was made since the same snapshot."""
     contract = comparison.contract
-    steps = f"('{ADDED}')" if contract.sync_mode == SyncMode.INSERT else f"('{ADDED}', '{UPDATED}')"
+    steps = f"('{ADDED}', '{UPDATED}')" if contract.sends_updates else f"('{ADDED}')"
     return (
         f"SELECT {sent_values(contract, 'n')}, n.step = '{ADDED}' AS is_added FROM {patch} AS n WHERE n.step IN {steps} "
         f"ORDER BY {key_order(contract, 'n')}"
