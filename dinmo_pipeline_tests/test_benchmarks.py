@@ -1,0 +1,70 @@
+"""`make bench` tells what is reached, and fails when something fell behind what was recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as bench
+from benchmarks import record
+from benchmarks.measure import Figure, Line
+
+Run = Callable[..., str]
+
+
+def _work() -> None:
+    # Long enough for the processors' clock, which counts hundredths.
+    sum(range(5_000_000))
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the benchmarks of one group, of which this is recorded; gives what is printed."""
+    monkeypatch.setattr(record, "_FILE", tmp_path / "recorded.json")
+    monkeypatch.setattr(bench, "_LONG", {"long"})
+
+    def run_with(recorded: dict[str, float], *arguments: str, peak: float = 100) -> str:
+        found = [
+            Line("work", "the same", 1000, _work, _work),
+            Figure("peak", peak, "MB", 1500),
+            Figure("minute", 2, "s", 0.5, by_clock=True),
+        ]
+        monkeypatch.setattr(bench, "_GROUPS", {"short": lambda _folder, _rows: found, "long": lambda _folder, _rows: pytest.fail("ran")})
+        (tmp_path / "recorded.json").write_text(json.dumps({"quick": recorded}), encoding="utf-8")
+        monkeypatch.setattr("sys.argv", ["benchmarks", "--runs", "1", *arguments])
+        bench.main()
+        return capsys.readouterr().out
+
+    return run_with
+
+
+def test_each_line_and_figure_says_whether_it_is_reached(run: Run) -> None:
+    words = {name: line for line in run({}).splitlines() for name in ("work  ", "peak", "minute") if line.startswith(name)}
+    assert "not reached" not in words["peak"]
+    assert "reached" in words["peak"]
+    assert "not reached" in words["minute"]
+
+
+def test_figure_a_tenth_above_the_record_is_no_failure(run: Run) -> None:
+    assert "behind" not in run({"peak": 100}, peak=109)
+
+
+@pytest.mark.parametrize("recorded", [{"peak": 100}, {"work": 0.001}], ids=["figure", "line"])
+def test_whatever_is_more_than_a_tenth_above_its_record_fails(
+    recorded: dict[str, float], run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(recorded, peak=111)
+    assert ended.value.code == 1
+    assert "behind" in capsys.readouterr().out
+
+
+def test_what_goes_by_the_clock_is_neither_recorded_nor_held(run: Run, tmp_path: Path) -> None:
+    assert "behind" not in run({"minute": 0.1})
+    run({"other": 7, "peak": 1}, "--record")
+    kept = json.loads((tmp_path / "recorded.json").read_text(encoding="utf-8"))["quick"]
+    assert kept.keys() == {"other", "peak", "work"}
+    assert (kept["other"], kept["peak"]) == (7, 100)
