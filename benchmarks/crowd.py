@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.measure import memory_mb
 from dinmo_pipeline.inbound.passes import InboxPass
 from dinmo_pipeline.project.load import load_project
 
@@ -79,7 +80,7 @@ def _measure(work: str, root: Path) -> str:
             what = f"{sum(1 for _ in inbox.take(seen.due)):,} taken"
     seconds, used = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF)
     kept = (root / ".dinmo/inbound/partner/looks.json").stat().st_size / 1e6
-    cost = f"{seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of CPU, peak {used.ru_maxrss / 1024:,.0f} MB"
+    cost = f"{seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of CPU, peak {memory_mb('VmHWM'):,.0f} MB"
     return f"{cost}; {what}; looks.json {kept:,.0f} MB"
 
 

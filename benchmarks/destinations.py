@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import yardsticks
+from benchmarks.measure import memory_mb
 from dinmo_pipeline.storages.azure import AzureContainerSpec
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.gcs import GcsBucketSpec
@@ -131,14 +132,9 @@ def _measure(send: Send, local_path: Path) -> Measured:
 
 
 def _measured(send: Send, local_path: Path, answer: Connection) -> None:
-    before, began = _memory("VmRSS"), time.perf_counter()
+    before, began = memory_mb("VmRSS"), time.perf_counter()
     send(local_path)
-    answer.send(Measured(time.perf_counter() - began, (_memory("VmHWM") - before) / 1000))
-
-
-def _memory(what: str) -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:"))
+    answer.send(Measured(time.perf_counter() - began, memory_mb("VmHWM") - before))
 
 
 def _ours(spec: StorageSpec, root: Path, sha256: str, local_path: Path) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import resource
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.measure import Figure, cost_of
+from benchmarks.measure import Figure, cost_of, memory_mb
 from benchmarks.shop import DELTA, Shop
 from benchmarks.syncs import deliver
 
@@ -41,7 +40,7 @@ def _measure(rows: int) -> dict[str, float]:
         deliver(shop, DELTA)
         _apart(f"Shop(Path({folder!r}), {rows}).change(every=100)")
         delta = cost_of(lambda: deliver(shop, DELTA)).cpu
-    return {"rows": rows, "csv": csv, "delta": delta, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return {"rows": rows, "csv": csv, "delta": delta, "megabytes": memory_mb("VmHWM")}
 
 
 def _apart(work: str) -> None:

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,12 @@ def cost_of(work: Callable[[], object]) -> Cost:
     wall, cpu = time.perf_counter(), _processors()
     work()
     return Cost(time.perf_counter() - wall, _processors() - cpu)
+
+
+def memory_mb(what: str) -> float:
+    """What the kernel knows of this process: `VmRSS`, now, or `VmHWM`, the most since its program began; `getrusage` tells its parent's."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:")) / 1024
 
 
 def _processors() -> float:
