@@ -1,7 +1,7 @@
 """Measure: `python -m benchmarks [--full] [--only GROUP…] [--record]`. Each line runs its yardstick and ours in turn.
 
-Ends with 1 when a line's CPU ratio, or a figure, is more than a tenth above the recorded one. The clock decides what is reached; it is not
-recorded, because whatever else the machine does shows in it.
+Ends with 1 when a line's CPU ratio, measured once more, or a figure, is more than a tenth above the recorded one. The clock decides what is
+reached; it is not recorded, because whatever else the machine does shows in it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benchmarks.growth import growth
 from benchmarks.inbound import inbound_lines
-from benchmarks.measure import Figure, Line, measure
+from benchmarks.measure import Figure, Line, Result, measure
 from benchmarks.minute import minute
 from benchmarks.peers import peer_lines
 from benchmarks.project import project_lines
@@ -63,13 +63,19 @@ def main() -> None:
     for group in groups:
         with tempfile.TemporaryDirectory() as folder:
             for work in _GROUPS[group](Path(folder), rows):
-                found.append(measure(work, arguments.runs) if isinstance(work, Line) else work)
+                found.append(_measured(work, arguments.runs, record) if isinstance(work, Line) else work)
     for table in record.tables(found):
         console.print("\n", table)
     if arguments.record:
         record.keep(found)
     elif any(record.is_behind(each) for each in found):
         sys.exit(1)
+
+
+def _measured(line: Line, runs: int, record: Record) -> Result:
+    result = measure(line, runs)
+    # A minute in which the machine was busy is over in the next one; what has become slower still is.
+    return Result(line, (*result.pairs, *measure(line, runs).pairs)) if record.is_behind(result) else result
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import __main__ as bench
 from benchmarks import record
-from benchmarks.measure import Figure, Line
+from benchmarks.measure import Cost, Figure, Line
 
 Run = Callable[..., str]
 
@@ -68,3 +68,10 @@ def test_what_goes_by_the_clock_is_neither_recorded_nor_held(run: Run, tmp_path:
     kept = json.loads((tmp_path / "recorded.json").read_text(encoding="utf-8"))["quick"]
     assert kept.keys() == {"other", "peak", "work"}
     assert (kept["other"], kept["peak"]) == (7, 100)
+
+
+def test_line_that_was_slow_once_is_measured_again_and_is_not_behind(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = iter([Cost(1, 1), Cost(1, 5), Cost(1, 1), Cost(1, 1.01)])
+    monkeypatch.setattr("benchmarks.measure.cost_of", lambda _work: next(costs))
+    assert "behind" not in run({"work": 1})
+    assert next(costs, None) is None
