@@ -7,7 +7,6 @@ its own. A ratio above 1 says that ours is faster; it is the median over the run
 from __future__ import annotations
 
 import argparse
-import hashlib
 import multiprocessing
 import os
 import shutil
@@ -27,6 +26,7 @@ from rich.table import Table
 from benchmarks import yardsticks
 from benchmarks.measure import memory_mb
 from dinmo_pipeline.storages.azure import AzureContainerSpec
+from dinmo_pipeline.storages.blocks import sha256_of
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.gcs import GcsBucketSpec
 from dinmo_pipeline.storages.s3 import S3BucketSpec
@@ -82,8 +82,7 @@ def main() -> None:
         with local_path.open("wb") as stream:
             for _ in range(arguments.megabytes):
                 stream.write(os.urandom(1_000_000))
-        with local_path.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        sha256 = sha256_of(local_path)
         for name in arguments.only:
             runs = []
             for number in range(arguments.runs):

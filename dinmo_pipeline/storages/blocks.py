@@ -46,10 +46,11 @@ def send_blocks(local_path: Path, size: int, block: int, send: Callable[[int, by
 
 def read_piece(local_path: Path, size: int, position: int, count: int) -> bytes:
     """`count` bytes from `position` on, fewer where the file's `size` bytes end; PermanentStorageError when the file ends before them."""
+    expected = min(count, size - position)
     with local_path.open("rb") as stream:
         stream.seek(position)
-        piece = stream.read(min(count, size - position))
-    if len(piece) < min(count, size - position):
+        piece = stream.read(expected)
+    if len(piece) < expected:
         raise _size_changed(local_path, size, position + len(piece))
     return piece
 
