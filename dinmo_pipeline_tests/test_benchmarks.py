@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as bench
 from benchmarks import record
-from benchmarks.measure import Cost, Figure, Line
+from benchmarks.measure import Cost, Figure, Line, Result, measure
 
 Run = Callable[..., str]
+Costs = Callable[..., Iterator[float]]
 
 
 def _work() -> None:
@@ -70,8 +71,44 @@ def test_what_goes_by_the_clock_is_neither_recorded_nor_held(run: Run, tmp_path:
     assert (kept["other"], kept["peak"]) == (7, 100)
 
 
-def test_line_that_was_slow_once_is_measured_again_and_is_not_behind(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    costs = iter([Cost(1, 1), Cost(1, 5), Cost(1, 1), Cost(1, 1.01)])
-    monkeypatch.setattr("benchmarks.measure.cost_of", lambda _work: next(costs))
+@pytest.fixture
+def costs(monkeypatch: pytest.MonkeyPatch) -> Costs:
+    """Let each pair of the line cost so many yardsticks; gives those that were not measured."""
+
+    def cost(*ratios: float) -> Iterator[float]:
+        left = iter(ratios)
+        monkeypatch.setattr(bench, "measure", lambda line, _runs: Result(line, ((Cost(1, 1), Cost(1, next(left))),)))
+        return left
+
+    return cost
+
+
+def test_line_that_was_slow_once_is_measured_until_it_is_not_behind(run: Run, costs: Costs) -> None:
+    left = costs(5, 1.01, 1.02, 9)
     assert "behind" not in run({"work": 1})
-    assert next(costs, None) is None
+    assert list(left) == [9]
+
+
+def test_line_that_is_not_behind_is_measured_once(run: Run, costs: Costs) -> None:
+    left = costs(1.09, 9)
+    run({"work": 1})
+    assert list(left) == [9]
+
+
+def test_line_that_stays_slow_is_behind_after_three_rounds(run: Run, costs: Costs) -> None:
+    left = costs(5, 1.0, 1.2, 1.0)
+    with pytest.raises(SystemExit):
+        run({"work": 1})
+    assert list(left) == [1.0]
+
+
+def test_record_is_the_median_of_three_rounds(run: Run, costs: Costs, tmp_path: Path) -> None:
+    costs(5, 1.0, 1.2)
+    run({"work": 1}, "--record")
+    assert json.loads((tmp_path / "recorded.json").read_text(encoding="utf-8"))["quick"]["work"] == 1.2
+
+
+def test_pairs_begin_with_the_other_side_each_time() -> None:
+    done = list[str]()
+    measure(Line("work", "the same", 1, lambda: done.append("ours"), lambda: done.append("theirs")), 3)
+    assert done == ["theirs", "ours", "ours", "theirs", "theirs", "ours"]
