@@ -1,7 +1,8 @@
 """Measure: `python -m benchmarks [--full] [--only GROUP…] [--record]`. Each line runs its yardstick and ours in turn.
 
-Ends with 1 when a line's CPU ratio, of up to three times as many pairs, or a figure, is more than a tenth above the recorded one. The clock
-decides what is reached; it is not recorded, because whatever else the machine does shows in it.
+Ends with 1 when a line's CPU ratio, or a figure, is more than a tenth above the largest that was recorded. A line is measured until so many
+of its pairs are above that chance is no explanation, or half of them are not, at most six times as often. The clock decides what is
+reached; it is not recorded, because whatever else the machine does shows in it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _GROUPS: dict[str, Callable[[Path, int], Iterable[Line | Figure]]] = {
     "minute": lambda folder, _rows: minute(folder, activations=200),
 }
 _LONG = {"minute"}
-_ROUNDS = 3
+_ROUNDS = 6
 
 
 def main() -> None:
@@ -50,7 +51,7 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=5, help="pairs of measurements a line")
     parser.add_argument("--only", nargs="+", choices=list(_GROUPS), metavar="GROUP", help=f"of {', '.join(_GROUPS)}")
-    parser.add_argument("--record", action="store_true", help="keep what was found, of three times as many pairs, as what is to be held")
+    parser.add_argument("--record", action="store_true", help="keep what was found, beside the last runs that were recorded")
     arguments = parser.parse_args()
     record = Record.read("full" if arguments.full else "quick")
     rows = arguments.rows or (10 * _MILLION if arguments.full else 2 * _MILLION)
@@ -65,7 +66,7 @@ def main() -> None:
     for group in groups:
         with tempfile.TemporaryDirectory() as folder:
             for work in _GROUPS[group](Path(folder), rows):
-                found.append(work if isinstance(work, Figure) else _measured(work, arguments.runs, record, thoroughly=arguments.record))
+                found.append(work if isinstance(work, Figure) else _measured(work, arguments.runs, record))
                 progress.print(f"measured: {work.name}")
     for table in record.tables(found):
         console.print("\n", table)
@@ -80,11 +81,10 @@ def _growth(*, full: bool) -> Iterable[Figure]:
     return growth([_MILLION * size for size in (1, 10, 50, 100)], runs=1) if full else growth([_MILLION, 10 * _MILLION], runs=3)
 
 
-def _measured(line: Line, runs: int, record: Record, *, thoroughly: bool) -> Result:
-    """In more rounds than one where it seems behind, or `thoroughly`: a busy minute decides few pairs, and is over in the next round."""
+def _measured(line: Line, runs: int, record: Record) -> Result:
     result = measure(line, runs)
     for _ in range(_ROUNDS - 1):
-        if not (thoroughly or record.is_behind(result)):
+        if not record.may_be_behind(result):
             break
         result = Result(line, (*result.pairs, *measure(line, runs).pairs))
     return result

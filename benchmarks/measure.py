@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import time
@@ -60,12 +61,27 @@ class Result:
     @property
     def held(self) -> float:
         """What the processors do, in yardsticks; steadier than the clock's ratio while others use the machine."""
-        return statistics.median(ours.cpu / theirs.cpu for theirs, ours in self.pairs)
+        return statistics.median(self._ratios)
 
     @property
     def is_reached(self) -> bool:
         """Whether the clock's ratio is as wanted."""
         return self.wall_ratio <= self.line.reach
+
+    def may_exceed(self, limit: float) -> bool:
+        """Whether more than half of the pairs are above it."""
+        return self._above(limit) > len(self.pairs) / 2
+
+    def exceeds(self, limit: float) -> bool:
+        """Whether so many of the pairs are above it that chance is no explanation: two standard deviations more than half of them."""
+        return self._above(limit) - len(self.pairs) / 2 >= math.sqrt(len(self.pairs))
+
+    def _above(self, limit: float) -> int:
+        return sum(ratio > limit for ratio in self._ratios)
+
+    @property
+    def _ratios(self) -> list[float]:
+        return [ours.cpu / theirs.cpu for theirs, ours in self.pairs]
 
 
 @dataclass(frozen=True)
@@ -87,6 +103,10 @@ class Figure:
     def is_reached(self) -> bool:
         """Whether it is as wanted."""
         return self.value <= self.reach
+
+    def exceeds(self, limit: float) -> bool:
+        """Whether it is above it."""
+        return self.value > limit
 
 
 def measure(line: Line, runs: int) -> Result:
