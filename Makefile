@@ -59,7 +59,7 @@ bench-destinations: .venv/dev.stamp ## Measure sending one large file beside the
 	@$(BIN)/python -m benchmarks.destinations --megabytes $(or $(MEGABYTES),1000)
 	@$(BIN)/python -m benchmarks.sending
 
-bench-full: .venv/dev.stamp ## The same with ten million rows, growth to a hundred, and 200 syncs due at one minute
+bench-full: .venv/dev.stamp ## The same with ten million rows, growth to a hundred, real rows, and 200 syncs due at one minute
 	@scripts/ensure-servers
 	@scripts/ensure-peers
 	@$(BIN)/python -m benchmarks --full $(if $(ONLY),--only $(ONLY))

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from benchmarks.measure import Figure, cost_of, memory_mb
 from benchmarks.shop import DELTA, Shop
-from benchmarks.syncs import deliver
 
 _MOST_MEGABYTES, _MOST_EXPONENT = 1500, 1.05
 
@@ -47,10 +46,10 @@ def _measure(rows: int) -> dict[str, float]:
         # In a process of its own: what made the data must not count in the peak.
         _apart(f"Shop.make(Path({folder!r}), {rows})")
         shop = Shop(Path(folder), rows)
-        csv = cost_of(lambda: deliver(shop, "csv")).cpu
-        deliver(shop, DELTA)
+        csv = cost_of(lambda: shop.site.deliver("csv")).cpu
+        shop.site.deliver(DELTA)
         _apart(f"Shop(Path({folder!r}), {rows}).change(every=100)")
-        delta = cost_of(lambda: deliver(shop, DELTA)).cpu
+        delta = cost_of(lambda: shop.site.deliver(DELTA)).cpu
     return {"rows": rows, "csv": csv, "delta": delta, "megabytes": memory_mb("VmHWM")}
 
 

@@ -5,24 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
-
-from dinmo_pipeline.project.load import load_project
-from dinmo_pipeline.project.specs import Project
-from dinmo_pipeline.sync.syncs import Syncs
-from dinmo_pipeline.warehouse.tables import refresh
+from benchmarks.site import Site
 
 FORMATS = ("csv", "ndjson", "parquet", "json", "xml")
 DELTA, PARTS = "delta", "parts"
 _COLUMNS = "id, name, email, phone, city, score, lifetime_value, orders, last_order_at, is_active"
 
-_STORAGE_AND_MODEL = """\
-type: dinmo_pipeline.LocalFolder
-attributes: {name: out, path: out}
----
-type: dinmo_pipeline.Model
-attributes: {name: customers, primary_key: [id], sql: "SELECT * FROM read_parquet('customers.parquet')"}
-"""
 _ACTIVATION = """\
 ---
 type: dinmo_pipeline.Activation
@@ -54,7 +42,7 @@ def rows_query(rows: int, *, added_orders: str = "0") -> str:
 
 @dataclass(frozen=True)
 class Shop:
-    """The project in `root`, with its table refreshed."""
+    """So many customers in a project in `root`."""
 
     root: Path
     rows: int
@@ -67,37 +55,23 @@ class Shop:
             (PARTS, "csv", "full_only", "snapshot", f", max_rows: {max(rows // 100, 1)}"),
             (DELTA, "csv", "full_then_delta", "upsert", ""),
         ]
-        text = _STORAGE_AND_MODEL + "".join(
-            _ACTIVATION.format(name=name, format=format_, run_type=run_type, mode=mode, columns=_COLUMNS, more=more)
-            for name, format_, run_type, mode, more in activations
-        )
-        (root / "defs").mkdir(parents=True)
-        (root / "pyproject.toml").write_text("[tool.dinmo]\n", encoding="utf-8")
-        (root / "defs" / "defs.yaml").write_text(text, encoding="utf-8")
         shop = cls(root, rows)
+        shop.site.define(
+            "id",
+            "".join(
+                _ACTIVATION.format(name=name, format=format_, run_type=run_type, mode=mode, columns=_COLUMNS, more=more)
+                for name, format_, run_type, mode, more in activations
+            ),
+        )
         shop.change(every=None)
         return shop
 
     @property
-    def project(self) -> Project:
-        """The definitions."""
-        return load_project(self.root)
-
-    @property
-    def warehouse(self) -> Path:
-        """The DuckDB file."""
-        return self.project.warehouse_path
-
-    def syncs(self, activation: str) -> Syncs:
-        """The syncs of one activation."""
-        project = self.project
-        return Syncs(project, project.activations[activation])
+    def site(self) -> Site:
+        """The project."""
+        return Site(self.root, "customers")
 
     def change(self, *, every: int | None) -> None:
         """Write the data anew, with one order more for each `every`-th customer, and refresh the table."""
         added = f"CASE WHEN i % {every} = 0 THEN 1 ELSE 0 END" if every is not None else "0"
-        with duckdb.connect() as connection:
-            connection.execute(f"COPY ({rows_query(self.rows, added_orders=added)}) TO '{self.root / 'customers.parquet'}'")
-        project = self.project
-        for table in project.tables.values():
-            refresh(project, table)
+        self.site.fill(rows_query(self.rows, added_orders=added))

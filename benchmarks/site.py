@@ -1,0 +1,67 @@
+"""A project of one table, and what is measured of it: DuckDB's own `COPY`, and our syncs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import duckdb
+
+from dinmo_pipeline.project.load import load_project
+from dinmo_pipeline.project.specs import Project, RunType
+from dinmo_pipeline.sync.labels import label_of_instant
+from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.warehouse.tables import refresh
+
+_STORAGE_AND_MODEL = """\
+type: dinmo_pipeline.LocalFolder
+attributes: {{name: out, path: out}}
+---
+type: dinmo_pipeline.Model
+attributes: {{name: {model}, primary_key: [{key}], sql: "SELECT * FROM read_parquet('{model}.parquet')"}}
+"""
+_numbers = count()
+
+
+@dataclass(frozen=True)
+class Site:
+    """The project in `root`: `model` is read from a Parquet file of its name, and each activation goes to a folder."""
+
+    root: Path
+    model: str
+
+    def define(self, key: str, activations: str) -> None:
+        """Write the definitions: the model with this key, and the documents of the activations."""
+        (self.root / "defs").mkdir(parents=True)
+        (self.root / "pyproject.toml").write_text("[tool.dinmo]\n", encoding="utf-8")
+        text = _STORAGE_AND_MODEL.format(model=self.model, key=key) + activations
+        (self.root / "defs" / "defs.yaml").write_text(text, encoding="utf-8")
+
+    def fill(self, query: str) -> None:
+        """Write the rows of `query` anew, and refresh the table."""
+        with duckdb.connect() as connection:
+            connection.execute(f"COPY ({query}) TO '{self.root / self.model}.parquet'")
+        project = self._project
+        refresh(project, *project.tables.values())
+
+    def copy(self, format_: str) -> None:
+        """DuckDB alone: the table to one file."""
+        options = ", COMPRESSION zstd" if format_ == "parquet" else ""
+        with duckdb.connect(str(self._project.warehouse_path), read_only=True) as connection:
+            connection.execute("SET enable_progress_bar = false")
+            connection.execute(f"COPY models.{self.model} TO '{self.root / 'yardstick'}.{format_}' (FORMAT {format_}{options})")
+
+    def deliver(self, activation: str) -> None:
+        """A sync without the refresh of its model: rows kept where they are compared, files written, put, moved, recorded."""
+        now, project = datetime.now(UTC), self._project
+        label = f"{label_of_instant(now)}-{next(_numbers)}"
+        syncs = Syncs(project, project.activations[activation])
+        if syncs.spec.run_type == RunType.FULL_THEN_DELTA:
+            syncs.take_snapshot(label, now=now)
+        syncs.deliver(label, now=now)
+
+    @property
+    def _project(self) -> Project:
+        return load_project(self.root)
