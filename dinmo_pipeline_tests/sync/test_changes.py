@@ -173,7 +173,7 @@ def test_patch_is_small_when_little_changed(connection: duckdb.DuckDBPyConnectio
 
 
 @pytest.mark.parametrize("rows", [10, 50_000])
-@pytest.mark.parametrize("order", ["n", "-n", "hash(n)"])
+@pytest.mark.parametrize("order", ["n", "-n", "n % 100, n", "hash(n)"])
 @pytest.mark.parametrize(
     "columns", ["n AS k0", "n // 100 AS k0, n % 100 AS k1", "chr(97 + (n % 26)::INTEGER) || n AS k0, {'a': n, 'b': NULL} AS k1"]
 )
