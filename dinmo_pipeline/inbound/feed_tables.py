@@ -18,6 +18,7 @@ from dinmo_pipeline.inbound.staging import ARRIVAL, FAULT, STAGED
 from dinmo_pipeline.inbound.types import MAX_DIGITS, ColumnType, Shape, at_home, shape_of
 from dinmo_pipeline.project.specs import FeedSpec
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
+from dinmo_pipeline.warehouse.rows import keys_are_single
 from dinmo_pipeline.warehouse.tables import shown_text, table_columns, table_exists, table_sql
 
 FILE, LOADED_AT = "_file", "_loaded_at"
@@ -204,12 +205,11 @@ class FeedTable:
 
     def _newest(self) -> str:
         """The kept rows, of each key the newest, as an SQL source."""
-        key = ", ".join(map(quote_identifier, self._feed.primary_key))
-        twice = self._connection.execute(f"SELECT 1 FROM {_KEPT} GROUP BY {key} HAVING count(*) > 1 LIMIT 1").fetchall()
-        if not twice:
+        key = [quote_identifier(name) for name in self._feed.primary_key]
+        if keys_are_single(self._connection, key, _KEPT):
             return _KEPT
         order = ", ".join(f"{name} DESC" for name in (*_AGE, RECORD))
-        return f"(SELECT * FROM {_KEPT} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1)"
+        return f"(SELECT * FROM {_KEPT} QUALIFY row_number() OVER (PARTITION BY {', '.join(key)} ORDER BY {order}) = 1)"
 
     def _has_key(self, table: str = "") -> str:
         return " AND ".join(f"{table}{quote_identifier(name)} IS NOT NULL" for name in self._feed.primary_key)

@@ -1,4 +1,4 @@
-"""DuckDB asked by a sync: a number as its answer, a failure as what it means."""
+"""DuckDB asked by a sync: a failure as what it means."""
 
 from __future__ import annotations
 
@@ -19,14 +19,3 @@ def translating(action: str) -> Iterator[None]:
             yield
     except duckdb.Error as error:
         raise DataError(f"{action}: {error}; nothing was delivered") from error
-
-
-def one_number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    """The one number that the query gives."""
-    (number,) = connection.execute(query).fetchone() or (0,)
-    return int(number)
-
-
-def row_count(connection: duckdb.DuckDBPyConnection, rows: str) -> int:
-    """How many these rows are: a table, or SQL that stands for one."""
-    return one_number(connection, f"SELECT count(*) FROM {rows}")

@@ -11,10 +11,11 @@ from dinmo_pipeline.formats.contract import Format, Rows, Written
 from dinmo_pipeline.project.specs import SyncMode
 from dinmo_pipeline.sync import changes as sql
 from dinmo_pipeline.sync import patches
-from dinmo_pipeline.sync.asking import row_count, translating
+from dinmo_pipeline.sync.asking import translating
 from dinmo_pipeline.sync.export import Change, Comparison, Counts
 from dinmo_pipeline.sync.keeping import SnapshotFiles
 from dinmo_pipeline.warehouse.identifiers import folded
+from dinmo_pipeline.warehouse.rows import row_count
 from dinmo_pipeline.warehouse.tables import shown_text
 
 

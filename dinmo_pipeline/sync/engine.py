@@ -14,7 +14,7 @@ import duckdb
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.formats.files import scratch_folder
 from dinmo_pipeline.project.specs import LoadedAt, Project, TableRef
-from dinmo_pipeline.sync.asking import row_count, translating
+from dinmo_pipeline.sync.asking import translating
 from dinmo_pipeline.sync.comparing import Changes
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.export import Comparison, Snapshot
@@ -24,6 +24,7 @@ from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure, disk_errors
 from dinmo_pipeline.warehouse.folders import make_private_folder
 from dinmo_pipeline.warehouse.identifiers import folded, quote_identifier
+from dinmo_pipeline.warehouse.rows import row_count
 from dinmo_pipeline.warehouse.tables import TableColumn, table_columns, table_sql
 
 LOOK_PREFIX = ".look-"

@@ -10,15 +10,16 @@ import duckdb
 
 from dinmo_pipeline.storages.local import sync_to_disk
 from dinmo_pipeline.sync import patches
-from dinmo_pipeline.sync.asking import row_count, translating
+from dinmo_pipeline.sync.asking import translating
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.equality import narrowed, same_key
 from dinmo_pipeline.sync.export import Snapshot
-from dinmo_pipeline.sync.keys import check_key, distinct_keys, null_keys
+from dinmo_pipeline.sync.keys import check_key
 from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.sync.stored import key_positions, parquet_table, source_values, stored_columns
 from dinmo_pipeline.warehouse.folders import make_private_folder
 from dinmo_pipeline.warehouse.identifiers import quote_literal
+from dinmo_pipeline.warehouse.rows import distinct_keys, null_keys, row_count
 
 LARGEST_PATCH = 1 / 8
 """The share of its rows up to which a patched snapshot is patched again; beyond it the next one is whole."""
