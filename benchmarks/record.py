@@ -50,7 +50,7 @@ class Record:
         lines, figures = _table(_LINES), _table(_FIGURES)
         for each in found:
             reached = "reached" if each.is_reached else "not reached"
-            recorded = f"{max(self.values[each.name]):.2f}" if each.name in self.values else "-"
+            recorded = f"{self._largest(each):.2f}" if each.name in self.values else "-"
             behind = "behind" if self.is_behind(each) else ""
             if isinstance(each, Figure):
                 figures.add_row(each.name, f"{each.value:,.2f}", each.unit, f"{each.reach:,.2f}", reached, recorded, behind)
@@ -60,7 +60,10 @@ class Record:
         return [table for table in (lines, figures) if table.row_count]
 
     def _limit(self, found: Result | Figure) -> float:
-        return _ALLOWED * max(self.values[found.name]) if found.held is not None and found.name in self.values else math.inf
+        return _ALLOWED * self._largest(found) if found.held is not None else math.inf
+
+    def _largest(self, found: Result | Figure) -> float:
+        return max(self.values.get(found.name, ()), default=math.inf)
 
 
 def _read() -> dict[str, dict[str, list[float]]]:

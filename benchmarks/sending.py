@@ -12,22 +12,14 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from benchmarks.measure import Line, cost_of
 from benchmarks.peers import Work
+from benchmarks.site import Site
 from benchmarks.yardsticks import sftp_put
-from dinmo_pipeline.project.load import load_project
-from dinmo_pipeline.project.specs import Project
-from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.syncs import Syncs
-from dinmo_pipeline.warehouse.tables import refresh
 from dinmo_pipeline_tests.servers import azurite, gcs, s3
 from dinmo_pipeline_tests.servers.openssh import OpenSsh, openssh
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST, Relay
@@ -37,7 +29,6 @@ _REACH = 1.3
 _PAUSE_S = 0.002
 _PARTS = 10
 _EXPORT = {"model": "customers", "format": "csv", "run_type": "full_only", "sync_mode": "snapshot", "mapping": "*"}
-_numbers = count()
 
 
 def sending_lines(folder: Path, rows: int) -> Iterator[Line]:
@@ -45,11 +36,10 @@ def sending_lines(folder: Path, rows: int) -> Iterator[Line]:
     with openssh() as server:
         work = Work(folder, server)
         work.make(rows)
-        project = _refreshed(work)
-        csv = work.root / "customers.csv"
-        ours, name = partial(_send, project), "full export to OpenSSH, beside"
-        yield Line(f"{name} COPY", "COPY to csv", _REACH, ours, partial(_copy, project, csv))
-        yield Line(f"{name} the put", "sftp put", _REACH, ours, partial(sftp_put, server, csv, flush=False))
+        site = _refreshed(work)
+        ours, name = partial(site.deliver, "customers"), "full export to OpenSSH, beside"
+        yield Line(f"{name} COPY", "COPY to csv", _REACH, ours, partial(site.copy, "csv"))
+        yield Line(f"{name} the put", "sftp put", _REACH, ours, partial(sftp_put, server, site.copied("csv"), flush=False))
 
 
 def main() -> None:
@@ -62,9 +52,9 @@ def main() -> None:
         work.make(arguments.rows)
         places = [_openssh(server), *stores]
         ways = _define(work, places, arguments.rows)
-        project = _refreshed(work)
+        site = _refreshed(work)
         far, ports = replace(server, host=RELAY_HOST), [place.port for place in places]
-        for name, seconds in _over_slow_wire(project, far, ports, ways, work.root / "customers.csv").items():
+        for name, seconds in _over_slow_wire(site, far, ports, ways).items():
             print(f"over a slow wire, {name}: {seconds:.1f} s")
 
 
@@ -126,30 +116,19 @@ def _define(work: Work, places: Sequence[_Place], rows: int) -> dict[str, str]:
     return ways
 
 
-def _over_slow_wire(project: Project, far: OpenSsh, ports: Sequence[int], ways: Mapping[str, str], csv: Path) -> dict[str, float]:
+def _over_slow_wire(site: Site, far: OpenSsh, ports: Sequence[int], ways: Mapping[str, str]) -> dict[str, float]:
     """Seconds by the clock, each once: the wire decides, and what else the machine does shows little."""
-    works = {"OpenSSH, `sftp put`": partial(sftp_put, far, csv, flush=True)}
-    works |= {what: partial(_send, project, name) for name, what in ways.items()}
+    works = {"OpenSSH, `sftp put`": partial(sftp_put, far, site.root / "customers.csv", flush=True)}
+    works |= {what: partial(site.deliver, name) for name, what in ways.items()}
     with Relay().listening(ports) as relay:
         relay.slow_down(_PAUSE_S)
         return {what: cost_of(work).wall for what, work in works.items()}
 
 
-def _refreshed(work: Work) -> Project:
-    project = load_project(work.root)
-    refresh(project, *project.tables.values())
-    return project
-
-
-def _copy(project: Project, csv: Path) -> None:
-    with duckdb.connect(str(project.warehouse_path), read_only=True) as connection:
-        connection.execute("SET enable_progress_bar = false")
-        connection.execute(f"COPY models.customers TO '{csv}'")
-
-
-def _send(project: Project, name: str = "customers") -> None:
-    now = datetime.now(UTC)
-    Syncs(project, project.activations[name]).deliver(f"{label_of_instant(now)}-{next(_numbers)}", now=now)
+def _refreshed(work: Work) -> Site:
+    site = Site(work.root, "customers")
+    site.refresh()
+    return site
 
 
 if __name__ == "__main__":

@@ -9,15 +9,7 @@ from benchmarks.site import Site
 
 FORMATS = ("csv", "ndjson", "parquet", "json", "xml")
 DELTA, PARTS = "delta", "parts"
-_COLUMNS = "id, name, email, phone, city, score, lifetime_value, orders, last_order_at, is_active"
-
-_ACTIVATION = """\
----
-type: dinmo_pipeline.Activation
-attributes:
-  {{name: {name}, model: customers, destination: out, file_name: {name}, format: {format}, run_type: {run_type}, sync_mode: {mode},
-   mapping: [{columns}]{more}}}
-"""
+_EXPORT = {"run_type": "full_only", "sync_mode": "snapshot", "mapping": "*"}
 
 _ROWS = """\
 SELECT
@@ -50,18 +42,14 @@ class Shop:
     @classmethod
     def make(cls, root: Path, rows: int) -> Shop:
         """Write the definitions and the data, and refresh the table."""
-        activations = [
-            *((name, name, "full_only", "snapshot", "") for name in FORMATS),
-            (PARTS, "csv", "full_only", "snapshot", f", max_rows: {max(rows // 100, 1)}"),
-            (DELTA, "csv", "full_then_delta", "upsert", ""),
-        ]
         shop = cls(root, rows)
         shop.site.define(
-            "id",
-            "".join(
-                _ACTIVATION.format(name=name, format=format_, run_type=run_type, mode=mode, columns=_COLUMNS, more=more)
-                for name, format_, run_type, mode, more in activations
-            ),
+            ["id"],
+            {
+                **{format_: {**_EXPORT, "format": format_} for format_ in FORMATS},
+                PARTS: {**_EXPORT, "format": "csv", "max_rows": max(rows // 100, 1)},
+                DELTA: {"format": "csv", "run_type": "full_then_delta", "sync_mode": "upsert", "mapping": "*"},
+            },
         )
         shop.change(every=None)
         return shop

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -15,43 +18,48 @@ from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.syncs import Syncs
 from dinmo_pipeline.warehouse.tables import refresh
 
-_STORAGE_AND_MODEL = """\
-type: dinmo_pipeline.LocalFolder
-attributes: {{name: out, path: out}}
----
-type: dinmo_pipeline.Model
-attributes: {{name: {model}, primary_key: [{key}], sql: "SELECT * FROM read_parquet('{model}.parquet')"}}
-"""
 _numbers = count()
 
 
 @dataclass(frozen=True)
 class Site:
-    """The project in `root`: `model` is read from a Parquet file of its name, and each activation goes to a folder."""
+    """The project in `root`, whose `model` is read from a Parquet file of its name."""
 
     root: Path
     model: str
 
-    def define(self, key: str, activations: str) -> None:
-        """Write the definitions: the model with this key, and the documents of the activations."""
+    def define(self, key: Sequence[str], activations: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write the definitions: the model with this key, and what each activation says beside its model, its folder and its file."""
+        model = {"name": self.model, "primary_key": key, "sql": f"SELECT * FROM read_parquet('{self.model}.parquet')"}
+        documents: list[tuple[str, Mapping[str, Any]]] = [("LocalFolder", {"name": "out", "path": "out"}), ("Model", model)]
+        for name, options in activations.items():
+            documents.append(("Activation", {"name": name, "model": self.model, "destination": "out", "file_name": name, **options}))
+        text = "---\n".join(f"{json.dumps({'type': f'dinmo_pipeline.{type_}', 'attributes': said})}\n" for type_, said in documents)
         (self.root / "defs").mkdir(parents=True)
         (self.root / "pyproject.toml").write_text("[tool.dinmo]\n", encoding="utf-8")
-        text = _STORAGE_AND_MODEL.format(model=self.model, key=key) + activations
         (self.root / "defs" / "defs.yaml").write_text(text, encoding="utf-8")
 
     def fill(self, query: str) -> None:
         """Write the rows of `query` anew, and refresh the table."""
         with duckdb.connect() as connection:
             connection.execute(f"COPY ({query}) TO '{self.root / self.model}.parquet'")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Make the table of the file's rows."""
         project = self._project
         refresh(project, *project.tables.values())
+
+    def copied(self, format_: str) -> Path:
+        """The file that `copy` writes."""
+        return self.root / f"yardstick.{format_}"
 
     def copy(self, format_: str) -> None:
         """DuckDB alone: the table to one file."""
         options = ", COMPRESSION zstd" if format_ == "parquet" else ""
         with duckdb.connect(str(self._project.warehouse_path), read_only=True) as connection:
             connection.execute("SET enable_progress_bar = false")
-            connection.execute(f"COPY models.{self.model} TO '{self.root / 'yardstick'}.{format_}' (FORMAT {format_}{options})")
+            connection.execute(f"COPY models.{self.model} TO '{self.copied(format_)}' (FORMAT {format_}{options})")
 
     def deliver(self, activation: str) -> None:
         """A sync without the refresh of its model: rows kept where they are compared, files written, put, moved, recorded."""

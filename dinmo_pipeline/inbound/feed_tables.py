@@ -18,7 +18,7 @@ from dinmo_pipeline.inbound.staging import ARRIVAL, FAULT, STAGED
 from dinmo_pipeline.inbound.types import MAX_DIGITS, ColumnType, Shape, at_home, shape_of
 from dinmo_pipeline.project.specs import FeedSpec
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
-from dinmo_pipeline.warehouse.rows import keys_are_single
+from dinmo_pipeline.warehouse.rows import keys_are_single, row_count
 from dinmo_pipeline.warehouse.tables import shown_text, table_columns, table_exists, table_sql
 
 FILE, LOADED_AT = "_file", "_loaded_at"
@@ -89,8 +89,7 @@ class FeedTable:
         """How many rows it has."""
         if not table_exists(self._connection, self._feed.ref):
             return 0
-        [(rows,)] = self._connection.execute(f"SELECT count(*) FROM {self._sql}").fetchall()
-        return int(rows)
+        return row_count(self._connection, self._sql)
 
     def clear(self) -> None:
         """Delete all rows, if there is a table."""

@@ -19,6 +19,7 @@ from dinmo_pipeline.inbound.opening import open_plain
 from dinmo_pipeline.inbound.reading import Reading
 from dinmo_pipeline.project.specs import CsvDialect, InboundColumn
 from dinmo_pipeline.warehouse.identifiers import quote_identifier
+from dinmo_pipeline.warehouse.rows import keys_are_single
 
 SAMPLE_ROWS: Final = 100_000
 SAMPLE_BYTES: Final = 64 * 1024 * 1024
@@ -140,7 +141,7 @@ def _keys(connection: duckdb.DuckDBPyConnection, columns: tuple[ColumnProfile, .
         return single
     pairs = combinations([column for column in filled if column.distinct > 1][:_PAIRED_COLUMNS], 2)
     likely = sorted(pairs, key=lambda pair: sum(_key_rank(column.name) for column in pair))
-    return list(islice(((one.name, other.name) for one, other in likely if _is_unique(connection, (one.name, other.name), rows)), 3))
+    return list(islice(((one.name, other.name) for one, other in likely if _is_unique(connection, one, other)), 3))
 
 
 def _may_be_key(connection: duckdb.DuckDBPyConnection, column: ColumnProfile) -> bool:
@@ -152,10 +153,8 @@ def _may_be_key(connection: duckdb.DuckDBPyConnection, column: ColumnProfile) ->
     return connection.execute(f"SELECT 1 FROM sample WHERE {unfit} LIMIT 1").fetchone() is None
 
 
-def _is_unique(connection: duckdb.DuckDBPyConnection, names: tuple[str, ...], rows: int) -> bool:
-    listed = ", ".join(map(quote_identifier, names))
-    found = connection.execute(f"SELECT count(*) FROM (SELECT DISTINCT {listed} FROM sample)").fetchone()
-    return found is not None and found[0] == rows
+def _is_unique(connection: duckdb.DuckDBPyConnection, *columns: ColumnProfile) -> bool:
+    return keys_are_single(connection, [quote_identifier(column.name) for column in columns], "sample")
 
 
 def _key_rank(name: str) -> int:

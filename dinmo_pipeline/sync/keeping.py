@@ -19,7 +19,7 @@ from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.sync.stored import key_positions, parquet_table, source_values, stored_columns
 from dinmo_pipeline.warehouse.folders import make_private_folder
 from dinmo_pipeline.warehouse.identifiers import quote_literal
-from dinmo_pipeline.warehouse.rows import distinct_keys, null_keys, row_count
+from dinmo_pipeline.warehouse.rows import keys_are_single, null_keys, row_count
 
 LARGEST_PATCH = 1 / 8
 """The share of its rows up to which a patched snapshot is patched again; beyond it the next one is whole."""
@@ -90,13 +90,12 @@ class Keeper:
             (patches.DIFFERENCE, patches.difference_query(contract, self.table, before, patches.CANDIDATES)),
         ):
             self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {query}")
-        changed, added, gone, back = self.connection.execute(patches.steps_query(patches.DIFFERENCE)).fetchone() or (0, 0, 0, 0)
+        added, gone, back = self.connection.execute(patches.steps_query(patches.DIFFERENCE)).fetchone() or (0, 0, 0)
         key = key_positions(contract)
-        nulls = null_keys(self.connection, key, patches.DIFFERENCE)
-        keys = distinct_keys(self.connection, key, patches.DIFFERENCE)
+        single = not null_keys(self.connection, key, patches.DIFFERENCE) and keys_are_single(self.connection, key, patches.DIFFERENCE)
         # Keys in `earlier` are single. So are those of today if what changed has no key twice and the numbers of rows agree: a row too
         # many would be one of a key that has not changed.
-        return not nulls and keys == changed and self._count() == earlier.rows - gone + added + back
+        return single and self._count() == earlier.rows - gone + added + back
 
     def _write(self, path: str, query: str) -> str:
         target = self.snapshots.local_path(path)

@@ -77,9 +77,9 @@ def difference_query(contract: Contract, table: str, earlier: str, candidates: s
 
 
 def steps_query(difference: str) -> str:
-    """How many rows a patch has, and how many of them are new, gone and back since the snapshot before."""
+    """How many rows of a patch are new, gone and back since the snapshot before."""
     counts = (f"count(*) FILTER (step = '{step}')" for step in (ADDED, GONE, BACK))
-    return f"SELECT count(*), {', '.join(counts)} FROM {difference}"
+    return f"SELECT {', '.join(counts)} FROM {difference}"
 
 
 def patch_query(contract: Contract, difference: str, earlier_patch: str | None) -> str:

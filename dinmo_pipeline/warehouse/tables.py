@@ -13,6 +13,7 @@ from dinmo_pipeline.errors import DataError, StateError
 from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, Project, TableRef, TableSpec, now_utc
 from dinmo_pipeline.warehouse.connections import open_warehouse, transaction
 from dinmo_pipeline.warehouse.identifiers import folded, quote_identifier, quote_literal
+from dinmo_pipeline.warehouse.rows import row_count
 
 _PREVIEW_ROWS = 5
 _SHOWN = 200
@@ -172,9 +173,9 @@ def _require_key(spec: TableSpec, columns: tuple[TableColumn, ...]) -> None:
 def _count_and_preview(
     connection: duckdb.DuckDBPyConnection, table: str, columns: tuple[TableColumn, ...], limit: int
 ) -> tuple[int, tuple[tuple[str, ...], ...]]:
-    (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
     texts = ", ".join(f"coalesce({shown_text(quote_identifier(column.name))}, '')" for column in columns)
-    return rows, tuple(tuple(row) for row in connection.execute(f"SELECT {texts} FROM {table} LIMIT {limit}").fetchall())
+    first = connection.execute(f"SELECT {texts} FROM {table} LIMIT {limit}").fetchall()
+    return row_count(connection, table), tuple(tuple(row) for row in first)
 
 
 def _one_line(error: duckdb.Error) -> str:
