@@ -24,6 +24,9 @@ import pytest
 HOST = "127.0.0.1"
 IS_ROOT = os.geteuid() == 0
 _accounts = count()
+# Below those that the system gives to clients, who would take one between the choice and the server's start.
+_PORTS = range(10_000, 32_000)
+_reserved: list[ExitStack] = []
 _ACCOUNT_NAME = 24
 _READY_SECONDS = 20
 # Programs of an administrator are often not on a user's PATH.
@@ -53,20 +56,21 @@ def need_root(what: str) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on; taken by the caller at once."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on, and that no other test process is given while this one runs."""
+    return free_port_range(1)[0]
 
 
 def free_port_range(count: int) -> range:
-    """So many ports in a row that nobody listens on."""
-    for _ in range(100):
-        first = random.randrange(20_000, 32_000)
-        with ExitStack() as stack, suppress(OSError):
+    """So many ports in a row that nobody listens on, and that no other test process is given while this one runs."""
+    for _ in range(1000):
+        first = random.randrange(_PORTS.start, _PORTS.stop - count)
+        with ExitStack() as reservations, suppress(OSError):
             for port in range(first, first + count):
-                stack.enter_context(socket.create_server((HOST, port)))
+                # The tests' servers speak TCP: their ports of UDP are free to say that somebody has it.
+                reservation = reservations.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                reservation.bind((HOST, port))
+                socket.create_server((HOST, port)).close()
+            _reserved.append(reservations.pop_all())
             return range(first, first + count)
     pytest.fail(f"no {count} free ports in a row were found", pytrace=False)
 
