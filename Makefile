@@ -27,6 +27,7 @@ test: .venv/dev.stamp ## Run all tests
 	@scripts/ensure-browser
 	@scripts/ensure-servers
 	@scripts/ensure-azurite
+	@scripts/ensure-corpora
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 test-faults: .venv/dev.stamp ## Let a thousand faults happen at any call of syncs and imports (FAULTS=1000 SEED=)

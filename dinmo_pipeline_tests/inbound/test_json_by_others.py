@@ -7,7 +7,6 @@ import os
 import random
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
 import pytest
 from hypothesis import given, settings
@@ -16,9 +15,8 @@ from hypothesis import strategies as st
 from dinmo_pipeline.inbound.identifiers import identifier
 from dinmo_pipeline.inbound.json_reading import open_json
 from dinmo_pipeline.inbound.reading import LINE, RECORD, FileRefused, Reject
+from dinmo_pipeline_tests.inbound.corpora import corpus_file, names
 
-# github.com/nst/JSONTestSuite at 1ef36fa, MIT; its licence is in it.
-SUITE = ZipFile(Path(__file__).with_name("json_test_suite.zip"))
 CASES = int(os.environ.get("DINMO_TEST_CASES", "1"))
 
 
@@ -202,13 +200,18 @@ REPEATED_OR_NAMELESS = (
 
 
 def suite(kind: str) -> list[str]:
-    return [name for name in SUITE.namelist() if name.startswith(kind)]
+    return [name for name in names("json_test_suite") if name.startswith(kind)]
+
+
+def content(name: str) -> bytes:
+    """What a file of the suite holds; ends the test where it is not here."""
+    return corpus_file(f"json_test_suite/{name}").read_bytes()
 
 
 @pytest.mark.parametrize("name", suite("n_"))
 def test_what_the_suite_calls_wrong_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    path.write_bytes(SUITE.read(name))
+    path.write_bytes(content(name))
 
     with pytest.raises(FileRefused):
         read(path)
@@ -217,7 +220,7 @@ def test_what_the_suite_calls_wrong_is_refused(tmp_path: Path, name: str) -> Non
 @pytest.mark.parametrize("name", suite("n_"))
 def test_what_the_suite_calls_wrong_is_not_read_as_a_value(tmp_path: Path, name: str) -> None:
     path = tmp_path / "wrong.json"
-    wrong = SUITE.read(name)
+    wrong = content(name)
     path.write_bytes(b'{"id": 1}\n{"value": ' + wrong + b"}\n")
 
     try:
@@ -232,8 +235,8 @@ def test_what_the_suite_calls_wrong_is_not_read_as_a_value(tmp_path: Path, name:
 @pytest.mark.parametrize("name", suite("y_"))
 def test_what_the_suite_calls_right_is_read_as_records_or_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    path.write_bytes(SUITE.read(name))
-    theirs = json.loads(SUITE.read(name), parse_int=Written, parse_float=Written)
+    path.write_bytes(content(name))
+    theirs = json.loads(content(name), parse_int=Written, parse_float=Written)
     all_records = theirs if isinstance(theirs, list) else [theirs]
     records = {number: record for number, record in enumerate(all_records, 1) if isinstance(record, dict)}
     if name in REPEATED_OR_NAMELESS or (all_records and not records):
@@ -249,7 +252,7 @@ def test_what_the_suite_calls_right_is_read_as_records_or_refused(tmp_path: Path
 
 @pytest.mark.parametrize("name", suite("y_"))
 def test_what_the_suite_calls_right_is_right_as_a_value(tmp_path: Path, name: str) -> None:
-    value = SUITE.read(name).strip()
+    value = content(name).strip()
     path = tmp_path / name
     path.write_bytes(b'[{"value": ' + value + b"}]")
     try:
@@ -267,7 +270,7 @@ def test_what_the_suite_calls_right_is_right_as_a_value(tmp_path: Path, name: st
 
 @pytest.mark.parametrize("name", suite("i_"))
 def test_what_the_suite_leaves_open_is_exact_or_refused(tmp_path: Path, name: str) -> None:
-    value = SUITE.read(name).strip()
+    value = content(name).strip()
     path = tmp_path / "open.json"
     path.write_bytes(b'[{"value": ' + value + b"}]")
     try:
