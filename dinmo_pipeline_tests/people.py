@@ -126,7 +126,7 @@ class Ran:
     err: str
 
 
-def run_command(*command: str, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 120) -> Ran:
+def run_command(*command: str, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300) -> Ran:
     """Run a command of this environment in a process of its own; variables of ours and Dagster's are those of `env` alone."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DINMO_", "DAGSTER_"))}
     path = f"{BIN}{os.pathsep}{inherited.get('PATH', '')}"

@@ -21,7 +21,7 @@ from ..people import BIN, Ran, activation, make_people, run_command
 pytestmark = pytest.mark.xdist_group("daemon")
 
 T = TypeVar("T")
-_WAIT_S = 150.0
+_WAIT_S = 300.0
 _DAGSTER_YAML = """\
 telemetry: {enabled: false}
 run_launcher: {module: dinmo_pipeline.launching, class: ForkingRunLauncher}

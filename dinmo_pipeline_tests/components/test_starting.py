@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster import AssetKey, DagsterRunStatus, RunRequest, build_schedule_context, build_sensor_context
@@ -15,9 +15,11 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 
 from dinmo_pipeline.errors import BusyError
 from dinmo_pipeline.project.load import load_with_warnings
+from dinmo_pipeline.sync import turns
 from dinmo_pipeline.sync.syncs import Syncs
 
 from ..people import activation, make_people
+from ..waiting import PATIENCE_S
 from .conftest import Dagster
 
 InDagster = Callable[[Path], Dagster]
@@ -131,25 +133,32 @@ def test_runs_that_died_with_their_machine_drop_nothing(tmp_path: Path, in_dagst
         assert isinstance(tick(dagster), RunRequest)
 
 
-def test_second_run_waits_and_a_third_is_refused(tmp_path: Path) -> None:
+def test_second_run_waits_and_a_third_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_people(tmp_path, HOURLY)
     waiting = threading.Event()
     order = []
+    only_waiting = turns._only_waiting
+
+    @contextmanager
+    def noted(*arguments: Any) -> Iterator[None]:
+        with only_waiting(*arguments):
+            waiting.set()
+            yield
+
+    monkeypatch.setattr(turns, "_only_waiting", noted)
 
     def second() -> None:
-        waiting.set()
-        with syncs(tmp_path).turn(wait_s=30):
+        with syncs(tmp_path).turn(wait_s=PATIENCE_S):
             order.append("second")
 
     with syncs(tmp_path).turn():
         thread = threading.Thread(target=second)
         thread.start()
-        waiting.wait(10)
-        time.sleep(0.5)
+        assert waiting.wait(PATIENCE_S)
         with pytest.raises(BusyError, match="one is running and another one waits"), syncs(tmp_path).turn(wait_s=0):
             pass
         order.append("first")
-    thread.join(30)
+    thread.join(PATIENCE_S)
 
     assert order == ["first", "second"]
 

@@ -6,29 +6,28 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from ..people import BIN, run_command
-from ..servers.running import missing
+from ..servers.running import free_port, missing
+from ..waiting import wait_for
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # A machine that is busy takes its time to start four processes.
-_START_S = 180.0
-_RUN_S = 180.0
+_START_S = 300.0
+_RUN_S = 300.0
 _STOP_S = 60.0
 # A page asks for its parts one after the other.
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=120_000)
 _RUNS = "query($tags: [ExecutionTag!]) { runsOrError(filter: {tags: $tags}) { ... on Runs { results { id status jobName } } } }"
 _ADD_PARTITION = """\
 mutation($name: String!, $key: String!, $s: RepositorySelector!) {
@@ -36,8 +35,6 @@ mutation($name: String!, $key: String!, $s: RepositorySelector!) {
 }
 """
 _LAUNCH = "mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename } }"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -78,15 +75,6 @@ class Server:
         return wait_for(look, f"the end of the run of {partition!r}", _RUN_S)
 
 
-def wait_for(look: Callable[[], T | None], what: str, seconds: float) -> T:
-    """What `look` finds, as soon as it finds something."""
-    deadline = time.monotonic() + seconds
-    while (found := look()) is None:
-        assert time.monotonic() < deadline, f"{what} did not come within {seconds:.0f} s"
-        time.sleep(0.5)
-    return found
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`dinmo init shop`, then `dinmo dev` in it."""
@@ -99,9 +87,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @contextmanager
 def serving(root: Path, **variables: str) -> Iterator[Server]:
     """`dinmo dev` in the project, with these variables of the environment."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DINMO_", "DAGSTER_"))}
     log = root.parent / f"{root.name}.log"
     with log.open("wb") as out:

@@ -12,14 +12,15 @@ from playwright.sync_api import Page, expect
 from ..components.test_imports import drop
 from ..components.test_inbox import DEFINITIONS, make_inbox
 from ..people import activation
-from .conftest import Server, serving, wait_for
+from ..waiting import wait_for
+from .conftest import Server, serving
 
 # One server serves all tests here, so they stay in one process.
 pytestmark = pytest.mark.xdist_group("dagster_ui")
 
 _IMPORT_S = 300.0
 # Graphs are laid out by the browser, which takes its time on a busy machine.
-_SHOWN_MS = 60_000
+_SHOWN_MS = 120_000
 _FILES = """\
 query($key: AssetKeyInput!) {
   assetNodeOrError(assetKey: $key) { ... on AssetNode { assetMaterializations(limit: 10) { partition } } }

@@ -17,11 +17,12 @@ from dinmo_pipeline_tests.servers.web import running_web
 
 from ..cli.test_secrets import CASES, SECRETS_OF_MESSAGES, definitions, found, notifications, pasted, variables, write
 from ..people import MODEL, run_command
-from .conftest import Server, serving, wait_for
+from ..waiting import wait_for
+from .conftest import Server, serving
 
 __all__ = ["azurite_server", "gcs_relay", "gcs_server", "gcs_tokens", "openssh_server", "s3_server", "vsftpd_explicit"]
 
-_TICKS_S = 180.0
+_TICKS_S = 300.0
 _IN_THE_UI = "to_s3_locked"
 # All that any library logs becomes an event of the run: what a person who looks for a fault switches on.
 _DAGSTER_YAML = """\
@@ -58,7 +59,7 @@ class Browsed:
     def visit(self, address: str, *, shows: str) -> None:
         """Open it, and wait until this is there to be read."""
         self._page.goto(address)
-        expect(self._page.get_by_text(shows).first).to_be_visible(timeout=60_000)
+        expect(self._page.get_by_text(shows).first).to_be_visible(timeout=120_000)
         self.texts.append(self._page.content())
 
     def _answer(self, route: Route) -> None:

@@ -12,7 +12,8 @@ from dagster import DagsterInstance
 from playwright.sync_api import Page, expect
 
 from ..people import run_command
-from .conftest import Server, wait_for
+from ..waiting import wait_for
+from .conftest import Server
 
 # One server serves all tests here, so they stay in one process.
 pytestmark = pytest.mark.xdist_group("dagster_ui")

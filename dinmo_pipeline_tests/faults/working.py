@@ -34,7 +34,7 @@ Job = Literal["sync", "import"]
 LEASE_S = 0.6
 # So that small files, too, go to object stores as uploads that are completed later; the smallest do not.
 _AT_ONCE = 20
-_LONGEST_S = 120
+_LONGEST_S = 300
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """Files that others made to try readers with: taken from their packages when they are wanted, never kept in this project.
 
 `corpora.sha256` names each file and what it holds; `python -m dinmo_pipeline_tests.inbound.corpora` brings those that are
-not here yet into CACHE.
+not here yet into CACHE. Another version of a package serves for the files that it left as they were.
 
 | folder | from | licence |
 |---|---|---|
 | `csv_spectrum` | csv-spectrum 2.0.0 (npm) | BSD-2-Clause |
 | `csvkit` | the examples of csvkit 2.2.0 (PyPI) | MIT |
-| `data_table` | the tests of data.table 1.14.8 (Debian's r-cran-data.table; a newer one serves for the files that it left as they were) | MPL-2.0 |
+| `data_table` | the tests of data.table 1.14.8 (Debian's r-cran-data.table) | MPL-2.0 |
 | `json_test_suite` | github.com/nst/JSONTestSuite, as it is in pyjson5 2.0.1 (PyPI) | MIT |
 """
 

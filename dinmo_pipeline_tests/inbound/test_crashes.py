@@ -11,6 +11,7 @@ from dinmo_pipeline.errors import StateError
 from dinmo_pipeline_tests.faults.kinds import Ballast
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
 from dinmo_pipeline_tests.servers.disks import small_folder
+from dinmo_pipeline_tests.waiting import wait_for_end
 
 HEADER = "id,age,updated_at\n"
 
@@ -31,7 +32,7 @@ def test_imports_at_once_count_every_row_and_file_once(tmp_path: Path) -> None:
     for process in running:
         process.start()
     for process in running:
-        process.join(120)
+        wait_for_end(process)
 
     assert [process.exitcode for process in running] == [0] * 5
     assert inbox.rows("SELECT count(*), count(DISTINCT id) FROM feeds.contacts_shop") == [(28, 28)]

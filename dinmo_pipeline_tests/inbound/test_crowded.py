@@ -18,6 +18,7 @@ from dinmo_pipeline.storages.contract import RemoteFile
 from dinmo_pipeline.storages.local import LocalFolder
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
 from dinmo_pipeline_tests.sync.disk import forking
+from dinmo_pipeline_tests.waiting import wait_for_end
 
 ROW = "id,age,updated_at,note\n1,30,2024-05-01,a file that is longer than what is looked at for its delimiter\n"
 
@@ -53,7 +54,7 @@ def test_batch_of_more_files_than_may_be_open_is_taken(tmp_path: Path) -> None:
     # A process of its own: servers of other tests in this one would meet the limit, too.
     taking = forking().Process(target=take_with_few_open_files, args=(tmp_path,))
     taking.start()
-    taking.join()
+    wait_for_end(taking)
     assert taking.exitcode == 0
 
 

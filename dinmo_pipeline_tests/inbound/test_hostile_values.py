@@ -29,7 +29,7 @@ from dinmo_pipeline.inbound.types import ColumnType, Shape
 from dinmo_pipeline.project.specs import CsvDialect, InboundColumn
 from dinmo_pipeline_tests.hostile import ALIKE, HALF_PAIRS, NAMES, NO_UTF8, TEXTS
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
-from dinmo_pipeline_tests.inbound.test_json_by_others import SUITE
+from dinmo_pipeline_tests.inbound.test_json_by_others import content, suite
 
 Row = Mapping[str, str | None]
 
@@ -354,11 +354,11 @@ def test_numbers_that_have_no_type_in_common_are_told_as_such(tmp_path: Path) ->
 
 def test_json_column_takes_what_the_test_suite_calls_json_and_nothing_else() -> None:
     value = ColumnType(InboundColumn("v", "json"), "UTC").value("t", Shape())
-    files = [(Path(name).name, SUITE.read(name)) for name in SUITE.namelist() if Path(name).name.startswith(("y_", "n_"))]
+    files = [(name, content(name)) for kind in ("n_", "y_") for name in suite(kind)]
     with duckdb.connect(config={"threads": 1}) as connection:
-        for name, content in files:
+        for name, given in files:
             try:
-                text = content.decode()
+                text = given.decode()
             except UnicodeDecodeError:
                 continue
             [(found,)] = connection.execute(f"SELECT CAST({value} AS VARCHAR) FROM (SELECT $1::VARCHAR AS t)", [text]).fetchall()

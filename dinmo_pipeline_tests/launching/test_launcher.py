@@ -24,14 +24,15 @@ from dinmo_pipeline.launching import ForkingRunLauncher, launcher, warm
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.sync.syncs import Syncs
 
-from ..dagster_ui.conftest import Server, serving, wait_for
+from ..dagster_ui.conftest import Server, serving
 from ..people import MODEL, activation, make_people
+from ..waiting import wait_for
 
 # One server serves all tests here, so they stay in one process.
 pytestmark = pytest.mark.xdist_group("launching")
 
 _LOCATION = "dinmo_pipeline.definitions"
-_PATIENCE_S = 60.0
+_PATIENCE_S = 300.0
 _PAUSE_S = 1.0
 _EVENTS = """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
   ... on MessageEvent { message } ... on ErrorEvent { error { message errorChain { error { message } } } } } } } }"""

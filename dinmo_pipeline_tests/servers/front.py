@@ -101,7 +101,7 @@ class Front:
                 if failure is not None:
                     self._answer(failure[0], list(failure[2].items()), failure[1])
                     return
-                server = http.client.HTTPConnection(HOST, front.server_port, timeout=60)
+                server = http.client.HTTPConnection(HOST, front.server_port, timeout=300)
                 headers = {name: value for name, value in self.headers.items() if not front.drops(name)}
                 server.request(self.command, self.path, front.changed(self.command, body), headers)
                 answer = server.getresponse()

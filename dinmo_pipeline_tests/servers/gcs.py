@@ -68,7 +68,7 @@ def gcs(*, chunks_host: str = RELAY_HOST) -> Iterator[GcsServer]:
             *("-external-url", server.url(chunks_host), "-public-host", HOST, "-log-level", "error"),
         ]
         with running(command, port=server.port, log=folder / "gcs.log"):
-            requests.post(f"{server.url()}/storage/v1/b", json={"name": BUCKET}, timeout=10).raise_for_status()
+            requests.post(f"{server.url()}/storage/v1/b", json={"name": BUCKET}, timeout=60).raise_for_status()
             yield server
 
 

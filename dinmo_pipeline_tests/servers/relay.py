@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dinmo_pipeline_tests.servers.running import HOST
 
 RELAY_HOST = "127.0.0.2"
-_WAIT_SECONDS = 30
+_WAIT_SECONDS = 120
 
 
 class Relay:

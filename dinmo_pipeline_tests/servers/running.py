@@ -28,7 +28,7 @@ _accounts = count()
 _PORTS = range(10_000, 32_000)
 _reserved: list[ExitStack] = []
 _ACCOUNT_NAME = 24
-_READY_SECONDS = 20
+_READY_SECONDS = 120
 # Programs of an administrator are often not on a user's PATH.
 _PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin", "/usr/local/sbin"))
 
@@ -110,7 +110,7 @@ class Program:
         """Let it end."""
         self._process.terminate()
         try:
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self.kill()
 

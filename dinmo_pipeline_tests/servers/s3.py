@@ -54,7 +54,7 @@ _RIGHTS = {
     "reader": {"Action": ["s3:GetObject", "s3:ListBucket"], "Resource": [_OBJECTS, f"arn:aws:s3:::{BUCKET}"]},
 }
 _PARTS_OF_IT = ("master", "volume", "filer", "s3")
-_READY_SECONDS = 60
+_READY_SECONDS = 120
 # Little on the disk and in memory: it would make seven volumes at once, and keep what it has read.
 _SMALL = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1", "GOMEMLIMIT": "200MiB"}
 

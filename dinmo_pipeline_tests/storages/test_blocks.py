@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, TransientStorageError
 from dinmo_pipeline.storages.blocks import IN_FLIGHT, read_piece, send_blocks
+from dinmo_pipeline_tests.waiting import PATIENCE_S
 
 _BLOCK = 10
 
@@ -37,7 +38,7 @@ def test_no_more_blocks_than_that_are_under_way(file: Path) -> None:
             now += 1
             most = max(most, now)
         if index < IN_FLIGHT:
-            barrier.wait(10)
+            barrier.wait(PATIENCE_S)
         with lock:
             now -= 1
 
@@ -45,36 +46,46 @@ def test_no_more_blocks_than_that_are_under_way(file: Path) -> None:
     assert most == IN_FLIGHT
 
 
-def test_first_error_ends_the_work_while_an_earlier_block_is_under_way(file: Path) -> None:
-    failed, begun = threading.Event(), []
+@pytest.fixture
+def cancelled(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Is set when the blocks that were not begun have been called off."""
+    called_off = threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            called_off.set()
+            super().shutdown(wait=wait)
+
+    monkeypatch.setattr("dinmo_pipeline.storages.blocks.ThreadPoolExecutor", Pool)
+    return called_off
+
+
+def test_first_error_ends_the_work_while_an_earlier_block_is_under_way(file: Path, cancelled: threading.Event) -> None:
+    begun = []
 
     def send(index: int, _piece: bytes) -> None:
         begun.append(index)
         if index == 1:
-            failed.set()
             raise TransientStorageError("lost")
-        assert failed.wait(10)
-        # Time enough for the error to be seen.
-        time.sleep(0.3)
+        assert cancelled.wait(PATIENCE_S)
 
     with pytest.raises(TransientStorageError, match="lost"):
         send_blocks(file, 205, _BLOCK, send)
     assert len(begun) < 21
 
 
-def test_interrupt_ends_the_work(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_ends_the_work(file: Path, cancelled: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = []
 
     def interrupted(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("dinmo_pipeline.storages.blocks.wait", interrupted)
-    held = threading.Event()
-    threading.Timer(0.2, held.set).start()
 
     def send(index: int, _piece: bytes) -> None:
         begun.append(index)
-        held.wait(10)
+        assert cancelled.wait(PATIENCE_S)
 
     with pytest.raises(KeyboardInterrupt):
         send_blocks(file, 205, _BLOCK, send)

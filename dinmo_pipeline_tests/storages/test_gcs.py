@@ -59,7 +59,7 @@ def test_service_account_gets_a_token_and_delivers_with_it(
             storage.put(local(tmp_path, data), "exports/a b.csv")
         assert {request.headers["authorization"] for request in front.requests} == {f"Bearer {gcs_tokens.tokens[-1]}"}
         assert ("uploadType=resumable" in str(front.requests)) == (size > 8 * MIB)
-    found = requests.get(f"{gcs_server.url()}/storage/v1/b/{BUCKET}/o/exports%2Fa%20b.csv", timeout=10).json()
+    found = requests.get(f"{gcs_server.url()}/storage/v1/b/{BUCKET}/o/exports%2Fa%20b.csv", timeout=60).json()
     assert found["contentType"] == "text/csv"
     assert int(found["size"]) == size
     assert found["metadata"] == {"sha256": hashlib.sha256(data).hexdigest()}
@@ -197,7 +197,7 @@ def test_default_credentials_are_used(gcs_tokens: TokenServer, define: Define, t
 
 def test_folder_that_another_tool_made_is_no_file(gcs_server: GcsServer, define: Define, tmp_path: Path) -> None:
     address = f"{gcs_server.url()}/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=marked/"
-    requests.post(address, data=b"", timeout=10).raise_for_status()
+    requests.post(address, data=b"", timeout=60).raise_for_status()
     with define().connect(tmp_path) as storage:
         storage.put(local(tmp_path, b"x"), "marked/a.csv")
         assert [file.name for file in storage.list("marked")] == ["a.csv"]

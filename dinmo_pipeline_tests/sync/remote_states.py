@@ -21,7 +21,8 @@ from dinmo_pipeline.sync.state_address import ObjectStoreSpec, parse_state_url
 from dinmo_pipeline_tests.servers import azurite, gcs, s3
 from dinmo_pipeline_tests.sync.disk import forking
 
-LEASE_S = 2.0
+# Long enough for a living holder to renew it a few times on a machine that is busy.
+LEASE_S = 6.0
 
 
 @dataclass(frozen=True)

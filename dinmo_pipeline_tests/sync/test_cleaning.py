@@ -17,6 +17,7 @@ from dinmo_pipeline.sync.comparing import Changes
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.syncs import Delivery, Syncs
 
+from ..waiting import wait_until
 from .disk import Disk
 
 OPTIONS = 'file_name: "{x}_e", sync_mode: difference, mapping: {id: id, v: value}, keep_syncs: 1'
@@ -109,8 +110,7 @@ def test_temporary_files_of_a_sync_that_failed_while_it_was_rendered_go(disk: Di
 
     def end_once_a_part_has_left(changes: Changes, format_: Format, rows: Rows, local_path: Path) -> Written:
         if local_path.name == "1":
-            while not list(disk.out.glob(".dinmo-*")):
-                time.sleep(0.01)
+            wait_until(lambda: bool(list(disk.out.glob(".dinmo-*"))), "the part that has left")
             raise KeyboardInterrupt
         return write(changes, format_, rows, local_path)
 

@@ -22,6 +22,7 @@ from dinmo_pipeline.warehouse.tables import refresh
 from dinmo_pipeline_tests.sync.conftest import CASES
 from dinmo_pipeline_tests.sync.disk import START, forking
 from dinmo_pipeline_tests.sync.readers import read_rows
+from dinmo_pipeline_tests.waiting import wait_for_end
 
 ACTIVATIONS, SYNCS, FILES = int(4 * CASES), 2, 5
 
@@ -101,7 +102,7 @@ def test_syncs_of_many_activations_during_imports_all_end_right(project: Project
     for process in working:
         process.start()
     for process in working:
-        process.join(120)
+        wait_for_end(process)
     assert [process.exitcode for process in working] == [0] * len(working)
     for name in project.activations:
         sync_many(root, name, SYNCS)
@@ -110,7 +111,7 @@ def test_syncs_of_many_activations_during_imports_all_end_right(project: Project
         assert connection.execute("SELECT count(*), count(DISTINCT id) FROM models.people").fetchall() == [(FILES + 1, FILES + 1)]
     for number in range(ACTIVATIONS):
         assert len(consumed(root / f"drop/exports/{number}")) == FILES + 1
-    assert max(json.loads((root / f"{name}.json").read_text()) for name in project.activations) < 30
+    assert max(json.loads((root / f"{name}.json").read_text()) for name in project.activations) < 120
 
 
 def test_warehouse_that_another_process_has_is_waited_for_and_then_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

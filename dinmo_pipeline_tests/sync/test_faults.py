@@ -16,6 +16,7 @@ from dinmo_pipeline_tests.faults.kinds import Ballast
 from dinmo_pipeline_tests.servers.disks import small_folder
 from dinmo_pipeline_tests.sync.conftest import CASES
 from dinmo_pipeline_tests.sync.disk import DIFFERENCE, START, Disk, forking, run
+from dinmo_pipeline_tests.waiting import wait_for_end
 
 BEFORE = {1: "a", 2: "b"}
 AFTER = {2: "B", 3: "c"}
@@ -203,7 +204,7 @@ def test_fifty_processes_at_once_deliver_each_change_once(disk: Disk) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join()
+        wait_for_end(process)
     outcomes = Counter((disk.root / f"outcome{index}").read_text() for index in range(count))
     assert set(outcomes) <= {"Delivery", "SyncRefused"}, outcomes
     assert outcomes["Delivery"] >= 1

@@ -25,6 +25,7 @@ from dinmo_pipeline_tests.servers.front import Front
 from dinmo_pipeline_tests.servers.running import free_port
 from dinmo_pipeline_tests.sync.disk import DIFFERENCE, Disk, run
 from dinmo_pipeline_tests.sync.remote_states import LEASE_S, RemoteState, begin_apart
+from dinmo_pipeline_tests.waiting import PATIENCE_S, wait_for_end, wait_until
 
 POSITIONS, TURNS = 25, 8
 
@@ -71,11 +72,10 @@ def create_each(state: RemoteState, name: str, gate: Path) -> None:
 def test_of_two_processes_that_create_an_entry_one_succeeds(state: RemoteState, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     processes = [begin_apart(create_each, state.variables, state, name, gate) for name in ("one", "other")]
-    while len(list(tmp_path.glob("*.ready"))) < 2:
-        time.sleep(0.01)
+    wait_until(lambda: len(list(tmp_path.glob("*.ready"))) == 2, "both processes")
     gate.touch()
     for process in processes:
-        process.join()
+        wait_for_end(process)
 
     won = {name: {int(word) for word in (tmp_path / name).read_text().split()} for name in ("one", "other")}
     assert won["one"] | won["other"] == set(range(1, POSITIONS + 1))
@@ -89,7 +89,7 @@ def test_of_two_processes_that_create_an_entry_one_succeeds(state: RemoteState, 
 def take_turns(state: RemoteState, counter: Path) -> None:
     shelf = state.shelf()
     for _ in range(TURNS):
-        with shelf.locked("export", 60):
+        with shelf.locked("export", PATIENCE_S):
             count = int(counter.read_text())
             time.sleep(0.02)
             counter.write_text(str(count + 1))
@@ -100,23 +100,22 @@ def test_lock_is_held_by_one_process_at_a_time(state: RemoteState, tmp_path: Pat
     counter.write_text("0")
     processes = [begin_apart(take_turns, state.variables, state, counter) for _ in range(2)]
     for process in processes:
-        process.join()
+        wait_for_end(process)
 
     assert counter.read_text() == str(2 * TURNS)
 
 
 def hold(state: RemoteState, taken: Path) -> None:
-    with state.shelf().locked("export", 10):
+    with state.shelf().locked("export", PATIENCE_S):
         taken.touch()
         time.sleep(600)
 
 
 def test_lock_of_a_living_holder_outlasts_its_lease(state: RemoteState, tmp_path: Path) -> None:
     holder = begin_apart(hold, state.variables, state, tmp_path / "taken")
-    while not (tmp_path / "taken").exists():
-        time.sleep(0.01)
+    wait_until((tmp_path / "taken").exists, "the lock")
     try:
-        with pytest.raises(BusyError, match=rf"activation export: process {holder.pid} on "), state.shelf().locked("export", 3 * LEASE_S):
+        with pytest.raises(BusyError, match=rf"activation export: process {holder.pid} on "), state.shelf().locked("export", 2 * LEASE_S):
             pass
     finally:
         holder.kill()
@@ -125,14 +124,13 @@ def test_lock_of_a_living_holder_outlasts_its_lease(state: RemoteState, tmp_path
 
 def test_lock_of_a_killed_holder_is_free_when_its_lease_has_ended(state: RemoteState, tmp_path: Path) -> None:
     holder = begin_apart(hold, state.variables, state, tmp_path / "taken")
-    while not (tmp_path / "taken").exists():
-        time.sleep(0.01)
+    wait_until((tmp_path / "taken").exists, "the lock")
     holder.kill()
-    holder.join()
+    wait_for_end(holder)
     began = time.monotonic()
-    with state.shelf().locked("export", 60):
+    with state.shelf().locked("export", PATIENCE_S):
         waited = time.monotonic() - began
-    assert LEASE_S <= waited < 5 * LEASE_S
+    assert waited >= LEASE_S
 
 
 def stop_after_first_move(root: Path, now: datetime) -> None:
@@ -157,8 +155,7 @@ def test_holder_that_stood_still_in_its_moves_refuses_to_go_on(state: RemoteStat
     disk.consume()
     disk.set_rows({1: "A", 2: "b", 4: "d"})
     stalled = begin_apart(stop_after_first_move, state.variables, disk.root, disk.tick())
-    while not (disk.root / "stopped").exists():
-        time.sleep(0.01)
+    wait_until((disk.root / "stopped").exists, "the first move")
 
     completed = disk.run()
     disk.consume()
@@ -167,7 +164,7 @@ def test_holder_that_stood_still_in_its_moves_refuses_to_go_on(state: RemoteStat
     files = {path.name: path.read_bytes() for path in disk.files()}
     assert stalled.pid is not None
     os.kill(stalled.pid, signal.SIGCONT)
-    stalled.join()
+    wait_for_end(stalled)
 
     assert isinstance(completed, Delivery)
     assert (disk.root / "ended").read_text().startswith("SyncRefused: ")
@@ -178,7 +175,7 @@ def test_holder_that_stood_still_in_its_moves_refuses_to_go_on(state: RemoteStat
 
 def stand_still(state: RemoteState, folder: Path) -> None:
     shelf = state.shelf()
-    with shelf.locked("export", 10):
+    with shelf.locked("export", PATIENCE_S):
         (folder / "taken").touch()
         os.kill(os.getpid(), signal.SIGSTOP)
         with suppress(SyncRefused):
@@ -191,13 +188,12 @@ def stand_still(state: RemoteState, folder: Path) -> None:
 
 def test_entry_of_a_holder_that_stood_still_is_refused(state: RemoteState, tmp_path: Path) -> None:
     stalled = begin_apart(stand_still, state.variables, state, tmp_path)
-    while not (tmp_path / "taken").exists():
-        time.sleep(0.01)
+    wait_until((tmp_path / "taken").exists, "the lock")
     shelf = state.shelf()
-    with shelf.locked("export", 10 * LEASE_S):
+    with shelf.locked("export", PATIENCE_S):
         assert stalled.pid is not None
         os.kill(stalled.pid, signal.SIGCONT)
-        stalled.join()
+        wait_for_end(stalled)
         # Nobody wrote entry 1 meanwhile: it is the lost lock alone that refuses.
         assert shelf.create("export", path_of(1, 0), b"in time")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
@@ -234,7 +230,7 @@ def test_sync_that_was_killed_in_its_moves_is_completed(state: RemoteState, disk
     disk.consume()
     disk.set_rows({1: "A", 2: "b", 4: "d"})
     killed = begin_apart(kill_after_first_move, state.variables, disk.root, disk.tick())
-    killed.join()
+    wait_for_end(killed)
     assert killed.exitcode == -signal.SIGKILL
     if machine == "other":
         forget_this_machine(disk)
@@ -325,7 +321,7 @@ def test_write_whose_answer_was_lost_counts(state: RemoteState, front: Front) ->
         assert shelf.create("export", path_of(1, 0), b"first")
         assert not shelf.create("export", path_of(1, 0), b"second")
         front.lose_answers(1)
-        with shelf.locked("export", 10):
+        with shelf.locked("export", PATIENCE_S):
             front.lose_answers(1)
             time.sleep(LEASE_S)
             assert shelf.create("export", path_of(2, 0), b"third")

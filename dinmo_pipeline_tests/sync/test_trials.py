@@ -15,6 +15,7 @@ from dinmo_pipeline.sync.redirect import target_elsewhere
 from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline.sync.syncs import Syncs
 from dinmo_pipeline_tests.sync.disk import DIFFERENCE, Disk, forking
+from dinmo_pipeline_tests.waiting import wait_for_end
 
 ELSEWHERE = """
 ---
@@ -68,7 +69,7 @@ def test_what_a_killed_trial_left_goes_with_the_next_one_to_that_place(disk: Dis
     for expected in (1, 2):
         killed = forking().Process(target=send_trial_and_die, args=(disk.root, disk.tick(), to))
         killed.start()
-        killed.join()
+        wait_for_end(killed)
         assert killed.exitcode == -signal.SIGKILL
         assert temporary(disk) == [place] * expected
 

@@ -111,7 +111,7 @@ def test_readers_wait_for_a_writer_and_see_the_whole_of_what_it_wrote(tmp_path: 
     writers = [context.Process(target=_write, args=(tmp_path, number)) for number in range(3)]
     for writer in writers:
         writer.start()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     seen = set()
     while any(writer.is_alive() for writer in writers) and time.monotonic() < deadline:
         if (tmp_path / "warehouse.duckdb").exists():
