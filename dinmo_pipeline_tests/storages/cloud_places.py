@@ -46,7 +46,7 @@ def gcs_bucket(request: pytest.FixtureRequest, root: Path, folder: str) -> Place
 
 
 def s3_bucket(request: pytest.FixtureRequest, root: Path, folder: str) -> Place:
-    """moto's server, as the bucket's owner."""
+    """SeaweedFS, as the bucket's owner."""
     server: s3.S3Server = request.getfixturevalue("s3_server")
     owner = server.keys["owner"]
     (root / "secret").write_text(owner.secret_access_key)
