@@ -136,8 +136,9 @@ def _ticks_of_dagster(expressions: Sequence[str], day: date, zone: tzinfo) -> It
         windows = TimeWindowPartitionsDefinition(
             start=_midnight(day - _DAY, zone), cron_schedule=expression, fmt=_KEY, timezone=str(zone), end_offset=1
         )
-        keys = windows.get_partition_keys(current_time=end)
-        found.update(datetime.strptime(key, _KEY).timestamp() for key in keys)
+        # It counts back from there to find the last one, which it cannot on a day that a zone left out.
+        keys = windows.get_partition_keys(current_time=_midnight(day + 4 * _DAY, zone))
+        found.update(datetime.fromisoformat(key).timestamp() for key in keys)
     yield from (datetime.fromtimestamp(tick, zone) for tick in sorted(found) if first <= tick < end.timestamp())
 
 
