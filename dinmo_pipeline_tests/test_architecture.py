@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 
 # A room may import from itself and from the rooms of a lower floor.
 FLOORS = (
+    {"masking"},
     {"errors"},
     {"formats", "storages", "warehouse", "notify"},
     {"project"},
