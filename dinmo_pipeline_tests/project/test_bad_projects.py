@@ -235,22 +235,22 @@ ACTIVATIONS = {
     "removed_columns without the key": (
         activation("removed_columns: key\nsync_mode: difference\nmapping: [name]"),
         [
-            "5: Activation export: mapping: id of the primary key is not there, and nobody can apply the files of difference without: which "
-            "rows were updated or removed? Add id"
+            "5: Activation export: mapping: id of the primary key is not there, and nobody can apply the files of difference without: "
+            "which rows were updated or removed? Add id"
         ],
     ),
     "difference without the key": (
         activation("sync_mode: difference\nmapping: {name: id}"),
         [
-            "4: Activation export: mapping: id of the primary key is not there, and nobody can apply the files of difference without: which "
-            "rows were updated or removed? Add id: id"
+            "4: Activation export: mapping: id of the primary key is not there, and nobody can apply the files of difference without: "
+            "which rows were updated or removed? Add id: id"
         ],
     ),
     "difference without a part of the key": (
         activation("model: lines\nsync_mode: difference\nmapping: {ORDER_ID: id, name: name}") + LINES,
         [
-            "5: Activation export: mapping: line of the primary key is not there, and nobody can apply the files of difference without: which "
-            "rows were updated or removed? Add line: line"
+            "5: Activation export: mapping: line of the primary key is not there, and nobody can apply the files of difference without: "
+            "which rows were updated or removed? Add line: line"
         ],
     ),
     "two limits": (
