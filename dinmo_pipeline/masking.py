@@ -31,6 +31,7 @@ _NAMES = (
 # What stands in quotes ends at the same quotes, whether escaped or doubled; what does not, at a blank or a quote.
 _QUOTED = r"""(?P<q>\\*(?:''|'|\\*"|"))(?:(?P=q)(?P=q)|(?!(?P=q))(?:\\.|.))*(?:(?P=q))?"""
 _VALUE = rf"""(?:{_QUOTED}|\{{[^}}\n]*\}}?|[^\s'"\\]+)"""
+# Every repetition before a fixed text has an end: a text may be a word of a megabyte.
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*-----|\Z)", re.DOTALL), MASK),
     (re.compile(r"(?i)((?:proxy-)?authorization\\?[\"']?\s*[:=]\s*\\?[\"']?)[^\r\n\"'\\]+"), rf"\1{MASK}"),
@@ -39,14 +40,19 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(/services/)T\w+/B\w+(?:/[^\s'\"\\]*)?"), rf"\1{MASK}"),
     (re.compile(r"\bxox[a-z]-[\w-]+"), MASK),
     # An address with its user: all up to the last @, for a password may hold one, too.
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)(?!\[)([^\s:/'\"@]*):(?!\d+/)[^\s'\"]*@"), rf"\1\2:{MASK}@"),
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,20}://)(?!\[)([^\s:/'\"@]*):(?!\d+/)[^\s'\"]*@"), rf"\1\2:{MASK}@"),
     (re.compile(r"(?i)\b(https?://)[^\s:/?#'\"@]+@"), rf"\1{MASK}@"),
-    (re.compile(r"(?i)(?<![\w:/@])(?!mailto:)([\w.+-]+:)[^\s:@/'\"\\]+(@[\w.-]+)"), rf"\1{MASK}\2"),
-    (re.compile(rf"(?i)([\w.-]*(?:{_NAMES})[\w-]*\\*[\"']?\s*(?:=>|:=|=|%3d)\s*)(?!{re.escape(MASK)}){_VALUE}"), rf"\1{MASK}"),
-    (re.compile(rf"(?i)(\\*[\"'][\w.-]*(?:{_NAMES})[\w-]*\\*[\"']\s*:\s*){_QUOTED}"), rf"\1{MASK}"),
-    (re.compile(r"(?i)(\b\w*(?:password|passphrase|secret|account_key|access_key)\s*:?\s+)(?P<q>')(?:''|[^'\n])*'"), rf"\1{MASK}"),
+    (re.compile(r"(?i)(?<![\w:/@])(?!mailto:)([\w.+-]{1,64}:)[^\s:@/'\"\\]{1,500}(@[\w.-]+)"), rf"\1{MASK}\2"),
+    (re.compile(rf"(?i)((?:{_NAMES})[\w-]{{0,40}}\\*[\"']?\s*(?:=>|:=|=|%3d)\s*)(?!{re.escape(MASK)}){_VALUE}"), rf"\1{MASK}"),
+    (re.compile(rf"(?i)((?:{_NAMES})[\w-]{{0,40}}\\*[\"']\s*:\s*){_QUOTED}"), rf"\1{MASK}"),
+    (re.compile(r"(?i)((?:password|passphrase|secret|account_key|access_key)\s*:?\s+)(?P<q>')(?:''|[^'\n])*'"), rf"\1{MASK}"),
     (re.compile(r"(?i)([?&](?:key|code|auth|sv?ig|pass|x-amz-[a-z-]+|x-goog-[a-z-]+)=)[^&\s'\"\\]+"), rf"\1{MASK}"),
 )
+
+
+# No pattern matches without one of these, and most texts have none.
+_SIGNS = ("pass", "pwd", "secret", "token", "credential", "key", "signature", "sig", "sas", "upload", "auth", "bearer", "/services/")
+_SIGNS += ("hooks.", "xox", "@", "code=", "x-amz-", "x-goog-")
 
 
 def remember_secret(value: str) -> None:
@@ -64,6 +70,9 @@ def masked(text: str) -> str:
     known = _known()
     if known is not None:
         text = known.sub(MASK, text)
+    lower = text.lower()
+    if not any(sign in lower for sign in _SIGNS):
+        return text
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text

@@ -7,7 +7,8 @@ A definition holds `{env: NAME}` or `{file: PATH}`; the text itself is read when
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -115,6 +116,22 @@ Setting = Annotated[str | Secret, BeforeValidator(_read_setting, json_schema_inp
 
 Port = Annotated[int | Secret, BeforeValidator(_read_port, json_schema_input_type=int | Secret)]
 """A port number, or `{env: NAME}` or `{file: PATH}` that holds one."""
+
+
+def remember_secrets(definitions: Iterable[BaseModel], project_root: Path) -> None:
+    """Have every secret that these name, and that can be read now, masked from here on: an error may quote one before it is used.
+
+    One that is missing is nobody's business yet: what needs it will say so.
+    """
+    for definition in definitions:
+        for name in type(definition).model_fields:
+            value = getattr(definition, name, None)
+            if isinstance(value, Secret):
+                if value.env is not None or (project_root / Path(value.file or "").expanduser()).is_file():
+                    with suppress(PermanentStorageError):
+                        value.resolve(project_root, what=name)
+            elif isinstance(value, BaseModel):
+                remember_secrets((value,), project_root)
 
 
 def resolve_setting(setting: str | Secret, project_root: Path, *, what: str) -> str:
