@@ -51,8 +51,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 # No pattern matches without one of these, and most texts have none.
-_SIGNS = ("pass", "pwd", "secret", "token", "credential", "key", "signature", "sig", "sas", "upload", "auth", "bearer", "/services/")
-_SIGNS += ("hooks.", "xox", "@", "code=", "x-amz-", "x-goog-")
+_SIGNS = (
+    *("pass", "pwd", "secret", "token", "credential", "key", "signature", "sig", "sas", "upload", "auth", "bearer", "code="),
+    *("@", "/services/", "hooks.", "xox", "x-amz-", "x-goog-"),
+)
 
 
 def remember_secret(value: str) -> None:

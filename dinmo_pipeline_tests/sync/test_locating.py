@@ -24,7 +24,7 @@ from datetime import UTC, datetime, timedelta  # isort: skip
 START = datetime(2025, 4, 14, tzinfo=UTC)
 # Values that take several lines, or hold what frames a record.
 NAMES = ("one", "two\nlines", 'three\r\n"quoted"\nlines', "", "\n", "a,b;c", "</row>\n<row>", "é\u2028x", "[\n{", "\r alone")
-FIRST = tuple((number, NAMES[number % len(NAMES)], number % 3) for number in range(1, 12))
+FIRST = tuple((number, NAMES[number % len(NAMES)], number % 3) for number in range(1, 10))
 # Some change, some leave, some come.
 SECOND = (*((number, name, age + (number % 4 == 0)) for number, name, age in FIRST if number % 5), (99, "new\nline", 1))
 FORMATS = {
@@ -83,7 +83,7 @@ def xml_records(raw: bytes) -> Iterator[tuple[int, str, int | None]]:
 
 @pytest.mark.parametrize(("kind", "mode"), [*((kind, "difference") for kind in FORMATS), ("csv", "upsert"), ("csv", "insert")])
 def test_each_record_is_found_in_its_part_on_its_line(tmp_path: Path, kind: str, mode: str) -> None:
-    root = make_people(tmp_path, activation("changes", sync_mode=mode, format=FORMATS[kind], max_rows="4"), people=FIRST)
+    root = make_people(tmp_path, activation("changes", sync_mode=mode, format=FORMATS[kind], max_rows="5"), people=FIRST)
     for day, people in enumerate((FIRST, SECOND)):
         write_people(root, people)
         sync_people(root, "changes", START + timedelta(days=day))
@@ -96,7 +96,7 @@ def test_each_record_is_found_in_its_part_on_its_line(tmp_path: Path, kind: str,
         for put in sync.export.puts:
             listed = [*records(root / "out" / put.path, kind)]
             for number, (_, key, line) in enumerate(listed, start=1):
-                if number not in (1, len(listed) - 1, len(listed)):
+                if number not in (1, len(listed)):
                     continue
                 told = next(each for each in explain_record(project, spec, state, [key]).told if each.sync == sync.number)
                 assert told.files == (put.path,)
