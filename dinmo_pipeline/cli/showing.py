@@ -19,6 +19,7 @@ from rich.text import Text
 from dinmo_pipeline.cli.health import Health
 from dinmo_pipeline.cli.outcome import Imported, Outcome
 from dinmo_pipeline.inbound.names import printable
+from dinmo_pipeline.masking import masked
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.storages.checkup import Step
 from dinmo_pipeline.sync.cleaning import Litter
@@ -43,12 +44,12 @@ def say(text: str) -> None:
 
 def warn(text: str) -> None:
     """A line about something that may surprise, beside the result."""
-    _err.print(Text(_written(f"warning: {text}"), style="yellow"))
+    _err.print(Text(_written(masked(f"warning: {text}")), style="yellow"))
 
 
 def complain(text: str) -> None:
     """Why the command failed."""
-    _err.print(Text(_written(text), style="red"))
+    _err.print(Text(_written(masked(text)), style="red"))
 
 
 def follow(names: Iterable[str], work: Callable[[str], Outcome]) -> list[Outcome]:
