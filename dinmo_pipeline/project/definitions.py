@@ -160,9 +160,8 @@ def _component(document: Document, problems: list[Problem]) -> str | None:
     # Without a package it is no component of anybody: skipped, it would never be delivered, and nobody would learn of it.
     misspelt = not package or (alike and name.lower() in {each.lower() for each in known.values()})
     if ours or misspelt:
-        problems.append(
-            document.problem(("type",), f"unknown type {kind!r}{nearest_hint(kind if package else f'{PACKAGE}.{kind}', known)}")
-        )
+        hint = nearest_hint(kind if package else f"{PACKAGE}.{kind}", known)
+        problems.append(document.problem(("type",), f"unknown type {kind!r}{hint}"))
     return None
 
 

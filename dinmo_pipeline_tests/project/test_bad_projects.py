@@ -407,6 +407,18 @@ FILES = {
         {"defs/a/defs.yaml": "type: dinmo_pipeline.Modl\nattributes: {}\n"},
         ["defs/a/defs.yaml:1: unknown type 'dinmo_pipeline.Modl'; did you mean 'dinmo_pipeline.Model'?"],
     ),
+    "type without its package": (
+        {"defs/a/defs.yaml": "type: Activation\nattributes: {}\n"},
+        ["defs/a/defs.yaml:1: unknown type 'Activation'; did you mean 'dinmo_pipeline.Activation'?"],
+    ),
+    "misspelt type without its package": (
+        {"defs/a/defs.yaml": "type: Activiation\nattributes: {}\n"},
+        ["defs/a/defs.yaml:1: unknown type 'Activiation'; did you mean 'dinmo_pipeline.Activation'?"],
+    ),
+    "type in other letters": (
+        {"defs/a/defs.yaml": "type: Dinmo_Pipeline.activation\nattributes: {}\n"},
+        ["defs/a/defs.yaml:1: unknown type 'Dinmo_Pipeline.activation'; did you mean 'dinmo_pipeline.Activation'?"],
+    ),
     "misspelt package": (
         {"defs/a/defs.yaml": "type: dinmo_pipelines.Model\nattributes: {}\n"},
         ["defs/a/defs.yaml:1: unknown type 'dinmo_pipelines.Model'; did you mean 'dinmo_pipeline.Model'?"],
