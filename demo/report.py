@@ -14,7 +14,7 @@ from rich.tree import Tree
 
 def explain(sync: Mapping[str, Any], mode: str) -> str:
     """Why this sync sent what it sent, in a few words."""
-    base = sync["base"]
+    base = sync["compared_with"]
     if mode == "snapshot":
         return "all rows, every time"
     if base is None:

@@ -24,9 +24,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dinmo_pipeline.masking import masked
+
 
 class DinmoError(Exception):
-    """Base of all errors raised on purpose; its text is fit to be shown to a user."""
+    """Base of all errors raised on purpose; its text is fit to be shown to a user: secrets in what it quotes are masked."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(masked(message))
 
     @property
     def without_data(self) -> str:
@@ -41,6 +46,9 @@ class Problem:
     file: str
     line: int
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", masked(self.message))
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.message}"

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 
 # A room may import from itself and from the rooms of a lower floor.
 FLOORS = (
+    {"masking"},
     {"errors"},
     {"formats", "storages", "warehouse", "notify"},
     {"project"},
@@ -35,6 +36,8 @@ GRANTED = {
     ("project", "inbound"),
 }
 KNOW_DAGSTER = {"definitions", "components", "io_managers", "cli", "launching"}
+# When its scheduler starts on a night when clocks change, nobody knows but Dagster.
+ASKS_DAGSTER = {"dinmo_pipeline.project.cron"}
 
 
 def room_of(module: str) -> str:
@@ -81,9 +84,9 @@ def test_every_room_has_a_floor() -> None:
 
 
 def test_only_the_rooms_at_dagsters_side_import_dagster() -> None:
-    found = {room_of(name) for name, path in modules() for _, imported in imports(path) if imported.split(".")[0].startswith("dagster")}
+    found = {name for name, path in modules() for _, imported in imports(path) if imported.split(".")[0].startswith("dagster")}
 
-    assert found <= KNOW_DAGSTER
+    assert {room_of(name) for name in found - ASKS_DAGSTER} <= KNOW_DAGSTER
 
 
 def test_nothing_private_of_dagster_is_imported() -> None:

@@ -19,6 +19,7 @@ from dinmo_pipeline.cli.options import HERE, ProjectOption
 from dinmo_pipeline.cli.profiling import profile
 from dinmo_pipeline.cli.template import make_project
 from dinmo_pipeline.errors import BusyError, CallError, DefinitionErrors, DinmoError, StateError
+from dinmo_pipeline.masking import masked_errors
 from dinmo_pipeline.project.load import load_project, load_with_warnings
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.settings import find_project_root
@@ -52,7 +53,8 @@ Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 def main() -> NoReturn:
     """Run the command line: 0 fine, 1 the work failed, 2 the definitions or the call are wrong."""
     try:
-        app()
+        with masked_errors():
+            app()
     except (DefinitionErrors, CallError) as error:
         showing.complain(str(error))
         sys.exit(_WRONG)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from dinmo_pipeline.cli.showing import say, show_json, show_table
 from dinmo_pipeline.project.specs import ActivationSpec
-from dinmo_pipeline.sync.explain import Explanation
+from dinmo_pipeline.sync.explain import Explanation, Told
 from dinmo_pipeline.sync.lookup import Fate, Values
 
 _SHOWN = 200
@@ -28,12 +28,19 @@ def show_explanation(spec: ActivationSpec, explanation: Explanation, *, as_json:
         say(f"sync {numbers}: the rows are not kept any more (keep_syncs: {spec.keep_syncs}), so nobody knows")
     today = explanation.today
     rows = [
-        (str(each.sync), _when(each.instant, zone), each.fate.what, each.why, _values(each.fate), ", ".join(each.files))
-        for each in explanation.told
+        (str(each.sync), _when(each.instant, zone), each.fate.what, each.why, _values(each.fate), _place(each)) for each in explanation.told
     ]
     at = _when(today.at, zone) if today.at is not None else "-"
     rows.append(("next", at, _word(explanation), today.why, _values(today.fate), ""))
     show_table(("sync", "instant", "what", "why", "values", "files"), rows, texts=range(6))
+
+
+def _place(told: Told) -> str:
+    at = told.location
+    if at is None:
+        several = "one of " if len(told.files) > 1 else ""
+        return f"{several}{', '.join(told.files)}; other records of it have the same values, so the place is unknown" if told.files else ""
+    return f"{at.file}, {f'line {at.line:,}, ' if at.line is not None else ''}record {at.record:,}"
 
 
 def _ranges(numbers: Sequence[int]) -> Iterator[str]:
@@ -84,10 +91,7 @@ def _for_programs(spec: ActivationSpec, explanation: Explanation) -> dict[str, o
     return {
         "activation": spec.name,
         "key": dict(explanation.key),
-        "syncs": [
-            {"sync": each.sync, "instant": each.instant.isoformat(), **asdict(each.fate), "why": each.why, "files": list(each.files)}
-            for each in explanation.told
-        ],
+        "syncs": [_sync_for_programs(each) for each in explanation.told],
         "forgotten": list(explanation.forgotten),
         "next": {
             "what": _word(explanation),
@@ -97,4 +101,17 @@ def _for_programs(spec: ActivationSpec, explanation: Explanation) -> dict[str, o
             "before": today.fate.before if today.fate is not None else None,
             "why": today.why,
         },
+    }
+
+
+def _sync_for_programs(told: Told) -> dict[str, object]:
+    at = told.location
+    return {
+        "sync": told.sync,
+        "instant": told.instant.isoformat(),
+        **asdict(told.fate),
+        "why": told.why,
+        "files": list(told.files),
+        "record": at.record if at is not None else None,
+        "line": at.line if at is not None else None,
     }

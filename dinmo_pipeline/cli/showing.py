@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from rich.text import Text
 from dinmo_pipeline.cli.health import Health
 from dinmo_pipeline.cli.outcome import Imported, Outcome
 from dinmo_pipeline.inbound.names import printable
+from dinmo_pipeline.masking import masked
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.storages.checkup import Step
 from dinmo_pipeline.sync.cleaning import Litter
@@ -43,12 +44,12 @@ def say(text: str) -> None:
 
 def warn(text: str) -> None:
     """A line about something that may surprise, beside the result."""
-    _err.print(Text(_written(f"warning: {text}"), style="yellow"))
+    _err.print(Text(_written(masked(f"warning: {text}")), style="yellow"))
 
 
 def complain(text: str) -> None:
     """Why the command failed."""
-    _err.print(Text(_written(text), style="red"))
+    _err.print(Text(_written(masked(text)), style="red"))
 
 
 def follow(names: Iterable[str], work: Callable[[str], Outcome]) -> list[Outcome]:
@@ -197,7 +198,7 @@ def show_history(spec: ActivationSpec, state: State, *, files: bool, as_json: bo
             f"{datetime.fromisoformat(sync['instant']).astimezone(ZoneInfo(spec.timezone)):%Y-%m-%d %H:%M:%S %Z}",
             sync["state"],
             sync["mode"] or "-",
-            "-" if sync["base"] is None else str(sync["base"]),
+            _base(sync),
             *(_count(sync[name]) for name in ("rows", "added", "updated", "removed")),
             str(len(sync["files"])),
             _count(sync["bytes"]),
@@ -220,8 +221,17 @@ def show_history(spec: ActivationSpec, state: State, *, files: bool, as_json: bo
         )
 
 
+def _base(sync: Mapping[str, Any]) -> str:
+    if sync["compared_with"] is None:
+        return "-"
+    return f"{sync['compared_with']}{' (not sent)' if sync['base'] is None else ''}"
+
+
 def history_entry(sync: SyncRecord, state: State) -> dict[str, Any]:
-    """A sync as programs get it; `base` is the number of the sync that it was compared with, null when it sent every row."""
+    """A sync as programs get it; `compared_with` is the number of the sync that it was compared with.
+
+    `base` is the same, where that one was sent: null after a baseline, of which nobody was sent anything, and where there is none.
+    """
     export, delivery = sync.export, sync.delivery
     reasons = "; ".join(finding.message for finding in sync.findings)
     counts = export.counts if export is not None else None
@@ -235,7 +245,8 @@ def history_entry(sync: SyncRecord, state: State) -> dict[str, Any]:
         "run_type": promised.run_type.value if promised is not None else None,
         "mode": promised.sync_mode.value if promised is not None else None,
         "full": sync.full,
-        "base": export.base if export is not None else None,
+        "base": export.received_base if export is not None else None,
+        "compared_with": export.base if export is not None else None,
         "rows": counts.rows if counts is not None else sync.snapshot.rows if sync.snapshot is not None else None,
         "added": counts.added if counts is not None else None,
         "updated": counts.updated if counts is not None else None,
@@ -284,7 +295,7 @@ def show_rehearsal(spec: ActivationSpec, rehearsal: Rehearsal, *, sent_to: str |
     export = rehearsal.export
     counts = {name: getattr(export.counts, name) for name in ("added", "updated", "removed")}
     told = ", ".join(f"{_count(count)} {name}" for name, count in counts.items() if count is not None)
-    kind = f"full ({export.reason})" if export.reason else f"what changed since sync {export.base}"
+    kind = f"full ({export.reason})" if export.reason else f"what changed since {export.base_text}"
     say(f"{spec.name}: {export.counts.rows:,} rows{': ' + told if told else ''}; {kind}")
     verb = f"sent to {sent_to}" if sent_to is not None else "would send"
     for put in export.puts:

@@ -23,6 +23,8 @@ from dagster import (
     Output,
 )
 
+from dinmo_pipeline.masking import masked_errors
+
 Computed = Iterator[Output[Any] | AssetCheckResult]
 Options = TypeVar("Options", bound=Config)
 
@@ -46,7 +48,8 @@ def make_asset(
     stores = {f"{name}__io_manager": IOManagerDefinition.hardcoded_io_manager(io_manager)} if io_manager is not None else {}
 
     def computed(context: AssetExecutionContext, inputs: Mapping[str, Any]) -> Computed:
-        yield from compute(context)
+        with masked_errors():
+            yield from compute(context)
 
     dependencies = {dep.asset_key.to_python_identifier(): dep.asset_key for dep in spec.deps}
     check_outputs = {check.get_python_identifier(): check for check in checks}

@@ -29,6 +29,7 @@ from dinmo_pipeline.components.naming import import_job_name, table_key
 from dinmo_pipeline.components.wording import describe_import
 from dinmo_pipeline.errors import BusyError
 from dinmo_pipeline.inbound.arrivals import Look
+from dinmo_pipeline.masking import masked_errors
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
 
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
@@ -68,7 +69,7 @@ def inbox_sensor(project: Project, inbox: InboxSpec, jobs: Sequence[Any]) -> Sen
         from dinmo_pipeline.inbound.passes import InboxPass
 
         try:
-            with InboxPass(hasty, inbox.name, wait_s=0) as held:
+            with masked_errors(), InboxPass(hasty, inbox.name, wait_s=0) as held:
                 seen = held.look()
         except BusyError:
             return SkipReason(f"files of inbox {inbox.name} are being imported")

@@ -71,6 +71,13 @@ class Format(BaseModel, ABC):
     def uncompressed(self) -> Format:
         """The same format without compression around the file: what `max_bytes` measures."""
 
+    def line_after(self, connection: duckdb.DuckDBPyConnection, before: Rows, count: int, local_path: Path) -> int | None:
+        """The line (from 1) on which the record begins that stands behind these `count` in their file; None where there are no lines.
+
+        They may be written to `local_path`, a new file, which is gone afterwards.
+        """
+        return None
+
     def name_problems(self, names: Sequence[str]) -> list[str]:
         """Why these column names cannot stand together in a file of this format; empty when they can."""
         return []

@@ -97,6 +97,27 @@ class TextFormat(Format):
                         raise self.unencodable(connection, rows, error.object[error.start]) from error
                     return self.findings(connection, rows, plain_path)
 
+    def line_after(self, connection: duckdb.DuckDBPyConnection, before: Rows, count: int, local_path: Path) -> int:
+        with writing_settings(connection, before.timezone):
+            lines = self.lines(before)
+            line = 1 + lines.head.count("\n") + count * lines.between.count("\n")
+            if not count:
+                return line
+            with new_file(local_path):
+                _copy(connection, lines, local_path)
+            # What stands around and between the records is known: all other line feeds are in their values.
+            ends = count - 1 if lines.head else count
+            frame = lines.head.count("\n") + lines.tail.count("\n") + ends * lines.between.count("\n")
+            try:
+                return line + _line_feeds(local_path) - frame
+            finally:
+                local_path.unlink()
+
+
+def _line_feeds(local_path: Path) -> int:
+    with local_path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(_BLOCK), b""))
+
 
 def _copy(connection: duckdb.DuckDBPyConnection, lines: Lines, local_path: Path) -> None:
     # The CSV writer is the one that writes text in parallel. A temporary file of its own would lose the mode of ours.

@@ -9,23 +9,25 @@ from typing import ParamSpec, TypeVar
 from dagster import Failure
 
 from dinmo_pipeline.errors import DinmoError
+from dinmo_pipeline.masking import masked_errors
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def failing(function: Callable[P, R]) -> Callable[P, R]:
-    """`function`, whose DinmoError comes out as a Failure with the same words.
+    """`function`, whose DinmoError comes out as a Failure with the same words, and no error with a secret in it.
 
     What may pass by itself was tried again where it arose, with the same bytes; Dagster would start from the beginning.
     """
 
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except DinmoError as error:
-            raise failure_of(error) from error
+        with masked_errors():
+            try:
+                return function(*args, **kwargs)
+            except DinmoError as error:
+                raise failure_of(error) from error
 
     return wrapped
 

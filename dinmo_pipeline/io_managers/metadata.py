@@ -28,7 +28,7 @@ def delivery_metadata(delivery: Delivery, key: AssetKey) -> dict[str, Any]:
         "dagster/row_count": MetadataValue.int(export.rows_sent),
         "seconds": MetadataValue.float(outcome.seconds),
         "sync": MetadataValue.int(export.number),
-        "base": f"sync {export.base}" if export.base is not None else "none",
+        "base": export.base_text,
         **file_columns_metadata(export.contract, _columns_come_from(delivery, key)),
     }
     if export.comparison.current is not None:
@@ -61,7 +61,7 @@ def _sent(export: Export, samples: Sequence[Sample], files: str) -> dict[str, An
         "rows sent": MetadataValue.int(export.rows_sent),
         "files": MetadataValue.int(len(export.puts)),
         "bytes": MetadataValue.int(export.bytes),
-        "kind": f"full: {export.reason}" if export.reason else f"delta: what changed since sync {export.base}",
+        "kind": f"full: {export.reason}" if export.reason else f"delta: what changed since {export.base_text}",
         files: markdown_table(["file", "rows", "bytes", "SHA-256"], lines),
     }
     if samples:

@@ -39,7 +39,7 @@ class SnapshotIOManager(IOManager):
                 **snapshot_columns_metadata(sync.snapshot.contract, AssetKey([spec.source.kind, spec.source.name])),
                 "rows": sync.snapshot.rows,
                 "sync": sync.number,
-                "base": f"sync {sync.base}" if sync.base is not None else "none: every row is sent",
+                "base": syncs.base_text(sync),
                 "instant": MetadataValue.timestamp(sync.instant),
                 "file": MetadataValue.path(syncs.place(sync.snapshot)),
                 "sha256": sync.snapshot.sha256,

@@ -28,6 +28,9 @@ def post_json(url: str, body: bytes, headers: Mapping[str, str], *, what: str) -
         request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json", "User-Agent": "dinmo", **headers})
         with urllib.request.build_opener(_NoRedirects()).open(request, timeout=_TIMEOUT_S):
             return
+    except (http.client.InvalidURL, ValueError):
+        # It quotes the address.
+        raise MessageError(f"sending a message to {what}: its address is no web address; correct it") from None
     except urllib.error.HTTPError as error:
         with error:
             answer = error.read(_ANSWER_CHARACTERS).decode("utf-8", "replace").strip()
@@ -36,5 +39,3 @@ def post_json(url: str, body: bytes, headers: Mapping[str, str], *, what: str) -
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise TransientMessageError(f"sending a message to {what}: {reason}") from None
-    except ValueError:
-        raise MessageError(f"sending a message to {what}: its address is no web address; correct it") from None

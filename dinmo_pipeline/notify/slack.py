@@ -18,7 +18,7 @@ class Slack(Channel):
     webhook_url: SecretField = Field(description="The address that Slack gave: {env: NAME} or {file: PATH}.")
 
     def send(self, notice: Notice, project_root: Path) -> None:
-        url = self.webhook_url.resolve(project_root, what="the webhook_url of Slack")
+        url = self.webhook_url.resolve(project_root, what="the webhook_url of Slack").strip()
         text = "\n".join((f"*{_escaped(notice.title)}*", *map(_escaped, notice.lines)))
         post_json(url, json.dumps({"text": text}).encode(), {}, what="Slack")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import Field
 
 from dinmo_pipeline.errors import MessageError
+from dinmo_pipeline.masking import remember_secret
 from dinmo_pipeline.notify.contract import Channel, Notice
 from dinmo_pipeline.notify.http import post_json
 from dinmo_pipeline.project.secrets import SecretField, Setting, resolve_setting
@@ -27,7 +28,10 @@ class Webhook(Channel):
     )
 
     def send(self, notice: Notice, project_root: Path) -> None:
-        url = resolve_setting(self.url, project_root, what="the url of the webhook")
+        url = resolve_setting(self.url, project_root, what="the url of the webhook").strip()
+        if not isinstance(self.url, str):
+            # Whoever keeps it out of the definitions means it to be none of anybody's business.
+            remember_secret(url)
         key = _key(self.secret.resolve(project_root, what="the secret of the webhook"))
         content = {
             "type": f"activation.{notice.state}",

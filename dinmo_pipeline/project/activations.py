@@ -150,11 +150,13 @@ def _mapping_problems(definition: ActivationDefinition, format_: Format | None, 
     if format_ is not None and len(first) == len(columns):
         for problem in format_.name_problems([column.name for column in columns]):
             yield definition.problem("mapping", f"mapping: {problem}", at_key=True)
-    if definition.fine("removed_columns", "model", "segment") and fields.removed_columns == "key":
+    if definition.fine("sync_mode", "model", "segment") and fields.sync_mode == "difference":
         missing = unmapped_key(columns, known.primary_key(fields) or ())
         if missing:
-            message = f"removed_columns: key needs the whole primary key in 'mapping', and {', '.join(missing)} is not there"
-            yield definition.problem("removed_columns", message)
+            lacks = f"{', '.join(missing)} of the primary key {'is' if len(missing) == 1 else 'are'} not there"
+            write = ", ".join(f"{name}: {name}" if isinstance(fields.mapping, dict) else name for name in missing)
+            message = f"mapping: {lacks}, and nobody can apply the files of difference without: which rows were updated or removed? Add"
+            yield definition.problem("mapping", f"{message} {write}", at_key=True)
 
 
 def _option_problems(definition: ActivationDefinition) -> Iterator[Problem]:

@@ -27,9 +27,8 @@ def warnings_of(spec: ActivationSpec, definition: Definition[ActivationFields]) 
     if spec.mapping is None:
         yield definition.problem("mapping", 'mapping: "*" sends every column of the source; list those that may leave')
     elif is_delta and (missing := unmapped_key(spec.mapping, spec.primary_key)):
-        message = (
-            f"mapping: the primary key's {', '.join(missing)} is not mapped; whoever reads the changes cannot tell which rows they change"
-        )
+        unknown = "which rows they have already" if spec.sync_mode == SyncMode.INSERT else "which rows they change"
+        message = f"mapping: the primary key's {', '.join(missing)} is not mapped; whoever reads the changes cannot tell {unknown}"
         yield definition.problem("mapping", message, at_key=True)
     if not is_delta and spec.sync_mode in (SyncMode.UPSERT, SyncMode.INSERT):
         message = (

@@ -156,9 +156,12 @@ def _component(document: Document, problems: list[Problem]) -> str | None:
     if kind in known:
         return known[kind]
     ours = package.partition(".")[0] == PACKAGE
-    misspelt = name in known.values() and difflib.SequenceMatcher(None, package, PACKAGE).ratio() > 0.8
+    alike = difflib.SequenceMatcher(None, package.lower(), PACKAGE).ratio() > 0.8
+    # Without a package it is no component of anybody: skipped, it would never be delivered, and nobody would learn of it.
+    misspelt = not package or (alike and name.lower() in {each.lower() for each in known.values()})
     if ours or misspelt:
-        problems.append(document.problem(("type",), f"unknown type {kind!r}{nearest_hint(kind, known)}"))
+        hint = nearest_hint(kind if package else f"{PACKAGE}.{kind}", known)
+        problems.append(document.problem(("type",), f"unknown type {kind!r}{hint}"))
     return None
 
 

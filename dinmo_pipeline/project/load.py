@@ -16,6 +16,7 @@ from dinmo_pipeline.project.documents import FileMark, file_mark, read_documents
 from dinmo_pipeline.project.fields import ActivationFields
 from dinmo_pipeline.project.inboxes import read_inboxes
 from dinmo_pipeline.project.notifications import read_notifications
+from dinmo_pipeline.project.secrets import remember_secrets
 from dinmo_pipeline.project.settings import PYPROJECT, Settings, read_settings
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.project.tables import read_tables
@@ -106,6 +107,7 @@ def _read(root: Path) -> _Outcome:
     settings = read_settings(root)
     reading = read_documents(settings.defs_folder, root=root)
     definitions, definition_problems = read_definitions(reading.documents)
+    remember_secrets((definition.fields for definition in (*definitions.storages, *definitions.notifications)), root)
     inbound = read_inboxes(definitions, timezone=settings.timezone)
     tables = read_tables(definitions, root=root)
     activations, activation_problems = read_activations(definitions, timezone=settings.timezone)

@@ -1,20 +1,22 @@
 """Secrets: where one is to be found, never what it is.
 
-A definition holds `{env: NAME}` or `{file: PATH}`; the text itself is read when a connection is made, handed on and
-forgotten. So no secret can show in a log, an error, a UI, a `repr` or the state.
+A definition holds `{env: NAME}` or `{file: PATH}`; the text itself is read when a connection is made and handed on. Nothing keeps it but
+`masking`, which takes it out of whatever a log, an error or a UI would show.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
 from dinmo_pipeline.errors import PermanentStorageError
+from dinmo_pipeline.masking import remember_secret
 
 _ONE_REFERENCE = "expected {env: NAME} or {file: PATH}"
 _PORTS = range(1, 65536)
@@ -28,19 +30,25 @@ class Secret(BaseModel):
     env: str | None = None
     file: str | None = None
 
+    _is_confidential: ClassVar[bool] = True
+
     def __str__(self) -> str:
         return f"{{env: {self.env}}}" if self.env is not None else f"{{file: {self.file}}}"
 
     def resolve(self, project_root: Path, *, what: str) -> str:
-        """The secret, read now; of a file without the line end that editors add.
+        """The secret, read now, without line ends behind it: editors and shells add them, and no secret ends in one.
 
-        Raises PermanentStorageError, which names `what` (`the password of storage partner`) and where it was looked for.
+        From here on it is masked wherever this process would show it. Raises PermanentStorageError, which names `what` (`the password
+        of storage partner`) and where it was looked for.
         """
-        return self._from_environment(what) if self.env is not None else self._from_file(project_root, what)
+        value = (self._from_environment(what) if self.env is not None else self._from_file(project_root, what)).rstrip("\r\n")
+        if self._is_confidential:
+            remember_secret(value)
+        return value
 
     def _from_environment(self, what: str) -> str:
         value = os.environ.get(self.env or "", "")
-        if not value:
+        if not value.rstrip("\r\n"):
             raise PermanentStorageError(
                 f"could not find {what}: the environment variable {self.env} is not set, or empty; set it where the sync runs"
             )
@@ -57,7 +65,13 @@ class Secret(BaseModel):
             raise PermanentStorageError(f"could not read {what}: the file {local_path} is not text in UTF-8") from None
         if not value.strip():
             raise PermanentStorageError(f"could not find {what}: the file {local_path} is empty")
-        return value.removesuffix("\n").removesuffix("\r")
+        return value
+
+
+class Elsewhere(Secret):
+    """A setting that is kept outside of the definitions and yet no secret, as a host or a user: messages may name it."""
+
+    _is_confidential: ClassVar[bool] = False
 
 
 def _read_secret(value: Any) -> Secret:
@@ -74,24 +88,24 @@ def _read_setting(value: Any) -> str | Secret:
         return value
     if not isinstance(value, Mapping):
         raise PydanticCustomError("secret", f"expected text, or {_ONE_REFERENCE.removeprefix('expected ')}")
-    return _read_reference(value)
+    return _read_reference(value, Elsewhere)
 
 
 def _read_port(value: Any) -> int | Secret:
     if isinstance(value, Secret):
         return value
     if isinstance(value, Mapping):
-        return _read_reference(value)
+        return _read_reference(value, Elsewhere)
     if isinstance(value, bool) or not isinstance(value, int) or value not in _PORTS:
         raise PydanticCustomError("secret", f"expected a port from 1 to 65535, or {_ONE_REFERENCE.removeprefix('expected ')}")
     return value
 
 
-def _read_reference(value: Mapping[Any, Any]) -> Secret:
+def _read_reference(value: Mapping[Any, Any], kind: type[Secret] = Secret) -> Secret:
     places = [place for place in ("env", "file") if isinstance(value.get(place), str) and value[place]]
     if len(value) != 1 or len(places) != 1:
         raise PydanticCustomError("secret", f"{_ONE_REFERENCE}, one of the two, with a name")
-    return Secret(**{places[0]: value[places[0]]})
+    return kind(**{places[0]: value[places[0]]})
 
 
 SecretField = Annotated[Secret, BeforeValidator(_read_secret, json_schema_input_type=Secret)]
@@ -102,6 +116,22 @@ Setting = Annotated[str | Secret, BeforeValidator(_read_setting, json_schema_inp
 
 Port = Annotated[int | Secret, BeforeValidator(_read_port, json_schema_input_type=int | Secret)]
 """A port number, or `{env: NAME}` or `{file: PATH}` that holds one."""
+
+
+def remember_secrets(definitions: Iterable[BaseModel], project_root: Path) -> None:
+    """Have every secret that these name, and that can be read now, masked from here on: an error may quote one before it is used.
+
+    One that is missing is nobody's business yet: what needs it will say so.
+    """
+    for definition in definitions:
+        for name in type(definition).model_fields:
+            value = getattr(definition, name, None)
+            if isinstance(value, Secret):
+                if value.env is not None or (project_root / Path(value.file or "").expanduser()).is_file():
+                    with suppress(PermanentStorageError):
+                        value.resolve(project_root, what=name)
+            elif isinstance(value, BaseModel):
+                remember_secrets((value,), project_root)
 
 
 def resolve_setting(setting: str | Secret, project_root: Path, *, what: str) -> str:

@@ -42,8 +42,10 @@ class Settings:
 def find_project_root(start: Path) -> Path:
     """The nearest folder, from `start` upwards, whose `pyproject.toml` has a `[tool.dinmo]` or `[tool.dg]` table.
 
-    Raises CallError when there is none.
+    Raises CallError when there is none, or no folder `start`: a name with a typing error must not mean the project around it.
     """
+    if not start.exists():
+        raise CallError(f"there is no folder {start}, so nothing was done; correct --project")
     start = start.resolve()
     for folder in (start, *start.parents):
         if (folder / PYPROJECT).is_file() and _is_project((folder / PYPROJECT).read_text(encoding="utf-8", errors="replace")):

@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 
 from dinmo_pipeline.errors import CallError
+from dinmo_pipeline.project.reaching import may_reach_out, reach_problem, reach_problem_of_text
 from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, TableRef
 from dinmo_pipeline.warehouse.identifiers import quote_identifier
 
@@ -94,7 +95,8 @@ def _read_statement(connection: duckdb.DuckDBPyConnection, text: str) -> Query:
     if not statements:
         return Query(text, problem="it holds no query")
     if len(statements) > 1:
-        return Query(text, problem=f"it holds {len(statements)} statements; a table is made by one query")
+        kinds = ", ".join(statement.type.name for statement in statements)
+        return Query(text, problem=f"it holds {len(statements)} statements ({kinds}); a table is made by one query")
     statement = statements[0]
     dynamic_pivot = statement.type == duckdb.StatementType.MULTI
     if statement.type != duckdb.StatementType.SELECT and not dynamic_pivot:
@@ -115,7 +117,7 @@ def _without_semicolon(text: str) -> str:
 
 
 def _needs_tree(text: str) -> bool:
-    return bool(_NAMES_A_TABLE.search(text) or _MAY_CHANGE_DATA.search(text))
+    return bool(_NAMES_A_TABLE.search(text) or _MAY_CHANGE_DATA.search(text)) or may_reach_out(text)
 
 
 def _syntax_trees(connection: duckdb.DuckDBPyConnection, texts: list[str]) -> Iterator[tuple[str, str]]:
@@ -133,15 +135,19 @@ def _with_references(query: Query, text: str, tree: str) -> Query:
         # Only a PIVOT without listed values gets here: DuckDB makes several statements of it.
         return _with_references_by_sqlglot(query, text)
     encoded = text.encode()
+    if (reaches := reach_problem(_nodes(parsed))) is not None:
+        return Query(text, problem=reaches[0], problem_line=_line_of(encoded, reaches[1]))
     references = []
     for node in _nodes(parsed):
         if str(node.get("type", "")).endswith("_QUERY_NODE"):
             return Query(text, problem="it writes (INSERT, UPDATE, DELETE or COPY inside WITH); a table is made by a query that only reads")
         if node.get("type") == "BASE_TABLE" and (kind := node.get("schema_name", "").lower()) in KINDS and "catalog_name" not in node:
-            location = node.get("query_location", _NO_LOCATION)
-            line = 1 if location == _NO_LOCATION else encoded.count(b"\n", 0, location) + 1
-            references.append(Reference(TableRef(kind, node["table_name"].lower()), line))
+            references.append(Reference(TableRef(kind, node["table_name"].lower()), _line_of(encoded, node.get("query_location"))))
     return Query(query.sql, references=tuple(sorted(set(references), key=lambda found: (found.line, found.ref))))
+
+
+def _line_of(encoded: bytes, location: int | None) -> int:
+    return 1 if location is None or location == _NO_LOCATION else encoded.count(b"\n", 0, location) + 1
 
 
 def _nodes(tree: object) -> Iterator[dict[str, Any]]:
@@ -161,8 +167,12 @@ def _with_references_by_sqlglot(query: Query, text: str) -> Query:
     from sqlglot import exp
 
     try:
-        tables = sqlglot.parse_one(query.sql, dialect="duckdb").find_all(exp.Table)
+        tree = sqlglot.parse_one(query.sql, dialect="duckdb")
+        literals = [literal.this for literal in tree.find_all(exp.Literal) if literal.is_string]
+        tables = [*tree.find_all(exp.Table)]
     except sqlglot.errors.SqlglotError:
         return Query(text, problem="its tables cannot be told; list the values of PIVOT: ON column IN (…)")
+    if (problem := reach_problem_of_text(query.sql, [*literals, *(table.name for table in tables)])) is not None:
+        return Query(text, problem=problem)
     found = {TableRef(table.db.lower(), table.name.lower()) for table in tables if table.db.lower() in KINDS and not table.catalog}
     return Query(query.sql, references=tuple(Reference(ref, 1) for ref in sorted(found)))

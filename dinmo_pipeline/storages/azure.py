@@ -9,11 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import Field, model_validator
 
 from dinmo_pipeline.errors import PermanentStorageError
+from dinmo_pipeline.masking import mask_logs
 from dinmo_pipeline.project.secrets import Secret, SecretField, Setting, resolve_setting
 from dinmo_pipeline.storages.azure_session import AzureContainer
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.objects import ANSWER_SECONDS, AT_ONCE, CONNECT_SECONDS, address_problem, folder_problem
-from dinmo_pipeline.storages.redaction import redact_addresses
 
 
 class AzureContainerSpec(StorageSpec):
@@ -85,7 +85,7 @@ class AzureContainerSpec(StorageSpec):
 def _open(url: str, container: str, credential: Any, *, name: str, credentials: str) -> AzureContainer:
     from azure.storage.blob import ContainerClient, LinearRetry
 
-    redact_addresses()
+    mask_logs()
     place = f"{url}/{container}"
     try:
         client = ContainerClient(

@@ -10,12 +10,12 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from dinmo_pipeline.errors import PermanentStorageError
+from dinmo_pipeline.masking import mask_logs
 from dinmo_pipeline.project.secrets import Secret, SecretField, Setting, resolve_setting
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.gcs_errors import cause_of
 from dinmo_pipeline.storages.gcs_session import GcsBucket
 from dinmo_pipeline.storages.objects import LOOK, address_problem, folder_problem
-from dinmo_pipeline.storages.redaction import redact_addresses
 
 _EMULATOR = "STORAGE_EMULATOR_HOST"
 _SCOPES = ["https://www.googleapis.com/auth/devstorage.read_write"]
@@ -54,7 +54,7 @@ class GcsBucketSpec(StorageSpec):
         credential, credentials = self._credential(project_root)
         from google.cloud.storage import Client
 
-        redact_addresses()
+        mask_logs()
         # Else the library asks about the bucket in the background, for a telemetry that is not used, which takes a right of its own.
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         place = f"{endpoint.rstrip('/')}/{bucket}" if endpoint else f"gs://{bucket}"

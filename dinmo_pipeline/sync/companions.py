@@ -46,7 +46,8 @@ def _manifest(export: Export) -> bytes:
     told = {
         "sync": export.number,
         "instant": export.instant.isoformat(),
-        "base": export.base,
+        "base": export.received_base,
+        "compared_with": export.base,
         "kind": "full" if export.reason else "delta",
         "run_type": contract.run_type.value,
         "sync_mode": contract.sync_mode.value,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from dinmo_pipeline.sync import patches
 from dinmo_pipeline.sync.asking import translating
 from dinmo_pipeline.sync.export import Change, Comparison, Counts
 from dinmo_pipeline.sync.keeping import SnapshotFiles
-from dinmo_pipeline.warehouse.identifiers import folded
+from dinmo_pipeline.warehouse.identifiers import folded, quote_literal
 from dinmo_pipeline.warehouse.rows import row_count
 from dinmo_pipeline.warehouse.tables import shown_text
 
@@ -73,6 +74,22 @@ class Changes:
         """Write `rows` to a new local file. DataError where a value cannot be written, StateError when the disk does not take it."""
         with translating(f"writing {local_path.name} in {local_path.parent}"):
             return format_.write(self._connection, rows, local_path)
+
+    def positions(self, rows: Rows, values: Mapping[str, str | None]) -> list[int]:
+        """The numbers (from 0) of the first two of `rows` whose columns have these values as text."""
+        matches = [
+            f"CAST({column} AS VARCHAR) {'IS NULL' if value is None else '= ' + quote_literal(value)}" for column, value in values.items()
+        ]
+        numbered = self.numbered(rows).query
+        found = self._connection.execute(f"SELECT rowid {numbered.removeprefix('SELECT *')} WHERE {' AND '.join(matches)} LIMIT 2")
+        return [int(row[0]) for row in found.fetchall()]
+
+    def line_after(self, format_: Format, rows: Rows, first: int, count: int, local_path: Path) -> int | None:
+        """The line (from 1) of a file, which begins at row `first` of `rows`, on which the record after its first `count` begins.
+
+        None where the format has no lines. Writes those `count` to a new local file, and deletes it.
+        """
+        return format_.line_after(self._connection, self.numbered(rows).window(first, count), count, local_path)
 
     def sample(self, rows: Rows, limit: int) -> tuple[tuple[str | None, ...], ...]:
         """The first rows as people are shown them."""

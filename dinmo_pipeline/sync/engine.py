@@ -128,13 +128,19 @@ class Engine:
             yield Changes(connection, comparison, SnapshotFiles(self.snapshots), table="")
 
     @contextmanager
+    def look_room(self) -> Iterator[Path]:
+        """An empty folder for whoever only looks: it needs no activation's lock. Gone afterwards."""
+        staging = self._project.home / "staging"
+        with disk_errors(f"looking into what is kept, with room in {staging}"):
+            make_private_folder(staging)
+            with TemporaryDirectory(prefix=LOOK_PREFIX, dir=staging, ignore_cleanup_errors=True) as folder:
+                yield Path(folder)
+
+    @contextmanager
     def lookout(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection that sees the warehouse's tables, where there are any; it needs no activation's lock."""
-        staging = self._project.home / "staging"
-        with disk_errors(f"looking into the warehouse with room in {staging}"), ExitStack() as opened:
-            make_private_folder(staging)
-            folder = opened.enter_context(TemporaryDirectory(prefix=LOOK_PREFIX, dir=staging, ignore_cleanup_errors=True))
-            connection = opened.enter_context(self._connection(Path(folder)))
+        with self.look_room() as folder, ExitStack() as opened:
+            connection = opened.enter_context(self._connection(folder))
             if self._project.warehouse_path.exists():
                 opened.enter_context(attached(connection, self._project.warehouse_path))
             yield connection

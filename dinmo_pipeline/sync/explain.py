@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -12,6 +12,7 @@ from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType, SyncM
 from dinmo_pipeline.sync.decide import find_base
 from dinmo_pipeline.sync.engine import Engine
 from dinmo_pipeline.sync.export import Change, Snapshot
+from dinmo_pipeline.sync.locating import Location, locate
 from dinmo_pipeline.sync.lookup import Fate, Lookup
 from dinmo_pipeline.sync.promises import contract_of
 from dinmo_pipeline.sync.state import State, SyncRecord
@@ -25,13 +26,17 @@ _FILE_OF_FATE["updated"] = (Change.UPDATED, Change.CHANGED)
 
 @dataclass(frozen=True)
 class Told:
-    """The record in one delivered sync: what was done with it, why, and the files that it may be in."""
+    """The record in one delivered sync: what was done with it, why, the files that it may be in, and its place in the one that has it.
+
+    There is no `location` where nothing was sent, and where a file has the same values more than once.
+    """
 
     sync: int
     instant: datetime
     fate: Fate
     why: str
     files: tuple[str, ...] = ()
+    location: Location | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,9 @@ def explain_record(project: Project, spec: ActivationSpec, state: State, key: Se
                 told.append(line)
         at = made_at(connection, spec.source)
         today = _today(project, engine, lookup, spec, state, at)
-    return Explanation(tuple(zip(spec.primary_key, key, strict=True)), tuple(told), tuple(forgotten), today)
+    # The warehouse is closed again: files are rendered now, and others may need it.
+    located = [_located(engine, state.syncs[each.sync], each) for each in told]
+    return Explanation(tuple(zip(spec.primary_key, key, strict=True)), tuple(located), tuple(forgotten), today)
 
 
 def _told(engine: Engine, lookup: Lookup, spec: ActivationSpec, sync: SyncRecord) -> Told | None:
@@ -103,6 +110,14 @@ def _told(engine: Engine, lookup: Lookup, spec: ActivationSpec, sync: SyncRecord
     changes = _FILE_OF_FATE.get(fate.what, ())
     files = tuple(put.path for put in sync.export.puts if put.change in changes)
     return Told(sync.number, sync.instant, fate, _why(fate, sync.export.contract.sync_mode, sync.export.reason), files)
+
+
+def _located(engine: Engine, sync: SyncRecord, told: Told) -> Told:
+    values = told.fate.values
+    if sync.export is None or not told.files or values is None:
+        return told
+    location = locate(engine, sync.export, _FILE_OF_FATE[told.fate.what], values)
+    return told if location is None else replace(told, files=(location.file,), location=location)
 
 
 def _has_key(snapshot: Snapshot, spec: ActivationSpec) -> bool:

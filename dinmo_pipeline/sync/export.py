@@ -145,6 +145,7 @@ class Place:
 class Export:
     """Everything that one sync writes. `base` is the number of the sync that it was compared with; `reason` says why it is full.
 
+    `base_delivered`: that one's files were sent to where these go; a baseline's never were, and none to where a delivery does not count.
     `warnings` are what a guard told of it and let pass.
     """
 
@@ -163,6 +164,19 @@ class Export:
     stale: tuple[str, ...] = ()
     create_folder: bool = True
     warnings: tuple[Finding, ...] = ()
+    base_delivered: bool = True
+
+    @property
+    def received_base(self) -> int | None:
+        """The sync that its reader has to have applied before; None where nobody sent one."""
+        return self.base if self.base_delivered else None
+
+    @property
+    def base_text(self) -> str:
+        """The sync that it was compared with, for people."""
+        if self.base is None:
+            return "none"
+        return f"sync {self.base}" + ("" if self.base_delivered else ", of which nothing was sent there")
 
     @property
     def contract(self) -> Contract:

@@ -96,4 +96,4 @@ def elsewhere(export: Export, target: Target) -> Export:
         return joined(folder, posixpath.basename(path))
 
     puts = tuple(replace(put, path=moved(put.path), series=moved(put.series)) for put in export.puts)
-    return replace(export, place=Place.of(target.storage), folder=folder, puts=puts, stale=())
+    return replace(export, place=Place.of(target.storage), folder=folder, puts=puts, stale=(), base_delivered=False)

@@ -191,6 +191,7 @@ class Workshop:
             comparison=plan.comparison,
             removed_key_only=spec.removed_columns == "key",
             base=plan.base,
+            base_delivered=plan.base is None or (self._is_destination(target) and not state.syncs[plan.base].is_baseline),
             reason=plan.reason,
             counts=changes.counts,
             place=Place.of(target.storage),
@@ -201,6 +202,9 @@ class Workshop:
             stale=tuple(sorted(path for path, its_series in shown.items() if its_series in series and path not in paths)),
             create_folder=spec.create_folder,
         )
+
+    def _is_destination(self, target: Target) -> bool:
+        return target.below is None and target.storage.address == self.destination.address
 
     def _samples(self, changes: Changes, comparison: Comparison) -> tuple[Sample, ...]:
         found = []

@@ -121,6 +121,13 @@ class Syncs:
             with self._engine.scratch(self.spec.name) as folder:
                 return self._keep_rows(state, sync, folder)
 
+    def base_text(self, sync: SyncRecord) -> str:
+        """What the sync whose rows were just kept will be compared with, for people."""
+        if sync.base is None:
+            return "none: every row is sent"
+        is_baseline = self._log.state.syncs[sync.base].is_baseline
+        return f"sync {sync.base}" + (", a baseline: nothing was sent of it" if is_baseline else "")
+
     def deliver(self, label: str, *, now: datetime, target: Target | None = None) -> Delivery:
         """Deliver the newest sync of `label`; raises what `outgoing` raises."""
         with self.outgoing(label, now=now, target=target) as outgoing:

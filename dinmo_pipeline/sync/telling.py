@@ -21,6 +21,7 @@ from dinmo_pipeline.errors import (
     SyncRefused,
     TransientMessageError,
 )
+from dinmo_pipeline.masking import masked
 from dinmo_pipeline.notify.contract import Notice, NoticeState
 from dinmo_pipeline.project.specs import ActivationSpec, NotifySpec, Project
 from dinmo_pipeline.sync.condition import FINE, Condition, condition_of, current_failure
@@ -100,7 +101,7 @@ class Teller:
         known = isinstance(error, DinmoError)
         failure = Failure(
             error=type(error).__name__,
-            text=str(error) if known else f"{type(error).__name__}: {error}",
+            text=str(error) if known else masked(f"{type(error).__name__}: {error}"),
             without_data=error.without_data
             if isinstance(error, DinmoError)
             else f"an unexpected {type(error).__name__}; the run's log has it",

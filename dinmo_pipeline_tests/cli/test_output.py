@@ -89,8 +89,8 @@ def test_history_as_json_has_every_fact_of_a_sync(project: Path, dinmo: Dinmo) -
     first, second = json.loads(dinmo("history", "changes", "--json", project=project).out)
 
     assert list(first) == [
-        "sync", "label", "instant", "state", "reason", "run_type", "mode", "full", "base", "rows", "added", "updated", "removed",
-        "files", "bytes", "delivered_at", "redelivered_at", "seconds", "warnings", "notes",
+        "sync", "label", "instant", "state", "reason", "run_type", "mode", "full", "base", "compared_with", "rows", "added", "updated",
+        "removed", "files", "bytes", "delivered_at", "redelivered_at", "seconds", "warnings", "notes",
     ]  # fmt: skip
     assert second["base"] == 1
     assert [(file["path"], file["change"], file["rows"]) for file in second["files"]] == [

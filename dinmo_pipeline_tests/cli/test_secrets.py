@@ -267,6 +267,114 @@ def test_secret_of_a_message_shows_nowhere(
     assert not found(SECRETS_OF_MESSAGES, shown)
 
 
+_MISPASTED = "http://127.0.0.1:9/services/T000/B000/S3CRET behind-a-blank"
+_PLANTED = {
+    "SFTP": "planted in sftp 1",
+    "PHRASE": "planted: phrase/2",
+    "FTP": "planted&in=ftp 3",
+    "SAS": "?sv=2022-11-02&sp=cw&sig=planted%2Bsig4%3D",
+    "ACCOUNT": "cGxhbnRlZCBhY2NvdW50IDU=",
+    "CONNECTION": "DefaultEndpointsProtocol=https;AccountName=shop;AccountKey=cGxhbnRlZCBrZXkgNg==;EndpointSuffix=core.windows.net",
+    "S3": "planted/in+s3/7",
+    "GCS": '{"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\\nplantedplanted8\\n-----END PRIVATE KEY-----"}',
+    "SLACK": _MISPASTED,
+    "HOOK": "whsec_cGxhbnRlZCBob29rIDk=",
+    "MAIL": "planted's mail \\ 10\n",
+}
+_EVERY_FIELD = """\
+---
+type: dinmo_pipeline.SftpServer
+attributes: {name: sftp, host: h, username: u, password: {env: SFTP}, passphrase: {env: PHRASE}, private_key: {file: key}}
+---
+type: dinmo_pipeline.FtpServer
+attributes: {name: ftp, host: h, username: u, password: {env: FTP}}
+---
+type: dinmo_pipeline.AzureContainer
+attributes: {name: by_token, account_name: shop, container: c, sas_token: {env: SAS}}
+---
+type: dinmo_pipeline.AzureContainer
+attributes: {name: by_key, account_name: shopkey, container: c, account_key: {env: ACCOUNT}}
+---
+type: dinmo_pipeline.AzureContainer
+attributes: {name: by_string, account_name: shopstring, container: c, connection_string: {env: CONNECTION}}
+---
+type: dinmo_pipeline.S3Bucket
+attributes: {name: s3, bucket: b, access_key_id: id, secret_access_key: {env: S3}}
+---
+type: dinmo_pipeline.GcsBucket
+attributes: {name: gcs, bucket: b, service_account_key: {env: GCS}}
+---
+type: dinmo_pipeline.Notify
+attributes: {name: slack, slack: {webhook_url: {env: SLACK}}}
+---
+type: dinmo_pipeline.Notify
+attributes: {name: hook, webhook: {url: "http://127.0.0.1:9/x", secret: {env: HOOK}}}
+---
+type: dinmo_pipeline.Notify
+attributes:
+  {name: mail, email: {host: 127.0.0.1, port: 9, from: a@b.example, to: c@d.example, tls: none, username: u, password: {env: MAIL}}}
+"""
+
+
+def test_secret_that_duckdb_quotes_shows_nowhere(
+    dinmo: Dinmo, logged: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query that fails quotes what it was given: here every secret of every field, none of which anything has used yet."""
+    root = tmp_path / "project"
+    monkeypatch.setattr("dinmo_pipeline.sync.telling._PAUSE_S", 0)
+    for name, secret in _PLANTED.items():
+        monkeypatch.setenv(name, secret)
+    storage = "type: dinmo_pipeline.LocalFolder\nattributes: {name: out, path: out}\n"
+    quoting = storage + _EVERY_FIELD
+    for name, secret in _PLANTED.items():
+        text = json.dumps(f"SELECT CAST('the value {secret.replace(chr(39), chr(39) * 2)} of it' AS INTEGER) AS id")
+        quoting += f"---\ntype: dinmo_pipeline.Model\nattributes: {{name: m_{name.lower()}, primary_key: [id], sql: {text}}}\n"
+        quoting += activation(f"a_{name.lower()}", model=f"m_{name.lower()}", mapping="[id]", run_type="full_only", sync_mode="snapshot")
+    (root / "key").parent.mkdir(parents=True)
+    (root / "key").write_text("planted in a file 11\n", encoding="utf-8")
+    write(root, quoting)
+
+    ran = [dinmo("sync", "--all", project=root), dinmo("status", project=root), dinmo("history", "a_slack", project=root)]
+
+    assert [each.code for each in ran] == [1, 1, 0], ran
+    shown = [logged.text, *(text for each in ran for text in (each.out, each.err)), *stored(root / ".dinmo")]
+    said = {"the value *** of it", "its address is no web address"}
+    assert found(said, shown) == said
+    planted = {"planted in sftp", "planted: phrase", "planted&in", "planted%2Bsig4", "cGxhbnRlZ", "planted/in+s3", "plantedplanted8"}
+    assert not found(planted | {"S3CRET", "behind-a-blank", "planted's mail", "planted in a file"}, shown)
+
+
+_CONNECTION_STRINGS = {
+    "postgres": "FROM postgres_scan('host=127.0.0.1 port=9 password=plain-secret', 'public', 't')",
+    "uri": "FROM mysql_scan('mysql://u:plain-secret@127.0.0.1:9/x', 'a', 'b')",
+    "odbc": "FROM odbc_scan('Driver={PG};UID=u;PWD=plain-secret', 't')",
+    "attach": "ATTACH 'postgres:host=127.0.0.1 password=plain-secret' AS p; FROM p.public.t",
+    "http": "FROM read_csv('https://u:plain-secret@127.0.0.1:9/x.csv')",
+    "sas": "FROM 'https://a.blob.core.windows.net/c/x.csv?sv=1&sig=plain-secret'",
+    "azure": "FROM read_csv('az://c/x.csv', connection_string = 'AccountName=a;AccountKey=plain-secret')",
+    "set": "SET s3_secret_access_key = 'plain-secret'; SELECT 1 AS id",
+    "created": "CREATE SECRET (TYPE s3, KEY_ID 'x', SECRET 'plain-secret'); SELECT 1 AS id",
+}
+
+
+def test_connection_string_in_a_query_is_refused_and_shows_nowhere(dinmo: Dinmo, logged: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    storage = "type: dinmo_pipeline.LocalFolder\nattributes: {name: out, path: out}\n"
+    models = [
+        f"---\ntype: dinmo_pipeline.Model\nattributes: {{name: m_{name}, primary_key: [id], sql: {json.dumps(sql)}}}\n"
+        for name, sql in _CONNECTION_STRINGS.items()
+    ]
+    write(root, storage + "".join(models) + activation("to_out", model="m_postgres"))
+
+    ran = [dinmo(*call, project=root) for call in (("check",), ("sync", "--all"), ("status",), ("sync", "to_out", "--dry-run"))]
+
+    assert [each.code for each in ran] == [2, 2, 2, 2]
+    told = ran[0].out + ran[0].err
+    assert {name for name in _CONNECTION_STRINGS if f"Model m_{name}: sql: " in told} == {*_CONNECTION_STRINGS}, told
+    stores = stored(root / ".dinmo") if (root / ".dinmo").exists() else ()
+    assert not found({"plain-secret"}, [logged.text, *(text for each in ran for text in (each.out, each.err)), *stores])
+
+
 def write(root: Path, definitions: str) -> None:
     (root / "defs").mkdir(parents=True, exist_ok=True)
     (root / "pyproject.toml").write_text("[tool.dinmo]\n", encoding="utf-8")

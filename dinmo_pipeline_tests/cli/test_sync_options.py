@@ -136,6 +136,31 @@ def test_baseline_takes_rows_as_delivered(project: Path, dinmo: Dinmo) -> None:
     assert [sync["state"] for sync in history(dinmo, project)] == ["baseline", "delivered"]
 
 
+def manifest(project: Path, folder: str = "out") -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((project / folder / "changes/changes.manifest.json").read_text())
+    return told
+
+
+def test_sync_after_a_baseline_names_no_base_that_was_never_sent(tmp_path: Path, dinmo: Dinmo) -> None:
+    project = make_people(tmp_path, activation("changes", file_name="changes", manifest="true"))
+    dinmo("baseline", "changes", project=project)
+    write_people(project, SECOND)
+    rehearsed = dinmo("sync", "changes", "--dry-run", project=project)
+    dinmo("sync", "changes", project=project)
+    after_baseline, table = manifest(project), dinmo("history", "changes", project=project).out.splitlines()
+    dinmo("sync", "changes", project=project)
+    after_sync = manifest(project)
+    dinmo("redeliver", "changes", "3", "--to", "elsewhere", project=project)
+    redelivered = manifest(project, "elsewhere/out")
+    dinmo("sync", "changes", "--to", "elsewhere", project=project)
+
+    assert [(told["base"], told["compared_with"]) for told in (after_baseline, after_sync)] == [(None, 1), (2, 2)]
+    assert "what changed since sync 1, of which nothing was sent there" in rehearsed.out
+    assert [row.split("\t")[4] for row in table] == ["base", "-", "1 (not sent)"]
+    assert [(sync["base"], sync["compared_with"]) for sync in history(dinmo, project)] == [(None, None), (None, 1), (2, 2)]
+    assert [(told["base"], told["compared_with"]) for told in (redelivered, manifest(project, "elsewhere/out"))] == [(None, 2), (None, 3)]
+
+
 def test_baseline_of_full_only_is_refused(project: Path, dinmo: Dinmo) -> None:
     done = dinmo("baseline", "everyone", project=project)
 

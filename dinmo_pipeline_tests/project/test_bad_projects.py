@@ -41,6 +41,7 @@ def model(changes: str) -> str:
     return "type: dinmo_pipeline.Model\nattributes:\n  name: orders\n" + indent(dedent(changes).strip("\n"), "  ") + "\n"
 
 
+LINES = "---\ntype: dinmo_pipeline.Model\nattributes: {name: lines, primary_key: [order_id, line], sql: SELECT 1 AS order_id}\n"
 ACTIVATIONS = {
     "unknown field": (
         activation("foldr: x"),
@@ -233,7 +234,24 @@ ACTIVATIONS = {
     ),
     "removed_columns without the key": (
         activation("removed_columns: key\nsync_mode: difference\nmapping: [name]"),
-        ["3: Activation export: removed_columns: key needs the whole primary key in 'mapping', and id is not there"],
+        [
+            "5: Activation export: mapping: id of the primary key is not there, and nobody can apply the files of difference without: "
+            "which rows were updated or removed? Add id"
+        ],
+    ),
+    "difference without the key": (
+        activation("sync_mode: difference\nmapping: {name: id}"),
+        [
+            "4: Activation export: mapping: id of the primary key is not there, and nobody can apply the files of difference without: "
+            "which rows were updated or removed? Add id: id"
+        ],
+    ),
+    "difference without a part of the key": (
+        activation("model: lines\nsync_mode: difference\nmapping: {ORDER_ID: id, name: name}") + LINES,
+        [
+            "5: Activation export: mapping: line of the primary key is not there, and nobody can apply the files of difference without: "
+            "which rows were updated or removed? Add line: line"
+        ],
     ),
     "two limits": (
         activation("max_rows: 1\nmax_bytes: 1"),
@@ -388,6 +406,18 @@ FILES = {
     "unknown type": (
         {"defs/a/defs.yaml": "type: dinmo_pipeline.Modl\nattributes: {}\n"},
         ["defs/a/defs.yaml:1: unknown type 'dinmo_pipeline.Modl'; did you mean 'dinmo_pipeline.Model'?"],
+    ),
+    "type without its package": (
+        {"defs/a/defs.yaml": "type: Activation\nattributes: {}\n"},
+        ["defs/a/defs.yaml:1: unknown type 'Activation'; did you mean 'dinmo_pipeline.Activation'?"],
+    ),
+    "misspelt type without its package": (
+        {"defs/a/defs.yaml": "type: Activiation\nattributes: {}\n"},
+        ["defs/a/defs.yaml:1: unknown type 'Activiation'; did you mean 'dinmo_pipeline.Activation'?"],
+    ),
+    "type in other letters": (
+        {"defs/a/defs.yaml": "type: Dinmo_Pipeline.activation\nattributes: {}\n"},
+        ["defs/a/defs.yaml:1: unknown type 'Dinmo_Pipeline.activation'; did you mean 'dinmo_pipeline.Activation'?"],
     ),
     "misspelt package": (
         {"defs/a/defs.yaml": "type: dinmo_pipelines.Model\nattributes: {}\n"},

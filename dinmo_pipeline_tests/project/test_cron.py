@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, date, datetime, timedelta
-from itertools import islice
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime
 
 import dagster
 import pytest
-from dagster._utils.schedules import schedule_execution_time_iterator
 
 from dinmo_pipeline.project.cron import cron_problem, first_ticks
 from dinmo_pipeline.project.durations import every_cron, every_problem
@@ -80,27 +77,6 @@ def test_ticks_of_two_schedules_come_in_order_and_once() -> None:
     ticks = first_ticks(["0 7 * * *", "0 7,19 * * *"], start=START, days=2, count=9)
     assert [f"{tick:%d %H}" for tick in ticks] == ["01 07", "01 19", "02 07", "02 19"]
     assert list(itertools.pairwise(ticks)) == list(itertools.pairwise(sorted(ticks)))
-
-
-ACROSS_A_CHANGE = ["0 2 * * *", "30 2 * * *", "*/15 * * * *", "0 */2 * * *", "0 2,3 * * *", "*/20 1-3 * * *", "45 1,2 * * sun"]
-CHANGES = {
-    "Europe/Paris": (date(2025, 3, 30), date(2025, 10, 26)),
-    "America/New_York": (date(2025, 3, 9), date(2025, 11, 2)),
-    "Australia/Lord_Howe": (date(2025, 4, 6), date(2025, 10, 5)),
-}
-
-
-@pytest.mark.parametrize(("zone", "day"), [(zone, day) for zone, days in CHANGES.items() for day in days])
-@pytest.mark.parametrize("expression", ACROSS_A_CHANGE)
-def test_ticks_on_the_days_when_clocks_change_are_dagsters(expression: str, zone: str, day: date) -> None:
-    start = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)) - timedelta(days=1)
-
-    ticks = first_ticks([expression], start=start, days=3, count=400)
-
-    # What Dagster's scheduler itself asks.
-    theirs = islice(schedule_execution_time_iterator(start.timestamp() - 1, [expression], zone), len(ticks))
-    assert len(ticks) > 1
-    assert [f"{tick.astimezone(UTC):%d %H:%M}" for tick in ticks] == [f"{tick.astimezone(UTC):%d %H:%M}" for tick in theirs]
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,8 @@ def test_project_is_found_from_a_folder_inside_it(write_project: WriteProject, t
     root = write_project({"defs/a/b/x": "", "inner/pyproject.toml": "[tool.other]\n"})
     assert find_project_root(root / "defs" / "a" / "b") == root
     assert find_project_root(root / "inner") == root
+    with pytest.raises(CallError, match=r"there is no folder .*typo, so nothing was done"):
+        find_project_root(root / "typo")
     with pytest.raises(CallError, match="no project in"):
         find_project_root(tmp_path_factory.mktemp("elsewhere"))
 
