@@ -90,9 +90,7 @@ class Notifier:
                 break
         return unsent_of(self._project, self._file.read())
 
-    def _claim(
-        self, draft: StandingDraft, alerts: Sequence[Alert], run: str | None, groups: Collection[str] | None
-    ) -> list[_Message]:
+    def _claim(self, draft: StandingDraft, alerts: Sequence[Alert], run: str | None, groups: Collection[str] | None) -> list[_Message]:
         now = self._project.clock()
         messages = []
         for notify in self._project.notifications.values():
@@ -167,7 +165,7 @@ def _send_all(messages: Sequence[_Message], project: Project, end: float) -> Non
             outcomes[message.notify.name] = True, _send(message.notify, message.notice, project, end)
         except DinmoError as error:
             outcomes[message.notify.name] = False, str(error)
-        except Exception as error:  # told as the reason: a thread has nobody to raise it to
+        except Exception as error:  # noqa: BLE001 (told as the reason: a thread has nobody to raise it to)
             outcomes[message.notify.name] = False, f"an unexpected {type(error).__name__}: {error}"
 
     began = time.monotonic()

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from dinmo_pipeline.alerts.standing import activation_standing
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.explaining import show_explanation
 from dinmo_pipeline.cli.health import health_of, unknown_health
@@ -28,8 +29,8 @@ from dinmo_pipeline.sync.cleaning import Litter, clean_abandoned_scratch
 from dinmo_pipeline.sync.condition import BETWEEN_STEPS
 from dinmo_pipeline.sync.explain import explain_record
 from dinmo_pipeline.sync.labels import label_of_instant
+from dinmo_pipeline.sync.lateness import find_lateness
 from dinmo_pipeline.sync.redirect import target_elsewhere
-from dinmo_pipeline.sync.standing import StandingFile
 from dinmo_pipeline.sync.state_store import open_state
 from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline.sync.syncs import Syncs
@@ -120,11 +121,12 @@ def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
     lines = []
     for spec in loaded.activations.values():
         try:
-            for untold in Teller(loaded, spec).look(patience=BETWEEN_STEPS):
+            for untold in Teller(loaded, spec).look(patience=BETWEEN_STEPS, deadlines=False):
                 showing.warn(f"{spec.name}: {untold}")
-            syncs = Syncs(loaded, spec)
-            failure = StandingFile(loaded.home / "state", spec.name).read().failure
-            lines.append(health_of(spec, syncs.state(), failure, now=loaded.clock(), running=syncs.is_running))
+            syncs, now, standing = Syncs(loaded, spec), loaded.clock(), activation_standing(loaded, spec.name).read()
+            state = syncs.state()
+            late = find_lateness(spec, state, now=now, since=standing.expected_since)
+            lines.append(health_of(spec, state, standing.failure, now=now, running=syncs.is_running, late=late))
         except StateError as error:
             lines.append(unknown_health(spec, error, now=loaded.clock()))
     feeds = list(feeds_health(loaded))

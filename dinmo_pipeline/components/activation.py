@@ -28,6 +28,7 @@ from pydantic import BaseModel, Field
 from dinmo_pipeline.components.assets import make_asset, options_of
 from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.components.checks import check_specs, guards_blocked, guards_passed, warnings_of
+from dinmo_pipeline.components.deadlines import deadlines_owner, deadlines_sensor
 from dinmo_pipeline.components.jobs import activation_job
 from dinmo_pipeline.components.naming import code_reference, delivery_key, partitions_name, snapshot_key, table_key
 from dinmo_pipeline.components.schedules import activation_schedule
@@ -90,7 +91,10 @@ class Activation(NamedComponent):
             # The sensor brings the jobs that it may start; Dagster takes each once.
             jobs=[] if spec.name in after_others else [activation_job(project, spec)],
             schedules=[activation_schedule(project, spec)] if spec.schedules and not spec.paused else [],
-            sensors=[after_sensor(project)] if spec.name == min(after_others, default=None) else [],
+            sensors=[
+                *([after_sensor(project)] if spec.name == min(after_others, default=None) else []),
+                *([deadlines_sensor(project)] if deadlines_owner(project) == ("activation", spec.name) else []),
+            ],
         )
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from dinmo_pipeline.components.assets import make_asset
 from dinmo_pipeline.components.base import NamedComponent
+from dinmo_pipeline.components.deadlines import deadlines_owner, deadlines_sensor
 from dinmo_pipeline.components.inbox_sensor import import_job, inbox_sensor
 from dinmo_pipeline.components.naming import code_reference, table_key
 from dinmo_pipeline.components.wording import describe_entity, describe_feed
@@ -50,7 +51,10 @@ class Feed(NamedComponent):
         """The feed's table; the first feed of an entity brings the entity, too."""
         feed = loaded.project.feeds[self.name]
         feeds = loaded.project.entities[feed.entity_ref]
-        return Definitions(assets=[_feed_asset(loaded, feed), *([_entity_asset(loaded, feeds)] if feed == feeds[0] else [])])
+        return Definitions(
+            assets=[_feed_asset(loaded, feed), *([_entity_asset(loaded, feeds)] if feed == feeds[0] else [])],
+            sensors=[deadlines_sensor(loaded.project)] if deadlines_owner(loaded.project) == ("feed", feed.name) else [],
+        )
 
 
 def _feed_asset(loaded: LoadedProject, feed: FeedSpec) -> AssetsDefinition:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dinmo_pipeline.errors import Problem
 from dinmo_pipeline.inbound.identifiers import identifier
 from dinmo_pipeline.project.definitions import Definition, Definitions, by_name, read_nested
+from dinmo_pipeline.project.expected import Holidays, expected_of
 from dinmo_pipeline.project.inbound_fields import CSV_ONLY, ColumnFields, FeedFields, InboxFields
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.specs import CsvDialect, FeedSpec, InboundColumn, InboxSpec
@@ -27,7 +28,7 @@ class Inboxes:
     problems: tuple[Problem, ...]
 
 
-def read_inboxes(definitions: Definitions, *, timezone: str) -> Inboxes:
+def read_inboxes(definitions: Definitions, *, timezone: str, holidays: Holidays) -> Inboxes:
     """What imports work from. `timezone` is the project's."""
     storages, known = by_name(definitions.storages), by_name(definitions.inboxes)
     problems = [*_shared_folders(definitions.inboxes, storages)]
@@ -42,7 +43,7 @@ def read_inboxes(definitions: Definitions, *, timezone: str) -> Inboxes:
         found += _feed_problems(feed, columns, known)
         problems += found
         if not found and not feed.bad:
-            spec = _spec(feed.fields, columns, timezone)
+            spec = _spec(feed.fields, columns, timezone, holidays)
             feeds[spec.name] = spec
     return Inboxes(inboxes, feeds, tuple(problems))
 
@@ -123,7 +124,7 @@ def _feed_problems(
                 yield feed.problem(option, f"{option}: {fields.delimiter!r} is the delimiter, too; one character cannot be both")
 
 
-def _spec(fields: FeedFields, columns: tuple[InboundColumn, ...], timezone: str) -> FeedSpec:
+def _spec(fields: FeedFields, columns: tuple[InboundColumn, ...], timezone: str, holidays: Holidays) -> FeedSpec:
     count, share = _MAX_REJECTED, _MAX_REJECTED_SHARE
     if fields.max_rejected is not None:
         # A share is read as a float, a number of records as an int: what is written holds alone.
@@ -142,6 +143,7 @@ def _spec(fields: FeedFields, columns: tuple[InboundColumn, ...], timezone: str)
         load=fields.load,
         max_rejected=count,
         max_rejected_share=share,
+        expected=expected_of(fields.expected, holidays.dates),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 
 from dinmo_pipeline.formats.contract import Format
 from dinmo_pipeline.notify.contract import Channel
+from dinmo_pipeline.project.expected import Expected
 from dinmo_pipeline.project.limits import Limit
 from dinmo_pipeline.storages.contract import StorageSpec
 
@@ -125,6 +126,7 @@ class ActivationSpec:
     warn_if: tuple[Limit, ...] = ()
     loaded_at: LoadedAt | None = None
     keep_syncs: int = KEEP_SYNCS
+    expected: Expected | None = None
     renamed_from: str | None = None
     description: str | None = None
     owners: tuple[str, ...] = ()
@@ -197,6 +199,7 @@ class FeedSpec:
     load: Literal["merge", "append", "replace"] = "merge"
     max_rejected: int = 100
     max_rejected_share: float = 0.01
+    expected: Expected | None = None
 
     @property
     def name(self) -> str:
@@ -216,16 +219,16 @@ class FeedSpec:
 
 @dataclass(frozen=True)
 class NotifySpec:
-    """Who is told, how, from which level on, and of which activations; none means all."""
+    """Who is told, how, from which level on, and of which activations, inboxes and feeds; none means all."""
 
     name: str
     channel: Channel
     level: Literal["warning", "failure"] = "warning"
     only: tuple[str, ...] = ()
 
-    def concerns(self, activation: str) -> bool:
-        """Whether it is about this activation."""
-        return not self.only or activation in self.only
+    def concerns(self, name: str) -> bool:
+        """Whether it is about the activation, inbox or feed of this name."""
+        return not self.only or name in self.only
 
 
 def now_utc() -> datetime:

@@ -61,9 +61,7 @@ class Lease:
         self._beating = beating
         self._what = what
         me = LocalHolder.this_process()
-        self._holder = Holder(
-            token=secrets.token_hex(8), host=me.host, process=me.pid, lasts_s=lasts_s, command=me.command, since=me.since
-        )
+        self._holder = Holder(token=secrets.token_hex(8), host=me.host, process=me.pid, lasts_s=lasts_s, command=me.command, since=me.since)
         self._version: str | None = None
         self._renewed_at = 0.0
         self._turn = threading.Lock()

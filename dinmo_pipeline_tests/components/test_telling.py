@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from dagster import AssetKey, AssetSelection, RunRequest, SkipReason, build_schedule_context, materialize
 
+from dinmo_pipeline.alerts.standing import Standing, activation_standing
 from dinmo_pipeline.components.naming import delivery_key, snapshot_key
 from dinmo_pipeline.project.load import load_with_warnings
 from dinmo_pipeline.project.specs import now_utc
 from dinmo_pipeline.sync.condition import BETWEEN_STEPS
 from dinmo_pipeline.sync.folder_shelf import FolderShelf
-from dinmo_pipeline.sync.standing import Standing, StandingFile
 from dinmo_pipeline.sync.syncs import Syncs
 from dinmo_pipeline.sync.telling import Teller
 from dinmo_pipeline_tests.servers.web import WebServer, running_web
@@ -66,7 +66,7 @@ def newest(web: WebServer) -> dict[str, str]:
 
 
 def standing(root: Path, name: str = "changes") -> Standing:
-    return StandingFile(root / ".dinmo" / "state", name).read()
+    return activation_standing(load_with_warnings(root).project, name).read()
 
 
 def teller(root: Path, *, after: timedelta = timedelta()) -> Teller:

@@ -45,7 +45,9 @@ def test_lock_that_is_held_says_by_whom_and_since_when(tmp_path: Path, *, shared
     with another_process_holds(tmp_path / "lock", shared=shared) as holder:
         began = time.monotonic()
         with (
-            pytest.raises(BusyError, match=rf"waiting for the thing: process {holder.pid} on \S+ \(dinmo sync\) has had it since 20") as busy,
+            pytest.raises(
+                BusyError, match=rf"waiting for the thing: process {holder.pid} on \S+ \(dinmo sync\) has had it since 20"
+            ) as busy,
             locked(tmp_path / "lock", what="the thing", wait_s=0.3),
         ):
             pass
