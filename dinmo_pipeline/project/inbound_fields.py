@@ -207,3 +207,11 @@ class FeedFields(Fields):
             "The larger of 1% and 100 by default.",
         ),
     ]
+    warn_rejected: Annotated[
+        Annotated[int | float, BeforeValidator(_rejected, json_schema_input_type=int | str)],
+        Field(
+            default=0,
+            description="How many records of a file may be rejected before imports and status tell of it and end with 1: a number or a "
+            "share (0.5%).",
+        ),
+    ]
