@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from dinmo_pipeline.errors import StorageError
 from dinmo_pipeline.project.specs import InboxSpec
 from dinmo_pipeline.storages.connection import Connection
-from dinmo_pipeline.storages.contract import RemoteFile, Storage
+from dinmo_pipeline.storages.contract import Listing, RemoteFile, Storage
 
 RAW: Final = "raw"
 INIT: Final = "init"
@@ -38,8 +37,8 @@ class Folders:
         for name in ALL:
             self._make_folder(self.path(name))
 
-    def list(self, relative: str) -> Sequence[RemoteFile]:
-        """The files directly in a folder; none when there is no such folder."""
+    def list(self, relative: str) -> Listing:
+        """The files directly in a folder, and what could not be read of it; none when there is no such folder."""
         return self._remote.do(lambda storage: storage.list(self.path(relative)))
 
     def free_target(self, folder: str, name: str) -> str:
