@@ -13,7 +13,7 @@ from dinmo_pipeline.inbound.looks import Looks, Sight
 from dinmo_pipeline.inbound.names import NameMatch, Reason, is_temporary, match_name, printable, unfit_name, without_extension
 from dinmo_pipeline.inbound.set_aside import SetAside
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec
-from dinmo_pipeline.storages.contract import RemoteFile
+from dinmo_pipeline.storages.contract import Listing, RemoteFile
 
 _TOLD_STRANGERS = 100
 # What it leads to is read with our rights, which may be more than its sender's, and comes back in rejects and in `imports/`.
@@ -78,7 +78,7 @@ class Look:
 def look(
     inbox: InboxSpec,
     feeds: Sequence[FeedSpec],
-    listings: Mapping[str, Sequence[RemoteFile]],
+    listings: Mapping[str, Listing],
     looks: Looks,
     now: datetime,
     *,
@@ -111,7 +111,7 @@ def look(
     waiting = tuple(arrival.path for arrival in fresh if arrival.path not in ready)
     known = [f"{feed.name} {'json' if feed.csv is None else 'csv'}" for feed in feeds]
     looks.unmatched(strangers, feeds=known, most=_TOLD_STRANGERS, now=now)
-    looks.unlisted((f"{folder}: {line}" for folder, files in listings.items() for line in getattr(files, "unread", ())), now=now)
+    looks.unlisted((f"{folder}: {line}" for folder, files in listings.items() for line in files.unread), now=now)
     untold = looks.untold(strangers, feeds=known)
     told = {path: looks.strangers[path][0] if path in looks.strangers else strangers[path]() for path in untold[:_TOLD_STRANGERS]}
     return Look(

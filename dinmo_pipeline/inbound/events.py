@@ -39,7 +39,7 @@ class Events:
         connection.execute("CREATE SCHEMA IF NOT EXISTS inbound")
         connection.execute(
             "CREATE TABLE IF NOT EXISTS inbound.events (happened_at TIMESTAMP WITH TIME ZONE NOT NULL, inbox VARCHAR NOT NULL, "
-            'feed VARCHAR NOT NULL, file VARCHAR NOT NULL, kind VARCHAR NOT NULL, reason VARCHAR, arrival BIGINT, decided_by VARCHAR)'
+            "feed VARCHAR NOT NULL, file VARCHAR NOT NULL, kind VARCHAR NOT NULL, reason VARCHAR, arrival BIGINT, decided_by VARCHAR)"
         )
 
     def add(self, events: Sequence[Event]) -> None:
@@ -49,4 +49,6 @@ class Events:
 
     def of_feed(self, feed: str) -> list[Event]:
         """All of a feed, oldest first."""
-        return [Event(*row) for row in self._connection.execute("FROM inbound.events WHERE feed = ? ORDER BY happened_at", [feed]).fetchall()]
+        return [
+            Event(*row) for row in self._connection.execute("FROM inbound.events WHERE feed = ? ORDER BY happened_at", [feed]).fetchall()
+        ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,7 @@ from dinmo_pipeline.errors import PermanentStorageError, StorageError
 from dinmo_pipeline.inbound.names_in_imports import free_name, reason_path, rejects_path
 from dinmo_pipeline.project.specs import InboxSpec
 from dinmo_pipeline.storages.connection import Connection
-from dinmo_pipeline.storages.contract import RemoteFile, Storage
+from dinmo_pipeline.storages.contract import Listing, RemoteFile, Storage
 
 RAW: Final = "raw"
 INIT: Final = "init"
@@ -40,8 +40,8 @@ class Folders:
         for name in ALL:
             self._make_folder(self.path(name))
 
-    def list(self, relative: str) -> Sequence[RemoteFile]:
-        """The files directly in a folder; none when there is no such folder."""
+    def list(self, relative: str) -> Listing:
+        """The files directly in a folder, and what could not be read of it; none when there is no such folder."""
         files = self._remote.do(lambda storage: storage.list(self.path(relative)))
         if relative in (RAW, INIT):
             self._listed[relative] = {file.name for file in files}

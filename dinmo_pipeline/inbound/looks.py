@@ -26,6 +26,7 @@ class Sight:
     @classmethod
     def of(cls, file: RemoteFile) -> Self:
         """What was seen of a listed file."""
+        assert file.size is not None, "a listing tells of a file without a size in another way"
         return cls(file.size, file.modified)
 
     def plain(self) -> list[int | str | None]:
