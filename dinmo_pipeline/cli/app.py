@@ -14,7 +14,7 @@ import typer
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.explaining import show_explanation
 from dinmo_pipeline.cli.health import health_of, unknown_health
-from dinmo_pipeline.cli.inbox import approve_file, import_files, inbox_commands
+from dinmo_pipeline.cli.inbox import approve_file, dismiss, import_files, inbox_commands
 from dinmo_pipeline.cli.options import HERE, ProjectOption
 from dinmo_pipeline.cli.profiling import profile
 from dinmo_pipeline.cli.template import make_project
@@ -38,6 +38,7 @@ from dinmo_pipeline.sync.telling import Teller
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tables in, files out.")
 app.add_typer(inbox_commands, name="inbox")
 app.command("import")(import_files)
+app.command()(dismiss)
 app.command()(profile)
 
 state_app = typer.Typer(no_args_is_help=True, help="What is known of the syncs that were delivered.")
@@ -110,11 +111,13 @@ def sync(
 
 @app.command()
 def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
-    """One line a feed and one an activation: the last file or delivery, health, what to do. Ends with 1 when one needs somebody.
+    """One line a feed and one an activation: the last file or delivery, health, what to do; then what waits in inboxes, file by file.
+
+    Ends with 1 when one needs somebody.
 
     Whoever is to be told of a sync that was cut off is told now.
     """
-    from dinmo_pipeline.cli.feed_health import feeds_health
+    from dinmo_pipeline.cli.feed_health import inbound_health
 
     loaded = load_project(find_project_root(project))
     lines = []
@@ -127,21 +130,26 @@ def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
             lines.append(health_of(spec, syncs.state(), failure, now=loaded.clock(), running=syncs.is_running))
         except StateError as error:
             lines.append(unknown_health(spec, error, now=loaded.clock()))
-    feeds = list(feeds_health(loaded))
-    showing.show_status(lines, feeds, as_json=as_json)
-    if any(line.needs_somebody for line in lines) or any(feed.needs_somebody for feed in feeds):
+    feeds, inboxes = inbound_health(loaded)
+    showing.show_status(lines, feeds, inboxes, as_json=as_json)
+    if any(line.needs_somebody for line in lines) or any(feed.needs_somebody for feed in feeds) or any(each.troubles for each in inboxes):
         raise typer.Exit(_FAILED)
 
 
 @app.command()
 def history(
-    name: Name,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An activation, or a feed.")],
     files: Annotated[bool, typer.Option("--files", help="Every file, too, with its size and checksum.")] = False,
     as_json: Json = False,
     project: ProjectOption = HERE,
 ) -> None:
-    """Every sync of an activation, oldest first: mode, base, counts, files, duration, and what was odd."""
+    """Every sync of an activation, oldest first: mode, base, counts, files, duration, and what was odd; of a feed, every file."""
     loaded = load_project(find_project_root(project))
+    if name in loaded.feeds and name not in loaded.activations:
+        from dinmo_pipeline.cli.feed_history import show_feed_history
+
+        show_feed_history(loaded, loaded.feeds[name], as_json=as_json)
+        return
     spec = _activation(loaded, name)
     showing.show_history(spec, Syncs(loaded, spec).whole_history(), files=files, as_json=as_json)
 

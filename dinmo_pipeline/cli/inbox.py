@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +13,11 @@ import typer
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.options import HERE, ProjectOption
 from dinmo_pipeline.cli.outcome import Imported
-from dinmo_pipeline.errors import CallError
+from dinmo_pipeline.errors import CallError, DinmoError
 from dinmo_pipeline.inbound.arrivals import Look
 from dinmo_pipeline.inbound.folders import ALL, Folders
+from dinmo_pipeline.inbound.looks import Sight
+from dinmo_pipeline.inbound.troubles import open_troubles
 from dinmo_pipeline.project.load import LoadedProject, load_project, load_with_warnings
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.settings import find_project_root
@@ -44,15 +48,31 @@ def approve_file(loaded: LoadedProject, feed: FeedSpec) -> None:
     from dinmo_pipeline.inbound.passes import InboxPass
 
     with InboxPass(loaded.project, feed.inbox) as held:
-        showing.say(f"approved: {held.approve(feed.name)}")
+        showing.say(f"approved: {held.approve(feed.name, by=_user())}")
     _import(loaded, [loaded.project.inboxes[feed.inbox]])
+
+
+def dismiss(
+    feed: Annotated[str, typer.Argument(metavar="FEED", help="A feed.")],
+    file: Annotated[str | None, typer.Argument(metavar="FILE", help="The file's name; all that are open by default.")] = None,
+    project: ProjectOption = HERE,
+) -> None:
+    """Close refused files of a feed, and rejected records, that nobody will correct; who did so and when is kept."""
+    from dinmo_pipeline.inbound.passes import InboxPass
+
+    loaded = load_project(find_project_root(project))
+    if feed not in loaded.feeds:
+        raise CallError(f"there is no feed {feed!r}{nearest_hint(feed, loaded.feeds)}")
+    with InboxPass(loaded, loaded.feeds[feed].inbox) as held:
+        for name in held.dismiss(loaded.feeds[feed], file, by=_user()):
+            showing.say(f"dismissed: {name}")
 
 
 def import_files(
     names: Annotated[list[str] | None, typer.Argument(metavar="INBOX…", help="Inboxes; all by default.")] = None,
     project: ProjectOption = HERE,
 ) -> None:
-    """Import the files that lie in inboxes, once they stand still. Ends with 1 when one was refused."""
+    """Import the files that lie in inboxes, once they stand still. Ends with 1 when anything waits for a person."""
     loaded = load_with_warnings(find_project_root(project))
     inboxes = [_inbox(loaded.project, name) for name in dict.fromkeys(names or loaded.project.inboxes)]
     if not inboxes:
@@ -66,8 +86,15 @@ def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
     failed = False
     with Runner(loaded) as runner:
         for inbox in inboxes:
-            imported = _import_inbox(runner, loaded.project, inbox)
-            failed |= showing.show_imported(inbox.name, imported)
+            try:
+                failed |= showing.show_imported(inbox.name, _import_inbox(runner, loaded.project, inbox))
+            except CallError:
+                raise
+            except DinmoError as error:
+                # The other inboxes may be fine.
+                showing.complain(f"{inbox.name}: {error}")
+                failed = True
+            failed |= showing.show_troubles([each for each in open_troubles(loaded.project, inbox.name) if each.kind != "failed"])
     if failed:
         raise typer.Exit(_FAILED)
 
@@ -75,10 +102,17 @@ def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
 def _import_inbox(runner: Runner, project: Project, inbox: InboxSpec) -> list[Imported]:
     """One run of each feed that has files which are due, until nothing waits; a feed whose run failed is left alone."""
     imported: list[Imported] = []
+    feeds = [feed.name for feed in project.feeds.values() if feed.inbox == inbox.name]
+    tried: set[tuple[str, Sight]] = set()
+    again: list[str] | None = None
     for seen in _looks(project, inbox):
-        for line in seen.told_strangers():
-            showing.warn(line)
-        due = dict.fromkeys(arrival.match.feed.name for arrival in seen.due)
+        due = dict.fromkeys(arrival.match.feed.name for arrival in seen.due if (arrival.path, arrival.sight) not in tried)
+        tried.update((arrival.path, arrival.sight) for arrival in seen.due)
+        if again is None:
+            # Once a command: what was set aside or cut off, where it makes no feed due by itself.
+            again = [aside.feed for aside in seen.set_aside if aside.feed in feeds]
+            again += feeds[:1] * (seen.cut_off and not due and not again)
+            due |= dict.fromkeys(again)
         failed = {outcome.feed for outcome in imported if outcome.problem is not None}
         for name in due:
             if name not in failed:
@@ -104,6 +138,14 @@ def _looks(project: Project, inbox: InboxSpec) -> Iterator[Look]:
                 showing.warn(f"{path} waits for {why}")
             return
         time.sleep(min(max(inbox.settle_seconds / 10, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a user that has no name.
+        return f"uid {os.getuid()}"
 
 
 def _inbox(loaded: Project, name: str) -> InboxSpec:

@@ -26,7 +26,8 @@ from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.syncs import Delivery, Rehearsal
 
 if TYPE_CHECKING:
-    from dinmo_pipeline.cli.feed_health import FeedHealth
+    from dinmo_pipeline.cli.feed_health import FeedHealth, InboxHealth
+    from dinmo_pipeline.inbound.troubles import Trouble
 
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -121,6 +122,8 @@ def show_files(imported: Imported) -> Imported:
             say(f"{file['file']}: {file['outcome']}: {file['reason']}")
         for warning in [file["warnings"]] if "warnings" in file else []:
             warn(f"{file['file']}: {warning}")
+    for note in imported.notes:
+        warn(note)
     if imported.problem is not None:
         complain(f"{imported.feed}: {imported.problem}")
     return imported
@@ -137,12 +140,33 @@ def show_imported(inbox: str, imported: Sequence[Imported]) -> bool:
     return bool(stopped) or any(outcome.problem is not None for outcome in imported)
 
 
-def show_status(lines: Sequence[Health], feeds: Sequence[FeedHealth], *, as_json: bool) -> None:
-    """One line a feed, one line an activation."""
+def show_troubles(troubles: Sequence[Trouble]) -> bool:
+    """A line each of what waits for a person in an inbox; whether there is any."""
+    for trouble in troubles:
+        (complain if trouble.is_severe else warn)(str(trouble))
+    return bool(troubles)
+
+
+def trouble_entry(trouble: Trouble) -> dict[str, str | None]:
+    """A trouble as programs get it."""
+    names = ("inbox", "feed", "file", "kind", "reason", "advice")
+    return {**{name: getattr(trouble, name) for name in names}, "since": trouble.since.isoformat()}
+
+
+def show_status(lines: Sequence[Health], feeds: Sequence[FeedHealth], inboxes: Sequence[InboxHealth], *, as_json: bool) -> None:
+    """One line a feed, one line an activation, and one line for each thing that waits for a person in an inbox."""
     if as_json:
         show_json(
             [
-                *({**asdict(feed), "imported_at": _iso(feed.imported_at)} for feed in feeds),
+                *(
+                    {**asdict(feed), "imported_at": _iso(feed.imported_at), "troubles": [trouble_entry(each) for each in feed.troubles]}
+                    for feed in feeds
+                ),
+                *(
+                    {"inbox": inbox.inbox, "health": inbox.troubles[0].kind, "troubles": [trouble_entry(each) for each in inbox.troubles]}
+                    for inbox in inboxes
+                    if inbox.troubles
+                ),
                 *(
                     {
                         "activation": line.activation,
@@ -164,6 +188,13 @@ def show_status(lines: Sequence[Health], feeds: Sequence[FeedHealth], *, as_json
         (line.activation, line.health, _when(line.last_delivered), _count(line.rows), _when(line.next_due), line.advice) for line in lines
     ]
     show_table(("activation", "health", "last delivered", "rows", "next due", "what to do"), rows, texts=(0, 1, 2, 4, 5))
+    troubles = [each for feed in feeds for each in feed.troubles] + [each for inbox in inboxes for each in inbox.troubles]
+    if troubles:
+        say("")
+        told = [
+            (each.inbox, each.feed or "-", each.file or "-", each.kind, _when(each.since), each.reason, each.advice) for each in troubles
+        ]
+        show_table(("inbox", "feed", "file", "what", "since", "why", "what to do"), told, texts=range(7))
 
 
 def _show_feeds(feeds: Sequence[FeedHealth]) -> None:

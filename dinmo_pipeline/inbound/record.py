@@ -136,8 +136,8 @@ class Record:
         found = self.find("feed = ? AND folder || '/' || name IN (SELECT unnest(?))", [feed, list(paths)])
         return {record.path: record for record in found}
 
-    def of_feed(self, feed: str, *, limit: int = 20) -> list[FileRecord]:
-        """The last files of a feed, oldest first."""
+    def of_feed(self, feed: str, *, limit: int | None = 20) -> list[FileRecord]:
+        """The last files of a feed, or all where there is no limit, oldest first."""
         return self.find("feed = ?", [feed], last=limit)
 
     def last_loaded(self, feed: str, *, with_columns: bool = False) -> FileRecord | None:
