@@ -31,6 +31,7 @@ class Health:
     next_due: datetime | None
     health: str
     advice: str
+    late: str | None = None
 
     @property
     def needs_somebody(self) -> bool:
@@ -62,6 +63,7 @@ def health_of(
         next_due=next_due(spec, now),
         health=health,
         advice=advice,
+        late=None if late is None else late.text,
     )
 
 

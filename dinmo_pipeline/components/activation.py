@@ -50,7 +50,7 @@ from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline.sync.syncs import Outgoing, Rehearsal, Syncs
 from dinmo_pipeline.sync.telling import Teller
 
-APPROVE = "dinmo/approve"
+APPROVE, BY = "dinmo/approve", "dinmo/by"
 """The tag of a run that delivers the very rows of its partition although a guard holds them."""
 
 
@@ -227,11 +227,16 @@ def _judged(context: AssetExecutionContext, project: Project, spec: ActivationSp
     if approval not in (None, "true"):
         raise CallError(f"delivering {spec.name}: the run has the tag {APPROVE}: {approval!r}; write true, or leave it out")
     if approval is not None:
-        syncs.approve(label)
+        syncs.approve(label, by=_approver(context))
     try:
         return opened.enter_context(syncs.outgoing(label, now=project.clock(), target=redirect_target(project, spec)))
     except SyncBlocked as blocked:
         return blocked
+
+
+def _approver(context: AssetExecutionContext) -> str:
+    """Who launched the run that approves: the tag `dinmo/by`, else whom Dagster names; without both, the run itself is what is known."""
+    return context.run.tags.get(BY) or context.run.tags.get("user") or f"Dagster run {context.run_id[:8]}"
 
 
 def _newest_told(instance: DagsterInstance, key: AssetKey) -> int:

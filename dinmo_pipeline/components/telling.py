@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from dagster import Failure, HookContext, HookDefinition, failure_hook, success_hook
 
 from dinmo_pipeline.components.naming import delivery_key, snapshot_key
-from dinmo_pipeline.errors import DinmoError
+from dinmo_pipeline.errors import DinmoError, StorageError
+from dinmo_pipeline.inbound.telling import tell_import
 from dinmo_pipeline.io_managers.inputs import inputs_checksum
 from dinmo_pipeline.io_managers.turns import end_turn, has_turn
-from dinmo_pipeline.project.specs import ActivationSpec, Project
+from dinmo_pipeline.project.specs import ActivationSpec, FeedSpec, Project
 from dinmo_pipeline.sync.telling import Teller
 
 
@@ -43,6 +44,23 @@ def telling_hooks(project: Project, spec: ActivationSpec) -> tuple[HookDefinitio
         # While the turn is held, the delivery is still to come, and tells all.
         if not has_turn(project, spec):
             _say(context, Teller(project, spec).ended(run=context.run_id))
+
+    return failed, ended
+
+
+def feed_hooks(project: Project, feed: FeedSpec) -> tuple[HookDefinition, HookDefinition]:
+    """What a run of a feed does when it ends, when no lock is held: people are told what waits for them in its inbox, and what no longer."""
+
+    @failure_hook(name=f"tell_failed_import_of_{feed.name}")
+    def failed(context: HookContext) -> None:
+        cause = _cause(context.op_exception)
+        # Of the storage as a whole is what the pass itself keeps as a trouble.
+        error = None if isinstance(cause, StorageError) else cause
+        _say(context, tell_import(project, feed.inbox, attempt=feed.name, error=error, run=context.run_id))
+
+    @success_hook(name=f"tell_import_of_{feed.name}")
+    def ended(context: HookContext) -> None:
+        _say(context, tell_import(project, feed.inbox, attempt=feed.name, error=None, run=context.run_id))
 
     return failed, ended
 

@@ -129,22 +129,22 @@ class Record:
 
     def unfinished(self, inbox: str) -> list[FileRecord]:
         """The files of an inbox that still lie where they were found."""
-        return self._find("inbox = ? AND NOT tidied", [inbox])
+        return self.find("inbox = ? AND NOT tidied", [inbox])
 
     def latest(self, feed: str, paths: Sequence[str]) -> dict[str, FileRecord]:
         """By path, the newest record of each file of that feed that lay at one of these."""
-        found = self._find("feed = ? AND folder || '/' || name IN (SELECT unnest(?))", [feed, list(paths)])
+        found = self.find("feed = ? AND folder || '/' || name IN (SELECT unnest(?))", [feed, list(paths)])
         return {record.path: record for record in found}
 
-    def of_feed(self, feed: str, *, limit: int = 20) -> list[FileRecord]:
-        """The last files of a feed, oldest first."""
-        return self._find("feed = ?", [feed], last=limit)
+    def of_feed(self, feed: str, *, limit: int | None = 20) -> list[FileRecord]:
+        """The last files of a feed, or all where there is no limit, oldest first."""
+        return self.find("feed = ?", [feed], last=limit)
 
     def last_loaded(self, feed: str, *, with_columns: bool = False) -> FileRecord | None:
         """The file of a feed that was loaded last; the last one that had columns, if that is asked for."""
         columns = " AND len(columns) > 0" if with_columns else ""
         last = f"arrival = (SELECT max(arrival) FROM inbound.files WHERE feed = ? AND outcome = ?{columns})"
-        found = self._find(last, [feed, Outcome.LOADED])
+        found = self.find(last, [feed, Outcome.LOADED])
         return found[0] if found else None
 
     def loaded_with(self, feed: str, sha256s: Sequence[str]) -> dict[str, str]:
@@ -173,7 +173,7 @@ class Record:
             holders = ", ".join(f"({', '.join('?' * len(row))})" for row in some)
             self._connection.execute(f"INSERT INTO inbound.{table} VALUES {holders}", [value for row in some for value in row])
 
-    def _find(self, condition: str, parameters: Sequence[object], *, last: int | None = None) -> list[FileRecord]:
+    def find(self, condition: str, parameters: Sequence[object], *, last: int | None = None) -> list[FileRecord]:
         """Those that the condition is true of, or the `last` of them, in the order of their arrival."""
         limit = "" if last is None else f" LIMIT {last}"
         rows = self._connection.execute(

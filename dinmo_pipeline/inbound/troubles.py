@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline.warehouse.connections import open_warehouse
 
 TroubleKind = Literal["failed", "set aside", "refused", "blocked", "unmatched", "rejected", "unlisted"]
 SEVERE: frozenset[TroubleKind] = frozenset({"failed", "set aside", "refused", "blocked"})
@@ -60,8 +61,17 @@ def troubles_path(project: Project, inbox: str) -> Path:
 
 
 def open_troubles(project: Project, inbox: str) -> tuple[Trouble, ...]:
-    """What is open in an inbox, as its last pass or look left it, severe ones first; reads one small file."""
-    kept = _read(troubles_path(project, inbox))
+    """What is open in an inbox, as its last pass or look left it, severe ones first; reads one small file.
+
+    Where there was no pass since such a file is written, as in a warehouse of an earlier version, the warehouse is asked once.
+    """
+    path = troubles_path(project, inbox)
+    if not path.exists() and project.warehouse_path.exists():
+        from dinmo_pipeline.inbound.open_files import recorded_troubles
+
+        with open_warehouse(project.warehouse_path, project.query_settings) as connection:
+            return ordered(recorded_troubles(connection, project, inbox))
+    kept = _read(path)
     return ordered(trouble for entry in kept if (trouble := _trouble(inbox, entry)) is not None)
 
 

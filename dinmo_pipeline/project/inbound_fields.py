@@ -216,3 +216,11 @@ class FeedFields(Fields):
             'rows: ">= 1000"}; nothing is expected by default.',
         ),
     ]
+    warn_rejected: Annotated[
+        Annotated[int | float, BeforeValidator(_rejected, json_schema_input_type=int | str)],
+        Field(
+            default=0,
+            description="How many records of a file may be rejected before imports and status tell of it and end with 1: a number or a "
+            "share (0.5%).",
+        ),
+    ]

@@ -125,10 +125,8 @@ def _feed_problems(
 
 
 def _spec(fields: FeedFields, columns: tuple[InboundColumn, ...], timezone: str, holidays: Holidays) -> FeedSpec:
-    count, share = _MAX_REJECTED, _MAX_REJECTED_SHARE
-    if fields.max_rejected is not None:
-        # A share is read as a float, a number of records as an int: what is written holds alone.
-        count, share = (fields.max_rejected, 0.0) if isinstance(fields.max_rejected, int) else (0, fields.max_rejected)
+    count, share = (_MAX_REJECTED, _MAX_REJECTED_SHARE) if fields.max_rejected is None else _count_and_share(fields.max_rejected)
+    warn_count, warn_share = _count_and_share(fields.warn_rejected)
     return FeedSpec(
         inbox=fields.inbox,
         entity=fields.entity,
@@ -144,7 +142,14 @@ def _spec(fields: FeedFields, columns: tuple[InboundColumn, ...], timezone: str,
         max_rejected=count,
         max_rejected_share=share,
         expected=expected_of(fields.expected, holidays.dates),
+        warn_rejected=warn_count,
+        warn_rejected_share=warn_share,
     )
+
+
+def _count_and_share(written: int | float) -> tuple[int, float]:
+    # A share is read as a float, a number of records as an int: what is written holds alone.
+    return (written, 0.0) if isinstance(written, int) else (0, written)
 
 
 def _dialect(fields: FeedFields) -> CsvDialect:

@@ -183,7 +183,7 @@ class FeedSpec:
     """One kind of inbound file and the table that it feeds. `csv` is None for JSON.
 
     Names of columns are identifiers, as the readers give them. `max_rejected` counts rows, `max_rejected_share` is of the
-    file's records: the larger holds.
+    file's records: the larger holds. So it is with `warn_rejected`, from which on somebody is told.
     """
 
     inbox: str
@@ -200,6 +200,12 @@ class FeedSpec:
     max_rejected: int = 100
     max_rejected_share: float = 0.01
     expected: Expected | None = None
+    warn_rejected: int = 0
+    warn_rejected_share: float = 0.0
+
+    def rejects_without_warning(self, records: int) -> int:
+        """How many records of a file that has so many may be rejected before somebody is told."""
+        return max(self.warn_rejected, int(self.warn_rejected_share * records))
 
     @property
     def name(self) -> str:
