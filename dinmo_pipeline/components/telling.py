@@ -49,7 +49,7 @@ def telling_hooks(project: Project, spec: ActivationSpec) -> tuple[HookDefinitio
 
 
 def feed_hooks(project: Project, feed: FeedSpec) -> tuple[HookDefinition, HookDefinition]:
-    """What a run of a feed does when it ends, when no lock is held: people are told what waits for them in its inbox, and what no longer."""
+    """What a run of a feed does when it ends, when no lock is held: people are told what waits for them in its inbox."""
 
     @failure_hook(name=f"tell_failed_import_of_{feed.name}")
     def failed(context: HookContext) -> None:
