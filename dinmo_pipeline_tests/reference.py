@@ -47,7 +47,7 @@ _COMPONENT_WORDS = {
     "Model": "A table made by a query. It runs in DuckDB and names other models and segments as `models.x` and `segments.y`.",
     "Segment": "Some rows of a model, with the model's primary key.",
     "Inbox": "A folder that others drop files into: `raw` for every day, `init` for the first load; what is done with goes to `imports`.",
-    "Notify": "Who is told when an activation, an inbox or a feed fails, is blocked or late, warns, or is well again ([guards.md](guards.md)).",
+    "Notify": "Who is told when an activation, an inbox or a feed fails, is blocked or late, or is well again ([guards.md](guards.md)).",
     "Activation": "One delivery, repeated: of a model or a segment, to a storage, as files.",
 }
 

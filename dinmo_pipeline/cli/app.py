@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -12,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from dinmo_pipeline.alerts.standing import activation_standing
+from dinmo_pipeline.alerts.telling import BUDGET_S
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.explaining import show_explanation
 from dinmo_pipeline.cli.health import health_of, unknown_health
@@ -118,15 +120,17 @@ def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
 
     Ends with 1 when one needs somebody.
 
-    Whoever is to be told of a sync that was cut off is told now.
+    Whoever is to be told of a sync that was cut off is told now; what is late is shown, and told by others.
     """
     from dinmo_pipeline.cli.feed_health import inbound_health
 
     loaded = load_project(find_project_root(project))
     lines = []
+    # A server that does not answer may hold up one message, and not one for each activation.
+    end = time.monotonic() + BUDGET_S
     for spec in loaded.activations.values():
         try:
-            for untold in Teller(loaded, spec).look(patience=BETWEEN_STEPS, deadlines=False):
+            for untold in Teller(loaded, spec).look(patience=BETWEEN_STEPS, deadlines=False, budget_s=end - time.monotonic()):
                 showing.warn(f"{spec.name}: {untold}")
             syncs, now, standing = Syncs(loaded, spec), loaded.clock(), activation_standing(loaded, spec.name).read()
             state = syncs.state()
