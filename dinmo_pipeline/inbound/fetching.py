@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from dinmo_pipeline.errors import BusyError, StorageError, TransientStorageError
+from dinmo_pipeline.errors import BusyError, PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.inbound.arrivals import Arrival
 from dinmo_pipeline.inbound.folders import Folders
 from dinmo_pipeline.inbound.loading import Fetched
@@ -34,34 +34,45 @@ class Fetcher:
 
         Raises StorageError where the storage as a whole does not answer, and whatever this machine's disk refuses.
         """
-        copies = list(self._copies(arrivals, local_folder))
+        copies = {arrival: local_folder / local_name(arrival.name) for arrival in arrivals}
+        there = {arrival: self._copy(arrival, local_path) for arrival, local_path in copies.items()}
         now = {
             (folder, file.name): Sight.of(file)
             for folder in {a.folder for a in arrivals}
             for file in self._folders.list(folder)
             if not file.is_link
         }
-        for arrival, local_path in copies:
-            if now.get((arrival.folder, arrival.name)) != arrival.sight or local_path.stat().st_size != arrival.sight.size:
+        for arrival, is_there in there.items():
+            local_path = copies[arrival]
+            if is_there is None:
+                continue
+            size = local_path.stat().st_size if is_there else None
+            if now.get((arrival.folder, arrival.name)) != arrival.sight:
                 self.notes.append(f"{arrival.path} changed or went away while it was read; it is looked at again")
-                continue
-            with local_path.open("rb") as stream:
-                yield Fetched(arrival, local_path, hashlib.file_digest(stream, "sha256").hexdigest())
-
-    def _copies(self, arrivals: Sequence[Arrival], local_folder: Path) -> Iterator[tuple[Arrival, Path]]:
-        for arrival in arrivals:
-            local_path = local_folder / local_name(arrival.name)
-            try:
-                there = self._folders.fetch(arrival.path, local_path)
-            except Exception as error:  # noqa: BLE001 (whatever one file does to its reader is told of that file)
-                check_storage(self._folders, error, answered=bool(self.failures))
-                self.failures.append((arrival, error))
-                local_path.unlink(missing_ok=True)
-                continue
-            if there:
-                yield arrival, local_path
+            elif size != arrival.sight.size:
+                self.failures.append((arrival, _unlike_listed(arrival, size)))
             else:
-                self.notes.append(f"{arrival.path} went away before it was read")
+                with local_path.open("rb") as stream:
+                    yield Fetched(arrival, local_path, hashlib.file_digest(stream, "sha256").hexdigest())
+
+    def _copy(self, arrival: Arrival, local_path: Path) -> bool | None:
+        """Whether the file was there to be copied; None when that failed."""
+        try:
+            return self._folders.fetch(arrival.path, local_path)
+        except Exception as error:  # noqa: BLE001 (whatever one file does to its reader is told of that file)
+            check_storage(self._folders, error, answered=bool(self.failures))
+            self.failures.append((arrival, error))
+            local_path.unlink(missing_ok=True)
+            return None
+
+
+def _unlike_listed(arrival: Arrival, size: int | None) -> PermanentStorageError:
+    """A file that the listing shows unchanged, and that reading does not find so."""
+    found = "there is no such file when it is read" if size is None else f"reading it gives {size:,} bytes"
+    return PermanentStorageError(
+        f"could not read the file {arrival.path}: the listing shows it with {arrival.sight.size:,} bytes before and after, and {found}; "
+        "look at it on the server"
+    )
 
 
 def local_name(name: str) -> str:

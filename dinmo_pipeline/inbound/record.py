@@ -147,15 +147,17 @@ class Record:
         found = self.find(last, [feed, Outcome.LOADED])
         return found[0] if found else None
 
-    def loaded_with(self, feed: str, sha256s: Sequence[str]) -> dict[str, str]:
-        """By checksum, the name of the first file that was loaded into this feed with these very bytes, for those that one has."""
+    def loaded_with(self, feed: str, sha256s: Sequence[str]) -> list[FileRecord]:
+        """The files that were loaded into this feed with one of these checksums, in the order of their arrival."""
         # All at once: each question reads the record of every file that ever came.
-        found = self._connection.execute(
-            "SELECT sha256, min_by(name, arrival) FROM inbound.files WHERE feed = ? AND outcome = ? AND sha256 IN (SELECT unnest(?)) "
-            "GROUP BY sha256",
-            [feed, Outcome.LOADED, list(sha256s)],
-        )
-        return dict(found.fetchall())
+        return self.find("feed = ? AND outcome = ? AND sha256 IN (SELECT unnest(?))", [feed, Outcome.LOADED, list(sha256s)])
+
+    def loaded_between(self, feed: str, first: date, last: date) -> list[FileRecord]:
+        """The files with columns that were loaded into this feed and have a date from `first` to `last`, and the two before those."""
+        loaded = "feed = ? AND outcome = ? AND len(columns) > 0"
+        before = f"SELECT arrival FROM inbound.files WHERE {loaded} AND file_date < ? ORDER BY file_date DESC, arrival DESC LIMIT 2"
+        between = f"{loaded} AND file_date BETWEEN ? AND ? OR arrival IN ({before})"
+        return self.find(between, [feed, Outcome.LOADED, first, last, feed, Outcome.LOADED, first])
 
     def approve(self, feed: str, sha256: str) -> None:
         """Let the file with these bytes pass the guards of its feed."""

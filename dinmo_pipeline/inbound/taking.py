@@ -55,6 +55,8 @@ class Taking:
         self._folders = folders
         self._looks = looks
         self._local_folder = local_folder
+        # One moment for all of a pass: by it they are known to have come together.
+        self._now = project.clock()
         self._given: dict[tuple[str, str], str] = {}
         self.notes: list[str] = []
 
@@ -84,7 +86,7 @@ class Taking:
             if not fetched:
                 return
             target = self._targets()
-            stays, now = self._inbox.after_import == "leave", self._project.clock()
+            stays, now = self._inbox.after_import == "leave", self._now
 
             def load(files: Sequence[Fetched]) -> Recorded:
                 return load_batch(self._project, feed, files, opening=open_feed_file, target=target, stays=stays, now=now)
