@@ -38,6 +38,7 @@ VARIABLES = {
     "DINMO_REQUIRE_STATE": "`1` refuses an address without state until `dinmo state init`, so that a lost volume resends nothing.",
     "DINMO_REDIRECT": "The name of a storage that gets every delivery in place of its own destination; no base is moved.",
     "DINMO_AUTOSTART": "`1` has schedules run from the start; else a person starts each in the UI.",
+    "DINMO_USER": "Who gives a command, for the history of approvals, dismissals and baselines; the user and host by default.",
     "DINMO_UI_URL": "The address of the Dagster UI, such as `https://dagster.shop.example`: messages then link to the run.",
     "DAGSTER_HOME": "Where Dagster keeps its runs, if not in `DINMO_HOME`; absolute.",
 }
@@ -46,7 +47,7 @@ _COMPONENT_WORDS = {
     "Model": "A table made by a query. It runs in DuckDB and names other models and segments as `models.x` and `segments.y`.",
     "Segment": "Some rows of a model, with the model's primary key.",
     "Inbox": "A folder that others drop files into: `raw` for every day, `init` for the first load; what is done with goes to `imports`.",
-    "Notify": "Who is told when an activation fails, is blocked, breaks a limit, or is delivered again ([guards.md](guards.md)).",
+    "Notify": "Who is told when an activation, an inbox or a feed fails, is blocked or late, or is well again ([guards.md](guards.md)).",
     "Activation": "One delivery, repeated: of a model or a segment, to a storage, as files.",
 }
 

@@ -21,6 +21,7 @@ FLOORS = (
     {"errors"},
     {"formats", "storages", "warehouse", "notify"},
     {"project"},
+    {"alerts"},
     {"sync", "inbound"},
     {"io_managers"},
     {"components"},

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
+from dinmo_pipeline.alerts.standing import activation_standing
+from dinmo_pipeline.alerts.telling import BUDGET_S
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.explaining import show_explanation
 from dinmo_pipeline.cli.health import health_of, unknown_health
-from dinmo_pipeline.cli.inbox import approve_file, import_files, inbox_commands
+from dinmo_pipeline.cli.inbox import approve_file, dismiss, import_files, inbox_commands
 from dinmo_pipeline.cli.options import HERE, ProjectOption
 from dinmo_pipeline.cli.profiling import profile
 from dinmo_pipeline.cli.template import make_project
@@ -22,6 +25,7 @@ from dinmo_pipeline.errors import BusyError, CallError, DefinitionErrors, DinmoE
 from dinmo_pipeline.masking import masked_errors
 from dinmo_pipeline.project.load import load_project, load_with_warnings
 from dinmo_pipeline.project.nearest import nearest_hint
+from dinmo_pipeline.project.operators import current_operator
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.checkup import check_storage
@@ -29,8 +33,8 @@ from dinmo_pipeline.sync.cleaning import Litter, clean_abandoned_scratch
 from dinmo_pipeline.sync.condition import BETWEEN_STEPS
 from dinmo_pipeline.sync.explain import explain_record
 from dinmo_pipeline.sync.labels import label_of_instant
+from dinmo_pipeline.sync.lateness import find_lateness
 from dinmo_pipeline.sync.redirect import target_elsewhere
-from dinmo_pipeline.sync.standing import StandingFile
 from dinmo_pipeline.sync.state_store import open_state
 from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline.sync.syncs import Syncs
@@ -39,6 +43,7 @@ from dinmo_pipeline.sync.telling import Teller
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tables in, files out.")
 app.add_typer(inbox_commands, name="inbox")
 app.command("import")(import_files)
+app.command()(dismiss)
 app.command()(profile)
 
 state_app = typer.Typer(no_args_is_help=True, help="What is known of the syncs that were delivered.")
@@ -106,46 +111,58 @@ def sync(
     with Runner(loaded) as runner:
         outcomes = showing.follow((spec.name for spec in specs), lambda name: runner.sync(name, label_of_instant(instant), full=full))
     showing.show_outcomes(outcomes)
+    _tell_deadlines(loaded.project)
     if any(outcome.problem is not None for outcome in outcomes):
         raise typer.Exit(_FAILED)
 
 
 @app.command()
 def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
-    """One line a feed and one an activation: the last file or delivery, health, what to do. Ends with 1 when one needs somebody.
+    """One line a feed and one an activation: the last file or delivery, health, what to do; then what waits in inboxes, file by file.
 
-    Whoever is to be told of a sync that was cut off is told now.
+    Ends with 1 when one needs somebody.
+
+    Whoever is to be told of a sync that was cut off is told now; what is late is shown, and told by others.
     """
-    from dinmo_pipeline.cli.feed_health import feeds_health
+    from dinmo_pipeline.cli.feed_health import inbound_health
 
     loaded = load_project(find_project_root(project))
     lines = []
+    # A server that does not answer may hold up one message, and not one for each activation.
+    end = time.monotonic() + BUDGET_S
     for spec in loaded.activations.values():
         try:
-            for untold in Teller(loaded, spec).look(patience=BETWEEN_STEPS):
+            for untold in Teller(loaded, spec).look(patience=BETWEEN_STEPS, deadlines=False, budget_s=end - time.monotonic()):
                 showing.warn(f"{spec.name}: {untold}")
-            syncs = Syncs(loaded, spec)
-            failure = StandingFile(loaded.home / "state", spec.name).read().failure
-            lines.append(health_of(spec, syncs.state(), failure, now=loaded.clock(), running=syncs.is_running))
+            syncs, now, standing = Syncs(loaded, spec), loaded.clock(), activation_standing(loaded, spec.name).read()
+            state = syncs.state()
+            late = find_lateness(spec, state, now=now, since=standing.expected_since)
+            lines.append(health_of(spec, state, standing.failure, now=now, running=syncs.is_running, late=late))
         except StateError as error:
             lines.append(unknown_health(spec, error, now=loaded.clock()))
-    feeds = list(feeds_health(loaded))
-    showing.show_status(lines, feeds, as_json=as_json)
-    if any(line.needs_somebody for line in lines) or any(feed.needs_somebody for feed in feeds):
+    feeds, inboxes = inbound_health(loaded)
+    showing.show_status(lines, feeds, inboxes, as_json=as_json)
+    if any(line.needs_somebody for line in lines) or any(feed.needs_somebody for feed in feeds) or any(each.troubles for each in inboxes):
         raise typer.Exit(_FAILED)
 
 
 @app.command()
 def history(
-    name: Name,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An activation, or a feed.")],
     files: Annotated[bool, typer.Option("--files", help="Every file, too, with its size and checksum.")] = False,
     as_json: Json = False,
     project: ProjectOption = HERE,
 ) -> None:
-    """Every sync of an activation, oldest first: mode, base, counts, files, duration, and what was odd."""
+    """Every sync of an activation, oldest first: mode, base, counts, files, duration, and what was odd; of a feed, every file."""
     loaded = load_project(find_project_root(project))
+    if name in loaded.feeds and name not in loaded.activations:
+        from dinmo_pipeline.cli.feed_history import show_feed_history
+
+        show_feed_history(loaded, loaded.feeds[name], as_json=as_json)
+        return
     spec = _activation(loaded, name)
-    showing.show_history(spec, Syncs(loaded, spec).whole_history(), files=files, as_json=as_json)
+    syncs = Syncs(loaded, spec)
+    showing.show_history(spec, syncs.whole_history(), syncs.events(), files=files, as_json=as_json)
 
 
 @app.command()
@@ -187,7 +204,7 @@ def approve(name: Annotated[str, typer.Argument(metavar="NAME", help="An activat
     if name in loaded.project.feeds and name not in loaded.project.activations:
         approve_file(loaded, loaded.project.feeds[name])
         return
-    approved = Syncs(loaded.project, _activation(loaded.project, name)).approve()
+    approved = Syncs(loaded.project, _activation(loaded.project, name)).approve(by=current_operator())
     for finding in approved.findings:
         showing.say(f"approved: {finding.message}")
     with Runner(loaded) as runner:
@@ -227,7 +244,7 @@ def baseline(name: Name, project: ProjectOption = HERE) -> None:
     spec = _activation(loaded, name)
     _refresh(loaded, [spec])
     now = loaded.clock()
-    taken = Syncs(loaded, spec).baseline(label_of_instant(now), now=now)
+    taken = Syncs(loaded, spec).baseline(label_of_instant(now), now=now, by=current_operator())
     assert taken.snapshot is not None, "a baseline is a snapshot"
     showing.say(
         f"{name}: {taken.snapshot.rows:,} rows count as delivered (sync {taken.number}); the next sync sends what changes from now on"
@@ -284,6 +301,13 @@ def dev(
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # In this process's place: whoever stops it stops Dagster, which then stops what it has started.
     os.execve(sys.executable, command, {**os.environ, "DAGSTER_HOME": str(dagster_home(loaded))})
+
+
+def _tell_deadlines(loaded: Project) -> None:
+    from dinmo_pipeline.io_managers.deadlines import tell_deadlines
+
+    for line in tell_deadlines(loaded):
+        showing.warn(line)
 
 
 def _chosen(loaded: Project, names: list[str], *, everything: bool) -> list[ActivationSpec]:

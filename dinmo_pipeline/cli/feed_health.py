@@ -1,21 +1,26 @@
-"""How a feed is: what its last file came to, in one line."""
+"""How a feed is: what its last file came to and what of it waits for a person; the same of an inbox as a whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from dinmo_pipeline.alerts.standing import feed_standing
 from dinmo_pipeline.inbound.feed_tables import FeedTable
-from dinmo_pipeline.inbound.record import FileRecord, Outcome, Record
+from dinmo_pipeline.inbound.record import FileRecord, Record
+from dinmo_pipeline.inbound.telling import find_late_feed
+from dinmo_pipeline.inbound.troubles import Trouble, open_troubles
 from dinmo_pipeline.project.specs import FeedSpec, Project
 from dinmo_pipeline.warehouse.connections import open_warehouse
 
 
 @dataclass(frozen=True)
 class FeedHealth:
-    """One feed: its last file and what came of it, the rows of its table, how it is and what to do; the instant is in the feed's zone."""
+    """One feed: its last file and what came of it, the rows of its table, how it is and what to do; the instant is in the feed's zone.
+
+    `troubles` are all that wait for a person, the gravest first; `late` says what was expected and has not come.
+    """
 
     feed: str
     health: str
@@ -25,41 +30,68 @@ class FeedHealth:
     loaded: int | None
     rejected: int | None
     advice: str
+    troubles: tuple[Trouble, ...] = ()
+    late: str | None = None
 
     @property
     def needs_somebody(self) -> bool:
         """Whether a person has to do something."""
-        return self.health in (Outcome.REFUSED, Outcome.BLOCKED)
+        return bool(self.troubles) or self.late is not None
 
 
-def feeds_health(project: Project) -> Iterator[FeedHealth]:
-    """Every feed of the project, as its record says; opens the warehouse where there is one."""
-    if not project.feeds:
-        return
+@dataclass(frozen=True)
+class InboxHealth:
+    """What of an inbox waits for a person and is of no one feed: files that fit none, lines that could not be read, failed passes."""
+
+    inbox: str
+    troubles: tuple[Trouble, ...]
+
+
+def inbound_health(project: Project) -> tuple[list[FeedHealth], list[InboxHealth]]:
+    """Every feed and every inbox of the project, as what is kept says; opens the warehouse where there is one."""
+    # Before the warehouse is open: the first time after an upgrade they are read from it.
+    troubles = {name: open_troubles(project, name) for name in project.inboxes}
+    inboxes = [InboxHealth(name, tuple(each for each in found if each.feed is None)) for name, found in troubles.items()]
+    of_feed = {name: tuple(each for each in troubles.get(feed.inbox, ()) if each.feed == name) for name, feed in project.feeds.items()}
+    feeds = list(project.feeds.values())
+    if not feeds:
+        return [], inboxes
+    late = {feed.name: _late(project, feed) for feed in feeds}
     if not project.warehouse_path.exists():
-        yield from (_health(feed, None, 0) for feed in project.feeds.values())
-        return
+        return [_health(feed, None, 0, of_feed[feed.name], late[feed.name]) for feed in feeds], inboxes
     with open_warehouse(project.warehouse_path, project.query_settings) as connection:
         record = Record(connection)
-        for feed in project.feeds.values():
-            yield _health(feed, next(iter(record.of_feed(feed.name, limit=1)), None), FeedTable(connection, feed).rows())
+        last = {feed.name: next(iter(record.of_feed(feed.name, limit=1)), None) for feed in feeds}
+        rows = {feed.name: FeedTable(connection, feed).rows() for feed in feeds}
+    return [_health(feed, last[feed.name], rows[feed.name], of_feed[feed.name], late[feed.name]) for feed in feeds], inboxes
 
 
-def _health(feed: FeedSpec, last: FileRecord | None, rows: int) -> FeedHealth:
-    if last is None:
+def _late(project: Project, feed: FeedSpec) -> str | None:
+    """What was expected of the feed and has not come, in words."""
+    late = find_late_feed(project, feed, since=feed_standing(project, feed.name).read().expected_since, wait_s=None)
+    return None if late is None else late.text
+
+
+def _health(feed: FeedSpec, last: FileRecord | None, rows: int, troubles: tuple[Trouble, ...], late: str | None) -> FeedHealth:
+    health = troubles[0].kind if troubles else "late" if late is not None else "new" if last is None else "ok"
+    if troubles:
+        advice = f"{troubles[0].reason}; {troubles[0].advice}" + f"; and {len(troubles) - 1:,} more" * (len(troubles) > 1)
+        advice += "" if late is None else f"; late: {late}"
+    elif late is not None:
+        advice = f"{late}: ask its sender, and see what lies in inbox {feed.inbox}"
+    elif last is None:
         advice = f"no file yet: drop one into raw of inbox {feed.inbox}, then `dinmo import`"
-        return FeedHealth(feed.name, "new", None, None, rows, None, None, advice)
-    stopped = last.outcome in (Outcome.REFUSED, Outcome.BLOCKED)
-    advice = f"{last.reason}" if stopped else f"{last.reason}: nothing to do" if last.reason else ""
-    if last.outcome == Outcome.REFUSED:
-        advice += f"; it lies in {last.target}"
+    else:
+        advice = f"{last.reason}: nothing to do" if last.reason else ""
     return FeedHealth(
         feed=feed.name,
-        health=str(last.outcome) if stopped else "ok",
-        last_file=last.name,
-        imported_at=last.recorded_at.astimezone(ZoneInfo(feed.timezone)),
+        health=health,
+        last_file=None if last is None else last.name,
+        imported_at=None if last is None else last.recorded_at.astimezone(ZoneInfo(feed.timezone)),
         rows=rows,
-        loaded=last.loaded,
-        rejected=last.rejected,
+        loaded=None if last is None else last.loaded,
+        rejected=None if last is None else last.rejected,
         advice=advice,
+        troubles=troubles,
+        late=late,
     )

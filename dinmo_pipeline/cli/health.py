@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from dinmo_pipeline.alerts.expected import Late
+from dinmo_pipeline.alerts.standing import Failure
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.project.cron import schedule_ticks
 from dinmo_pipeline.project.specs import ActivationSpec
 from dinmo_pipeline.sync.condition import BLOCKED, current_failure
-from dinmo_pipeline.sync.standing import Failure
 from dinmo_pipeline.sync.state import State
 
 # A leap day's schedule comes within this many days.
@@ -30,6 +31,7 @@ class Health:
     next_due: datetime | None
     health: str
     advice: str
+    late: str | None = None
 
     @property
     def needs_somebody(self) -> bool:
@@ -37,8 +39,13 @@ class Health:
         return self.health not in ("ok", "new", "warning", "running", "paused")
 
 
-def health_of(spec: ActivationSpec, state: State, failure: Failure | None, *, now: datetime, running: bool = False) -> Health:
-    """The health of an activation at `now` (with a zone); `failure` is the last that was recorded, `running`: a sync has its turn."""
+def health_of(
+    spec: ActivationSpec, state: State, failure: Failure | None, *, now: datetime, running: bool = False, late: Late | None = None
+) -> Health:
+    """The health of an activation at `now` (with a zone); `failure` is the last that was recorded, `running`: a sync has its turn.
+
+    `late` is what was expected of it and has not come.
+    """
     newest = state.newest
     health, advice = ("running", "") if running else _judge(spec, state, current_failure(state, failure))
     if health == "ok" and (missed := missed_tick(spec, state, now)) is not None:
@@ -46,6 +53,8 @@ def health_of(spec: ActivationSpec, state: State, failure: Failure | None, *, no
         advice = f"no sync began at {missed:%Y-%m-%d %H:%M %Z}: see that Dagster's daemon runs and the schedule is on"
     elif health == "ok" and spec.paused:
         health, advice = "paused", "paused: true rests its schedule; a sync by hand still runs"
+    if late is not None:
+        health, advice = _with_late(spec, late, health, advice)
     return Health(
         activation=spec.name,
         last_sync=newest.number if newest else None,
@@ -54,7 +63,16 @@ def health_of(spec: ActivationSpec, state: State, failure: Failure | None, *, no
         next_due=next_due(spec, now),
         health=health,
         advice=advice,
+        late=None if late is None else late.text,
     )
+
+
+def _with_late(spec: ActivationSpec, late: Late, health: str, advice: str) -> tuple[str, str]:
+    """The health and advice of one that is late, whatever it is besides."""
+    if health in ("ok", "new", "warning", "overdue"):
+        does = advice if health == "overdue" else f"`dinmo sync {spec.name}` delivers it now"
+        return "late", f"{late.text}: {does}"
+    return health, f"late: {late.text}" + (f"; {advice}" if advice else "")
 
 
 def unknown_health(spec: ActivationSpec, error: StateError, *, now: datetime) -> Health:

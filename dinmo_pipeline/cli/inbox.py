@@ -11,11 +11,14 @@ import typer
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.options import HERE, ProjectOption
 from dinmo_pipeline.cli.outcome import Imported
-from dinmo_pipeline.errors import CallError
+from dinmo_pipeline.errors import CallError, DinmoError
 from dinmo_pipeline.inbound.arrivals import Look
 from dinmo_pipeline.inbound.folders import ALL, Folders
+from dinmo_pipeline.inbound.looks import Sight
+from dinmo_pipeline.inbound.troubles import open_troubles
 from dinmo_pipeline.project.load import LoadedProject, load_project, load_with_warnings
 from dinmo_pipeline.project.nearest import nearest_hint
+from dinmo_pipeline.project.operators import current_operator
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
 from dinmo_pipeline.storages.connection import connection_to
@@ -44,15 +47,34 @@ def approve_file(loaded: LoadedProject, feed: FeedSpec) -> None:
     from dinmo_pipeline.inbound.passes import InboxPass
 
     with InboxPass(loaded.project, feed.inbox) as held:
-        showing.say(f"approved: {held.approve(feed.name)}")
+        showing.say(f"approved: {held.approve(feed.name, by=current_operator())}")
     _import(loaded, [loaded.project.inboxes[feed.inbox]])
+
+
+def dismiss(
+    feed: Annotated[str, typer.Argument(metavar="FEED", help="A feed.")],
+    file: Annotated[str | None, typer.Argument(metavar="FILE", help="The file's name; all that are open by default.")] = None,
+    project: ProjectOption = HERE,
+) -> None:
+    """Close refused files of a feed, and rejected records, that nobody will correct; who did so and when is kept."""
+    from dinmo_pipeline.inbound.passes import InboxPass
+    from dinmo_pipeline.inbound.telling import tell_troubles
+
+    loaded = load_project(find_project_root(project))
+    if feed not in loaded.feeds:
+        raise CallError(f"there is no feed {feed!r}{nearest_hint(feed, loaded.feeds)}")
+    with InboxPass(loaded, loaded.feeds[feed].inbox) as held:
+        for name in held.dismiss(loaded.feeds[feed], file, by=current_operator()):
+            showing.say(f"dismissed: {name}")
+    for line in tell_troubles(loaded, loaded.feeds[feed].inbox):
+        showing.warn(line)
 
 
 def import_files(
     names: Annotated[list[str] | None, typer.Argument(metavar="INBOX…", help="Inboxes; all by default.")] = None,
     project: ProjectOption = HERE,
 ) -> None:
-    """Import the files that lie in inboxes, once they stand still. Ends with 1 when one was refused."""
+    """Import the files that lie in inboxes, once they stand still. Ends with 1 when anything waits for a person."""
     loaded = load_with_warnings(find_project_root(project))
     inboxes = [_inbox(loaded.project, name) for name in dict.fromkeys(names or loaded.project.inboxes)]
     if not inboxes:
@@ -62,12 +84,25 @@ def import_files(
 
 def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
     from dinmo_pipeline.cli.running import Runner
+    from dinmo_pipeline.inbound.telling import tell_troubles
+    from dinmo_pipeline.io_managers.deadlines import tell_deadlines
 
     failed = False
     with Runner(loaded) as runner:
         for inbox in inboxes:
-            imported = _import_inbox(runner, loaded.project, inbox)
-            failed |= showing.show_imported(inbox.name, imported)
+            try:
+                failed |= showing.show_imported(inbox.name, _import_inbox(runner, loaded.project, inbox))
+            except CallError:
+                raise
+            except DinmoError as error:
+                # The other inboxes may be fine.
+                showing.complain(f"{inbox.name}: {error}")
+                failed = True
+            for line in tell_troubles(loaded.project, inbox.name):
+                showing.warn(f"{inbox.name}: {line}")
+            failed |= showing.show_troubles([each for each in open_troubles(loaded.project, inbox.name) if each.kind != "failed"])
+    for line in tell_deadlines(loaded.project):
+        showing.warn(line)
     if failed:
         raise typer.Exit(_FAILED)
 
@@ -75,10 +110,17 @@ def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
 def _import_inbox(runner: Runner, project: Project, inbox: InboxSpec) -> list[Imported]:
     """One run of each feed that has files which are due, until nothing waits; a feed whose run failed is left alone."""
     imported: list[Imported] = []
+    feeds = [feed.name for feed in project.feeds.values() if feed.inbox == inbox.name]
+    tried: set[tuple[str, Sight]] = set()
+    again: list[str] | None = None
     for seen in _looks(project, inbox):
-        for line in seen.told_strangers():
-            showing.warn(line)
-        due = dict.fromkeys(arrival.match.feed.name for arrival in seen.due)
+        due = dict.fromkeys(arrival.match.feed.name for arrival in seen.due if (arrival.path, arrival.sight) not in tried)
+        tried.update((arrival.path, arrival.sight) for arrival in seen.due)
+        if again is None:
+            # Once a command: what was set aside or cut off, where it makes no feed due by itself.
+            again = [aside.feed for aside in seen.set_aside if aside.feed in feeds]
+            again += feeds[:1] * (seen.cut_off and not due and not again)
+            due |= dict.fromkeys(again)
         failed = {outcome.feed for outcome in imported if outcome.problem is not None}
         for name in due:
             if name not in failed:

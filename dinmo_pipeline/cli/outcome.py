@@ -9,11 +9,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Imported:
-    """What the run of a feed made of its files, an entry each with the metadata of its event, and what went wrong in words."""
+    """What the run of a feed made of its files, an entry each with the metadata of its event, and what went wrong in words.
+
+    `notes` are what people should know although nothing failed.
+    """
 
     feed: str
     files: tuple[Mapping[str, Any], ...] = ()
     problem: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

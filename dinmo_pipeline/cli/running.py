@@ -14,6 +14,7 @@ from dagster import AssetKey, AssetMaterialization, AssetObservation, DagsterIns
 from dinmo_pipeline.cli.outcome import Imported, Outcome
 from dinmo_pipeline.components import project_repository
 from dinmo_pipeline.components.naming import delivery_key, import_job_name, job_name, partitions_name, snapshot_key, table_key
+from dinmo_pipeline.io_managers.imports import NOTES
 from dinmo_pipeline.io_managers.turns import end_turn
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import Project, RunType
@@ -79,7 +80,7 @@ class Runner:
         )
         told = [event for event in _told(result) if event.asset_key.path[0] == "feeds"]
         files = tuple({name: value.value for name, value in event.metadata.items()} for event in told)
-        return Imported(feed, files, None if result.success else _problem(result))
+        return Imported(feed, files, None if result.success else _problem(result), tuple(_notes(result)))
 
     def _run(self, activation: str, label: str, keys: Iterable[AssetKey], options: Mapping[str, Any]) -> ExecuteInProcessResult:
         self._instance.add_dynamic_partitions(partitions_name(activation), [label])
@@ -119,6 +120,15 @@ def _told(result: ExecuteInProcessResult) -> Iterator[AssetMaterialization | Ass
             yield event.materialization
         elif event.event_type_value == "ASSET_OBSERVATION":
             yield event.asset_observation_data.asset_observation
+
+
+def _notes(result: ExecuteInProcessResult) -> Iterator[str]:
+    for event in result.all_events:
+        if (
+            event.event_type_value == "ASSET_CHECK_EVALUATION"
+            and (notes := event.asset_check_evaluation_data.metadata.get(NOTES)) is not None
+        ):
+            yield from str(notes.value).splitlines()
 
 
 def _outcome(activation: str, result: ExecuteInProcessResult) -> Outcome:

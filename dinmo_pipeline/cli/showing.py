@@ -23,11 +23,13 @@ from dinmo_pipeline.masking import masked
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.storages.checkup import Step
 from dinmo_pipeline.sync.cleaning import Litter
+from dinmo_pipeline.sync.events import Event
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.syncs import Delivery, Rehearsal
 
 if TYPE_CHECKING:
-    from dinmo_pipeline.cli.feed_health import FeedHealth
+    from dinmo_pipeline.cli.feed_health import FeedHealth, InboxHealth
+    from dinmo_pipeline.inbound.troubles import Trouble
 
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -122,6 +124,8 @@ def show_files(imported: Imported) -> Imported:
             say(f"{file['file']}: {file['outcome']}: {file['reason']}")
         for warning in [file["warnings"]] if "warnings" in file else []:
             warn(f"{file['file']}: {warning}")
+    for note in imported.notes:
+        warn(note)
     if imported.problem is not None:
         complain(f"{imported.feed}: {imported.problem}")
     return imported
@@ -138,12 +142,33 @@ def show_imported(inbox: str, imported: Sequence[Imported]) -> bool:
     return bool(stopped) or any(outcome.problem is not None for outcome in imported)
 
 
-def show_status(lines: Sequence[Health], feeds: Sequence[FeedHealth], *, as_json: bool) -> None:
-    """One line a feed, one line an activation."""
+def show_troubles(troubles: Sequence[Trouble]) -> bool:
+    """A line each of what waits for a person in an inbox; whether there is any."""
+    for trouble in troubles:
+        (complain if trouble.is_severe else warn)(str(trouble))
+    return bool(troubles)
+
+
+def trouble_entry(trouble: Trouble) -> dict[str, str | None]:
+    """A trouble as programs get it."""
+    names = ("inbox", "feed", "file", "kind", "reason", "advice")
+    return {**{name: getattr(trouble, name) for name in names}, "since": trouble.since.isoformat()}
+
+
+def show_status(lines: Sequence[Health], feeds: Sequence[FeedHealth], inboxes: Sequence[InboxHealth], *, as_json: bool) -> None:
+    """One line a feed, one line an activation, and one line for each thing that waits for a person in an inbox."""
     if as_json:
         show_json(
             [
-                *({**asdict(feed), "imported_at": _iso(feed.imported_at)} for feed in feeds),
+                *(
+                    {**asdict(feed), "imported_at": _iso(feed.imported_at), "troubles": [trouble_entry(each) for each in feed.troubles]}
+                    for feed in feeds
+                ),
+                *(
+                    {"inbox": inbox.inbox, "health": inbox.troubles[0].kind, "troubles": [trouble_entry(each) for each in inbox.troubles]}
+                    for inbox in inboxes
+                    if inbox.troubles
+                ),
                 *(
                     {
                         "activation": line.activation,
@@ -153,6 +178,7 @@ def show_status(lines: Sequence[Health], feeds: Sequence[FeedHealth], *, as_json
                         "rows": line.rows,
                         "next_due": _iso(line.next_due),
                         "advice": line.advice,
+                        "late": line.late,
                     }
                     for line in lines
                 ),
@@ -165,6 +191,13 @@ def show_status(lines: Sequence[Health], feeds: Sequence[FeedHealth], *, as_json
         (line.activation, line.health, _when(line.last_delivered), _count(line.rows), _when(line.next_due), line.advice) for line in lines
     ]
     show_table(("activation", "health", "last delivered", "rows", "next due", "what to do"), rows, texts=(0, 1, 2, 4, 5))
+    troubles = [each for feed in feeds for each in feed.troubles] + [each for inbox in inboxes for each in inbox.troubles]
+    if troubles:
+        say("")
+        told = [
+            (each.inbox, each.feed or "-", each.file or "-", each.kind, _when(each.since), each.reason, each.advice) for each in troubles
+        ]
+        show_table(("inbox", "feed", "file", "what", "since", "why", "what to do"), told, texts=range(7))
 
 
 def _show_feeds(feeds: Sequence[FeedHealth]) -> None:
@@ -183,9 +216,9 @@ def _show_feeds(feeds: Sequence[FeedHealth]) -> None:
     say("")
 
 
-def show_history(spec: ActivationSpec, state: State, *, files: bool, as_json: bool) -> None:
-    """Every sync, oldest first; with `files`, every file after that."""
-    syncs = [history_entry(sync, state) for _, sync in sorted(state.syncs.items())]
+def show_history(spec: ActivationSpec, state: State, events: Sequence[Event], *, files: bool, as_json: bool) -> None:
+    """Every sync, oldest first, then what guards and people did, in order; with `files`, every file after that."""
+    syncs = [history_entry(sync, state, events) for _, sync in sorted(state.syncs.items())]
     if as_json:
         show_json(syncs)
         return
@@ -209,6 +242,20 @@ def show_history(spec: ActivationSpec, state: State, *, files: bool, as_json: bo
     ]
     columns = ("sync", "instant", "state", "mode", "base", "rows", "added", "updated", "removed", "files", "bytes", "seconds", "why")
     show_table(columns, rows, texts=(1, 2, 3, 12))
+    if events:
+        say("")
+        zone = ZoneInfo(spec.timezone)
+        told = [
+            (
+                f"{event.at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}",
+                "-" if event.sync is None else str(event.sync),
+                event.kind,
+                event.by or "-",
+                event.what,
+            )
+            for event in events
+        ]
+        show_table(("when", "sync", "what", "by", "why"), told, texts=(0, 2, 3, 4))
     if files:
         show_table(
             ("sync", "file", "rows", "bytes", "SHA-256"),
@@ -227,10 +274,11 @@ def _base(sync: Mapping[str, Any]) -> str:
     return f"{sync['compared_with']}{' (not sent)' if sync['base'] is None else ''}"
 
 
-def history_entry(sync: SyncRecord, state: State) -> dict[str, Any]:
+def history_entry(sync: SyncRecord, state: State, events: Sequence[Event] = ()) -> dict[str, Any]:
     """A sync as programs get it; `compared_with` is the number of the sync that it was compared with.
 
     `base` is the same, where that one was sent: null after a baseline, of which nobody was sent anything, and where there is none.
+    Of `events`, which are the activation's, it gets its own.
     """
     export, delivery = sync.export, sync.delivery
     reasons = "; ".join(finding.message for finding in sync.findings)
@@ -261,6 +309,18 @@ def history_entry(sync: SyncRecord, state: State) -> dict[str, Any]:
         "seconds": delivery.seconds if delivery is not None else None,
         "warnings": [finding.message for finding in sync.warnings],
         "notes": list(delivery.notes) if delivery is not None else [],
+        "events": [_event_entry(event) for event in events if event.sync == sync.number],
+    }
+
+
+def _event_entry(event: Event) -> dict[str, Any]:
+    return {
+        "event": event.kind,
+        "at": event.at.isoformat(),
+        "by": event.by,
+        "what": event.what,
+        "findings": [asdict(finding) for finding in event.findings],
+        "renamed_from": event.renamed_from,
     }
 
 

@@ -28,6 +28,7 @@ from pydantic import BaseModel, Field
 from dinmo_pipeline.components.assets import make_asset, options_of
 from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.components.checks import check_specs, guards_blocked, guards_passed, warnings_of
+from dinmo_pipeline.components.deadlines import deadlines_owner, deadlines_sensor
 from dinmo_pipeline.components.jobs import activation_job
 from dinmo_pipeline.components.naming import code_reference, delivery_key, partitions_name, snapshot_key, table_key
 from dinmo_pipeline.components.schedules import activation_schedule
@@ -49,7 +50,7 @@ from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline.sync.syncs import Outgoing, Rehearsal, Syncs
 from dinmo_pipeline.sync.telling import Teller
 
-APPROVE = "dinmo/approve"
+APPROVE, BY = "dinmo/approve", "dinmo/by"
 """The tag of a run that delivers the very rows of its partition although a guard holds them."""
 
 
@@ -90,7 +91,10 @@ class Activation(NamedComponent):
             # The sensor brings the jobs that it may start; Dagster takes each once.
             jobs=[] if spec.name in after_others else [activation_job(project, spec)],
             schedules=[activation_schedule(project, spec)] if spec.schedules and not spec.paused else [],
-            sensors=[after_sensor(project)] if spec.name == min(after_others, default=None) else [],
+            sensors=[
+                *([after_sensor(project)] if spec.name == min(after_others, default=None) else []),
+                *([deadlines_sensor(project)] if deadlines_owner(project) == ("activation", spec.name) else []),
+            ],
         )
 
 
@@ -223,11 +227,16 @@ def _judged(context: AssetExecutionContext, project: Project, spec: ActivationSp
     if approval not in (None, "true"):
         raise CallError(f"delivering {spec.name}: the run has the tag {APPROVE}: {approval!r}; write true, or leave it out")
     if approval is not None:
-        syncs.approve(label)
+        syncs.approve(label, by=_approver(context))
     try:
         return opened.enter_context(syncs.outgoing(label, now=project.clock(), target=redirect_target(project, spec)))
     except SyncBlocked as blocked:
         return blocked
+
+
+def _approver(context: AssetExecutionContext) -> str:
+    """Who launched the run that approves: the tag `dinmo/by`, else whom Dagster names; without both, the run itself is what is known."""
+    return context.run.tags.get(BY) or context.run.tags.get("user") or f"Dagster run {context.run_id[:8]}"
 
 
 def _newest_told(instance: DagsterInstance, key: AssetKey) -> int:

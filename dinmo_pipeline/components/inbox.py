@@ -18,10 +18,12 @@ from pydantic import BaseModel
 
 from dinmo_pipeline.components.assets import make_asset
 from dinmo_pipeline.components.base import NamedComponent
+from dinmo_pipeline.components.deadlines import deadlines_owner, deadlines_sensor
 from dinmo_pipeline.components.inbox_sensor import import_job, inbox_sensor
 from dinmo_pipeline.components.naming import code_reference, table_key
+from dinmo_pipeline.components.telling import feed_hooks
 from dinmo_pipeline.components.wording import describe_entity, describe_feed
-from dinmo_pipeline.io_managers.imports import REJECTS_CHECK, files_name, import_due, rejects_check
+from dinmo_pipeline.io_managers.imports import REJECTS_CHECK, files_name, import_checked
 from dinmo_pipeline.project.inbound_fields import FeedFields, InboxFields
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import FeedSpec
@@ -50,17 +52,20 @@ class Feed(NamedComponent):
         """The feed's table; the first feed of an entity brings the entity, too."""
         feed = loaded.project.feeds[self.name]
         feeds = loaded.project.entities[feed.entity_ref]
-        return Definitions(assets=[_feed_asset(loaded, feed), *([_entity_asset(loaded, feeds)] if feed == feeds[0] else [])])
+        return Definitions(
+            assets=[_feed_asset(loaded, feed), *([_entity_asset(loaded, feeds)] if feed == feeds[0] else [])],
+            sensors=[deadlines_sensor(loaded.project)] if deadlines_owner(loaded.project) == ("feed", feed.name) else [],
+        )
 
 
 def _feed_asset(loaded: LoadedProject, feed: FeedSpec) -> AssetsDefinition:
     def table(context: AssetExecutionContext) -> Iterator[AssetCheckResult]:
-        yield rejects_check(import_due(context, loaded.project, feed))
+        yield from import_checked(context, loaded.project, feed)
 
     rejects = AssetCheckSpec(
         REJECTS_CHECK,
         asset=table_key(feed.ref),
-        description="Every record of every file was taken; records without a key do not count.",
+        description="Every file and every record was taken, and no file waits for a person; records without a key do not count.",
     )
     return make_asset(
         AssetSpec(
@@ -78,6 +83,7 @@ def _feed_asset(loaded: LoadedProject, feed: FeedSpec) -> AssetsDefinition:
         ),
         table,
         checks=[rejects],
+        hooks=feed_hooks(loaded.project, feed),
         backfill_policy=BackfillPolicy.single_run(),
         # Each file is told of as it comes in, by an event of its own.
         required=False,

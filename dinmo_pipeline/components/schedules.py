@@ -12,13 +12,14 @@ from dagster import (
     schedule,
 )
 
+from dinmo_pipeline.alerts.standing import activation_standing
 from dinmo_pipeline.components.jobs import AUTOSTART, sync_request
 from dinmo_pipeline.components.naming import job_name
 from dinmo_pipeline.components.wording import describe_schedule
+from dinmo_pipeline.io_managers.inputs import inputs_checksum
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.patience import reason_to_wait
-from dinmo_pipeline.sync.standing import StandingFile
 
 
 def activation_schedule(project: Project, spec: ActivationSpec) -> ScheduleDefinition:
@@ -35,8 +36,10 @@ def activation_schedule(project: Project, spec: ActivationSpec) -> ScheduleDefin
         default_status=DefaultScheduleStatus.RUNNING if running else DefaultScheduleStatus.STOPPED,
     )
     def due(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-        standing = StandingFile(project.home / "state", spec.name).read()
-        if (reason := reason_to_wait(project, spec, standing, now=max(context.scheduled_execution_time, project.clock()))) is not None:
+        standing = activation_standing(project, spec.name).read()
+        now = max(context.scheduled_execution_time, project.clock())
+        reason = reason_to_wait(project, spec, standing, now=now, inputs=lambda: inputs_checksum(project, spec))
+        if reason is not None:
             return SkipReason(reason)
         due = context.scheduled_execution_time
         return sync_request(context.instance, project, spec, due, run_key=label_of_instant(due))

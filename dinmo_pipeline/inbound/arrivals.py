@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 from dinmo_pipeline.inbound.folders import INIT, RAW
 from dinmo_pipeline.inbound.looks import Looks, Sight
-from dinmo_pipeline.inbound.names import NameMatch, Reason, is_temporary, match_name, printable, unfit_name
+from dinmo_pipeline.inbound.names import NameMatch, Reason, is_temporary, match_name, printable, unfit_name, without_extension
+from dinmo_pipeline.inbound.set_aside import SetAside
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec
-from dinmo_pipeline.storages.contract import RemoteFile
+from dinmo_pipeline.storages.contract import Listing, RemoteFile
 
 _TOLD_STRANGERS = 100
 # What it leads to is read with our rights, which may be more than its sender's, and comes back in rejects and in `imports/`.
@@ -50,12 +52,15 @@ class Look:
     """What a look at an inbox found: files to take, in the order to take them; files that wait; strangers nobody was told of.
 
     Strangers are known by their paths as they may be printed, each with why it is one; of very many, `more_strangers` have no reason.
+    `set_aside` are files that failed before. `cut_off`: an earlier pass ended before its time, so that one is due even where no file is.
     """
 
     due: tuple[Arrival, ...]
     waiting: tuple[str, ...]
     strangers: Mapping[str, str]
     more_strangers: int = 0
+    set_aside: tuple[SetAside, ...] = ()
+    cut_off: bool = False
 
     def told_strangers(self) -> Iterator[str]:
         """What to tell of the strangers, in lines."""
@@ -64,18 +69,30 @@ class Look:
         if self.more_strangers:
             yield f"{self.more_strangers:,} more files stay where they are, and are of no feed, either"
 
+    def fresh(self) -> tuple[Arrival, ...]:
+        """Those of the files to take that did not fail before as they are now."""
+        failed = {aside.path: aside.sight for aside in self.set_aside}
+        return tuple(arrival for arrival in self.due if failed.get(arrival.path) != arrival.sight.plain())
 
-def look(inbox: InboxSpec, feeds: Sequence[FeedSpec], listings: Mapping[str, Sequence[RemoteFile]], looks: Looks, now: datetime) -> Look:
+
+def look(
+    inbox: InboxSpec,
+    feeds: Sequence[FeedSpec],
+    listings: Mapping[str, Listing],
+    looks: Looks,
+    now: datetime,
+    *,
+    cut_off: bool = False,
+) -> Look:
     """Decide on the files that are listed in each of RAW and INIT; `looks` remembers them."""
     found: list[Arrival] = []
     done: set[str] = set()
     strangers: dict[str, Reason] = {}
     there = {f"{folder}/{file.name}" for folder, files in listings.items() for file in files}
     for folder, files in listings.items():
-        names = {file.name for file in files}
-        companions = {name for file in files for name in done_names(inbox, file.name)}
+        done_files = DoneFiles(inbox, {file.name for file in files})
         for file in files:
-            if is_temporary(file.name) or file.name in companions:
+            if is_temporary(file.name) or file.name in done_files:
                 continue
             match = _match(file, feeds)
             if not isinstance(match, NameMatch):
@@ -83,17 +100,28 @@ def look(inbox: InboxSpec, feeds: Sequence[FeedSpec], listings: Mapping[str, Seq
                 continue
             arrival = Arrival(folder, file.name, Sight.of(file), match)
             found.append(arrival)
-            if not names.isdisjoint(done_names(inbox, file.name)):
+            if done_files.of(file.name):
                 done.add(arrival.path)
-    looks.keep_only(there)
+    looks.keep_only(there, now=now)
     fresh = [arrival for arrival in found if not looks.was_taken(arrival.path, arrival.sight)]
-    settled = looks.settled({arrival.path: arrival.sight for arrival in fresh}, now=now, after=timedelta(seconds=inbox.settle_seconds))
-    ready = settled if inbox.done_file is None else done
+    sights = {arrival.path: arrival.sight for arrival in fresh}
+    settled = looks.settled(sights, now=now, after=timedelta(seconds=inbox.settle_seconds))
+    ready = settled if inbox.done_file is None else looks.vouched(sights, done)
     due = [arrival for arrival in fresh if arrival.path in ready]
     waiting = tuple(arrival.path for arrival in fresh if arrival.path not in ready)
-    untold = looks.untold(strangers, feeds=[f"{feed.name} {'json' if feed.csv is None else 'csv'}" for feed in feeds])
-    told = {path: strangers[path]() for path in untold[:_TOLD_STRANGERS]}
-    return Look(tuple(sorted(due, key=_turn)), waiting, told, len(untold) - len(told))
+    known = [f"{feed.name} {'json' if feed.csv is None else 'csv'}" for feed in feeds]
+    looks.unmatched(strangers, feeds=known, most=_TOLD_STRANGERS, now=now)
+    looks.unlisted((f"{folder}: {line}" for folder, files in listings.items() for line in files.unread), now=now)
+    untold = looks.untold(strangers, feeds=known)
+    told = {path: looks.strangers[path][0] if path in looks.strangers else strangers[path]() for path in untold[:_TOLD_STRANGERS]}
+    return Look(
+        due=tuple(sorted(due, key=_turn)),
+        waiting=waiting,
+        strangers=told,
+        more_strangers=len(untold) - len(told),
+        set_aside=tuple(looks.set_aside.values()),
+        cut_off=cut_off,
+    )
 
 
 def _match(file: RemoteFile, feeds: Sequence[FeedSpec]) -> NameMatch | Reason:
@@ -104,15 +132,40 @@ def _match(file: RemoteFile, feeds: Sequence[FeedSpec]) -> NameMatch | Reason:
     return match_name(file.name, feeds)
 
 
-def done_names(inbox: InboxSpec, name: str) -> Iterator[str]:
-    """What a done file of `name` may be called: an ending is put after the name, or in the place of its extension."""
-    if inbox.done_file is None:
-        return
-    if not inbox.done_file.startswith("."):
-        yield inbox.done_file
-        return
-    yield name + inbox.done_file
-    yield name.partition(".")[0] + inbox.done_file
+class DoneFiles:
+    """Which of the files in a folder, of which `names` are all, say that another one is whole.
+
+    The inbox's ending stands after the whole name, or in the place of its extension; where two files could be meant, none is. A done file
+    that has a name of its own is for all files of the folder.
+    """
+
+    def __init__(self, inbox: InboxSpec, names: Collection[str]) -> None:
+        self._ending = inbox.done_file
+        self._names = names
+        self._sharing: Counter[str] = Counter()
+        if self._ending is not None and self._ending.startswith("."):
+            self._sharing.update(without_extension(name) for name in names)
+
+    def __contains__(self, name: str) -> bool:
+        if self._ending is None:
+            return False
+        if not self._ending.startswith("."):
+            return name == self._ending
+        whose = name.removesuffix(self._ending)
+        return whose != name and (whose in self._names or self._sharing[whose] > 0)
+
+    def of(self, name: str) -> list[str]:
+        """The done files that vouch for the file `name`, and for no other one unless they are for all."""
+        if self._ending is None:
+            return []
+        if not self._ending.startswith("."):
+            return [self._ending] if self._ending in self._names else []
+        stem = without_extension(name)
+        found = [name] if name + self._ending in self._names else []
+        # What is the whole name of a file there is that file's.
+        if stem != name and stem + self._ending in self._names and self._sharing[stem] == 1 and stem not in self._names:
+            found.append(stem)
+        return [whose + self._ending for whose in found]
 
 
 def _turn(arrival: Arrival) -> tuple[bool, date, float, str]:

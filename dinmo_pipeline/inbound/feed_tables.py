@@ -6,16 +6,17 @@ in the file. So the order in which files come does not matter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 import duckdb
 
 from dinmo_pipeline.errors import DataError
+from dinmo_pipeline.inbound.numbers import room_of
 from dinmo_pipeline.inbound.reading import LINE, RECORD
-from dinmo_pipeline.inbound.staging import ARRIVAL, FAULT, STAGED
-from dinmo_pipeline.inbound.types import MAX_DIGITS, ColumnType, Shape, at_home, shape_of
+from dinmo_pipeline.inbound.staging import ARRIVAL, FAULT, STAGED, Staged
+from dinmo_pipeline.inbound.types import ColumnType, Shape, at_home, shape_of
 from dinmo_pipeline.project.specs import FeedSpec
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.rows import keys_are_single, row_count
@@ -41,7 +42,7 @@ _LARGEST = "_largest"
 class Counted:
     """What the staged records of one file came to: all of them, those without a key, those with a bad value.
 
-    `undated`: whether no record has an `updated_at`.
+    `undated`: whether none of the others has an `updated_at`.
     """
 
     records: int
@@ -96,30 +97,47 @@ class FeedTable:
         if table_exists(self._connection, self._feed.ref):
             self._connection.execute(f"DELETE FROM {self._sql}")
 
-    def count_staged(self, types: Mapping[str, ColumnType]) -> dict[int, Counted]:
-        """How the staged records of each file count, by its arrival; files without records are not there."""
+    def digits(self, name: str) -> int:
+        """How many digits before the point the values of a column of numbers have."""
+        [(largest,)] = self._connection.execute(f"SELECT max(abs({quote_identifier(name)})) FROM {self._sql}").fetchall()
+        return len(str(int(largest))) if largest else 0
+
+    def scale(self, name: str) -> int:
+        """How many digits after the point the values of a column of numbers have, without zeros at their end."""
+        fraction = f"rtrim(split_part(CAST({quote_identifier(name)} AS VARCHAR), '.', 2), '0')"
+        [(longest,)] = self._connection.execute(f"SELECT coalesce(max(length({fraction})), 0) FROM {self._sql}").fetchall()
+        return int(longest)
+
+    def count_staged(self, staged: Staged, arrival: int | None = None) -> dict[int, Counted]:
+        """How the staged records of each file, or of one, count, by its arrival; files without records are not there."""
+        of_file = "" if arrival is None else f"WHERE {ARRIVAL} = {arrival} "
         updated_at = self._feed.updated_at
-        undated = f"bool_and({quote_identifier(updated_at)} IS NULL)" if updated_at in types and updated_at is not None else "true"
+        dated = staged.filled(updated_at) if updated_at is not None and updated_at in staged.types else "false"
         rows = self._connection.execute(
-            f"SELECT {ARRIVAL}, count(*), count(*) FILTER ({FAULT} IS NULL AND NOT ({self._has_key()})), count({FAULT}), {undated} "
-            f"FROM {STAGED} GROUP BY {ARRIVAL}"
+            f"SELECT {ARRIVAL}, count(*), count(*) FILTER ({FAULT} IS NULL AND NOT ({staged.good})), count({FAULT}), "
+            f"count(*) FILTER ({staged.good} AND {dated}) = 0 FROM {STAGED} {of_file}GROUP BY {ARRIVAL}"
         ).fetchall()
         return {arrival: Counted(*counts) for arrival, *counts in rows}
 
-    def load(self, files: Sequence[AcceptedFile], types: Mapping[str, ColumnType], shapes: Mapping[str, Shape], *, at: datetime) -> None:
-        """Bring the staged rows of these files in, in the caller's transaction; the table is made or widened as they need.
+    def load(
+        self, files: Sequence[AcceptedFile], staged: Staged, shapes: Mapping[str, Shape], texts: Collection[str], *, at: datetime
+    ) -> None:
+        """Bring the good staged rows of these files in, in the caller's transaction; the table is made or widened as they need.
 
-        DataError when old values are none of a column's new type.
+        `shapes` are those of the files' columns, and hold these rows and the table's; `texts` are columns some of whose values are staged
+        as texts. DataError when old values are none of a column's new type.
         """
+        if self._feed.load == "replace":
+            self.clear()
+        types = {name: staged.types[name] for name in shapes}
         self._fit(types, shapes)
-        self._keep(files, types, shapes, at)
+        self._keep(files, staged, shapes, texts, at)
         names = (*types, *_OWN)
         listed = ", ".join(map(quote_identifier, names))
         match self._feed.load:
             case "append":
                 self._connection.execute(f"INSERT INTO {self._sql} ({listed}) SELECT {listed} FROM {_KEPT}")
             case "replace":
-                self._connection.execute(f"DELETE FROM {self._sql}")
                 self._connection.execute(f"INSERT INTO {self._sql} ({listed}) SELECT {listed} FROM {self._newest()}")
             case "merge":
                 self._merge(listed)
@@ -155,6 +173,8 @@ class FeedTable:
                 self._connection.execute(f"ALTER TABLE {self._sql} ADD COLUMN {column} {sql_type}")
             elif known[name] != sql_type:
                 value = types[name].value(f"CAST({column} AS VARCHAR)", shapes[name])
+                if room_of(known[name]) is not None and room_of(sql_type) is not None:
+                    value = f"TRY_CAST({column} AS {sql_type})"
                 self._require_convertible(types[name], known[name], value)
                 self._connection.execute(f"ALTER TABLE {self._sql} ALTER COLUMN {column} TYPE {sql_type} USING {value}")
 
@@ -166,40 +186,38 @@ class FeedTable:
             f"WHERE {text} IS NOT NULL AND {value} IS NULL"
         ).fetchall()
         if lost:
-            fault = f"are no {type_.column.type}"
-            if type_.takes(known):
-                fault = f"have no room beside the digits that new files have after the point, {MAX_DIGITS} in all"
             raise DataError(
-                f"loading {self._feed.ref}: its column {name} is {known} in the table, and {lost:,} of its values {fault}, such as "
-                f"{example!r}; nothing was loaded. Declare it as it was, or as text"
+                f"loading {self._feed.ref}: its column {name} is {known} in the table, and {lost:,} of its values are no "
+                f"{type_.column.type}, such as {example!r}; nothing was loaded. Declare it as it was, or as text"
             )
 
-    def _keep(self, files: Sequence[AcceptedFile], types: Mapping[str, ColumnType], shapes: Mapping[str, Shape], at: datetime) -> None:
-        """Name the staged rows that count, with their lineage, `kept`; a null `updated_at` becomes the file's largest."""
+    def _keep(
+        self, files: Sequence[AcceptedFile], staged: Staged, shapes: Mapping[str, Shape], texts: Collection[str], at: datetime
+    ) -> None:
+        """Name the staged rows that count, with their lineage, `kept`; a null `updated_at` becomes the largest of its file's."""
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE accepted ({ARRIVAL} BIGINT, {FILE} VARCHAR, {_FILE_DATE} DATE)")
         told = [[file.arrival for file in files], [file.name for file in files], [file.date for file in files]]
         self._connection.execute("INSERT INTO temp.main.accepted SELECT unnest(?), unnest(?), unnest(?)", told)
+        values = {name: staged.value(name, shapes[name], texts=name in texts) for name in shapes}
         updated_at = self._feed.updated_at
-        largest, updated, instant = "CAST(NULL AS DATE)", None, "CAST(NULL AS TIMESTAMP WITH TIME ZONE)"
-        if updated_at is not None and updated_at in types:
-            column = quote_identifier(updated_at)
-            largest, updated = f"max({column})", f"coalesce(staged.{column}, {_LARGEST})"
-            instant = updated if shapes[updated_at].timed else self._midnight(updated)
+        largest, instant = "CAST(NULL AS DATE)", "CAST(NULL AS TIMESTAMP WITH TIME ZONE)"
+        if updated_at is not None and updated_at in values:
+            largest = f"max({values[updated_at]})"
+            values[updated_at] = f"coalesce({values[updated_at]}, {_LARGEST})"
+            instant = values[updated_at] if shapes[updated_at].timed else self._midnight(values[updated_at])
         own = {
             LOADED_AT: f"CAST({quote_literal(at.isoformat())} AS TIMESTAMP WITH TIME ZONE)",
             _UPDATED_AT: f"coalesce({instant}, {self._midnight(_FILE_DATE)})",
         }
-        # A file's column may be called rowid, as each table has one.
-        columns = [f"{updated if name == updated_at else f'staged.{quote_identifier(name)}'} AS {quote_identifier(name)}" for name in types]
+        columns = [f"{value} AS {quote_identifier(name)}" for name, value in values.items()]
         columns += [f"{own.get(name, name)} AS {name}" for name in (*_OWN, RECORD)]
         self._connection.execute(
-            "CREATE OR REPLACE TEMP TABLE largest AS "
-            f"SELECT {ARRIVAL}, {largest} AS {_LARGEST} FROM {STAGED} WHERE {FAULT} IS NULL GROUP BY {ARRIVAL}"
+            f"CREATE OR REPLACE TEMP TABLE largest AS SELECT {ARRIVAL}, {largest} AS {_LARGEST} FROM {STAGED} "
+            f"JOIN temp.main.accepted USING ({ARRIVAL}) WHERE {staged.good} GROUP BY {ARRIVAL}"
         )
         self._connection.execute(
             f"CREATE OR REPLACE TEMP VIEW kept AS SELECT {', '.join(columns)} FROM {STAGED} AS staged "
-            f"JOIN temp.main.accepted USING ({ARRIVAL}) JOIN temp.main.largest USING ({ARRIVAL}) "
-            f"WHERE {FAULT} IS NULL AND {self._has_key('staged.')}"
+            f"JOIN temp.main.accepted USING ({ARRIVAL}) JOIN temp.main.largest USING ({ARRIVAL}) WHERE {staged.good}"
         )
 
     def _newest(self) -> str:
@@ -209,9 +227,6 @@ class FeedTable:
             return _KEPT
         order = ", ".join(f"{name} DESC" for name in (*_AGE, RECORD))
         return f"(SELECT * FROM {_KEPT} QUALIFY row_number() OVER (PARTITION BY {', '.join(key)} ORDER BY {order}) = 1)"
-
-    def _has_key(self, table: str = "") -> str:
-        return " AND ".join(f"{table}{quote_identifier(name)} IS NOT NULL" for name in self._feed.primary_key)
 
     def _midnight(self, day: str) -> str:
         return at_home(f"CAST({day} AS TIMESTAMP)", self._feed.timezone)

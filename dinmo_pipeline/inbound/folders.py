@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Set
 from pathlib import Path
 from typing import Final
 
-from dinmo_pipeline.errors import StorageError
+from dinmo_pipeline.errors import PermanentStorageError, StorageError
+from dinmo_pipeline.inbound.names_in_imports import free_name, reason_path, rejects_path
 from dinmo_pipeline.project.specs import InboxSpec
 from dinmo_pipeline.storages.connection import Connection
-from dinmo_pipeline.storages.contract import RemoteFile, Storage
+from dinmo_pipeline.storages.contract import Listing, RemoteFile, Storage
 
 RAW: Final = "raw"
 INIT: Final = "init"
 IMPORTS: Final = "imports"
 REFUSED: Final = f"{IMPORTS}/refused"
 ALL: Final = (RAW, INIT, "samples", IMPORTS, "exports")
-REJECTS_ENDING, REASON_ENDING = ".rejects.csv", ".reason.txt"
 
 
 class Folders:
@@ -27,6 +27,8 @@ class Folders:
         self._remote = remote
         self._inbox = inbox
         self._taken: dict[str, set[str]] = {}
+        self._reserved: dict[str, set[str]] = {}
+        self._listed: dict[str, set[str]] = {}
         self._made: set[str] = set()
 
     def path(self, relative: str) -> str:
@@ -38,20 +40,40 @@ class Folders:
         for name in ALL:
             self._make_folder(self.path(name))
 
-    def list(self, relative: str) -> Sequence[RemoteFile]:
-        """The files directly in a folder; none when there is no such folder."""
-        return self._remote.do(lambda storage: storage.list(self.path(relative)))
+    def list(self, relative: str) -> Listing:
+        """The files directly in a folder, and what could not be read of it; none when there is no such folder."""
+        files = self._remote.do(lambda storage: storage.list(self.path(relative)))
+        if relative in (RAW, INIT):
+            self._listed[relative] = {file.name for file in files}
+        return files
+
+    def listed_names(self, relative: str) -> Set[str]:
+        """The names in RAW or INIT when that was listed last, but those that have been moved away since."""
+        return self._listed.get(relative, set())
+
+    def list_targets(self, folder: str) -> None:
+        """Learn what lies in a folder that files go to, once: `free_target` asks nobody."""
+        if folder not in self._taken:
+            self._taken[folder] = {file.name for file in self.list(folder)} | self._reserved.get(folder, set())
 
     def free_target(self, folder: str, name: str) -> str:
-        """A path in `folder` for a file of this name, that nothing lies under and that was not given away before."""
-        if folder not in self._taken:
-            self._taken[folder] = {file.name for file in self.list(folder)}
-        taken, number, free = self._taken[folder], 1, name
-        while free in taken:
-            number += 1
-            free = _numbered(name, number)
-        taken.add(free)
-        return f"{folder}/{free}"
+        """A path in `folder` for a file of this name, that nothing lies under and that was not given away before.
+
+        The folder was listed by `list_targets`: who asks may hold what others wait for, and must not wait for a storage.
+        """
+        return f"{folder}/{free_name(name, self._taken[folder])}"
+
+    def reserve(self, target: str) -> None:
+        """Give this path away to a file that was promised it by an earlier pass and is not there yet; before its folder is listed."""
+        folder, name = posixpath.split(target)
+        self._reserved.setdefault(folder, set()).update({name, *map(posixpath.basename, (rejects_path(name), reason_path(name)))})
+
+    def require_storage(self, error: StorageError) -> None:
+        """Raise `error`, which came of one file, where the storage as a whole does not answer, either."""
+        try:
+            self.list(RAW)
+        except StorageError:
+            raise error from None
 
     def fetch(self, relative: str, local_path: Path) -> bool:
         """Copy a file to `local_path`; False when it is not there any more."""
@@ -59,8 +81,8 @@ class Folders:
         def read(storage: Storage) -> bool:
             try:
                 storage.read(self.path(relative), local_path)
-            except StorageError:
-                if storage.stat(self.path(relative)) is None:
+            except StorageError as error:
+                if _is_gone(storage, self.path(relative), error):
                     return False
                 raise
             return True
@@ -85,7 +107,8 @@ class Folders:
                 storage.put(local_path, path)
                 return
             # Who reads there sees no part of it.
-            temporary = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.part")
+            folder, name = posixpath.split(path)
+            temporary = posixpath.join(folder, f".{name}.part")
             storage.put(local_path, temporary)
             storage.move(temporary, path)
 
@@ -105,16 +128,22 @@ class Folders:
                 else:
                     storage.put(local_path, new)
                     storage.delete(old)
-            except StorageError:
+            except StorageError as error:
                 # An answer that was lost is no failure of the move.
-                if storage.stat(old) is not None:
+                if not _is_gone(storage, old, error):
                     raise
 
         self._remote.do(move)
+        self._forget(source)
 
     def delete(self, relative: str) -> None:
         """Delete a file; fine when it is gone."""
         self._remote.do(lambda storage: storage.delete(self.path(relative)))
+        self._forget(relative)
+
+    def _forget(self, relative: str) -> None:
+        folder, name = posixpath.split(relative)
+        self._listed.get(folder, set()).discard(name)
 
     def _make_folder_of(self, relative: str) -> None:
         self._make_folder(posixpath.dirname(self.path(relative)))
@@ -125,6 +154,9 @@ class Folders:
             self._made.add(folder)
 
 
-def _numbered(name: str, number: int) -> str:
-    stem, dot, endings = name.partition(".")
-    return f"{stem}_{number}{dot}{endings}"
+def _is_gone(storage: Storage, path: str, error: StorageError) -> bool:
+    """Whether there is no file after all; `error`, of reading it, is raised where nobody may ask for that, either."""
+    try:
+        return storage.stat(path) is None
+    except PermanentStorageError:
+        raise error from None

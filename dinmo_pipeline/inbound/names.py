@@ -52,6 +52,12 @@ class _Place:
     date: date | None
 
 
+def without_extension(file_name: str) -> str:
+    """The name without the extension that tells a feed's format and compression; as it is where it has none."""
+    extension = _EXTENSION.search(file_name)
+    return file_name if extension is None else file_name[: extension.start()]
+
+
 def is_temporary(file_name: str) -> bool:
     """Whether the name is one that programs give to files which they have not finished."""
     return _TEMPORARY.search(file_name) is not None

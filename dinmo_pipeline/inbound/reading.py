@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from dinmo_pipeline.errors import DataError
 
@@ -58,6 +58,9 @@ class Reading(ABC):
     exhausted; `warnings` are sentences for people.
     """
 
+    records_name_columns: ClassVar[bool] = False
+    """Whether each record names its own members, and no header the columns of all."""
+
     columns: tuple[str, ...]
     rejects: list[Reject]
     warnings: list[str]
@@ -78,3 +81,7 @@ class Reading(ABC):
     @abstractmethod
     def originals(self, records: Collection[int]) -> Iterator[tuple[int, str]]:
         """The text of these records as it stands in the file, in order, without the line ending; reads the file again."""
+
+    def columns_without(self, records: Collection[int]) -> tuple[str, ...]:
+        """The columns that the file has without these records: all of them where a header names them, else it is read again."""
+        return self.columns

@@ -129,33 +129,35 @@ class Record:
 
     def unfinished(self, inbox: str) -> list[FileRecord]:
         """The files of an inbox that still lie where they were found."""
-        return self._find("inbox = ? AND NOT tidied", [inbox])
+        return self.find("inbox = ? AND NOT tidied", [inbox])
 
     def latest(self, feed: str, paths: Sequence[str]) -> dict[str, FileRecord]:
         """By path, the newest record of each file of that feed that lay at one of these."""
-        found = self._find("feed = ? AND folder || '/' || name IN (SELECT unnest(?))", [feed, list(paths)])
+        found = self.find("feed = ? AND folder || '/' || name IN (SELECT unnest(?))", [feed, list(paths)])
         return {record.path: record for record in found}
 
-    def of_feed(self, feed: str, *, limit: int = 20) -> list[FileRecord]:
-        """The last files of a feed, oldest first."""
-        return self._find("feed = ?", [feed], last=limit)
+    def of_feed(self, feed: str, *, limit: int | None = 20) -> list[FileRecord]:
+        """The last files of a feed, or all where there is no limit, oldest first."""
+        return self.find("feed = ?", [feed], last=limit)
 
     def last_loaded(self, feed: str, *, with_columns: bool = False) -> FileRecord | None:
         """The file of a feed that was loaded last; the last one that had columns, if that is asked for."""
         columns = " AND len(columns) > 0" if with_columns else ""
         last = f"arrival = (SELECT max(arrival) FROM inbound.files WHERE feed = ? AND outcome = ?{columns})"
-        found = self._find(last, [feed, Outcome.LOADED])
+        found = self.find(last, [feed, Outcome.LOADED])
         return found[0] if found else None
 
-    def loaded_with(self, feed: str, sha256s: Sequence[str]) -> dict[str, str]:
-        """By checksum, the name of the first file that was loaded into this feed with these very bytes, for those that one has."""
+    def loaded_with(self, feed: str, sha256s: Sequence[str]) -> list[FileRecord]:
+        """The files that were loaded into this feed with one of these checksums, in the order of their arrival."""
         # All at once: each question reads the record of every file that ever came.
-        found = self._connection.execute(
-            "SELECT sha256, min_by(name, arrival) FROM inbound.files WHERE feed = ? AND outcome = ? AND sha256 IN (SELECT unnest(?)) "
-            "GROUP BY sha256",
-            [feed, Outcome.LOADED, list(sha256s)],
-        )
-        return dict(found.fetchall())
+        return self.find("feed = ? AND outcome = ? AND sha256 IN (SELECT unnest(?))", [feed, Outcome.LOADED, list(sha256s)])
+
+    def loaded_between(self, feed: str, first: date, last: date) -> list[FileRecord]:
+        """The files with columns that were loaded into this feed and have a date from `first` to `last`, and the two before those."""
+        loaded = "feed = ? AND outcome = ? AND len(columns) > 0"
+        before = f"SELECT arrival FROM inbound.files WHERE {loaded} AND file_date < ? ORDER BY file_date DESC, arrival DESC LIMIT 2"
+        between = f"{loaded} AND file_date BETWEEN ? AND ? OR arrival IN ({before})"
+        return self.find(between, [feed, Outcome.LOADED, first, last, feed, Outcome.LOADED, first])
 
     def approve(self, feed: str, sha256: str) -> None:
         """Let the file with these bytes pass the guards of its feed."""
@@ -173,7 +175,7 @@ class Record:
             holders = ", ".join(f"({', '.join('?' * len(row))})" for row in some)
             self._connection.execute(f"INSERT INTO inbound.{table} VALUES {holders}", [value for row in some for value in row])
 
-    def _find(self, condition: str, parameters: Sequence[object], *, last: int | None = None) -> list[FileRecord]:
+    def find(self, condition: str, parameters: Sequence[object], *, last: int | None = None) -> list[FileRecord]:
         """Those that the condition is true of, or the `last` of them, in the order of their arrival."""
         limit = "" if last is None else f" LIMIT {last}"
         rows = self._connection.execute(

@@ -1,6 +1,8 @@
 """From the texts of a batch of files to typed rows in a temporary table, each known by its file and record, the faulty ones marked.
 
-A batch is one stream through DuckDB, however many files it has: that is what makes ten thousand small files cheap.
+A batch is one stream through DuckDB, however many files it has: that is what makes ten thousand small files cheap. Nothing is decided
+here: which of the files count, and with that how wide columns must be, is known when all of them were read. So a value that is wider
+than its column is staged stays a text beside it.
 """
 
 from __future__ import annotations
@@ -39,16 +41,19 @@ class InboundFile:
     rejects: list[Reject] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     refusal: str | None = None
+    records_name_columns: bool = False
     _reading: Reading | None = None
 
     def begin(self) -> None:
         """Open the file at its start, for its columns; refuses it where there are none."""
+        self.refusal = None
         try:
             self._reading = self.open()
         except FileRefused as error:
             self.refusal = str(error)
         else:
             self.columns = self._reading.columns
+            self.records_name_columns = self._reading.records_name_columns
 
     def batches(self) -> Batches:
         """The records of a file that has begun, as text; refuses it where they end in a fault."""
@@ -61,6 +66,10 @@ class InboundFile:
             self.refusal = str(error)
         self.rejects, self.warnings = list(reading.rejects), list(reading.warnings)
 
+    def columns_without(self, records: Collection[int]) -> tuple[str, ...]:
+        """The columns that the file has without these records; reads it again where records, not a header, name them."""
+        return self.open().columns_without(records)
+
 
 def column_types(feed: FeedSpec, columns: Iterable[str]) -> dict[str, ColumnType]:
     """The type of each of these columns: as declared; a time for `updated_at`; else text."""
@@ -70,6 +79,45 @@ def column_types(feed: FeedSpec, columns: Iterable[str]) -> dict[str, ColumnType
     return {name: ColumnType(declared.get(name, InboundColumn(name, "text")), feed.timezone) for name in columns}
 
 
+@dataclass(frozen=True)
+class Staged:
+    """What STAGED holds: ARRIVAL, RECORD, LINE, the columns of `types` as values, FAULT and FAULT_VALUE.
+
+    FAULT names the first column whose text is no value of its type in any shape. A blank text in a column of `key` is null. `shapes` are
+    those that values are staged in; None where all are texts. Values that are wider are null, and texts in `left_text`. `first` is the
+    file whose records made shapes wider than the feed's table.
+    """
+
+    types: Mapping[str, ColumnType]
+    shapes: Mapping[str, Shape | None]
+    key: tuple[str, ...]
+    first: int | None
+
+    @property
+    def good(self) -> str:
+        """SQL for whether a row of STAGED is to be loaded, if its file is."""
+        return " AND ".join((f"{FAULT} IS NULL", *(f"{quote_identifier(name)} IS NOT NULL" for name in self.key)))
+
+    @property
+    def widening(self) -> tuple[str, ...]:
+        """The columns that may have texts left."""
+        return tuple(name for name, type_ in self.types.items() if type_.widens)
+
+    def filled(self, name: str) -> str:
+        """SQL for whether a good row has a value in this column."""
+        filled = f"{quote_identifier(name)} IS NOT NULL"
+        return f"({filled} OR {left_text(name)} IS NOT NULL)" if self.types[name].widens else filled
+
+    def value(self, name: str, shape: Shape, *, texts: bool) -> str:
+        """SQL for a column's value in this shape, which all good rows fit; `texts`: whether some are texts."""
+        column, type_, staged = quote_identifier(name), self.types[name], self.shapes.get(name)
+        if not type_.widens:
+            return column
+        value = column if staged is None else type_.widened_value(column, staged, shape)
+        left = left_text(name)
+        return f"CASE WHEN {left} IS NULL THEN {value} ELSE {type_.value(left, shape)} END" if texts else value
+
+
 def stage(
     connection: duckdb.DuckDBPyConnection,
     files: Sequence[InboundFile],
@@ -77,81 +125,113 @@ def stage(
     known_shapes: Mapping[str, Shape],
     *,
     key: Collection[str],
-) -> dict[str, Shape]:
-    """Read files that have begun into STAGED: ARRIVAL, RECORD, LINE, the columns of `types` as values, FAULT and FAULT_VALUE.
+    as_text: Collection[str] = (),
+    guess: bool = True,
+) -> Staged:
+    """Read files that have begun into STAGED, once. `known_shapes` are those of the feed's table, `as_text` columns that stay texts.
 
-    FAULT names the first column whose text is no value of its type. A blank text in a column of `key` is null. `known_shapes` are
-    those of the feed's table. Returns the shapes that hold all values of both; a value that is too wide late in a file has the
-    batch read once more.
+    `guess`: whether the first good rows may tell wider shapes to stage values in.
     """
-    shapes = {name: known_shapes.get(name, type_.first_shape()) for name, type_ in types.items()}
+    shapes: dict[str, Shape | None] = {name: known_shapes.get(name, type_.first_shape()) for name, type_ in types.items()}
+    shapes |= dict.fromkeys(as_text)
     stream = _stream(files, tuple(types))
-    # The first rows tell most shapes, so that hardly a batch is read twice.
+    # What the first good rows need is how most columns are staged, so that hardly a value stays a text.
     beginning = list(islice(stream, 1))
-    shapes = _staged(connection, types, shapes, key, lambda: iter(beginning))
-    again = False
-
-    def whole() -> Batches:
-        nonlocal again, stream
-        if again:
-            for file in files:
-                file.begin()
-            stream = _stream(files, tuple(types))
-            return stream
-        again = True
-        return chain(beginning, stream)
-
-    return _staged(connection, types, shapes, key, whole)
+    first = None
+    if beginning and guess:
+        _read(connection, types, shapes, key, iter(beginning))
+        needed = _needed(connection, Staged(types, shapes, tuple(key), None))
+        if needed:
+            shapes |= needed
+            first = beginning[0].column(ARRIVAL)[0].as_py()
+    _read(connection, types, shapes, key, chain(beginning, stream))
+    return Staged(types, shapes, tuple(key), first)
 
 
-def _staged(
-    connection: duckdb.DuckDBPyConnection,
-    types: Mapping[str, ColumnType],
-    shapes: dict[str, Shape],
-    key: Collection[str],
-    source: Callable[[], Batches],
-) -> dict[str, Shape]:
-    """Read `source` until the shapes hold it; the shapes."""
-    while True:
-        _read(connection, types, shapes, key, source())
-        wider = {name: shape.widened(_needed(connection, types[name])) for name, shape in shapes.items()}
-        if wider == shapes:
-            return shapes
-        shapes = wider
+def left_text(name: str) -> str:
+    """The column of STAGED with those texts of another one that are wider than its values, quoted."""
+    return quote_identifier(f"text of {name}")
+
+
+def _needed(connection: duckdb.DuckDBPyConnection, staged: Staged) -> dict[str, Shape]:
+    """The shapes that hold the texts left, where that is wider and surely fits."""
+    needs = text_needs(connection, staged)
+    found = {}
+    for columns in needs.values():
+        for name, need in columns.items():
+            shape = staged.shapes[name]
+            wider = None if shape is None else shape.stretched(need)
+            if wider is not None:
+                found[name] = wider
+    return found
+
+
+def text_needs(connection: duckdb.DuckDBPyConnection, staged: Staged) -> dict[int, dict[str, Shape]]:
+    """By file, for each column with texts left in good rows, the shape that these need."""
+    names = staged.widening
+    if not names:
+        return {}
+    there = " OR ".join(f"{left_text(name)} IS NOT NULL" for name in names)
+    [counts] = connection.execute(
+        f"SELECT {', '.join(f'count({left_text(name)})' for name in names)} FROM {STAGED} WHERE {staged.good} AND ({there})"
+    ).fetchall()
+    left = [name for name, count in zip(names, counts, strict=True) if count]
+    if not left:
+        return {}
+    aggregates = {name: (f"count({left_text(name)})", *staged.types[name].needs(left_text(name))) for name in left}
+    listed = ", ".join(chain.from_iterable(aggregates.values()))
+    found: dict[int, dict[str, Shape]] = {}
+    rows = connection.execute(f"SELECT {ARRIVAL}, {listed} FROM {STAGED} WHERE {staged.good} AND ({there}) GROUP BY {ARRIVAL}")
+    for arrival, *values in rows.fetchall():
+        each = iter(values)
+        for name, expressions in aggregates.items():
+            count, *needs = islice(each, len(expressions))
+            if count:
+                found.setdefault(arrival, {})[name] = staged.types[name].shape_of_needs(*needs)
+    return found
 
 
 def _read(
     connection: duckdb.DuckDBPyConnection,
     types: Mapping[str, ColumnType],
-    shapes: Mapping[str, Shape],
+    shapes: Mapping[str, Shape | None],
     key: Collection[str],
     source: Batches,
 ) -> None:
-    typed = [(name, type_) for name, type_ in types.items() if type_.column.type != "text"]
-    values = "".join(f", {type_.value(_text(name), shapes[name])} AS {_value(name)}" for name, type_ in typed)
-    columns = "".join(f", {_value(name) if (name, types[name]) in typed else _text(name)} AS {_text(name)}" for name in types)
-    keys = ", ".join(f"CASE WHEN trim({_text(name)}) <> '' THEN {_text(name)} END AS {_text(name)}" for name in key)
-    faulty = [(f"{_text(name)} IS NOT NULL AND {_value(name)} IS NULL", name) for name, _ in typed]
-    fault = "".join(f" WHEN {condition} THEN {quote_literal(name)}" for condition, name in faulty)
-    text = "".join(f" WHEN {condition} THEN {_text(name)}" for condition, name in faulty)
     connection.register(_STREAM, pyarrow.RecordBatchReader.from_batches(_schema(tuple(types)), source))
     try:
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE staged AS SELECT {ARRIVAL}, {RECORD}, {LINE}{columns}, "
-            f"{_case(fault)} AS {FAULT}, {_case(text)} AS {FAULT_VALUE} "
-            f"FROM (SELECT *{values} FROM (SELECT * REPLACE ({keys}) FROM {_STREAM}))"
-        )
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS {_typed(types, shapes, key)}")
     finally:
         connection.unregister(_STREAM)
 
 
-def _case(branches: str) -> str:
-    return f"CASE{branches} END" if branches else "CAST(NULL AS VARCHAR)"
+def _typed(types: Mapping[str, ColumnType], shapes: Mapping[str, Shape | None], key: Collection[str]) -> str:
+    """The query over the stream that gives the rows of STAGED."""
+    typed = {name: type_ for name, type_ in types.items() if type_.column.type != "text"}
+    widening = [name for name, type_ in typed.items() if type_.widens]
+    values = "".join(f", {_staged_value(type_, shapes[name])} AS {_value(name)}" for name, type_ in typed.items())
+    unfit = {name: f"{_text(name)} IS NOT NULL AND {_value(name)} IS NULL" for name in typed}
+    left = "".join(f", CASE WHEN {unfit[name]} THEN {_text(name)} END AS {left_text(name)}" for name in widening)
+    faults = unfit | {name: f"{left_text(name)} IS NOT NULL AND NOT {typed[name].taken(left_text(name))}" for name in widening}
+    fault = _case(f"WHEN {condition} THEN {quote_literal(name)}" for name, condition in faults.items())
+    columns = "".join(f", {_value(name) if name in typed else _text(name)} AS {_text(name)}" for name in types)
+    texts = "".join(f", {left_text(name)}" for name in widening)
+    keys = ", ".join(f"CASE WHEN trim({_text(name)}) <> '' THEN {_text(name)} END AS {_text(name)}" for name in key)
+    fault_value = _case(f"WHEN {FAULT} = {quote_literal(name)} THEN {_text(name)}" for name in typed)
+    return (
+        f"SELECT {ARRIVAL}, {RECORD}, {LINE}{columns}{texts}, {FAULT}, {fault_value} AS {FAULT_VALUE} FROM (SELECT *, {fault} AS {FAULT} "
+        f"FROM (SELECT *{left} FROM (SELECT *{values} FROM (SELECT * REPLACE ({keys}) FROM {_STREAM}))))"
+    )
 
 
-def _needed(connection: duckdb.DuckDBPyConnection, type_: ColumnType) -> Shape:
-    faulty = f"(SELECT {FAULT_VALUE} FROM {STAGED} WHERE {FAULT} = {quote_literal(type_.column.name)})"
-    return type_.shape_needed(connection, faulty, FAULT_VALUE)
+def _staged_value(type_: ColumnType, shape: Shape | None) -> str:
+    name = type_.column.name
+    return f"CAST(NULL AS {type_.sql_type(type_.first_shape())})" if shape is None else type_.value(_text(name), shape)
+
+
+def _case(branches: Iterable[str]) -> str:
+    cases = " ".join(branches)
+    return f"CASE {cases} END" if cases else "CAST(NULL AS VARCHAR)"
 
 
 def _stream(files: Sequence[InboundFile], columns: tuple[str, ...]) -> Batches:
@@ -160,8 +240,9 @@ def _stream(files: Sequence[InboundFile], columns: tuple[str, ...]) -> Batches:
         for batch in file.batches():
             arrivals = pyarrow.repeat(pyarrow.scalar(file.arrival, pyarrow.int64()), len(batch))
             absent = pyarrow.nulls(len(batch), pyarrow.large_string())
-            texts = [batch.column(name) if name in file.columns else absent for name in columns]
-            yield pyarrow.RecordBatch.from_arrays([arrivals, batch.column(RECORD), batch.column(LINE), *texts], schema=schema)
+            own = dict(zip(batch.schema.names, batch.columns, strict=True))
+            texts = [own.get(name, absent) for name in columns]
+            yield pyarrow.RecordBatch.from_arrays([arrivals, own[RECORD], own[LINE], *texts], schema=schema)
 
 
 def _schema(columns: tuple[str, ...]) -> pyarrow.Schema:

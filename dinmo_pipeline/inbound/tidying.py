@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dinmo_pipeline.formats.files import new_file
-from dinmo_pipeline.inbound.folders import REASON_ENDING, REJECTS_ENDING, Folders
+from dinmo_pipeline.inbound.folders import Folders
+from dinmo_pipeline.inbound.names_in_imports import reason_path, rejects_path
 from dinmo_pipeline.inbound.reading import FileRefused, Reading, Reject
 from dinmo_pipeline.inbound.record import FileRecord, Outcome
 from dinmo_pipeline.project.specs import InboxSpec
@@ -33,12 +34,12 @@ class Tidier:
         if rejects:
             rejected = self._local_folder / "rejects.csv"
             _write_rejects(rejected, rejects, _originals(opening, local_path, rejects))
-            self._folders.put(rejected, record.target + REJECTS_ENDING)
+            self._folders.put(rejected, rejects_path(record.target))
         if record.outcome == Outcome.REFUSED:
             reason = self._local_folder / "reason.txt"
             with new_file(reason):
                 reason.write_text(f"{record.name} was refused, and nothing of it was taken.\n\n{record.reason}\n", encoding="utf-8")
-            self._folders.put(reason, record.target + REASON_ENDING)
+            self._folders.put(reason, reason_path(record.target))
         if self._inbox.after_import == "leave":
             return
         # Done files first: one that stayed would vouch for the next file of this name.
@@ -52,6 +53,7 @@ class Tidier:
     def _bring_companion(self, path: str, folder: str) -> None:
         local_path = self._local_folder / "companion"
         if self._folders.fetch(path, local_path):
+            self._folders.list_targets(folder)
             self._folders.relocate(path, self._folders.free_target(folder, posixpath.basename(path)), local_path)
 
 

@@ -11,17 +11,23 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import reduce
-from typing import Final
 
 import duckdb
 
+from dinmo_pipeline.inbound.numbers import (
+    MAX_DIGITS,
+    WHOLE_DIGITS,
+    digits_of,
+    is_taken,
+    number_complaint,
+    number_of,
+    number_type,
+    room_of,
+    scale_of,
+)
 from dinmo_pipeline.project.specs import InboundColumn
 from dinmo_pipeline.warehouse.identifiers import quote_literal
 
-MAX_DIGITS: Final = 38
-_BIGINT_DIGITS: Final = 18
-
-_NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?"
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 # Finer than a microsecond is no more than zeros: nothing is cut off.
 _TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,6}0*)?)?"
@@ -35,20 +41,26 @@ _NOT_JSON = r"(?i),\s*[\]}]|nan|inf"
 _JSON_ITEM = rf'{_JSON_STRING}|[^\s,\[\]"]+'
 _DIRECTIVE = re.compile(r"%(-?.)")
 _DAY, INSTANT = "DATE", "TIMESTAMP WITH TIME ZONE"
-_DECIMAL_TYPE = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 
 
 @dataclass(frozen=True)
 class Shape:
     """How wide a column is: digits before and after a number's point; whether a date's column has times."""
 
-    digits: int = _BIGINT_DIGITS
+    digits: int = WHOLE_DIGITS
     scale: int = 0
     timed: bool = False
 
     def widened(self, other: Shape) -> Shape:
         """The shape that holds the values of both."""
         return Shape(max(self.digits, other.digits), max(self.scale, other.scale), self.timed or other.timed)
+
+    def stretched(self, other: Shape) -> Shape | None:
+        """The shape that holds the values of `other`, and of this one as many as find room then; None where there is none."""
+        scale = max(self.scale, other.scale)
+        if other.digits + scale > MAX_DIGITS:
+            return None
+        return Shape(max(other.digits, min(self.digits, MAX_DIGITS - scale)), scale, self.timed or other.timed)
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,7 @@ class ColumnType:
         """The DuckDB type of a column of this shape."""
         match self.column.type:
             case "number":
-                return _number_type(shape)
+                return number_type(shape.digits, shape.scale)
             case "date" | "timestamp":
                 return INSTANT if shape.timed else _DAY
             case "boolean":
@@ -91,7 +103,7 @@ class ColumnType:
         """SQL for the value of the SQL text `text`: null where that is null, or no value that the shape holds."""
         match self.column.type:
             case "number":
-                return _number(self._point(text), shape)
+                return number_of(self._point(text), shape.digits, shape.scale)
             case "date" | "timestamp":
                 return self._instant(text) if shape.timed else self._date(text)
             case "boolean":
@@ -103,28 +115,51 @@ class ColumnType:
             case _:
                 return text
 
+    def taken(self, text: str) -> str:
+        """SQL for whether the SQL text `text` has a value in a column of some shape."""
+        if self.column.type == "number":
+            return is_taken(self._point(text))
+        return f"({self._date(text)} IS NOT NULL OR {self._instant(text)} IS NOT NULL)"
+
+    def widths(self, text: str) -> tuple[str, str]:
+        """SQL for how many digits before and after the point the number `text`, which is taken, has."""
+        return digits_of(self._point(text)), scale_of(self._point(text))
+
+    def needs(self, text: str) -> tuple[str, ...]:
+        """SQL aggregates for the shape that holds the values of the texts `text`, each of which is taken; see `shape_of_needs`."""
+        if self.column.type == "number":
+            return tuple(f"max({width})" for width in self.widths(text))
+        return (f"bool_or({self._date(text)} IS NULL AND {text} IS NOT NULL)",)
+
+    def shape_of_needs(self, *needs: int | bool | None) -> Shape:
+        """The shape that what `needs` counted stands for: of a number its own digits, without room for others."""
+        if self.column.type == "number":
+            digits, scale = needs
+            return Shape(int(digits or 0), int(scale or 0))
+        return Shape(timed=bool(needs[0]))
+
     def shape_needed(self, connection: duckdb.DuckDBPyConnection, source: str, text: str) -> Shape:
         """The shape that holds the values of the SQL text `text` in all rows of `source`, as far as any shape does."""
         if not self.widens:
             return self.first_shape()
-        if self.column.type == "date":
-            timed = f"bool_or({self._date(text)} IS NULL AND {self._instant(text)} IS NOT NULL)"
-            [(found,)] = connection.execute(f"SELECT coalesce({timed}, false) FROM {source}").fetchall()
-            return Shape(timed=found)
-        number = self._point(text)
-        held = f"regexp_full_match({number}, '{_NUMBER}') AND {_digits(number)} + {_scale(number)} <= {MAX_DIGITS}"
-        [(digits, scale)] = connection.execute(
-            f"SELECT coalesce(max({_digits(number)}), 0), coalesce(max({_scale(number)}), 0) FROM {source} WHERE {held}"
+        [needs] = connection.execute(
+            f"SELECT {', '.join(self.needs('text'))} FROM (SELECT {text} AS text FROM {source}) WHERE {self.taken('text')}"
         ).fetchall()
-        return self.first_shape().widened(Shape(digits, scale))
+        return self.first_shape().widened(self.shape_of_needs(*needs))
 
-    @property
-    def complaint(self) -> str:
-        """What is wrong with a text that has no value, in words for its sender."""
+    def widened_value(self, column: str, old: Shape, new: Shape) -> str:
+        """SQL for the value of `column`, which has the type of `old`, in a column of the wider shape `new`."""
+        if self.sql_type(old) == self.sql_type(new):
+            return column
+        if new.timed:
+            return self._at_home(f"CAST({column} AS TIMESTAMP)")
+        return f"CAST({column} AS {self.sql_type(new)})"
+
+    def complaint(self, text: str, shape: Shape) -> str:
+        """What is wrong with a text that has no value in a column of this shape, in words for its sender."""
         match self.column.type:
             case "number":
-                point = "" if self.column.decimal == "." else " with a decimal comma"
-                return f"is no number{point} of at most {MAX_DIGITS} digits"
+                return number_complaint(text, self.column.decimal, shape.digits, shape.scale)
             case "date" | "timestamp" if self.column.format is not None:
                 return f"is no {self.column.type} of the form {self.column.format}"
             case "date":
@@ -133,6 +168,8 @@ class ColumnType:
                 return "is no time of the form 2024-01-31T12:30:00, with or without a zone"
             case "boolean":
                 return "is none of 1, 0, true and false"
+            case "array":
+                return "is no list: neither value1,value2 nor a JSON array"
             case _:
                 return "is no JSON"
 
@@ -171,19 +208,17 @@ def common_type(types: Collection[str]) -> str:
         return next(iter(types))
     if set(types) <= {_DAY, INSTANT}:
         return INSTANT
-    if all(type_ == "BIGINT" or _DECIMAL_TYPE.fullmatch(type_) for type_ in types):
+    if all(room_of(type_) is not None for type_ in types):
         shape = reduce(Shape.widened, map(shape_of, types))
         if shape.digits + shape.scale <= MAX_DIGITS:
-            return _number_type(shape)
+            return number_type(shape.digits, shape.scale)
     return "VARCHAR"
 
 
 def shape_of(sql_type: str) -> Shape:
     """The shape of a table's column of this DuckDB type."""
-    found = _DECIMAL_TYPE.fullmatch(sql_type)
-    if found is not None:
-        return Shape(digits=int(found[1]) - int(found[2]), scale=int(found[2]))
-    return Shape(timed=sql_type == INSTANT)
+    room = room_of(sql_type)
+    return Shape(timed=sql_type == INSTANT) if room is None else Shape(*room)
 
 
 def at_home(local: str, timezone: str) -> str:
@@ -196,38 +231,6 @@ def at_home(local: str, timezone: str) -> str:
 
 def _has_time(format_: str | None) -> bool:
     return format_ is not None and any(f"%{letter}" in format_ for letter in "HIMSfpXcTR")
-
-
-def _number_type(shape: Shape) -> str:
-    if shape.scale == 0 and shape.digits <= _BIGINT_DIGITS:
-        return "BIGINT"
-    width = _BIGINT_DIGITS if shape.digits + shape.scale <= _BIGINT_DIGITS else MAX_DIGITS
-    return f"DECIMAL({width},{shape.scale})"
-
-
-def _number(text: str, shape: Shape) -> str:
-    sql_type = _number_type(shape)
-    digits = shape_of(sql_type).digits
-    cast = f"TRY_CAST({text} AS {sql_type})"
-    # Written as DuckDB writes it, it was read exactly: most values take this way, which is the fast one.
-    return (
-        f"CASE WHEN CAST({cast} AS VARCHAR) = {text} THEN {cast} "
-        f"WHEN regexp_full_match({text}, '{_NUMBER}') AND {_scale(text)} <= {shape.scale} AND {_digits(text)} <= {digits} THEN {cast} END"
-    )
-
-
-def _exponent(text: str) -> str:
-    return f"coalesce(TRY_CAST(regexp_extract({text}, '[eE](.*)', 1) AS INTEGER), 0)"
-
-
-def _scale(text: str) -> str:
-    fraction = f"length(regexp_extract({text}, '\\.([0-9]*)', 1))"
-    return f"greatest({fraction} - {_exponent(text)}, 0)"
-
-
-def _digits(text: str) -> str:
-    whole = f"length(regexp_extract({text}, '[+-]?0*([0-9]*)', 1))"
-    return f"greatest({whole} + {_exponent(text)}, 0)"
 
 
 def _parsed(text: str, format_: str) -> str:
@@ -257,12 +260,15 @@ def _outside_strings(text: str) -> str:
 
 def _array(text: str) -> str:
     # A name that no column has: it would be taken for the column.
-    item, nested = "_dinmo_item", f"regexp_matches({_outside_strings(text)}[2:], '[\\[{{]')"
+    item, nested = "_dinmo_item", f"regexp_matches(ltrim({_outside_strings(text)})[2:], '[\\[{{]')"
     # Numbers as they are written: DuckDB's own functions make doubles of them.
     plain = f"CASE WHEN {item}[1] = '\"' THEN json_extract_string({item}, '$') WHEN {item} <> 'null' THEN {item} END"
     items = f"list_transform(regexp_extract_all({text}, '{_JSON_ITEM}'), lambda {item}: {plain})"
     listed = f"CASE WHEN {nested} THEN CAST(json_extract_string({text}, '$[*]') AS VARCHAR[]) ELSE {items} END"
+    # What begins as an array and is none is cut off, or written by another language: to divide it at its commas would make up values.
+    begins = f"regexp_matches({text}, '^\\s*\\[')"
+    braces = f"regexp_matches({text}, '(?s)^\\s*\\{{.*\\}}\\s*$')"
     return (
-        f"CASE WHEN {text} = '' THEN CAST([] AS VARCHAR[]) WHEN {text}[1] = '[' AND {_is_json(text)} THEN {listed} "
-        f"ELSE split({text}, ',') END"
+        f"CASE WHEN {text} = '' THEN CAST([] AS VARCHAR[]) WHEN {begins} THEN CASE WHEN {_is_json(text)} THEN {listed} END "
+        f"WHEN NOT {braces} THEN split({text}, ',') END"
     )

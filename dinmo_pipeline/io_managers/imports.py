@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
 from dagster import (
+    AssetCheckEvaluation,
     AssetCheckResult,
     AssetCheckSeverity,
     AssetExecutionContext,
@@ -20,15 +21,19 @@ from dagster import (
     MetadataValue,
 )
 
+from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.inbound.record import FileRecord, Outcome, Record
+from dinmo_pipeline.inbound.troubles import Trouble, open_troubles
 from dinmo_pipeline.io_managers.columns import columns_metadata, entity_columns_metadata
-from dinmo_pipeline.io_managers.failures import failing
+from dinmo_pipeline.io_managers.failures import failure_of
 from dinmo_pipeline.io_managers.metadata import table_metadata
 from dinmo_pipeline.project.specs import FeedSpec, Project, TableRef
 from dinmo_pipeline.warehouse.connections import open_warehouse
 from dinmo_pipeline.warehouse.tables import look_at, table_columns, table_exists, table_sql
 
 REJECTS_CHECK = "rejects"
+OPEN, NOTES = "open", "notes"
+"""Metadata of that check: what waits for a person, and what people should know although nothing failed."""
 # What Dagster takes in no partition's key.
 _UNFIT = re.compile(r"\.(?=\.\.)|[\x00-\x1f]")
 _SHOWN_FILES = 20
@@ -42,12 +47,13 @@ FILES_WITH_EVENTS = 500
 class Taken:
     """What became of the files of a run: those that are told of one by one, and the numbers of all others, which were just loaded.
 
-    `changed` are the feeds that rows were loaded into.
+    `changed` are the feeds that rows were loaded into, `notes` what people should know although nothing failed.
     """
 
     told: list[FileRecord] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     changed: dict[str, None] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def add(self, record: FileRecord) -> bool:
         """Take note of a file; whether it is one that is told of."""
@@ -70,8 +76,63 @@ def files_name(feed: str) -> str:
     return f"files_{feed}"
 
 
-@failing
-def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec) -> Taken:
+def import_checked(context: AssetExecutionContext, project: Project, feed: FeedSpec) -> Iterator[AssetCheckResult]:
+    """Import every file of the feed that is due, and tell how the feed is, also where that fails. A Failure in our words when it does."""
+    try:
+        taken = _import_due(context, project, feed)
+    except DinmoError as error:
+        yield _as_result(feed_check(project, feed, problem=str(error)))
+        raise failure_of(error) from error
+    yield _as_result(feed_check(project, feed, taken))
+
+
+def feed_check(project: Project, feed: FeedSpec, taken: Taken | None = None, problem: str | None = None) -> AssetCheckEvaluation:
+    """How the feed is now: an error where a file is not in its table, a warning where records or strangers may be missing.
+
+    `taken` is what its last run made of its files, `problem` why that failed.
+    """
+    open_now = [each for each in open_troubles(project, feed.inbox) if each.feed in (None, feed.name)]
+    told = [problem] if problem is not None else []
+    told += [each.reason if each.kind == "rejected" else str(each) for each in open_now if each.reason != problem]
+    metadata: dict[str, Any] = {OPEN: MetadataValue.json(open_entries(open_now))}
+    fine = "nothing waits for anybody"
+    if taken is not None:
+        counts = {name: taken.others[name] + sum(getattr(record, name) for record in taken.told) for name in _COUNTED}
+        files = taken.others["files"] + len(taken.told)
+        metadata |= {"files": files, **counts}
+        fine = f"{files} files, no record rejected" if not counts["rejected"] else f"{files} files, {counts['rejected']:,} records rejected"
+        if taken.notes:
+            metadata[NOTES] = "\n".join(taken.notes)
+    more = len(told) - _SHOWN_FILES
+    return AssetCheckEvaluation(
+        asset_key=_key(feed.name),
+        check_name=REJECTS_CHECK,
+        passed=not told,
+        severity=AssetCheckSeverity.ERROR if problem is not None or any(e.is_severe for e in open_now) else AssetCheckSeverity.WARN,
+        description="; ".join(told[:_SHOWN_FILES]) + f"; and {more:,} more" * (more > 0) or fine,
+        metadata=metadata,
+    )
+
+
+def open_entries(troubles: Iterable[Trouble]) -> list[dict[str, str | None]]:
+    """Troubles as the check's metadata hold them."""
+    return [
+        {"inbox": each.inbox, "feed": each.feed, "file": each.file, "kind": each.kind, "reason": each.reason, "advice": each.advice}
+        for each in troubles
+    ]
+
+
+def _as_result(check: AssetCheckEvaluation) -> AssetCheckResult:
+    return AssetCheckResult(
+        check_name=check.check_name,
+        passed=check.passed,
+        severity=check.severity,
+        description=check.description,
+        metadata=check.metadata,
+    )
+
+
+def _import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec) -> Taken:
     """Import every file of the feed that is due, whichever partitions the run was started for, and tell Dagster of each.
 
     Returns what became of them; where none was due, of the feed's last one.
@@ -97,7 +158,8 @@ def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec)
                     columns = columns or _columns(project, feed)
                     _tell(context, record, time.monotonic() - began, known, columns if record.feed == feed.name else {})
         finally:
-            # Also where a batch failed: others may have been loaded.
+            # Also where the pass failed: files may have been loaded.
+            taken.notes = tuple(inbox.notes)
             for note in inbox.notes:
                 context.log.warning(note)
             if taken.others["files"]:
@@ -108,24 +170,7 @@ def import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec)
         return taken
     context.log.info(f"no file of {feed.name} is due; {len(seen.waiting)} files of inbox {feed.inbox} are not whole yet")
     with open_warehouse(project.warehouse_path, project.query_settings) as connection:
-        return Taken(Record(connection).of_feed(feed.name, limit=1))
-
-
-def rejects_check(taken: Taken) -> AssetCheckResult:
-    """Whether every record of every file was taken: a warning where some were rejected, an error where a file was not loaded."""
-    stopped = [record for record in taken.told if record.outcome in (Outcome.REFUSED, Outcome.BLOCKED)]
-    rejected = [record for record in taken.told if record.rejected and record.outcome not in (Outcome.REFUSED, Outcome.BLOCKED)]
-    told = [f"{record.name}: {record.outcome}, {record.reason}" for record in stopped]
-    told += [f"{record.name}: {record.rejected:,} of {record.records:,} records rejected" for record in rejected]
-    counts = {name: taken.others[name] + sum(getattr(record, name) for record in taken.told) for name in _COUNTED}
-    files = taken.others["files"] + len(taken.told)
-    return AssetCheckResult(
-        check_name=REJECTS_CHECK,
-        passed=not told,
-        severity=AssetCheckSeverity.ERROR if stopped else AssetCheckSeverity.WARN,
-        description="; ".join(told[:_SHOWN_FILES]) or f"{files} files, no record rejected",
-        metadata={"files": files, **counts},
-    )
+        return Taken(Record(connection).of_feed(feed.name, limit=1), notes=taken.notes)
 
 
 def _tell(context: AssetExecutionContext, record: FileRecord, seconds: float, known: Collection[str], columns: Mapping[str, Any]) -> None:

@@ -20,6 +20,11 @@ def take_turn(project: Project, spec: ActivationSpec) -> None:
         _held[key] = turn
 
 
+def has_turn(project: Project, spec: ActivationSpec) -> bool:
+    """Whether this process has the activation's turn."""
+    return (project.home, spec.name) in _held
+
+
 def end_turn(project: Project, spec: ActivationSpec) -> None:
     """Let the next run go on; fine when this process has no turn."""
     turn = _held.pop((project.home, spec.name), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import smtplib
 import ssl
 from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
+from email.utils import formatdate
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,10 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from dinmo_pipeline.errors import MessageError, TransientMessageError
-from dinmo_pipeline.notify.contract import Channel, Notice
+from dinmo_pipeline.notify.contract import TIMEOUT_S, Channel, Notice
 from dinmo_pipeline.project.secrets import Port, SecretField, Setting, resolve_port, resolve_setting
 
-_TIMEOUT_S = 30
 _PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 
 
@@ -46,7 +45,7 @@ class Email(Channel):
     username: Setting | None = Field(default=None, description="Whom the server knows; none by default.")
     password: SecretField | None = Field(default=None, description="{env: NAME} or {file: PATH}; none by default.")
 
-    def send(self, notice: Notice, project_root: Path) -> str | None:
+    def send(self, notice: Notice, project_root: Path, *, timeout_s: float = TIMEOUT_S) -> str | None:
         host = resolve_setting(self.host, project_root, what="the host of the mail server")
         port = _PORTS[self.tls] if self.port is None else resolve_port(self.port, project_root, what="the port of the mail server")
         login = None
@@ -55,7 +54,7 @@ class Email(Channel):
             login = username, self.password.resolve(project_root, what="the password of the mail server")
         subject = f"sending a message by {host}:{port}"
         try:
-            with self._connected(host, port) as server:
+            with self._connected(host, port, timeout_s) as server:
                 if login is not None:
                     server.login(*login)
                 refused = server.send_message(self._message(notice), self.sender, self.to)
@@ -72,11 +71,11 @@ class Email(Channel):
             raise TransientMessageError(f"{subject}: {_answer(error)}") from None
         return f"{subject}: it does not take {_refusals(refused)}" if refused else None
 
-    def _connected(self, host: str, port: int) -> smtplib.SMTP:
+    def _connected(self, host: str, port: int, timeout_s: float) -> smtplib.SMTP:
         context = ssl.create_default_context()
         if self.tls == "implicit":
-            return smtplib.SMTP_SSL(host, port, timeout=_TIMEOUT_S, context=context)
-        server = smtplib.SMTP(host, port, timeout=_TIMEOUT_S)
+            return smtplib.SMTP_SSL(host, port, timeout=timeout_s, context=context)
+        server = smtplib.SMTP(host, port, timeout=timeout_s)
         if self.tls == "starttls":
             try:
                 server.starttls(context=context)
@@ -91,7 +90,8 @@ class Email(Channel):
         message["From"] = self.sender
         message["To"] = ", ".join(self.to)
         message["Date"] = formatdate()
-        message["Message-ID"] = make_msgid(domain=self.sender.rpartition("@")[2])
+        # The same when it is sent again, so that mail servers which know it already drop the second one.
+        message["Message-ID"] = f"<{notice.id}@{self.sender.rpartition('@')[2]}>"
         message.set_content("\n\n".join(notice.lines) + "\n")
         return message
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from dinmo_pipeline.errors import MessageError, TransientMessageError
 
-_TIMEOUT_S = 15
+_LONGEST_S = 15.0
 _ANSWER_CHARACTERS = 200
 
 
@@ -20,13 +20,13 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return
 
 
-def post_json(url: str, body: bytes, headers: Mapping[str, str], *, what: str) -> None:
+def post_json(url: str, body: bytes, headers: Mapping[str, str], *, what: str, timeout_s: float) -> None:
     """Post `body` as JSON. The address may be a secret, so errors call it `what`."""
     if not url.startswith(("https://", "http://")):
         raise MessageError(f"sending a message to {what}: its address does not begin with https:// or http://; correct it")
     try:
         request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json", "User-Agent": "dinmo", **headers})
-        with urllib.request.build_opener(_NoRedirects()).open(request, timeout=_TIMEOUT_S):
+        with urllib.request.build_opener(_NoRedirects()).open(request, timeout=min(timeout_s, _LONGEST_S)):
             return
     except (http.client.InvalidURL, ValueError):
         # It quotes the address.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from dinmo_pipeline.notify.contract import Channel, Notice
+from dinmo_pipeline.notify.contract import TIMEOUT_S, Channel, Notice
 from dinmo_pipeline.notify.http import post_json
 from dinmo_pipeline.project.secrets import SecretField
 
@@ -17,10 +17,10 @@ class Slack(Channel):
 
     webhook_url: SecretField = Field(description="The address that Slack gave: {env: NAME} or {file: PATH}.")
 
-    def send(self, notice: Notice, project_root: Path) -> None:
+    def send(self, notice: Notice, project_root: Path, *, timeout_s: float = TIMEOUT_S) -> None:
         url = self.webhook_url.resolve(project_root, what="the webhook_url of Slack").strip()
         text = "\n".join((f"*{_escaped(notice.title)}*", *map(_escaped, notice.lines)))
-        post_json(url, json.dumps({"text": text}).encode(), {}, what="Slack")
+        post_json(url, json.dumps({"text": text}).encode(), {}, what="Slack", timeout_s=timeout_s)
 
 
 def _escaped(text: str) -> str:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from dinmo_pipeline.errors import MessageError
 from dinmo_pipeline.masking import remember_secret
-from dinmo_pipeline.notify.contract import Channel, Notice
+from dinmo_pipeline.notify.contract import TIMEOUT_S, Channel, Notice
 from dinmo_pipeline.notify.http import post_json
 from dinmo_pipeline.project.secrets import SecretField, Setting, resolve_setting
 
@@ -27,18 +27,20 @@ class Webhook(Channel):
         description="What both sides know, in base64, with or without `whsec_` before it: {env: NAME} or {file: PATH}."
     )
 
-    def send(self, notice: Notice, project_root: Path) -> None:
+    def send(self, notice: Notice, project_root: Path, *, timeout_s: float = TIMEOUT_S) -> None:
         url = resolve_setting(self.url, project_root, what="the url of the webhook").strip()
         if not isinstance(self.url, str):
             # Whoever keeps it out of the definitions means it to be none of anybody's business.
             remember_secret(url)
         key = _key(self.secret.resolve(project_root, what="the secret of the webhook"))
         content = {
-            "type": f"activation.{notice.state}",
+            "type": f"{notice.kind}.{notice.state}",
             "timestamp": notice.since.isoformat(),
             "data": {
                 "project": notice.project,
-                "activation": notice.activation,
+                notice.kind: notice.name,
+                "kind": notice.kind,
+                "name": notice.name,
                 "state": notice.state,
                 "since": notice.since.isoformat(),
                 "title": notice.title,
@@ -55,7 +57,7 @@ class Webhook(Channel):
             "webhook-timestamp": moment,
             "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
         }
-        post_json(url, body, headers, what="the webhook")
+        post_json(url, body, headers, what="the webhook", timeout_s=timeout_s)
 
 
 def _key(secret: str) -> bytes:

@@ -10,6 +10,7 @@ from dinmo_pipeline.formats.contract import Format
 from dinmo_pipeline.project.after import after_problems
 from dinmo_pipeline.project.definitions import Definition, Definitions, by_name, read_format
 from dinmo_pipeline.project.durations import every_cron
+from dinmo_pipeline.project.expected import Holidays, expected_of
 from dinmo_pipeline.project.fields import ActivationFields, ModelFields, SegmentFields
 from dinmo_pipeline.project.guards import limit_problems, limits_of, loaded_at_of
 from dinmo_pipeline.project.names import MANIFEST_ENDING, NO_EXTENSION, done_file_problem, is_dated, template_problems
@@ -43,7 +44,7 @@ class _Known:
         return tuple(model.fields.primary_key) if model is not None and model.fine("primary_key") else None
 
 
-def read_activations(definitions: Definitions, *, timezone: str) -> tuple[dict[str, ActivationSpec], list[Problem]]:
+def read_activations(definitions: Definitions, *, timezone: str, holidays: Holidays) -> tuple[dict[str, ActivationSpec], list[Problem]]:
     """The specs by name, complete only where there is no problem. `timezone` is the project's."""
     known = _Known(
         models=by_name(definitions.models),
@@ -65,7 +66,7 @@ def read_activations(definitions: Definitions, *, timezone: str) -> tuple[dict[s
             targets.append(target)
         key = known.primary_key(definition.fields)
         if not found and not definition.bad and format_ is not None and key is not None and definition.name is not None:
-            specs[definition.name] = _spec(definition.fields, format_, known, key, timezone)
+            specs[definition.name] = _spec(definition.fields, format_, known, key, timezone, holidays)
     problems += _rename_problems(definitions.activations, known)
     problems += after_problems(definitions)
     for later, earlier in shared_files(targets):
@@ -237,7 +238,9 @@ def _target(definition: ActivationDefinition, format_: Format | None, known: _Kn
     )
 
 
-def _spec(fields: ActivationFields, format_: Format, known: _Known, primary_key: tuple[str, ...], timezone: str) -> ActivationSpec:
+def _spec(
+    fields: ActivationFields, format_: Format, known: _Known, primary_key: tuple[str, ...], timezone: str, holidays: Holidays
+) -> ActivationSpec:
     dated_delta = fields.run_type == "full_then_delta" and is_dated(fields.file_name, fields.folder)
     return ActivationSpec(
         name=fields.name,
@@ -268,6 +271,7 @@ def _spec(fields: ActivationFields, format_: Format, known: _Known, primary_key:
         warn_if=limits_of(fields.warn_if),
         loaded_at=loaded_at_of(fields, known.model_of(fields)),
         keep_syncs=fields.keep_syncs,
+        expected=expected_of(fields.expected, holidays.dates),
         renamed_from=fields.renamed_from,
         description=fields.description,
         owners=tuple(fields.owners),

@@ -18,6 +18,7 @@ from dinmo_pipeline.notify.slack import Slack
 from dinmo_pipeline.notify.webhook import Webhook
 from dinmo_pipeline.project.cron import cron_problem
 from dinmo_pipeline.project.durations import duration_problem, every_problem
+from dinmo_pipeline.project.expected import ExpectedFields
 from dinmo_pipeline.project.limits import Measure, limit_example, parse_limit
 from dinmo_pipeline.project.settings import timezone_problem
 from dinmo_pipeline.project.specs import KEEP_SYNCS
@@ -357,6 +358,14 @@ class ActivationFields(Fields):
             default=KEEP_SYNCS, description="The snapshots of how many delivered syncs are kept, 1 or more; what is still needed always is."
         ),
     ]
+    expected: Annotated[
+        ExpectedFields | None,
+        Field(
+            default=None,
+            description='By when it must have been delivered: {by: "07:00", days: mon-fri, except: holidays.txt, grace: 30 minutes, '
+            'rows: ">= 1000"}; nothing is expected by default.',
+        ),
+    ]
     renamed_from: Annotated[
         Name | None, Field(default=None, description="The name it had before, so that it keeps what that one had delivered.")
     ]
@@ -366,7 +375,7 @@ class ActivationFields(Fields):
 
 
 class NotifyFields(Fields):
-    """Who is told when an activation fails, is blocked, breaks a limit of `warn_if`, or is delivered again."""
+    """Who is told when an activation, an inbox or a feed fails, is blocked or late, warns, or is well again."""
 
     name: Annotated[Name, Field(description="Small letters, digits and _; unique among those who are told.")]
     slack: Annotated[Slack | None, Field(default=None, description="A Slack channel; this, `email` or `webhook`.")]
@@ -374,9 +383,9 @@ class NotifyFields(Fields):
     webhook: Annotated[Webhook | None, Field(default=None, description="Any web address; this, `slack` or `email`.")]
     level: Annotated[
         Literal["warning", "failure"],
-        Field(default="warning", description="What is told: failures and warnings, or failures alone; a blocked sync is a failure."),
+        Field(default="warning", description="What is told: failures and warnings, or failures alone; blocked and late are failures."),
     ]
     only: Annotated[
         Annotated[list[str], TextOrList],
-        Field(default_factory=list, description="The activations that it is about; all by default."),
+        Field(default_factory=list, description="The activations, inboxes and feeds that it is about; all by default."),
     ]

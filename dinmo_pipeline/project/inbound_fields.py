@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 
 from dinmo_pipeline.formats.csv import Encoding
 from dinmo_pipeline.inbound.identifiers import identifier
+from dinmo_pipeline.project.expected import ExpectedFields
 from dinmo_pipeline.project.fields import Fields, Name, Text, TextOrList, Timezone, check_text, different, typed
 from dinmo_pipeline.project.names import done_file_problem
 from dinmo_pipeline.project.nearest import nearest_hint
@@ -205,5 +206,21 @@ class FeedFields(Fields):
             default=None,
             description="How many records of a file may be rejected before the whole file is refused: a number (50) or a share (0.5%). "
             "The larger of 1% and 100 by default.",
+        ),
+    ]
+    expected: Annotated[
+        ExpectedFields | None,
+        Field(
+            default=None,
+            description='By when a file must have been loaded: {by: "07:00", days: mon-fri, except: holidays.txt, grace: 30 minutes, '
+            'rows: ">= 1000"}; nothing is expected by default.',
+        ),
+    ]
+    warn_rejected: Annotated[
+        Annotated[int | float, BeforeValidator(_rejected, json_schema_input_type=int | str)],
+        Field(
+            default=0,
+            description="How many records of a file may be rejected before imports and status tell of it and end with 1: a number or a "
+            "share (0.5%).",
         ),
     ]

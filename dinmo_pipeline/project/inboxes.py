@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dinmo_pipeline.errors import Problem
 from dinmo_pipeline.inbound.identifiers import identifier
 from dinmo_pipeline.project.definitions import Definition, Definitions, by_name, read_nested
+from dinmo_pipeline.project.expected import Holidays, expected_of
 from dinmo_pipeline.project.inbound_fields import CSV_ONLY, ColumnFields, FeedFields, InboxFields
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.specs import CsvDialect, FeedSpec, InboundColumn, InboxSpec
@@ -27,7 +28,7 @@ class Inboxes:
     problems: tuple[Problem, ...]
 
 
-def read_inboxes(definitions: Definitions, *, timezone: str) -> Inboxes:
+def read_inboxes(definitions: Definitions, *, timezone: str, holidays: Holidays) -> Inboxes:
     """What imports work from. `timezone` is the project's."""
     storages, known = by_name(definitions.storages), by_name(definitions.inboxes)
     problems = [*_shared_folders(definitions.inboxes, storages)]
@@ -42,7 +43,7 @@ def read_inboxes(definitions: Definitions, *, timezone: str) -> Inboxes:
         found += _feed_problems(feed, columns, known)
         problems += found
         if not found and not feed.bad:
-            spec = _spec(feed.fields, columns, timezone)
+            spec = _spec(feed.fields, columns, timezone, holidays)
             feeds[spec.name] = spec
     return Inboxes(inboxes, feeds, tuple(problems))
 
@@ -123,11 +124,9 @@ def _feed_problems(
                 yield feed.problem(option, f"{option}: {fields.delimiter!r} is the delimiter, too; one character cannot be both")
 
 
-def _spec(fields: FeedFields, columns: tuple[InboundColumn, ...], timezone: str) -> FeedSpec:
-    count, share = _MAX_REJECTED, _MAX_REJECTED_SHARE
-    if fields.max_rejected is not None:
-        # A share is read as a float, a number of records as an int: what is written holds alone.
-        count, share = (fields.max_rejected, 0.0) if isinstance(fields.max_rejected, int) else (0, fields.max_rejected)
+def _spec(fields: FeedFields, columns: tuple[InboundColumn, ...], timezone: str, holidays: Holidays) -> FeedSpec:
+    count, share = (_MAX_REJECTED, _MAX_REJECTED_SHARE) if fields.max_rejected is None else _count_and_share(fields.max_rejected)
+    warn_count, warn_share = _count_and_share(fields.warn_rejected)
     return FeedSpec(
         inbox=fields.inbox,
         entity=fields.entity,
@@ -142,7 +141,15 @@ def _spec(fields: FeedFields, columns: tuple[InboundColumn, ...], timezone: str)
         load=fields.load,
         max_rejected=count,
         max_rejected_share=share,
+        expected=expected_of(fields.expected, holidays.dates),
+        warn_rejected=warn_count,
+        warn_rejected_share=warn_share,
     )
+
+
+def _count_and_share(written: int | float) -> tuple[int, float]:
+    # A share is read as a float, a number of records as an int: what is written holds alone.
+    return (written, 0.0) if isinstance(written, int) else (0, written)
 
 
 def _dialect(fields: FeedFields) -> CsvDialect:

@@ -49,10 +49,14 @@ class Limit:
     value: float
     share: bool = False
 
+    def is_true_of(self, found: float) -> bool:
+        """Whether `found` compares with the value as it is written."""
+        return _COMPARISONS[self.comparison](found, self.value)
+
     def is_broken_by(self, found: float, *, whole: int | None) -> bool:
         """Whether `found` is what must not be; a share of nothing, or of an unknown `whole`, breaks no limit."""
         if not self.share:
-            return _COMPARISONS[self.comparison](found, self.value)
+            return self.is_true_of(found)
         return bool(whole) and _COMPARISONS[self.comparison](found, self.value * (whole or 0))
 
 

@@ -13,7 +13,9 @@ from dinmo_pipeline.project.activations import read_activations
 from dinmo_pipeline.project.advice import check_warnings
 from dinmo_pipeline.project.definitions import Definition, Definitions, by_name, read_definitions
 from dinmo_pipeline.project.documents import FileMark, file_mark, read_documents, relative_name, yaml_files
+from dinmo_pipeline.project.expected import Holidays, holidays_problem, read_holidays
 from dinmo_pipeline.project.fields import ActivationFields
+from dinmo_pipeline.project.inbound_fields import FeedFields
 from dinmo_pipeline.project.inboxes import read_inboxes
 from dinmo_pipeline.project.notifications import read_notifications
 from dinmo_pipeline.project.secrets import remember_secrets
@@ -52,11 +54,11 @@ class LoadedProject:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What one reading of the disk gave, and the marks of the SQL files that it read."""
+    """What one reading of the disk gave, and the marks of the files that definitions name and that it read."""
 
     loaded: LoadedProject | None
     problems: tuple[Problem, ...]
-    sql_files: tuple[FileMark, ...]
+    files: tuple[FileMark, ...]
 
 
 _cache: dict[Path, tuple[_Signature, _Outcome]] = {}
@@ -86,7 +88,7 @@ def load_with_warnings_cached(root: Path) -> LoadedProject:
     # Taken before the files are read, so that a change meanwhile is seen the next time.
     signature = _signature(root)
     known = _cache.get(root)
-    if known is None or known[0] != signature or any(file_mark(mark.path) != mark for mark in known[1].sql_files):
+    if known is None or known[0] != signature or any(file_mark(mark.path) != mark for mark in known[1].files):
         known = _cache[root] = (signature, _read(root))
     return _value(known[1])
 
@@ -108,14 +110,16 @@ def _read(root: Path) -> _Outcome:
     reading = read_documents(settings.defs_folder, root=root)
     definitions, definition_problems = read_definitions(reading.documents)
     remember_secrets((definition.fields for definition in (*definitions.storages, *definitions.notifications)), root)
-    inbound = read_inboxes(definitions, timezone=settings.timezone)
+    holidays, holiday_problems = _read_holidays(definitions, root)
+    inbound = read_inboxes(definitions, timezone=settings.timezone, holidays=holidays)
     tables = read_tables(definitions, root=root)
-    activations, activation_problems = read_activations(definitions, timezone=settings.timezone)
-    notifications, notify_problems = read_notifications(definitions, by_name(definitions.activations))
+    activations, activation_problems = read_activations(definitions, timezone=settings.timezone, holidays=holidays)
+    notifications, notify_problems = read_notifications(definitions)
     problems = [
         *settings.problems,
         *reading.problems,
         *definition_problems,
+        *holiday_problems,
         *inbound.problems,
         *tables.problems,
         *activation_problems,
@@ -124,7 +128,7 @@ def _read(root: Path) -> _Outcome:
     if not problems and not len(definitions):
         problems.append(_nothing_defined(settings))
     if problems:
-        return _Outcome(None, tuple(problems), tables.files)
+        return _Outcome(None, tuple(problems), (*tables.files, *holidays.files))
     project = Project(
         root=root,
         home=settings.home,
@@ -139,7 +143,20 @@ def _read(root: Path) -> _Outcome:
     )
     written = by_name(definitions.activations)
     pairs = tuple((spec, written[name]) for name, spec in activations.items())
-    return _Outcome(LoadedProject(project, _positions(definitions), pairs), (), tables.files)
+    return _Outcome(LoadedProject(project, _positions(definitions), pairs), (), (*tables.files, *holidays.files))
+
+
+def _read_holidays(definitions: Definitions, root: Path) -> tuple[Holidays, list[Problem]]:
+    """The dates on which nothing is expected, and what is wrong with the files that hold them."""
+    owners: tuple[Definition[ActivationFields] | Definition[FeedFields], ...] = (*definitions.activations, *definitions.feeds)
+    naming = [owner for owner in owners if owner.fine("expected") and owner.fields.expected is not None]
+    names = {fields.exceptions for owner in naming if (fields := owner.fields.expected) is not None and fields.exceptions is not None}
+    holidays = read_holidays(names, root=root)
+    problems = list(holidays.problems)
+    for owner in naming:
+        if (problem := holidays_problem(owner.fields.expected, holidays, root=root)) is not None:
+            problems.append(owner.problem(("expected", "except"), problem))
+    return holidays, problems
 
 
 def _nothing_defined(settings: Settings) -> Problem:

@@ -12,12 +12,14 @@ from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.specs import NotifySpec
 
 
-def read_notifications(definitions: Definitions, activations: Collection[str]) -> tuple[dict[str, NotifySpec], list[Problem]]:
-    """The specs by name, complete only where there is no problem. `activations` are all that are written."""
+def read_notifications(definitions: Definitions) -> tuple[dict[str, NotifySpec], list[Problem]]:
+    """The specs by name, complete only where there is no problem."""
+    kinds = (definitions.activations, definitions.inboxes, definitions.feeds)
+    known = [definition.name for kind in kinds for definition in kind if definition.name is not None]
     specs: dict[str, NotifySpec] = {}
     problems: list[Problem] = []
     for definition in definitions.notifications:
-        found = list(_problems(definition, activations))
+        found = list(_problems(definition, known))
         problems += found
         fields = definition.fields
         channel = fields.slack or fields.email or fields.webhook
@@ -26,7 +28,7 @@ def read_notifications(definitions: Definitions, activations: Collection[str]) -
     return specs, problems
 
 
-def _problems(definition: Definition[NotifyFields], activations: Collection[str]) -> Iterator[Problem]:
+def _problems(definition: Definition[NotifyFields], known: Collection[str]) -> Iterator[Problem]:
     fields = definition.fields
     if definition.fine(*CHANNELS):
         given = [name for name in CHANNELS if getattr(fields, name) is not None]
@@ -40,5 +42,6 @@ def _problems(definition: Definition[NotifyFields], activations: Collection[str]
         yield definition.problem(("email", present), f"email: {present} needs {missing}, too", at_key=True)
     if definition.fine("only"):
         for index, name in enumerate(fields.only):
-            if name not in activations:
-                yield definition.problem(("only", index), f"only: there is no activation {name!r}{nearest_hint(name, activations)}")
+            if name not in known:
+                message = f"only: there is no activation, inbox or feed {name!r}{nearest_hint(name, known)}"
+                yield definition.problem(("only", index), message)

@@ -16,6 +16,7 @@ from typing import Literal
 
 from dinmo_pipeline.formats.contract import Format
 from dinmo_pipeline.notify.contract import Channel
+from dinmo_pipeline.project.expected import Expected
 from dinmo_pipeline.project.limits import Limit
 from dinmo_pipeline.storages.contract import StorageSpec
 
@@ -125,6 +126,7 @@ class ActivationSpec:
     warn_if: tuple[Limit, ...] = ()
     loaded_at: LoadedAt | None = None
     keep_syncs: int = KEEP_SYNCS
+    expected: Expected | None = None
     renamed_from: str | None = None
     description: str | None = None
     owners: tuple[str, ...] = ()
@@ -181,7 +183,7 @@ class FeedSpec:
     """One kind of inbound file and the table that it feeds. `csv` is None for JSON.
 
     Names of columns are identifiers, as the readers give them. `max_rejected` counts rows, `max_rejected_share` is of the
-    file's records: the larger holds.
+    file's records: the larger holds. So it is with `warn_rejected`, from which on somebody is told.
     """
 
     inbox: str
@@ -197,6 +199,13 @@ class FeedSpec:
     load: Literal["merge", "append", "replace"] = "merge"
     max_rejected: int = 100
     max_rejected_share: float = 0.01
+    expected: Expected | None = None
+    warn_rejected: int = 0
+    warn_rejected_share: float = 0.0
+
+    def rejects_without_warning(self, records: int) -> int:
+        """How many records of a file that has so many may be rejected before somebody is told."""
+        return max(self.warn_rejected, int(self.warn_rejected_share * records))
 
     @property
     def name(self) -> str:
@@ -216,16 +225,16 @@ class FeedSpec:
 
 @dataclass(frozen=True)
 class NotifySpec:
-    """Who is told, how, from which level on, and of which activations; none means all."""
+    """Who is told, how, from which level on, and of which activations, inboxes and feeds; none means all."""
 
     name: str
     channel: Channel
     level: Literal["warning", "failure"] = "warning"
     only: tuple[str, ...] = ()
 
-    def concerns(self, activation: str) -> bool:
-        """Whether it is about this activation."""
-        return not self.only or activation in self.only
+    def concerns(self, name: str) -> bool:
+        """Whether it is about the activation, inbox or feed of this name."""
+        return not self.only or name in self.only
 
 
 def now_utc() -> datetime:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dinmo_pipeline.storages.azure_errors import cause_of, code_of
 from dinmo_pipeline.storages.blocks import IN_FLIGHT, block_size, send_blocks
-from dinmo_pipeline.storages.contract import RemoteFile, Upload, listed
+from dinmo_pipeline.storages.contract import Listing, RemoteFile, Upload, listed
 from dinmo_pipeline.storages.object_errors import Cause
 from dinmo_pipeline.storages.objects import (
     DELETE,
@@ -104,7 +104,7 @@ class AzureContainer(ObjectStorage):
                 if code_of(error) != "BlobNotFound":
                     raise
 
-    def list(self, remote_folder: str) -> Sequence[RemoteFile]:
+    def list(self, remote_folder: str) -> Listing:
         from azure.storage.blob import BlobProperties
 
         prefix = folder_prefix(remote_folder)

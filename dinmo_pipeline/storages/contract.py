@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -24,23 +24,45 @@ from dinmo_pipeline.errors import PermanentStorageError
 MOST_LISTED = 500_000
 """A folder with more files is not listed: they are all kept in memory, and looking at so many takes a third of a sensor's minute."""
 
+NO_SIZE = "the server tells no size of it, so nobody knows when it is whole"
+"""Why a file stays out of a listing that its server tells no size of."""
+_MOST_SHOWN = 200
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file as the storage lists it: its name in the folder, its size in bytes and, where the storage tells, when it was changed.
+    """A file as the storage lists it: its name in the folder, its size in bytes and when it was changed, each None where it is not told.
 
-    `is_link`: a listing found a symbolic link, and size and time are those of the file that it leads to.
+    A listing holds no file without a size: it tells of it in `unread`. `is_link`: a listing found a symbolic link, and size and time are
+    those of the file that it leads to.
     """
 
     name: str
-    size: int
+    size: int | None
     modified: datetime | None = None
     is_link: bool = False
 
 
-def listed(files: Iterable[RemoteFile], remote_folder: str, where: str) -> Sequence[RemoteFile]:
+class Listing(list[RemoteFile]):
+    """The files of a folder, and what the server told of others that nobody could read.
+
+    `unread` are printable lines, each of one entry that may be a file and is not among the files: for people, never to be passed over.
+    """
+
+    def __init__(self, files: Iterable[RemoteFile] = (), *, unread: Iterable[str] = ()) -> None:
+        super().__init__(files)
+        self.unread = tuple(unread)
+
+
+def unread_line(text: str, reason: str) -> str:
+    """What `unread` says of an entry: its line or its name, printable and of a limited length, and why it could not be read."""
+    shown = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+    return f"{shown!r}: {reason}"
+
+
+def listed(files: Iterable[RemoteFile], remote_folder: str, where: str) -> Listing:
     """The files of a folder, which are asked for one by one; PermanentStorageError when there are more than MOST_LISTED."""
-    found = list(islice(files, MOST_LISTED + 1))
+    found = Listing(islice(files, MOST_LISTED + 1))
     refuse_too_many(len(found), remote_folder, where)
     return found
 
@@ -151,14 +173,18 @@ class Storage(ABC):
     def stat(self, remote_path: str) -> RemoteFile | None:
         """The file, or None when there is no such file; a folder is none."""
 
-    def size(self, remote_path: str) -> int | None:
-        """The file's size in bytes, or None when there is no such file."""
+    def exists(self, remote_path: str) -> bool:
+        """Whether there is such a file."""
+        return self.stat(remote_path) is not None
+
+    def may_be(self, remote_path: str, size: int) -> bool:
+        """Whether there is such a file, of this size as far as the storage tells."""
         found = self.stat(remote_path)
-        return None if found is None else found.size
+        return found is not None and found.size in {None, size}
 
     def matches(self, remote_path: str, size: int, sha256: str) -> bool:
         """Whether the file is there with this content: told by a checksum that the storage keeps, else by reading the file."""
-        if self.size(remote_path) != size:
+        if not self.may_be(remote_path, size):
             return False
         # A file without a name, so that no killed process leaves a customer's rows in a folder for temporary files.
         with TemporaryFile() as copy:
@@ -178,5 +204,8 @@ class Storage(ABC):
         """Delete the file; fine when it is gone already."""
 
     @abstractmethod
-    def list(self, remote_folder: str) -> Sequence[RemoteFile]:
-        """The files directly in the folder; empty when the folder does not exist. PermanentStorageError when they are too many to list."""
+    def list(self, remote_folder: str) -> Listing:
+        """The files directly in the folder, and what could not be read of it; empty when the folder does not exist.
+
+        PermanentStorageError when they are too many to list, or when nothing of what the server answers can be read.
+        """

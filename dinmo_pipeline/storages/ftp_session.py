@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ftplib
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from types import TracebackType
 
 from dinmo_pipeline.errors import StorageError, TransientStorageError
 from dinmo_pipeline.storages.actions import DELETE, LIST, LOOK, MAKE_FOLDER, MOVE, OVERWRITE, READ, WRITE, Action, LocalFile
-from dinmo_pipeline.storages.contract import RemoteFile, Storage, listed
+from dinmo_pipeline.storages.contract import Listing, RemoteFile, Storage, listed
 from dinmo_pipeline.storages.ftp_commands import FtpCommands
 from dinmo_pipeline.storages.ftp_errors import FAULTS, Circumstances, translated
 from dinmo_pipeline.storages.ftp_listing import Entry
@@ -80,7 +80,7 @@ class FtpServer(Storage):
         with self._translating(DELETE, remote_path):
             self._commands.delete(remote_path)
 
-    def list(self, remote_folder: str) -> Sequence[RemoteFile]:
+    def list(self, remote_folder: str) -> Listing:
         with self._translating(LIST, remote_folder):
             return listed(self._files(remote_folder), remote_folder, self._where)
 

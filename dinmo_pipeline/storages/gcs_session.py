@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dinmo_pipeline.storages.contract import RemoteFile, Upload, listed
+from dinmo_pipeline.storages.contract import Listing, RemoteFile, Upload, listed
 from dinmo_pipeline.storages.gcs_errors import OTHER_BYTES, cause_of, says_file_is_missing
 from dinmo_pipeline.storages.gcs_upload import ChunkedUpload
 from dinmo_pipeline.storages.object_errors import Cause
@@ -94,7 +93,7 @@ class GcsBucket(ObjectStorage):
             except NotFound as error:
                 self._see_bucket(error)
 
-    def list(self, remote_folder: str) -> Sequence[RemoteFile]:
+    def list(self, remote_folder: str) -> Listing:
         prefix = folder_prefix(remote_folder)
         with self._translating(LIST, remote_folder):
             found = self._client.list_blobs(self._bucket, prefix=prefix, delimiter="/", **self._patience)

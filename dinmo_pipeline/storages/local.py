@@ -7,7 +7,7 @@ import os
 import posixpath
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from pydantic import Field
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.storages.actions import LocalFile
 from dinmo_pipeline.storages.blocks import sha256_of
-from dinmo_pipeline.storages.contract import RemoteFile, Storage, StorageSpec, listed
+from dinmo_pipeline.storages.contract import Listing, RemoteFile, Storage, StorageSpec, listed
 
 _TRANSIENT = {errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.EIO, errno.ENETDOWN, errno.EHOSTDOWN}
 _WHAT_TO_DO = {
@@ -107,7 +107,7 @@ class LocalFolder(Storage):
                 return None
 
     def matches(self, remote_path: str, size: int, sha256: str) -> bool:
-        if self.size(remote_path) != size:
+        if not self.may_be(remote_path, size):
             return False
         with self._translating("read the file", remote_path):
             return sha256_of(self._local(remote_path)) == sha256
@@ -126,20 +126,20 @@ class LocalFolder(Storage):
         with self._translating("delete the file", remote_path):
             self._local(remote_path).unlink(missing_ok=True)
 
-    def list(self, remote_folder: str) -> Sequence[RemoteFile]:
+    def list(self, remote_folder: str) -> Listing:
         with self._translating("list the folder", remote_folder):
             try:
                 entries = os.scandir(self._local(remote_folder))
             except FileNotFoundError:
-                return []
+                return Listing()
             with entries:
                 files = (file for entry in entries if (file := _entry_file(entry)) is not None)
                 return listed(files, remote_folder, f"storage {self._name}")
 
     def _verify_size(self, local_path: Path, remote_path: str) -> None:
-        expected, found = local_path.stat().st_size, self.size(remote_path)
-        if found != expected:
-            shown = "no file" if found is None else f"{found:,} bytes"
+        expected, found = local_path.stat().st_size, self.stat(remote_path)
+        if found is None or found.size != expected:
+            shown = "no file" if found is None else f"{found.size:,} bytes"
             raise TransientStorageError(
                 f"wrote {expected:,} bytes to {self._local(remote_path)} (storage {self._name}), then found {shown}; "
                 "something else writes there"

@@ -85,11 +85,11 @@ class Publisher:
 
     def is_waiting(self, parcel: Parcel) -> bool:
         """Whether the parcel lies under its temporary name, which no other file ever had."""
-        return self._connection.do(lambda storage: storage.moves and storage.size(parcel.temporary_path) == parcel.bytes)
+        return self._connection.do(lambda storage: storage.moves and storage.may_be(parcel.temporary_path, parcel.bytes))
 
     def exists(self, remote_path: str) -> bool:
         """Whether there is a file under this path."""
-        return self._connection.do(lambda storage: storage.size(remote_path) is not None)
+        return self._connection.do(lambda storage: storage.exists(remote_path))
 
     def remove(self, remote_path: str) -> None:
         """Delete a file; fine when it is gone already."""
@@ -125,5 +125,5 @@ def _move(storage: Storage, parcel: Parcel) -> None:
         storage.move(parcel.temporary_path, parcel.path)
     except StorageError:
         # An answer that was lost is no failure of the move.
-        if storage.size(parcel.temporary_path) is not None or not storage.matches(parcel.path, parcel.bytes, parcel.sha256):
+        if storage.exists(parcel.temporary_path) or not storage.matches(parcel.path, parcel.bytes, parcel.sha256):
             raise

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dinmo_pipeline.errors import StorageError
 from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, send_blocks
-from dinmo_pipeline.storages.contract import RemoteFile, Upload, listed
+from dinmo_pipeline.storages.contract import Listing, RemoteFile, Upload, listed
 from dinmo_pipeline.storages.object_errors import Cause
 from dinmo_pipeline.storages.objects import (
     DELETE,
@@ -112,7 +112,7 @@ class S3Bucket(ObjectStorage):
         with self._translating(DELETE, remote_path):
             self._client.delete_object(Bucket=self._bucket, Key=object_key(remote_path))
 
-    def list(self, remote_folder: str) -> Sequence[RemoteFile]:
+    def list(self, remote_folder: str) -> Listing:
         prefix = folder_prefix(remote_folder)
         with self._translating(LIST, remote_folder):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/")

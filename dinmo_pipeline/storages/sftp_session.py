@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ import asyncssh
 from dinmo_pipeline.errors import StorageError, TransientStorageError
 from dinmo_pipeline.storages.actions import DELETE, LIST, LOOK, MAKE_FOLDER, MOVE, MOVE_ATTEMPTS, OVERWRITE, READ, WRITE, Action, LocalFile
 from dinmo_pipeline.storages.background import run_in_background
-from dinmo_pipeline.storages.contract import RemoteFile, Storage, refuse_too_many
+from dinmo_pipeline.storages.contract import NO_SIZE, Listing, RemoteFile, Storage, refuse_too_many, unread_line
 from dinmo_pipeline.storages.sftp_errors import FAULTS, Circumstances, disk_full, translated
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class SftpServer(Storage):
     def delete(self, remote_path: str) -> None:
         self._run(DELETE, remote_path, self._delete(remote_path))
 
-    def list(self, remote_folder: str) -> Sequence[RemoteFile]:
+    def list(self, remote_folder: str) -> Listing:
         return self._run(LIST, remote_folder, self._list(remote_folder or "."))
 
     async def _close(self) -> None:
@@ -193,22 +193,25 @@ class SftpServer(Storage):
         with suppress(asyncssh.SFTPNoSuchFile):
             await _answer(self._client.remove(remote_path))
 
-    async def _list(self, remote_folder: str) -> Sequence[RemoteFile]:
-        files = []
+    async def _list(self, remote_folder: str) -> Listing:
+        files: list[RemoteFile] = []
+        unread: list[str] = []
         try:
             async for entry in self._client.scandir(remote_folder):
                 name, attributes = str(entry.filename), entry.attrs
-                if attributes.type == asyncssh.FILEXFER_TYPE_SYMLINK:
-                    target = await self._stat(posixpath.join(remote_folder, name))
-                    file = None if target is None else replace(target, is_link=True)
-                else:
-                    file = _remote_file(name, attributes)
-                if file is not None:
-                    files.append(file)
+                is_link = attributes.type == asyncssh.FILEXFER_TYPE_SYMLINK
+                file = _remote_file(name, attributes)
+                if is_link or (file is not None and (file.size is None or attributes.type == asyncssh.FILEXFER_TYPE_UNKNOWN)):
+                    # What the listing leaves out a server may tell when it is asked of the file itself.
+                    file = await self._stat(posixpath.join(remote_folder, name))
+                if file is not None and file.size is None:
+                    unread.append(unread_line(name, NO_SIZE))
+                elif file is not None:
+                    files.append(replace(file, is_link=is_link))
                 refuse_too_many(len(files), remote_folder, self._where)
         except asyncssh.SFTPNoSuchFile:
-            return []
-        return files
+            return Listing()
+        return Listing(files, unread=unread)
 
     def _run(self, action: Action, remote_path: str, work: Coroutine[Any, Any, T]) -> T:
         try:
@@ -259,4 +262,4 @@ def _remote_file(name: str, attributes: asyncssh.SFTPAttrs) -> RemoteFile | None
     if attributes.type not in _MAYBE_A_FILE:
         return None
     modified = None if attributes.mtime is None else datetime.fromtimestamp(attributes.mtime, tz=UTC)
-    return RemoteFile(name=name, size=attributes.size or 0, modified=modified)
+    return RemoteFile(name=name, size=attributes.size, modified=modified)

@@ -43,9 +43,10 @@ class Blocked:
 
 @dataclass(frozen=True)
 class Approved:
-    """Somebody let this very sync pass."""
+    """Somebody let this very sync pass: `by` whom, unless an older version wrote it."""
 
     number: int
+    by: str | None = None
     type: Literal["approved"] = "approved"
 
 
@@ -108,12 +109,13 @@ class Redelivered:
 
 @dataclass(frozen=True)
 class Baselined:
-    """The rows of this snapshot count as delivered, though this product did not deliver them."""
+    """The rows of this snapshot count as delivered, though this product did not deliver them; `by` is who says so."""
 
     number: int
     label: str
     instant: datetime
     snapshot: Snapshot
+    by: str | None = None
     type: Literal["baseline"] = "baseline"
 
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import secrets
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from dinmo_pipeline.errors import BusyError, StateError
+from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.storages.local import sync_to_disk
 from dinmo_pipeline.sync.log import Page
 from dinmo_pipeline.warehouse.folders import make_private_folder
+from dinmo_pipeline.warehouse.locks import locked
 
 # What os.link says where the file system has no hard links.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_LOCK_PAUSE_S = 0.1
 
 
 class FolderShelf:
@@ -48,18 +46,15 @@ class FolderShelf:
 
     @contextmanager
     def locked(self, activation: str, wait_s: float) -> Iterator[None]:
-        with _state_errors(f"taking the lock of activation {activation}"):
-            make_private_folder(self._folder(activation))
-            descriptor = os.open(self._folder(activation) / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            _acquire(descriptor, wait_s, activation)
+        with ExitStack() as held:
+            with _state_errors(f"taking the lock of activation {activation}"):
+                make_private_folder(self._folder(activation))
+                held.enter_context(locked(self._folder(activation) / "lock", what=_lock_name(activation), wait_s=wait_s))
             with _state_errors(f"tidying the log of activation {activation}"):
                 # Nobody else writes while the lock is held, so a draft is what a killed process left.
                 for draft in self._folder(activation).glob(".*.draft"):
                     draft.unlink(missing_ok=True)
             yield
-        finally:
-            os.close(descriptor)
 
     def has_marker(self, name: str) -> bool:
         with _state_errors(f"looking for the state in {self._state_folder}"):
@@ -87,19 +82,9 @@ def _state_errors(action: str) -> Iterator[None]:
         raise StateError(f"{action} ({error.filename}): {error.strerror}; {advice}") from error
 
 
-def _acquire(descriptor: int, wait_s: float, activation: str) -> None:
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise BusyError(
-                    f"waiting for activation {activation}: another sync of it has been running for {wait_s:,.0f} s; nothing was begun, "
-                    "start this one again later"
-                ) from None
-            time.sleep(_LOCK_PAUSE_S)
+def _lock_name(activation: str) -> str:
+    name, _, part = activation.partition("/")
+    return f"activation {name}" + (f", its lock {part!r}," if part else "")
 
 
 def create_exclusively(path: Path, content: bytes, *, drafts: Path) -> None:

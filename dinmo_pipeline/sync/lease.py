@@ -7,9 +7,7 @@ that somebody else has taken it.
 
 from __future__ import annotations
 
-import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dinmo_pipeline.errors import BusyError, StateError, SyncRefused
 from dinmo_pipeline.storages.objects import Stored
+from dinmo_pipeline.warehouse.locks import Holder as LocalHolder
 
 LEASE_S = 60.0
 _BEATS = 4
@@ -47,6 +46,11 @@ class Holder(BaseModel):
     lasts_s: float
     beat: int = 0
     free: bool = False
+    command: str = "an older version"
+    since: str = "some time"
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host} ({self.command}) has had it since {self.since}"
 
 
 class Lease:
@@ -56,7 +60,8 @@ class Lease:
         self._slot = slot
         self._beating = beating
         self._what = what
-        self._holder = Holder(token=secrets.token_hex(8), host=socket.gethostname(), process=os.getpid(), lasts_s=lasts_s)
+        me = LocalHolder.this_process()
+        self._holder = Holder(token=secrets.token_hex(8), host=me.host, process=me.pid, lasts_s=lasts_s, command=me.command, since=me.since)
         self._version: str | None = None
         self._renewed_at = 0.0
         self._turn = threading.Lock()
@@ -75,13 +80,20 @@ class Lease:
             elif version != seen:
                 seen, since = version, _now()
             if _now() >= deadline:
-                who = f"process {holder.process} on {holder.host}" if holder is not None else "another process"
-                raise BusyError(f"{self._what}: {who} has been at it for {wait_s:,.0f} s; nothing was begun, start this one again later")
+                who = str(holder) if holder is not None else "another process has it"
+                raise BusyError(
+                    f"{self._what}: {who}, and did not let go within {wait_s:,.0f} s; nothing was begun, start this one again later"
+                )
             time.sleep(min(_LOOK_AGAIN_S, self._holder.lasts_s / 10))
 
     def check(self) -> None:
         """SyncRefused when another process may have taken it, StateError when nobody can say."""
-        with self._turn:
+        with self._alone() as alone:
+            if not alone:
+                raise StateError(
+                    f"{self._what}: renewing its lock has been waiting for an answer for {self._holder.lasts_s:,.0f} s, so another process "
+                    "may have gone on; see that the state's storage can be reached, then start the sync again"
+                )
             if _now() - self._renewed_at >= self._holder.lasts_s / 2:
                 self._renew(self._slot)
 
@@ -89,16 +101,26 @@ class Lease:
         """Renew it from time to time until it is given back or lost."""
         while not self._ended.wait(self._holder.lasts_s / _BEATS):
             # The network may be back at the next beat; if it is not, `check` says so.
-            with self._turn, suppress(StateError, SyncRefused):
-                if not self._ended.is_set():
+            with self._alone() as alone, suppress(StateError, SyncRefused):
+                if alone and not self._ended.is_set():
                     self._renew(self._beating)
 
     def give_back(self) -> None:
         """Let others have it at once; where that cannot be written, they wait until it ends."""
         self._ended.set()
-        with self._turn, suppress(StateError):
-            if self._version is not None:
+        with self._alone() as alone, suppress(StateError):
+            if alone and self._version is not None:
                 self._write(self._slot, self._version, free=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Whether the other thread left the lease to this one before it would have ended: it may wait for an answer of the network."""
+        alone = self._turn.acquire(timeout=self._holder.lasts_s)
+        try:
+            yield alone
+        finally:
+            if alone:
+                self._turn.release()
 
     def _renew(self, slot: Slot) -> None:
         if self._version is None or not self._write(slot, self._version):

@@ -110,10 +110,14 @@ class Log:
 
     def read_whole(self) -> State:
         """The state with every sync that there ever was, for people: takes longer the more there were."""
+        return fold(self.read_records())
+
+    def read_records(self) -> Sequence[Record]:
+        """Every entry that there ever was, also under earlier names, in order."""
         records = self._history(self._read_own(whole=True).records, whole=True)
         if not records and self._renamed_from is not None:
             records, _ = self._find_past(self._renamed_from, whole=True)
-        return fold(records)
+        return records
 
     @property
     def state(self) -> State:
@@ -182,7 +186,8 @@ class Log:
                             f"reading the log of activation {self.activation}: it goes on from {count} entries of {name}, and only "
                             f"{before.position} are there; restore them from a backup"
                         )
-                    known = earlier._history(before.records, whole=whole)
+                    # That it was renamed is told to people alone.
+                    known = earlier._history(before.records, whole=whole) + [record] * whole
                 case _:
                     known.append(record)
         return known

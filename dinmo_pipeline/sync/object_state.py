@@ -71,7 +71,7 @@ class ObjectShelf:
     def has(self, activation: str, path: str) -> bool:
         self._check_lease(activation)
         with _state_errors(f"reading the log of activation {activation}"):
-            return self._connection.do(lambda storage: storage.size(self._path(activation, path))) is not None
+            return self._connection.do(lambda storage: storage.exists(self._path(activation, path)))
 
     @contextmanager
     def locked(self, activation: str, wait_s: float) -> Iterator[None]:

@@ -31,6 +31,7 @@ from dinmo_pipeline.sync.entries import (
     SnapshotTaken,
     Started,
 )
+from dinmo_pipeline.sync.events import Event, events_of
 from dinmo_pipeline.sync.export import Export, Snapshot
 from dinmo_pipeline.sync.findings import Finding
 from dinmo_pipeline.sync.labels import instant_of_label
@@ -84,6 +85,10 @@ class Syncs:
     def whole_history(self) -> State:
         """What the log says of every sync that there ever was, even where it was restored from an older backup."""
         return self._log.read_whole()
+
+    def events(self) -> tuple[Event, ...]:
+        """What guards and people did to the syncs, in order, as the whole log tells it."""
+        return events_of(self._log.read_records())
 
     def place(self, snapshot: Snapshot) -> str:
         """Where the rows of a snapshot are kept, for people."""
@@ -205,10 +210,10 @@ class Syncs:
         others = (Syncs(self._project, spec).state() for name, spec in self._project.activations.items() if name != self.spec.name)
         return {path for state in others for path in state.snapshot_files}
 
-    def approve(self, label: str | None = None) -> SyncRecord:
+    def approve(self, label: str | None = None, *, by: str | None = None) -> SyncRecord:
         """Let the newest blocked sync pass, once and for all: `deliver` its label afterwards. SyncRefused when none waits.
 
-        With `label` only if it is the newest sync of that label.
+        With `label` only if it is the newest sync of that label. `by` is who does so, for the history.
         """
         with self._log.locked():
             state = self._log.read()
@@ -222,9 +227,9 @@ class Syncs:
                     f"approving {self.spec.name}: the rows of partition {label} are not those that wait for approval; launch "
                     f"activations/{self.spec.name}/delivery alone, for partition {waiting.label}"
                 )
-            return waiting if waiting.approved else self._log.append(Approved(waiting.number)).syncs[waiting.number]
+            return waiting if waiting.approved else self._log.append(Approved(waiting.number, by)).syncs[waiting.number]
 
-    def baseline(self, label: str, *, now: datetime) -> SyncRecord:
+    def baseline(self, label: str, *, now: datetime, by: str | None = None) -> SyncRecord:
         """Take today's rows as delivered already. SyncRefused for `full_only`, and while an earlier sync is half delivered."""
         if self.spec.run_type == RunType.FULL_ONLY:
             raise SyncRefused(f"taking a baseline of {self.spec.name}: it is full_only, which compares with nothing")
@@ -238,7 +243,7 @@ class Syncs:
             number = state.next_number
             with self._engine.scratch(self.spec.name) as folder:
                 snapshot, _ = self._workshop.keep_rows(state, self._snapshot_name(number), folder, full=False)
-            return self._log.append(Baselined(number, label, now, snapshot)).syncs[number]
+            return self._log.append(Baselined(number, label, now, snapshot, by)).syncs[number]
 
     def _read(self, *, full: bool = False, seen: int = 0) -> State:
         """The state, for a sync: one that sends every row goes on from a log that was restored from an older backup."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
-import tenacity
-
+from dinmo_pipeline.alerts.alert import Alert, Subject
+from dinmo_pipeline.alerts.expected import late_alert
+from dinmo_pipeline.alerts.standing import Failure, StandingDraft, activation_standing
+from dinmo_pipeline.alerts.telling import Notifier
 from dinmo_pipeline.errors import (
     BusyError,
     CallError,
@@ -19,84 +20,111 @@ from dinmo_pipeline.errors import (
     StateError,
     SyncBlocked,
     SyncRefused,
-    TransientMessageError,
 )
 from dinmo_pipeline.masking import masked
-from dinmo_pipeline.notify.contract import Notice, NoticeState
-from dinmo_pipeline.project.specs import ActivationSpec, NotifySpec, Project
-from dinmo_pipeline.sync.condition import FINE, Condition, condition_of, current_failure
+from dinmo_pipeline.project.specs import ActivationSpec, Project
+from dinmo_pipeline.sync.condition import CONDITION, condition_of, current_failure
+from dinmo_pipeline.sync.lateness import lateness_of
 from dinmo_pipeline.sync.patience import checksum_of
 from dinmo_pipeline.sync.redirect import is_redirected
-from dinmo_pipeline.sync.standing import Failure, Standing, StandingDraft, StandingFile, Told
 from dinmo_pipeline.sync.state import State
 from dinmo_pipeline.sync.state_store import open_state
 
-UI_URL = "DINMO_UI_URL"
-_TRIES, _PAUSE_S = 3, 1.0
-
 
 class Teller:
-    """Records how attempts of one activation end, and tells who is to be told of it. While deliveries go elsewhere, nobody is told."""
+    """Records how attempts of one activation end, and tells who is to be told of it. While deliveries go elsewhere, nobody is told.
+
+    No method waits for a person's server while it holds a lock; each takes `alerts.telling.BUDGET_S` at most to send.
+    """
 
     def __init__(self, project: Project, spec: ActivationSpec) -> None:
         self._project = project
         self._spec = spec
         self._clock = project.clock
         self._log = open_state(project).log(project, spec)
-        self._file = StandingFile(project.home / "state", spec.name)
+        self._file = activation_standing(project, spec.name)
+        self._notifier = Notifier(project, Subject("activation", spec.name, spec.timezone), self._file)
 
-    def failed(self, error: BaseException, *, run: str | None = None) -> tuple[str, ...]:
+    def failed(self, error: BaseException, *, run: str | None = None, inputs: Callable[[], str] | None = None) -> tuple[str, ...]:
         """An attempt ended with this error. Returns what could not be sent to whom, in words.
 
-        An error of the call alone changes nothing: the activation is as it was.
+        An error of the call alone changes nothing: the activation is as it was. `inputs` makes a checksum of the data that it
+        worked with, where that may be why.
         """
         if is_redirected() or isinstance(error, CallError) or (isinstance(error, SyncRefused) and not isinstance(error, SyncBlocked)):
             return ()
-        try:
-            state = self._log.read()
-        except StateError:
-            # The log itself may be what is broken: it is told all the same.
-            state = State()
+        state = self._read_or_empty()
+        read = inputs() if inputs is not None and isinstance(error, DataError) else None
         with self._file.changed() as draft:
-            draft.failed(self._failure(error, current_failure(state, draft.standing.failure), run))
-            self._tell(draft, condition_of(self._spec.name, state, draft.standing.failure, cut_off_before=None))
-            return unsent_of(self._project, draft.standing)
+            draft.failed(self._failure(error, current_failure(state, draft.standing.failure), run, read))
+        return self._notifier.tell(self._read_or_empty, lambda found, draft: self._judge(found, draft, cut_off_before=None))
 
     def ended(self, *, run: str | None = None) -> tuple[str, ...]:
         """A step of an attempt ended well. Returns what could not be sent to whom, in words."""
         return () if self._is_silent() else self._look(cut_off_before=None, run=run)
 
-    def look(self, *, patience: timedelta) -> tuple[str, ...]:
+    def look(self, *, patience: timedelta, deadlines: bool = True, budget_s: float | None = None) -> tuple[str, ...]:
         """See how the activation is while no attempt of ours runs: a sync that began longer ago and never ended was cut off.
 
-        Returns what could not be sent to whom, in words.
+        Returns what could not be sent to whom, in words. Without `deadlines`, that it is late, or no longer so, is told by others.
         """
         if self._is_silent():
             return ()
+        cut_off_before: datetime | None = self._clock() - patience
         try:
             with self._log.locked(wait_s=0):
-                return self._look(cut_off_before=self._clock() - patience)
+                # Free again before anything is read or sent: a sync that begins now began after `cut_off_before`.
+                pass
         except BusyError:
-            return self._look(cut_off_before=None)
+            cut_off_before = None
+        groups = None if deadlines else (CONDITION,)
+        return self._look(cut_off_before=cut_off_before, groups=groups, budget_s=budget_s)
 
-    def _look(self, *, cut_off_before: datetime | None, run: str | None = None) -> tuple[str, ...]:
+    def _look(
+        self,
+        *,
+        cut_off_before: datetime | None,
+        run: str | None = None,
+        groups: Collection[str] | None = None,
+        budget_s: float | None = None,
+    ) -> tuple[str, ...]:
         try:
-            state = self._log.read()
+            return self._notifier.tell(
+                self._log.read,
+                lambda state, draft: self._judge(state, draft, cut_off_before=cut_off_before),
+                run=run,
+                groups=groups,
+                budget_s=budget_s,
+            )
         except OutdatedStateError:
             # The attempt itself says so, or goes on from it.
             return ()
-        with self._file.changed() as draft:
-            draft.failed(current_failure(state, draft.standing.failure))
-            self._tell(draft, condition_of(self._spec.name, state, draft.standing.failure, cut_off_before=cut_off_before), run)
-            return unsent_of(self._project, draft.standing)
+
+    def _judge(self, state: State, draft: StandingDraft, *, cut_off_before: datetime | None) -> tuple[Alert, ...]:
+        draft.failed(current_failure(state, draft.standing.failure))
+        condition = condition_of(self._spec.name, state, draft.standing.failure, cut_off_before=cut_off_before)
+        alerts = () if condition is None else (condition,)
+        late = lateness_of(self._spec, state, draft, now=self._clock())
+        if late is None:
+            return alerts
+        return (*alerts, late_alert(late, advice=f"`dinmo status` tells more; `dinmo sync {self._spec.name}` delivers it."))
+
+    def _read_or_empty(self) -> State:
+        try:
+            return self._log.read()
+        except StateError:
+            # The log itself may be what is broken: it is told all the same.
+            return State()
 
     def _is_silent(self) -> bool:
         """Whether there is nothing to tell, or nobody, and no failure to forget."""
-        if is_redirected() or not self._file.folder.exists():
+        if is_redirected():
             return True
-        return not self._project.notifications and self._file.read().failure is None
+        if not self._file.folder.exists() and self._spec.expected is None:
+            return True
+        return not self._project.notifications and self._spec.expected is None and self._file.read().failure is None
 
-    def _failure(self, error: BaseException, earlier: Failure | None, run: str | None) -> Failure:
+    def _failure(self, error: BaseException, earlier: Failure | None, run: str | None, inputs: str | None) -> Failure:
         now = self._clock()
         known = isinstance(error, DinmoError)
         failure = Failure(
@@ -111,48 +139,8 @@ class Teller:
             attempts=1,
             definitions=checksum_of(self._project, self._spec),
             run=run,
+            inputs=inputs,
         )
         if earlier is None or earlier.error != failure.error:
             return failure
         return replace(failure, since=earlier.since, attempts=earlier.attempts + 1)
-
-    def _tell(self, draft: StandingDraft, condition: Condition, run: str | None = None) -> None:
-        """`run` is the one that ended well, if one did: what went wrong before has its own."""
-        for notify in self._project.notifications.values():
-            if not notify.concerns(self._spec.name):
-                continue
-            now = FINE if condition.health == "warning" and notify.level == "failure" else condition
-            before = draft.standing.told.get(notify.name, Told(FINE.mark, self._clock()))
-            if now.mark == before.mark:
-                draft.nothing_to_tell(notify.name)
-                continue
-            notice = self._notice(now, before, now.run or run)
-            try:
-                partly = _send(notify, notice, self._project)
-            except DinmoError as error:
-                draft.could_not_tell(notify.name, str(error))
-            else:
-                draft.told(notify.name, Told(now.mark, notice.since), partly)
-
-    def _notice(self, condition: Condition, before: Told, run: str | None) -> Notice:
-        zone = ZoneInfo(self._spec.timezone)
-        since = (condition.since or self._clock()).astimezone(zone)
-        states: dict[str, NoticeState] = {"fine": "recovered", "warning": "warning", "blocked": "blocked", "failed": "failed"}
-        what = condition.what or f"Before, since {before.since.astimezone(zone):%Y-%m-%d %H:%M %Z}: {before.mark}."
-        link = f"{address.rstrip('/')}/runs/{run}" if (address := os.environ.get(UI_URL)) and run else None
-        return Notice(self._project.root.name, self._spec.name, states[condition.health], since, what, condition.advice, link)
-
-
-def _send(notify: NotifySpec, notice: Notice, project: Project) -> str | None:
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(TransientMessageError),
-        wait=tenacity.wait_fixed(_PAUSE_S),
-        stop=tenacity.stop_after_attempt(_TRIES),
-        reraise=True,
-    )
-    return retrying(notify.channel.send, notice, project.root)
-
-
-def unsent_of(project: Project, standing: Standing) -> tuple[str, ...]:
-    """Who was not told of what the activation's condition is, and why."""
-    return tuple(f"{name} was not told: {reason}" for name, reason in standing.unsent.items() if name in project.notifications)

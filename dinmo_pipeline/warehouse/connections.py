@@ -25,14 +25,15 @@ ATTACHED = "warehouse"
 
 
 @contextmanager
-def open_warehouse(path: Path, settings: QuerySettings) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_warehouse(path: Path, settings: QuerySettings, *, wait_s: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """The warehouse for writing, alone, with these settings.
 
-    Makes the file. BusyError when other processes have it for longer than half an hour, StateError when the disk fails.
+    Makes the file. BusyError when other processes have it for longer than `wait_s`, half an hour by default; StateError when the disk
+    fails.
     """
     with disk_errors(f"working in the warehouse {path}"):
         make_private_folder(path.parent)
-        with _turn(path, shared=False), _open(path) as connection:
+        with _turn(path, shared=False, wait_s=wait_s), _open(path) as connection:
             configure(connection, settings)
             yield connection
 
@@ -108,8 +109,10 @@ def _open(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def _turn(path: Path, *, shared: bool) -> AbstractContextManager[None]:
+def _turn(path: Path, *, shared: bool, wait_s: float | None = None) -> AbstractContextManager[None]:
     if "?" in str(path):
         raise StateError(f"opening the warehouse {path}: DuckDB takes no question mark in a database's path; rename the folder")
     # DuckDB fails at once where another process has the file; a lock before it makes that a queue.
-    return locked(path.with_name(path.name + ".lock"), what=f"the warehouse {path}", wait_s=_WAIT_S, shared=shared)
+    return locked(
+        path.with_name(path.name + ".lock"), what=f"the warehouse {path}", wait_s=_WAIT_S if wait_s is None else wait_s, shared=shared
+    )

@@ -58,10 +58,14 @@ def test_import_prints_a_line_a_file_and_the_sums(dinmo: Dinmo, root: Path) -> N
         "contacts_web_leads_20220316.json: 2 of 2 records loaded",
         "partner: 3 files, 5 records loaded, 1 skipped, 1 rejected",
     ]
-    assert done.code == 0
-    assert done.err.startswith("warning: raw/contacts_20220316.csv stays where it is: no feed's name stands in it")
+    assert done.code == 1
+    stranger, rejected = done.err.splitlines()
+    assert stranger.startswith("warning: raw/contacts_20220316.csv: unmatched: no feed's name stands in it")
+    assert rejected.startswith(
+        "warning: raw/contacts_shop_20220316.csv: rejected: contacts_shop_20220316.csv: 1 of 3 records rejected; they are in"
+    )
     assert [path.name for path in (root / "drop" / "raw").iterdir()] == ["contacts_20220316.csv"]
-    assert (again.code, again.out, again.err) == (0, "partner: 0 files, 0 records loaded\n", "")
+    assert (again.code, again.out, again.err) == (1, "partner: 0 files, 0 records loaded\n", done.err)
 
 
 def test_refused_file_is_told_and_ends_with_one(dinmo: Dinmo, root: Path) -> None:
@@ -77,7 +81,7 @@ def test_refused_file_is_told_and_ends_with_one(dinmo: Dinmo, root: Path) -> Non
     assert status.code == 1
     shop, web = (line.split("\t") for line in status.out.splitlines()[1:3])
     assert (shop[0], shop[1], *shop[3:7]) == ("contacts_shop", "refused", "contacts_shop_20220316.csv", "0", "0", "2")
-    assert shop[7].endswith("it lies in imports/refused/contacts_shop_20220316.csv")
+    assert "; it lies in imports/refused/contacts_shop_20220316.csv; " in shop[7]
     advice = "no file yet: drop one into raw of inbox partner, then `dinmo import`"
     assert web == ["contacts_web_leads", "new", "-", "-", "-", "-", "0", advice]
 
@@ -99,6 +103,7 @@ def test_status_as_json_tells_of_feeds(dinmo: Dinmo, root: Path) -> None:
         "loaded": 2,
         "rejected": 0,
         "advice": "",
+        "troubles": [],
     }
     assert (web["feed"], web["health"], web["imported_at"]) == ("contacts_web_leads", "new", None)
 
@@ -148,3 +153,51 @@ def test_blocked_file_is_imported_once_it_is_approved(dinmo: Dinmo, tmp_path: Pa
     assert approved.code == 0, approved.err
     assert approved.out.splitlines()[:2] == ["approved: contacts_shop_20220316.csv", "contacts_shop_20220316.csv: 0 of 0 records loaded"]
     assert (nothing.code, nothing.err) == (2, "no file of feed contacts_shop waits to be approved\n")
+
+
+def test_refused_file_is_dismissed_and_history_keeps_who_did(dinmo: Dinmo, root: Path) -> None:
+    drop(root, "contacts_shop_20220315.csv", GOOD)
+    drop(root, "contacts_shop_20220316.csv", 'id,name,age\n5,"Eve,7\n')
+    drop(root, "contact_shop_20220316.csv", GOOD)
+    dinmo("import", project=root)
+
+    shop, _, inbox = json.loads(dinmo("status", "--json", project=root).out)
+    done = dinmo("dismiss", "contacts_shop", "contacts_shop_20220316.csv", project=root)
+    again = dinmo("dismiss", "contacts_shop", project=root)
+    after = dinmo("status", project=root)
+    history = json.loads(dinmo("history", "contacts_shop", "--json", project=root).out)
+
+    assert (shop["health"], [trouble["kind"] for trouble in shop["troubles"]]) == ("refused", ["refused"])
+    assert (inbox["inbox"], inbox["troubles"][0]["file"]) == ("partner", "raw/contact_shop_20220316.csv")
+    assert (done.code, done.out) == (0, "dismissed: contacts_shop_20220316.csv\n")
+    assert again.code == 2
+    assert "refused" not in after.out
+    assert [entry["outcome"] for entry in history] == ["loaded", "refused", "dismissed"]
+    assert history[-1]["by"]
+    assert "raw/contacts_shop_20220316.csv\tdismissed" in dinmo("history", "contacts_shop", project=root).out
+
+
+def test_one_inbox_that_is_away_keeps_no_other_from_being_imported(dinmo: Dinmo, tmp_path: Path) -> None:
+    away = """\
+---
+type: dinmo_pipeline.LocalFolder
+attributes: {name: away, path: away}
+---
+type: dinmo_pipeline.Inbox
+attributes: {name: first, storage: away, settle_seconds: 0}
+---
+type: dinmo_pipeline.Feed
+attributes: {inbox: first, entity: orders, source: pos, primary_key: [id]}
+"""
+    root = make_inbox(tmp_path, DEFINITIONS + away)
+    (root / "away").write_text("no folder", encoding="utf-8")
+    drop(root, "contacts_shop_20220315.csv", GOOD)
+
+    done = dinmo("import", "first", "partner", project=root)
+    status = dinmo("status", project=root)
+
+    assert done.code == 1
+    assert "contacts_shop_20220315.csv: 2 of 2 records loaded" in done.out
+    assert done.err.startswith("first: could not list the folder raw")
+    assert status.code == 1
+    assert "first\t-\t-\tfailed\t" in status.out

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from dagster import (
+    AssetCheckEvaluation,
     AssetKey,
     AssetMaterialization,
     AssetObservation,
@@ -151,7 +152,7 @@ def test_refused_file_is_no_partition_that_is_there_and_fails_the_check(partner:
     assert "it has no column age" in told["reason"]
     ((passed, severity, words),) = checks(result)
     assert (passed, severity) == (False, "ERROR")
-    assert str(words).startswith("contacts_shop_20220316.csv: refused, it has no column age")
+    assert str(words).startswith("raw/contacts_shop_20220316.csv: refused: it has no column age")
 
 
 def test_run_that_has_nothing_to_do_repeats_what_is_known(partner: Dagster) -> None:
@@ -270,3 +271,70 @@ def test_of_very_many_files_each_has_an_event_or_is_told_together(
         (True, "contacts_shop_20240105.csv"),
         (False, "3 more files"),
     ]
+
+
+def told_by_sensor(dagster: Dagster) -> list[tuple[str, bool, str]]:
+    """The checks that a look tells of, which are then told to Dagster: the feed, whether it is fine, and how grave it is not."""
+    answer = tick(dagster)
+    assert isinstance(answer, SensorResult)
+    told = [event for event in answer.asset_events if isinstance(event, AssetCheckEvaluation)]
+    for event in told:
+        dagster.instance.report_runless_asset_event(event)
+    return [(event.asset_key.path[-1], event.passed, event.severity.value) for event in told]
+
+
+def test_stranger_makes_checks_yellow_and_green_again_without_a_run(partner: Dagster) -> None:
+    assert told_by_sensor(partner) == []
+    drop(partner.root, "contact_shop_20220315.csv", GOOD)
+    yellow = [("contacts_shop", False, "WARN"), ("contacts_web_leads", False, "WARN")]
+
+    assert told_by_sensor(partner) == yellow
+    assert told_by_sensor(partner) == []
+    (partner.root / "drop" / "raw" / "contact_shop_20220315.csv").unlink()
+    assert [(name, passed) for name, passed, _ in told_by_sensor(partner)] == [(name, True) for name, _, _ in yellow]
+    assert told_by_sensor(partner) == []
+
+
+def test_file_that_is_set_aside_makes_the_check_red_rests_and_is_green_once_it_is_mended(partner: Dagster) -> None:
+    now = now_utc()
+    partner = replace(partner, clock=lambda: now)
+    drop(partner.root, "contacts_shop_20220315.csv", GOOD)
+    drop(partner.root, "contacts_shop_20220316.csv", GOOD)
+    in_the_way = partner.root / "drop" / "imports" / now.date().isoformat() / "contacts_shop_20220316.csv"
+    in_the_way.mkdir(parents=True)
+
+    (first,) = run_requested(partner)
+
+    assert first.success
+    ((passed, severity, words),) = checks(first)
+    assert (passed, severity) == (False, "ERROR")
+    assert "raw/contacts_shop_20220316.csv: set aside: its rows are loaded, and it could not be brought to" in str(words)
+    assert [told["rows"] for _, told in materialized(partner.instance, SHOP)] == [2, 2]
+    assert skip_words(tick(partner)).startswith("1 files of contacts_shop are set aside; the next try is at ")
+    drop(partner.root, "contacts_shop_20220317.csv", GOOD)
+    run_requested(partner)
+    now += timedelta(minutes=2)
+    assert [result.success for result in run_requested(partner)] == [True]
+    assert "the next try is at" in skip_words(tick(partner))
+    in_the_way.rmdir()
+    now += timedelta(hours=1)
+    (mended,) = run_requested(partner)
+    assert [passed for passed, _, _ in checks(mended)] == [True]
+    assert len(materialized(partner.instance, SHOP)) == 3
+    assert told_by_sensor(partner) == []
+
+
+def test_run_that_fails_half_way_leaves_a_red_check_that_turns_green_when_nothing_is_due_any_more(partner: Dagster) -> None:
+    drop(partner.root, "contacts_shop_20220315.csv", GOOD)
+    (partner.root / "drop" / "imports").write_text("in the way", encoding="utf-8")
+
+    (result,) = run_requested(partner)
+
+    assert not result.success
+    ((passed, severity, words),) = checks(result)
+    assert (passed, severity) == (False, "ERROR")
+    assert "imports" in str(words)
+    (partner.root / "drop" / "raw" / "contacts_shop_20220315.csv").unlink()
+    (partner.root / "drop" / "imports").unlink()
+    (mended,) = run_requested(replace(partner, clock=lambda: now_utc() + timedelta(minutes=2)))
+    assert [passed for passed, _, _ in checks(mended)] == [True]

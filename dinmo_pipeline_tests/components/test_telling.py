@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey, AssetSelection, RunRequest, SkipReason, build_schedule_context, materialize
+from dagster import AssetKey, AssetSelection, RunRequest, SkipReason, build_schedule_context, build_sensor_context, materialize
 
+from dinmo_pipeline.alerts.standing import Standing, activation_standing
 from dinmo_pipeline.components.naming import delivery_key, snapshot_key
 from dinmo_pipeline.project.load import load_with_warnings
 from dinmo_pipeline.project.specs import now_utc
 from dinmo_pipeline.sync.condition import BETWEEN_STEPS
 from dinmo_pipeline.sync.folder_shelf import FolderShelf
-from dinmo_pipeline.sync.standing import Standing, StandingFile
 from dinmo_pipeline.sync.syncs import Syncs
 from dinmo_pipeline.sync.telling import Teller
 from dinmo_pipeline_tests.servers.web import WebServer, running_web
@@ -66,7 +67,7 @@ def newest(web: WebServer) -> dict[str, str]:
 
 
 def standing(root: Path, name: str = "changes") -> Standing:
-    return StandingFile(root / ".dinmo" / "state", name).read()
+    return activation_standing(load_with_warnings(root).project, name).read()
 
 
 def teller(root: Path, *, after: timedelta = timedelta()) -> Teller:
@@ -265,3 +266,87 @@ def test_tick_after_a_blocked_sync_is_not_skipped(tmp_path: Path, in_dagster: In
     dagster = in_dagster(make_people(tmp_path, activation("changes", fail_if='{rows: "< 4"}', schedule='"*/5 * * * *"')))
     assert not dagster.run("changes", "1").success
     assert isinstance(tick(dagster, datetime.now(UTC)), RunRequest)
+
+
+FEED = """---
+type: dinmo_pipeline.Inbox
+attributes: {name: partner, storage: elsewhere, settle_seconds: 0}
+---
+type: dinmo_pipeline.Feed
+attributes: {inbox: partner, entity: contacts, source: shop, primary_key: [id]}
+---
+type: dinmo_pipeline.Model
+attributes: {name: contacts, primary_key: [name], sql: "SELECT id, name FROM entities.contacts WHERE id::INT > (FROM 'n.csv')"}
+"""
+
+
+def import_contacts(dagster: Dagster, day: str, *names: str) -> None:
+    raw = dagster.root / "elsewhere" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    lines = "".join(f"{number},{name}\n" for number, name in enumerate(names, start=1))
+    (raw / f"contacts_shop_{day}.csv").write_text(f"id,name\n{lines}", encoding="utf-8")
+    assert dagster.repository.get_job("import_contacts_shop").execute_in_process(instance=dagster.instance).success
+
+
+def test_tick_is_not_skipped_once_a_feed_or_a_file_that_the_sync_reads_has_changed(tmp_path: Path, in_dagster: InDagster) -> None:
+    # Two of one name: a key that stands there twice.
+    fields = {"model": "contacts", "mapping": "{name: name}", "schedule": '"*/5 * * * *"'}
+    dagster = in_dagster(make_people(tmp_path, FEED + activation("changes", **fields)))
+    long_ago = (1_000_000_000, 1_000_000_000)
+    (tmp_path / "n.csv").write_text("n\n0\n", encoding="utf-8")
+    os.utime(tmp_path / "n.csv", long_ago)
+    import_contacts(dagster, "20260301", "Ana", "Ana")
+
+    def fails_and_waits() -> None:
+        assert not dagster.run("changes", str(next(numbers))).success
+        failed = standing(tmp_path).failure
+        assert failed is not None
+        assert failed.error == "DataError"
+        assert isinstance(tick(dagster, datetime.now(UTC)), SkipReason)
+
+    numbers = iter(range(100))
+    fails_and_waits()
+    import_contacts(dagster, "20260302", "Ana", "Ana", "Cid")
+    assert isinstance(tick(dagster, datetime.now(UTC)), RunRequest), "its feed has imported a file"
+    fails_and_waits()
+    (tmp_path / "n.csv").write_text("n\n-1\n", encoding="utf-8")
+    os.utime(tmp_path / "n.csv", long_ago)
+    assert isinstance(tick(dagster, datetime.now(UTC)), RunRequest), "a file that its query names was changed"
+    fails_and_waits()
+    (tmp_path / ".env").write_text("KEY=1\n", encoding="utf-8")
+    assert isinstance(tick(dagster, datetime.now(UTC)), RunRequest), "a variable was changed"
+    (tmp_path / ".env").unlink()
+    import_contacts(dagster, "20260303", "Ana", "Bea", "Cid")
+    assert dagster.run("changes", "good").success
+
+
+def test_activation_that_is_late_is_told_once_and_its_delivery_once(
+    tmp_path: Path, in_dagster: InDagster, web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dagster = in_dagster(make_people(tmp_path, activation("changes", expected='{by: "00:00"}', create_folder="false") + notify()))
+    sensor = dagster.repository.get_sensor_def("deadlines")
+
+    def look() -> None:
+        sensor.evaluate_tick(build_sensor_context(instance=dagster.instance, repository_def=dagster.repository))
+
+    for _ in range(2):
+        look()
+    assert told(web) == [("changes", "late")]
+    assert newest(web)["what"].startswith("nothing has come; it was expected by 00:00 on ")
+    status = run_command("dinmo", "status", "--json", cwd=tmp_path, env={"HOOK_SECRET": SECRET, "HOOK_TEAM": f"{web.url}/team"})
+    assert status.code == 1
+    assert json.loads(status.out)[0]["health"] == "late"
+    assert told(web) == [("changes", "late")], "status shows it, and tells nobody"
+    assert not dagster.run("changes", "1").success
+    assert told(web) == [("changes", "late"), ("changes", "failed")]
+    (tmp_path / "out" / "changes").mkdir(parents=True)
+    assert dagster.run("changes", "2").success
+    for _ in range(2):
+        look()
+    assert told(web) == [("changes", "late"), ("changes", "failed"), ("changes", "recovered")]
+    assert "late" in newest(web)["what"]
+
+
+def test_paused_activation_is_never_late(tmp_path: Path, in_dagster: InDagster) -> None:
+    dagster = in_dagster(make_people(tmp_path, activation("changes", expected='{by: "00:00"}', paused="true")))
+    assert "deadlines" not in [sensor.name for sensor in dagster.repository.sensor_defs]

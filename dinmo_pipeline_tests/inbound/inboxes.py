@@ -12,6 +12,7 @@ import duckdb
 
 from dinmo_pipeline.inbound.passes import InboxPass
 from dinmo_pipeline.inbound.record import FileRecord
+from dinmo_pipeline.inbound.troubles import Trouble, open_troubles
 from dinmo_pipeline.project.specs import FeedSpec, InboundColumn, InboxSpec, Project
 from dinmo_pipeline.storages.local import LocalFolderSpec
 
@@ -42,7 +43,7 @@ class LocalInbox:
             home=self.root / "home",
             timezone="UTC",
             tables={},
-            storages={"drop": LocalFolderSpec(name="drop", path=str(self.folder))},
+            storages={"drop": LocalFolderSpec(name="drop", path=str(self.folder), retries=1)},
             activations={},
             inboxes={"partner": InboxSpec("partner", "drop", **{"settle_seconds": 0, **self.options})},
             feeds={feed.name: feed for feed in self.feeds},
@@ -59,6 +60,10 @@ class LocalInbox:
         """One pass; what became of the files that were due."""
         with InboxPass(self.project, "partner") as inbox:
             return list(inbox.take(inbox.look().due))
+
+    def open(self) -> tuple[Trouble, ...]:
+        """What waits for a person."""
+        return open_troubles(self.project, "partner")
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What the warehouse answers."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError
-from dinmo_pipeline.inbound import names, passes
+from dinmo_pipeline.inbound import names, taking
 from dinmo_pipeline.inbound.passes import InboxPass
 from dinmo_pipeline.inbound.record import Outcome
 from dinmo_pipeline.storages import contract, local
@@ -41,8 +41,8 @@ def test_folder_is_listed_no_more_often_for_more_files(tmp_path: Path, monkeypat
 
     whole = LocalFolder.list
     monkeypatch.setattr(LocalFolder, "list", counting)
-    monkeypatch.setattr(passes, "_BATCH_FILES", 2)
-    monkeypatch.setattr(passes, "_MOST_BATCHES", 5)
+    monkeypatch.setattr(taking, "_BATCH_FILES", 2)
+    monkeypatch.setattr(taking, "_MOST_BATCHES", 5)
 
     for files in (20, 60):
         assert len(crowd(tmp_path / str(files), files).run()) == files

@@ -31,7 +31,7 @@ attributes: {name: grocer, storage: drop}
 type: dinmo_pipeline.Feed
 attributes:
   {inbox: grocer, entity: orders, source: till, primary_key: [order], updated_at: ordered at,
-   columns: {order: number, household: number, store: number}}
+   columns: {order: number, household: number, store: number}, expected: {by: "00:35", rows: ">= 1"}}
 ---
 type: dinmo_pipeline.Model
 attributes:
@@ -71,6 +71,7 @@ attributes:
   sync_mode: difference
   mapping: {household: id, orders: orders, last_order_at: last order}
   schedule: ["30 1 * * *", "*/15 8-9 6 11 *"]
+  expected: {by: "01:30", grace: 20 minutes}
 ---
 type: dinmo_pipeline.Activation
 attributes:
@@ -86,6 +87,7 @@ attributes:
   mapping: [day, orders, households]
   every: 1 day
   timezone: Europe/Paris
+  expected: {by: "02:30", grace: 15 minutes, rows: ">= 1"}
 ---
 type: dinmo_pipeline.Activation
 attributes:

@@ -140,6 +140,10 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Month]:
             PASSWORD_REFUSED[1]: lambda: patch.setenv("PARTNER_PASSWORD", "second"),
             APPROVED: lambda: world.approve("stores_to_marketplace", "2017-11-09T20-00-00.000Z"),
         }
+        # On 5 November, when 01:55 comes twice, nothing is late at either.
+        deadlines = [at(november(5), 1, 55), at(november(5), 1, 55, fold=1), at(november(6), 1, 55)]
+        deadlines += [at(morning, 0, 40) for morning in MORNINGS[1:]]
+        happens |= dict.fromkeys(deadlines, lambda: world.look("deadlines"))
         for morning in MORNINGS:
             senders.send_day_before(morning)
             write_stores(root, {} if morning in EMPTIED else receipts.stores(morning))
@@ -344,9 +348,21 @@ MESSAGES = [
     ("stores_to_marketplace", "blocked", at(october(20), 5, zone=TOKYO), EMPTY),
     ("stores_to_marketplace", "recovered", at(october(24), 5, zone=TOKYO), "Before, since 2017-10-20 05:00 JST: blocked: rows."),
     ("sales_to_lake", "failed", at(october(26), 0, zone=PARIS), "the folder is missing: make it, or correct the path"),
-    ("sales_to_lake", "recovered", at(october(28), 0, zone=PARIS), "Before, since 2017-10-26 00:00 CEST: failed: PermanentStorageError."),
+    ("sales_to_lake", "late", at(october(26), 2, 45, zone=PARIS), "nothing has come; it was expected by 02:30 on Thursday, 2017-10-26"),
+    (
+        "sales_to_lake",
+        "recovered",
+        at(october(28), 0, zone=PARIS),
+        "Before, since 2017-10-26 02:45 CEST: failed: PermanentStorageError, late.",
+    ),
     ("households_to_partner", "failed", at(november(6), 1, 30), "the server refused the user partner with the password"),
-    ("households_to_partner", "recovered", at(november(6), 9, 30), "Before, since 2017-11-06 01:30 EST: failed: PermanentStorageError."),
+    ("households_to_partner", "late", at(november(6), 1, 50), "nothing has come; it was expected by 01:30 on Monday, 2017-11-06"),
+    (
+        "households_to_partner",
+        "recovered",
+        at(november(6), 9, 30),
+        "Before, since 2017-11-06 01:50 EST: failed: PermanentStorageError, late.",
+    ),
     ("stores_to_marketplace", "blocked", at(november(7), 5, zone=TOKYO), EMPTY),
     ("households_to_crm", "recovered", at(november(9), 6, 45), "Before, since 2017-10-19 06:45 EDT: warning: added."),
     ("stores_to_marketplace", "recovered", APPROVED, "Before, since 2017-11-07 05:00 JST: blocked: rows."),
@@ -355,7 +371,7 @@ MESSAGES = [
 
 
 def test_people_are_told_once_of_each_change_and_those_on_call_of_no_warning(month: Month) -> None:
-    told = [(posted.path, json.loads(posted.body)["data"]) for posted in month.web.posted]
+    told = [(path, data) for path, data in messages_of(month) if data["kind"] == "activation"]
     team = [data for path, data in told if path == "/team"]
     on_call = [data for path, data in told if path == "/on_call"]
 
@@ -365,6 +381,20 @@ def test_people_are_told_once_of_each_change_and_those_on_call_of_no_warning(mon
     assert on_call == [data for data in team if data["activation"] != "households_to_crm"]
     for data, (activation, _, since, words) in zip(team, MESSAGES, strict=True):
         assert words.format(**facts(month, activation, since)) in data["what"]
+
+
+def messages_of(month: Month) -> list[tuple[str, dict[str, Any]]]:
+    """All that was posted, with where to."""
+    return [(posted.path, json.loads(posted.body)["data"]) for posted in month.web.posted]
+
+
+def test_files_that_fit_no_feed_are_one_message_each_morning_and_no_feed_was_late(month: Month) -> None:
+    told = [(path, data) for path, data in messages_of(month) if data["kind"] != "activation"]
+
+    assert [(path, data["inbox"], data["state"]) for path, data in told] == [("/team", "grocer", "warning")] * NIGHTS
+    for morning, (_, data) in zip(MORNINGS, told, strict=True):
+        for name in (f"ordersitems_till_{morning:%Y%m%d}.csv", f"events_coupons_{morning:%Y%m%d}.ndjson.gz"):
+            assert f"raw/{name}: unmatched: " in data["what"]
 
 
 def facts(month: Month, activation: str, instant: datetime) -> dict[str, int]:
@@ -380,6 +410,8 @@ def facts(month: Month, activation: str, instant: datetime) -> dict[str, int]:
 
 def test_each_message_leads_to_the_run_that_it_is_about(month: Month) -> None:
     jobs = {f"{UI}/runs/{run_id}": job for job, run_id in month.world.runs}
-    told = [json.loads(posted.body)["data"] for posted in month.web.posted]
+    told = [data for _, data in messages_of(month) if data["kind"] == "activation"]
 
-    assert [jobs.get(data["link"]) for data in told] == [f"sync_{data['activation']}" for data in told]
+    assert [jobs.get(data["link"]) for data in told if data["state"] != "late"] == [
+        f"sync_{data['activation']}" for data in told if data["state"] != "late"
+    ]

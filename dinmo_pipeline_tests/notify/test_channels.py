@@ -25,7 +25,7 @@ from dinmo_pipeline_tests.servers.web import WebServer, running_web
 
 NOTICE = Notice(
     project="shop",
-    activation="lapsed_to_partner",
+    name="lapsed_to_partner",
     state="failed",
     since=datetime(2025, 4, 14, 7, tzinfo=UTC),
     what="delivering to /in/é <b>: permission denied & more",
@@ -81,7 +81,7 @@ def test_webhook_is_signed_so_that_the_standard_verifier_takes_it(web: WebServer
     content = Verifier(SECRET).verify(posted.body, posted.headers)
     assert (content["type"], content["data"]["activation"], content["data"]["what"]) == (
         "activation.failed",
-        NOTICE.activation,
+        NOTICE.name,
         NOTICE.what,
     )
     with pytest.raises(WebhookVerificationError):

@@ -47,7 +47,7 @@ BAD = {
         notify(f"{SLACK}\nlevel: error\nonly: [exprt]"),
         [
             "5: Notify team: level: unknown value 'error'; valid are failure, warning",
-            "6: Notify team: only: there is no activation 'exprt'; did you mean 'export'?",
+            "6: Notify team: only: there is no activation, inbox or feed 'exprt'; did you mean 'export'?",
         ],
     ),
     "a name twice": (

@@ -25,7 +25,7 @@ from dinmo_pipeline.formats.contract import Column, Format, Rows, Written
 from dinmo_pipeline.formats.ndjson import NdjsonFormat
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, Project, RunType, SyncMode, TableRef
 from dinmo_pipeline.storages import STORAGES
-from dinmo_pipeline.storages.contract import RemoteFile, Storage, StorageSpec, Upload
+from dinmo_pipeline.storages.contract import Listing, RemoteFile, Storage, StorageSpec, Upload
 from dinmo_pipeline.sync import chapters, outbox
 from dinmo_pipeline.sync.chapters import position_of
 from dinmo_pipeline.sync.contract import Contract, same_or_numbers
@@ -207,8 +207,8 @@ class MemoryStorage(Storage):
         self._place.files.pop(remote_path, None)
         self._fuse.burn(f"after {kind}")
 
-    def list(self, remote_folder: str) -> Sequence[RemoteFile]:
-        return [RemoteFile(path, len(content)) for path, content in self._place.files.items()]
+    def list(self, remote_folder: str) -> Listing:
+        return Listing(RemoteFile(path, len(content)) for path, content in self._place.files.items())
 
 
 _PLACES: dict[str, tuple[Place, Fuse]] = {}

@@ -1,0 +1,1 @@
+"""What people are told: what is open about an activation, an inbox or a feed, once for each change of it."""

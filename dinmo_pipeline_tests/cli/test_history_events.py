@@ -1,0 +1,61 @@
+"""`dinmo history` tells what guards and people did: blocked, approved, renamed, taken as a baseline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..people import FIRST, SECOND, activation, make_people, run_command, write_definitions, write_people
+
+
+def events(root: Path, name: str) -> list[dict[str, Any]]:
+    history = json.loads(run_command("dinmo", "history", name, "--json", cwd=root).out)
+    return [{"sync": sync["sync"], **event} for sync in history for event in sync["events"]]
+
+
+def test_history_tells_who_did_what_and_why_in_order(tmp_path: Path) -> None:
+    root = make_people(tmp_path, activation("changes", file_name='"{x}"'))
+    assert run_command("dinmo", "baseline", "changes", cwd=root, env={"DINMO_USER": "Ana"}).code == 0
+    write_people(root, ())
+    assert run_command("dinmo", "sync", "changes", cwd=root).code == 1
+    assert run_command("dinmo", "approve", "changes", cwd=root, env={"DINMO_USER": "Bea"}).code == 0
+    write_definitions(root, activation("renamed", renamed_from="changes", folder="changes", file_name='"{x}"'))
+    write_people(root, SECOND)
+    assert run_command("dinmo", "sync", "renamed", cwd=root).code == 0
+    found = events(root, "renamed")
+    assert [(event["sync"], event["event"], event["by"]) for event in found] == [
+        (1, "baseline", "Ana"),
+        (2, "blocked", None),
+        (2, "approved", "Bea"),
+        (3, "renamed", None),
+    ]
+    assert found[1]["what"] == found[2]["what"] == f"models.people is empty; sync 1 delivered it with {len(FIRST)} rows"
+    assert found[1]["findings"][0]["measure"] == "rows"
+    assert found[3]["renamed_from"] == "changes"
+    assert [event["at"] for event in found] == sorted(event["at"] for event in found)
+    lines = run_command("dinmo", "history", "renamed", cwd=root).out.splitlines()
+    shown = [line.split("\t")[1:4] for line in lines[lines.index("when\tsync\twhat\tby\twhy") + 1 :]]
+    assert shown == [["1", "baseline", "Ana"], ["2", "blocked", "-"], ["2", "approved", "Bea"], ["3", "renamed", "-"]]
+
+
+def test_without_a_name_it_is_the_user_and_the_host(tmp_path: Path) -> None:
+    root = make_people(tmp_path, activation("changes"))
+    assert run_command("dinmo", "baseline", "changes", cwd=root).code == 0
+    (event,) = events(root, "changes")
+    assert "@" in event["by"]
+
+
+def test_log_of_an_older_version_that_does_not_say_who_is_read(tmp_path: Path) -> None:
+    root = make_people(tmp_path, activation("changes"))
+    assert run_command("dinmo", "baseline", "changes", cwd=root).code == 0
+    (entry,) = (root / ".dinmo" / "state" / "activations" / "changes" / "log").glob("*.json")
+    kept = json.loads(entry.read_text(encoding="utf-8"))
+    del kept["entry"]["by"]
+    entry.chmod(0o600)
+    entry.write_text(json.dumps(kept), encoding="utf-8")
+    # This machine remembers what it wrote.
+    for mark in (root / ".dinmo" / "marks").rglob("*.json"):
+        mark.unlink()
+    (event,) = events(root, "changes")
+    assert (event["event"], event["by"]) == ("baseline", None)
