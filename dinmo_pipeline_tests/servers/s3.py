@@ -14,9 +14,9 @@ What was asked of it (`weed` 4.48 through boto3), and what it answered, beside w
 | wrong secret, unknown key, a right that the user lacks | 403 SignatureDoesNotMatch, InvalidAccessKeyId, AccessDenied |
 | a bucket or a key that is not there | 404 NoSuchBucket, NoSuchKey |
 | metadata and content type, also of parts and of copies; ranges | as S3 |
-| a list of 2,300 keys, in pages of 1,000 and of 100; spaces, `ü`, emoji, `%`, `+`, `?`, `//` in keys | as S3 |
+| a list of 2,300 keys, in pages of 1,000 and of 100; spaces, `ü`, emoji, `%`, `+`, `?` in keys | as S3 |
 | a key of 1,024 bytes | taken; but no name between two slashes above 255 bytes (400 KeyTooLongError) |
-| a backslash in a key | becomes a slash; a name `.` between two slashes is 400 InvalidRequest |
+| a key with a backslash, `//`, a slash at its start | `/`, `/`, without it; a name `.` between two slashes: 400 InvalidRequest |
 
 Two things it cannot be asked for, and no test asks a server for them: an upload in parts that is completed on a condition, in a
 race (no code here makes one), and the answers of a service in trouble (503 SlowDown, ExpiredToken, RequestTimeTooSkewed and so
@@ -56,7 +56,7 @@ _RIGHTS = {
 _PARTS_OF_IT = ("master", "volume", "filer", "s3")
 _READY_SECONDS = 120
 # Little on the disk and in memory: it would make seven volumes at once, and keep what it has read.
-_SMALL = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1", "GOMEMLIMIT": "200MiB"}
+_SMALL = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1", "GOMEMLIMIT": "400MiB"}
 
 
 @dataclass(frozen=True)
