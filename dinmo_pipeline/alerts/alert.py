@@ -133,7 +133,7 @@ def _opened(difference: _Difference, now: datetime) -> Change:
         lines += f"\nNo longer so: {_counted(difference.over)}."
     told = Told(_words(difference.now), since, difference.now)
     marks = _counted([alert.mark for alert in new])
-    return Change(state, marks, lines, " ".join(advices[:_MOST_ADVICES]), since, next((a.run for a in new if a.run), None), told)
+    return Change(state, marks, lines, "\n".join(advices[:_MOST_ADVICES]), since, next((a.run for a in new if a.run), None), told)
 
 
 def _recovered(difference: _Difference, now: datetime) -> Change:
