@@ -24,6 +24,7 @@ from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.checkup import check_storage
+from dinmo_pipeline.storages.waiting import patiently
 from dinmo_pipeline.sync.cleaning import Litter, clean_abandoned_scratch
 from dinmo_pipeline.sync.condition import BETWEEN_STEPS
 from dinmo_pipeline.sync.explain import explain_record
@@ -95,13 +96,14 @@ def sync(
     specs = _chosen(loaded.project, names or [], everything=everything)
     instant = _instant(at, loaded.project) or loaded.project.clock()
     if dry_run or limit is not None or to is not None:
-        _rehearse(loaded.project, specs, instant, full=full, send=not dry_run, limit=limit, to=to)
+        with patiently(showing.warn):
+            _rehearse(loaded.project, specs, instant, full=full, send=not dry_run, limit=limit, to=to)
         return
     from dinmo_pipeline.cli.running import Runner
 
     if full and (unfit := [spec.name for spec in specs if spec.run_type == RunType.FULL_ONLY]) and not everything:
         showing.warn(f"{', '.join(unfit)}: full_only sends every row anyway")
-    with Runner(loaded) as runner:
+    with Runner(loaded) as runner, patiently(showing.warn):
         outcomes = showing.follow((spec.name for spec in specs), lambda name: runner.sync(name, label_of_instant(instant), full=full))
     showing.show_outcomes(outcomes)
     if any(outcome.problem is not None for outcome in outcomes):
@@ -170,10 +172,12 @@ def redeliver(
     loaded = load_project(find_project_root(project))
     spec = _activation(loaded, name)
     syncs = Syncs(loaded, spec)
-    if to is None:
-        showing.show_redelivered(spec, syncs.redeliver(number), sent_to=None)
-    else:
-        showing.show_redelivered(spec, [syncs.redeliver_elsewhere(number, target_elsewhere(loaded, spec, to, asked_by="--to"))], sent_to=to)
+    with patiently(showing.warn):
+        if to is None:
+            again = syncs.redeliver(number)
+        else:
+            again = (syncs.redeliver_elsewhere(number, target_elsewhere(loaded, spec, to, asked_by="--to")),)
+    showing.show_redelivered(spec, again, sent_to=to)
 
 
 @app.command()
@@ -188,7 +192,7 @@ def approve(name: Annotated[str, typer.Argument(metavar="NAME", help="An activat
     approved = Syncs(loaded.project, _activation(loaded.project, name)).approve()
     for finding in approved.findings:
         showing.say(f"approved: {finding.message}")
-    with Runner(loaded) as runner:
+    with Runner(loaded) as runner, patiently(showing.warn):
         outcomes = showing.follow([name], lambda one: runner.deliver(one, approved.label))
     showing.show_outcomes(outcomes)
     if any(outcome.problem is not None for outcome in outcomes):

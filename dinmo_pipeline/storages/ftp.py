@@ -59,6 +59,10 @@ class FtpServerSpec(StorageSpec):
         return self
 
     @property
+    def moves(self) -> bool:
+        return self.publish == "temp_name"
+
+    @property
     def address(self) -> str:
         return f"ftp://{self.username or _ANONYMOUS}@{self.host}:{self.port or _PORTS[self.tls]}"
 
@@ -78,7 +82,7 @@ class FtpServerSpec(StorageSpec):
         except BaseException:  # an interrupt, too, must leave no connection open
             ftp.close()
             raise
-        return FtpServer(commands, user=login.username, where=where, moves=self.publish == "temp_name")
+        return FtpServer(commands, user=login.username, where=where, moves=self.moves)
 
     def _client(self, project_root: Path) -> ftplib.FTP:
         if self.tls == "none":

@@ -245,7 +245,7 @@ class TestPyftpdlib:
         (account.home / "same").mkdir()
         path = account.home / "same" / "a.csv"
         with ftp_spec(pyftpd_bare, account, tmp_path, tls="none").connect(tmp_path) as storage:
-            seen = []
+            seen: list[object] = []
             for content in ("first", "other"):
                 path.write_text(content)
                 os.utime(path, (1_790_000_000 + 90 * len(seen),) * 2)
