@@ -20,6 +20,7 @@ from dinmo_pipeline.cli.profiling import profile
 from dinmo_pipeline.cli.template import make_project
 from dinmo_pipeline.errors import BusyError, CallError, DefinitionErrors, DinmoError, StateError
 from dinmo_pipeline.project.load import load_project, load_with_warnings
+from dinmo_pipeline.project.names import render_name
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
@@ -239,7 +240,7 @@ def baseline(name: Name, project: ProjectOption = HERE) -> None:
 @app.command("test")
 def try_storage(
     storage: Annotated[str, typer.Argument(metavar="STORAGE", help="A storage.")],
-    folder: Annotated[str, typer.Option(metavar="FOLDER", help="The folder to try.")] = ".",
+    folder: Annotated[str, typer.Option(metavar="FOLDER", help="The folder to try; variables are filled in.")] = ".",
     project: ProjectOption = HERE,
 ) -> None:
     """Try a storage: connect, write, rename; then list, read back and delete, which a delivery can do without."""
@@ -248,9 +249,13 @@ def try_storage(
     if storage not in loaded.storages:
         raise CallError(f"there is no storage {storage!r}{nearest_hint(storage, loaded.storages)}")
     spec = loaded.storages[storage]
-    if (unfit := spec.folder_problem(folder)) is not None:
+    filled = render_name(folder, loaded.clock(), loaded.timezone)
+    if (unfit := spec.folder_problem(filled)) is not None:
         raise CallError(f"--folder: {unfit}")
-    steps = [showing.show_step(step) for step in check_storage(spec, root, folder=folder)]
+    if filled != folder:
+        showing.say(f"{folder} is {filled} now; that folder is tried")
+    known = tuple(dict.fromkeys(each.folder for each in loaded.activations.values() if each.destination == storage and each.folder != "."))
+    steps = [showing.show_step(step) for step in check_storage(spec, root, folder=filled, known_folders=known)]
     if any(step.fails for step in steps):
         raise typer.Exit(_FAILED)
 

@@ -122,7 +122,8 @@ class FtpServer(Storage):
             raise self._translated(error, action, remote_path) from error
 
     def _translated(self, error: BaseException, action: Action, remote_path: str, *, advice: str | None = None) -> StorageError:
-        circumstances = Circumstances(user=self._user, right=action.missing_right(remote_path), start=self._commands.start)
+        right = action.missing_right(remote_path)
+        circumstances = Circumstances(user=self._user, right=right, start=self._commands.start, is_in=True)
         return translated(error, action.described(remote_path, self._where), circumstances, advice=advice)
 
 

@@ -21,7 +21,10 @@ from dinmo_pipeline.storages.actions import LocalFile
 from dinmo_pipeline.storages.blocks import sha256_of
 from dinmo_pipeline.storages.contract import Listing, RemoteFile, Storage, StorageSpec, listed
 
-_TRANSIENT = {errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.EIO, errno.ENETDOWN, errno.EHOSTDOWN}
+# The second row is what mounted servers say that are away.
+_TRANSIENT = {errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.EIO, errno.ENETDOWN, errno.EHOSTDOWN} | {
+    *(errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPIPE)
+}
 _NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.EBADF, errno.EISDIR, errno.EROFS, errno.ENOTTY}
 _WHAT_TO_DO = {
     errno.EACCES: "the user {user} lacks the right to write there: grant it on the folder, or deliver elsewhere",

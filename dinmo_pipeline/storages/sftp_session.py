@@ -255,9 +255,8 @@ class SftpServer(Storage):
             raise self._translated(error, action, remote_path) from error
 
     def _translated(self, error: BaseException, action: Action, remote_path: str) -> StorageError:
-        circumstances = Circumstances(
-            user=self._user, right=action.missing_right(remote_path), start=f"relative ones start at {self._start}"
-        )
+        right, start = action.missing_right(remote_path), f"relative ones start at {self._start}"
+        circumstances = Circumstances(user=self._user, right=right, start=start, is_in=True)
         return translated(error, action.described(remote_path, self._where), circumstances)
 
 
