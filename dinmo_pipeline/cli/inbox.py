@@ -23,6 +23,7 @@ from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
 from dinmo_pipeline.storages.connection import connection_to
+from dinmo_pipeline.storages.waiting import patiently
 
 if TYPE_CHECKING:
     from dinmo_pipeline.cli.running import Runner
@@ -84,7 +85,7 @@ def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
     from dinmo_pipeline.cli.running import Runner
 
     failed = False
-    with Runner(loaded) as runner:
+    with Runner(loaded) as runner, patiently(showing.warn):
         for inbox in inboxes:
             try:
                 failed |= showing.show_imported(inbox.name, _import_inbox(runner, loaded.project, inbox))

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dinmo_pipeline.errors import BusyError, StateError, SyncRefused
 from dinmo_pipeline.storages.objects import Stored
+from dinmo_pipeline.storages.waiting import briefly
 
 LEASE_S = 60.0
 _BEATS = 4
@@ -96,7 +97,7 @@ class Lease:
     def give_back(self) -> None:
         """Let others have it at once; where that cannot be written, they wait until it ends."""
         self._ended.set()
-        with self._turn, suppress(StateError):
+        with self._turn, suppress(StateError), briefly():
             if self._version is not None:
                 self._write(self._slot, self._version, free=True)
 
