@@ -86,8 +86,20 @@ def converted(value: str, type_text: str, wanted: str) -> str:
 
 def parquet_table(local_path: str) -> str:
     """SQL that reads exactly this Parquet file, whatever characters its path has."""
-    escaped = re.sub(r"([*?\[])", r"[\1]", local_path)
-    return f"read_parquet({quote_literal(escaped)})"
+    return f"read_parquet({_file_literal(local_path)})"
+
+
+def parquet_blocks(local_path: str, position: str, type_text: str) -> str:
+    """SQL for the smallest and largest value (`low`, `high`) that the blocks of this file have in a column; null where that is not known."""
+    low, high = (f"TRY_CAST({value} AS {type_text})" for value in ("stats_min_value", "stats_max_value"))
+    return (
+        f"SELECT {low} AS low, {high} AS high FROM parquet_metadata({_file_literal(local_path)}) "
+        f"WHERE path_in_schema = {quote_literal(position)}"
+    )
+
+
+def _file_literal(local_path: str) -> str:
+    return quote_literal(re.sub(r"([*?\[])", r"[\1]", local_path))
 
 
 def _file_type(attribute: str, type_text: str) -> str:
