@@ -51,6 +51,6 @@ def _follow(connection: duckdb.DuckDBPyConnection, blocks: str) -> bool:
     """Whether no key of a block lies inside another one; `blocks` is SQL for the `low` and `high` of each."""
     (follow,) = connection.execute(
         "SELECT coalesce(bool_and(low IS NOT NULL AND high IS NOT NULL AND (before IS NULL OR before <= low)), false) "
-        f"FROM (SELECT low, lag(high) OVER (ORDER BY low, high) AS before FROM ({blocks}))"
+        f"FROM (SELECT low, high, lag(high) OVER (ORDER BY low, high) AS before FROM ({blocks}))"
     ).fetchone() or (False,)
     return bool(follow)

@@ -68,10 +68,13 @@ def same_stored_key(contract: Contract, one: str, other: str) -> str:
 
 def source_values(contract: Contract, alias: str) -> str:
     """A row of the source as a snapshot stores it."""
-    return ", ".join(
-        f"{converted(f'{alias}.{quote_identifier(column.attribute)}', column.type, column.file_type)} AS {column.position}"
-        for column in stored_columns(contract)
-    )
+    return ", ".join(f"{_source_value(column, alias)} AS {column.position}" for column in stored_columns(contract))
+
+
+def _source_value(column: StoredColumn, alias: str) -> str:
+    value = f"{alias}.{quote_identifier(column.attribute)}"
+    # A text with a collation would equal others; a snapshot has none.
+    return f'{value} COLLATE "binary"' if column.type == "VARCHAR" else converted(value, column.type, column.file_type)
 
 
 def stored_values(contract: Contract, alias: str) -> str:
