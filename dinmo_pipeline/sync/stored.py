@@ -93,7 +93,7 @@ def parquet_table(local_path: str) -> str:
 
 
 def parquet_blocks(local_path: str, position: str, type_text: str) -> str:
-    """SQL for the smallest and largest value (`low`, `high`) that the blocks of this file have in a column; null where that is not known."""
+    """SQL for the smallest and largest value (`low`, `high`) of a column in each block of this file; null where unknown."""
     low, high = (f"TRY_CAST({value} AS {type_text})" for value in ("stats_min_value", "stats_max_value"))
     return (
         f"SELECT {low} AS low, {high} AS high FROM parquet_metadata({_file_literal(local_path)}) "

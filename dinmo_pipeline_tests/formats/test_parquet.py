@@ -97,12 +97,15 @@ def test_schema_is_one_whatever_the_rows(kind: str, connection: duckdb.DuckDBPyC
 
 
 def test_folder_of_files_with_and_without_nulls_is_read_as_one(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    columns = "i::INTEGER AS i, 'x' || i AS t, (i / 4)::DECIMAL(9,2) AS d, [i] AS l, {'a': i} AS s, MAP {i: i} AS m, TIMESTAMPTZ 'epoch' AS at"
+    columns = (
+        "i::INTEGER AS i, 'x' || i AS t, (i / 4)::DECIMAL(9,2) AS d, [i] AS l, {'a': i} AS s, MAP {i: i} AS m, TIMESTAMPTZ 'epoch' AS at"
+    )
     for number, query in enumerate(
         (
             f"SELECT {columns} FROM range(3) AS r(i)",
             f"SELECT {columns} FROM range(0) AS r(i)",
-            "SELECT NULL::INTEGER, NULL::VARCHAR, NULL::DECIMAL(9,2), NULL::BIGINT[], NULL::STRUCT(a BIGINT), NULL::MAP(BIGINT, BIGINT), NULL::TIMESTAMPTZ",
+            "SELECT NULL::INTEGER, NULL::VARCHAR, NULL::DECIMAL(9,2), NULL::BIGINT[], "
+            "NULL::STRUCT(a BIGINT), NULL::MAP(BIGINT, BIGINT), NULL::TIMESTAMPTZ",
             f"SELECT {columns} FROM range(3) AS r(i)",
         )
     ):

@@ -1,4 +1,4 @@
-"""Sixty values and more of every type that a snapshot can hold, each as SQL and as Python knows it: two that Python tells apart are a change.
+"""Sixty values and more of every type that a snapshot can hold, as SQL and as Python knows them: what Python tells apart is a change.
 
 128-bit values are made of halves that are alike, since DuckDB hashes them to one number; two texts are here that have one hash as well.
 """
@@ -65,7 +65,28 @@ def _floats(type_text: str, packed: str) -> Values:
 
 
 def _bytes() -> list[bytes]:
-    texts = ["", " ", "a", "A", "a ", "\0", "a\0", "a\0b", "ä", "a\u0308", "\U0001f600", "0", "00", "1", "1.0", "NULL", "null", "true", "[]", "{}"]
+    texts = [
+        "",
+        " ",
+        "a",
+        "A",
+        "a ",
+        "\0",
+        "a\0",
+        "a\0b",
+        "ä",
+        "a\u0308",
+        "\U0001f600",
+        "0",
+        "00",
+        "1",
+        "1.0",
+        "NULL",
+        "null",
+        "true",
+        "[]",
+        "{}",
+    ]
     texts += [letter * length for letter in "xy" for length in (3, 4, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17, 255, 256, 5000)]
     texts += ["x" * 4999 + "y", "y" + "x" * 4999, "x" * 2500 + "y" * 2500, *_TEXTS_OF_ONE_HASH, "'", '"', "\\", "\\x00", "\n", "\r\n", ","]
     return [text.encode() for text in texts]
@@ -99,7 +120,13 @@ def _nested(values: Values, make: Callable[[str, str], str], nothing: str, null:
         found.append((make(sql, "[]"), (canon, ())))
         found.append((make(null, f"[{sql}]"), (None, (canon,))))
     first, second = values[0], values[1]
-    lists = {"NULL": None, "[]": (), "[NULL]": (None,), "[NULL, NULL]": (None, None), f"[{first[0]}, NULL]": (first[1], None)}
+    lists: dict[str, Canon] = {
+        "NULL": None,
+        "[]": (),
+        "[NULL]": (None,),
+        "[NULL, NULL]": (None, None),
+        f"[{first[0]}, NULL]": (first[1], None),
+    }
     lists |= {f"[NULL, {first[0]}]": (None, first[1]), f"[{first[0]}, {second[0]}]": (first[1], second[1])}
     lists |= {f"[{second[0]}, {first[0]}]": (second[1], first[1])}
     found += [(make(null, sql), (None, canon)) for sql, canon in lists.items()]
@@ -122,11 +149,25 @@ def _scalars() -> dict[str, Values]:
     labels = [f"label {number}" for number in range(70)]
     enum = f"ENUM({', '.join(map(quote_literal, labels))})"
     found[enum] = [(f"CAST({quote_literal(label)} AS {enum})", label) for label in labels]
-    found["BIT"] = [(f"CAST('{bits}' AS BIT)", bits) for bits in [f"{number:0{width}b}" for width in range(1, 6) for number in range(2**width)] + ["0" * 64, "0" * 65]]
+    found["BIT"] = [
+        (f"CAST('{bits}' AS BIT)", bits)
+        for bits in [f"{number:0{width}b}" for width in range(1, 6) for number in range(2**width)] + ["0" * 64, "0" * 65]
+    ]
     found["BIGNUM"] = [(f"CAST('{number}' AS BIGNUM)", number) for number in [*_SMALL, 10**38, 10**60, 10**60 + 1, -(10**60)]]
-    documents = [f'{{"a":{number}}}' for number in range(50)] + ["{}", "[]", "null", "1", "1.0", '"1"', '{"a": 1}', "[null]", "true", '{"a":null}']
+    documents = [f'{{"a":{number}}}' for number in range(50)] + [
+        "{}",
+        "[]",
+        "null",
+        "1",
+        "1.0",
+        '"1"',
+        '{"a": 1}',
+        "[null]",
+        "true",
+        '{"a":null}',
+    ]
     found["JSON"] = [(f"CAST({quote_literal(text)} AS JSON)", text) for text in documents]
-    days = [day for day in range(-720_000, 2_900_000, 56_000)]
+    days = list(range(-720_000, 2_900_000, 56_000))
     found["DATE"] = _moments("DATE", "DATE '1970-01-01' + ({n})::INTEGER", [*days, 0, 1])
     found["TIMESTAMP"] = _moments("TIMESTAMP", "make_timestamp(({n})::BIGINT)", _MOMENTS)
     found["TIMESTAMP_S"] = _moments("TIMESTAMP_S", "make_timestamp(({n})::BIGINT * 1000000)", [n for n in _MOMENTS if abs(n) < 10**12])
@@ -158,7 +199,12 @@ def every_value() -> dict[str, Values]:
         values = found[type_text][:-1]
         maps = f"MAP(VARCHAR, {type_text})"
         entries: Values = [(f"CAST(MAP {{'k': {sql}}} AS {maps})", (canon,)) for sql, canon in values]
-        found[maps] = [*entries, (f"CAST(MAP {{}} AS {maps})", ()), (f"CAST(MAP {{'k': NULL}} AS {maps})", (None,)), (f"CAST(NULL AS {maps})", None)]
+        found[maps] = [
+            *entries,
+            (f"CAST(MAP {{}} AS {maps})", ()),
+            (f"CAST(MAP {{'k': NULL}} AS {maps})", (None,)),
+            (f"CAST(NULL AS {maps})", None),
+        ]
         pair = f"{type_text}[2]"
         arrays: Values = [(f"CAST([{sql}, NULL] AS {pair})", (canon, None)) for sql, canon in values[:40]]
         arrays += [(f"CAST([NULL, {sql}] AS {pair})", (None, canon)) for sql, canon in values[:40]]

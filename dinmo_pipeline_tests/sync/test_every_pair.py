@@ -1,4 +1,4 @@
-"""Each value of each type after each other one: what Python tells apart is a change, in whole snapshots and in patches, and nothing else is.
+"""Each value of each type after each other one: what Python tells apart is a change, in whole snapshots and in patches; all else is none.
 
 One table has a row for each ordered pair: what it said before, and what it says now.
 """
@@ -15,7 +15,7 @@ import pytest
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.project.specs import RunType, SyncMode
 from dinmo_pipeline.sync import changes as sql
-from dinmo_pipeline.sync import key_ranges, keeping
+from dinmo_pipeline.sync import keeping, key_ranges
 from dinmo_pipeline.sync.comparing import Changes
 from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn
 from dinmo_pipeline.sync.engine import Source
@@ -93,9 +93,7 @@ def make_values(connection: duckdb.DuckDBPyConnection, values: Values) -> None:
 
 
 @pytest.mark.parametrize("type_text", EVERY_VALUE, ids=lambda text: text[:60])
-def test_change_between_any_two_values_is_found_and_no_other(
-    connection: duckdb.DuckDBPyConnection, tmp_path: Path, type_text: str
-) -> None:
+def test_change_between_any_two_values_is_found_and_no_other(connection: duckdb.DuckDBPyConnection, tmp_path: Path, type_text: str) -> None:
     values = EVERY_VALUE[type_text]
     make_values(connection, values)
     many = len(values)
@@ -175,7 +173,7 @@ def test_ranges_of_keys_lose_no_row(
     assert room.changed(patch, first) == room.changed(replace(patch, since=None), first)
     assert room.lost(patch) == []
     for wrong in ("SELECT NULL, 1", f"SELECT {key}, i FROM range(5) AS r(i)", f"SELECT {key}, -1 FROM range(9, 10) AS r(i)"):
-        with pytest.raises(DataError, match="has no value in k|more than one row has the same k"):
+        with pytest.raises(DataError, match=r"has no value in k|more than one row has the same k"):
             room.keep(f"SELECT * FROM ({now}) UNION ALL {wrong}", first)
 
 
