@@ -155,7 +155,7 @@ def test_ranges_of_keys_lose_no_row(
     rows = 122_880 * 2 + 5000
     room = Room(connection, tmp_path)
     told: list[int] = []
-    real = keeping.key_ranges
+    real = key_ranges.key_ranges
 
     def counted(*arguments: object) -> tuple[str, ...]:
         found = real(*arguments)  # type: ignore[arg-type]
