@@ -13,7 +13,7 @@ from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.contract import Format, Rows, Written
 from dinmo_pipeline.formats.files import new_file
 from dinmo_pipeline.formats.names import clashes
-from dinmo_pipeline.formats.parquet_values import parquet_value
+from dinmo_pipeline.formats.parquet_values import parquet_value, refusals
 from dinmo_pipeline.formats.session import writing_settings
 from dinmo_pipeline.formats.types import column_types
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
@@ -42,7 +42,7 @@ class ParquetFormat(Format):
                     f"(FORMAT parquet, COMPRESSION {codec}, USE_TMP_FILE false)"
                 )
             except duckdb.ConversionException as error:
-                raise _too_large(connection, rows, values) or error from error
+                raise _refused(connection, rows, values) or error from error
         return Written()
 
     def uncompressed(self) -> ParquetFormat:
@@ -53,15 +53,18 @@ class ParquetFormat(Format):
         return problems + ["a column of a Parquet file needs a name, and one is empty"] * ("" in names)
 
 
-def _too_large(connection: duckdb.DuckDBPyConnection, rows: Rows, values: Sequence[str]) -> DataError | None:
-    """The error that names the value which is no Parquet decimal; None where the query itself is at fault."""
-    for index, (column, value) in enumerate(zip(rows.columns, values, strict=True)):
+def _refused(connection: duckdb.DuckDBPyConnection, rows: Rows, values: Sequence[str]) -> DataError | None:
+    """The error that names a value which Parquet cannot hold; None where the query itself is at fault."""
+    for index, (column, column_type, value) in enumerate(zip(rows.columns, column_types(rows), values, strict=True)):
+        reason = refusals(column_type)
+        if not reason:
+            continue
         found = connection.execute(
             f"SELECT left(CAST(v{index} AS VARCHAR), 80) FROM ({rows.query}) WHERE v{index} IS NOT NULL AND TRY({value}) IS NULL LIMIT 1"
         ).fetchone()
         if found is not None:
             return DataError(
-                f"writing Parquet: column {column.name!r} ({column.type}) holds {found[0]}, and a Parquet number has at most 38 digits; "
+                f"writing Parquet: column {column.name!r} ({column.type}) holds {found[0]}, and {reason}; "
                 "cast the column to VARCHAR in the query to send it as text"
             )
     return None

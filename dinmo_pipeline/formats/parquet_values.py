@@ -7,15 +7,35 @@ from dinmo_pipeline.formats.types import NESTED, plain_text
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 
 # DuckDB would cut intervals to milliseconds and refuse negative ones, drop the offset of a time, and store a variant in a shape that
-# few readers know; it would make doubles of the largest integers, and a file that PyArrow refuses of an array that is null.
-_AS_TEXT = frozenset({"INTERVAL", "TIME WITH TIME ZONE", "VARIANT"})
+# few readers know; it would make doubles of the largest integers, and a file that PyArrow refuses of an array that is null. A time of
+# Parquet ends before 24:00:00, and of a UUID some readers make bytes.
+_AS_TEXT = frozenset({"INTERVAL", "TIME", "TIME_NS", "TIME WITH TIME ZONE", "UUID", "VARIANT"})
 _AS_DECIMAL = frozenset({"HUGEINT", "UHUGEINT"})
-_CHANGED = _AS_TEXT | _AS_DECIMAL | {"ARRAY", "UNION"}
+# What is infinite is a number without meaning in Parquet, and years beyond these keep Python's readers from the whole file.
+_RANGES = {
+    **{
+        kind: f"{{value}} >= CAST('0001-01-01' AS {kind}) AND {{value}} < CAST('10000-01-01' AS {kind})"
+        for kind in ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS")
+    },
+    "TIMESTAMP WITH TIME ZONE": "{value} >= TIMESTAMPTZ '0001-01-01 00:00:00+00' AND {value} < TIMESTAMPTZ '10000-01-01 00:00:00+00'",
+    "TIMESTAMP_NS": "isfinite({value})",
+    "TIMESTAMPTZ_NS": "isfinite(CAST({value} AS TIMESTAMPTZ))",
+}
+_CHANGED = _AS_TEXT | _AS_DECIMAL | frozenset(_RANGES) | {"ARRAY", "UNION"}
+
+
+def refusals(column_type: DuckType) -> str:
+    """What values of this type Parquet cannot hold, as an error says it."""
+    kinds = {part.kind for part in column_type.walk()}
+    said = ["a Parquet number has at most 38 digits"] * bool(kinds & _AS_DECIMAL)
+    said += ["a Parquet date is finite and, for its readers, of the years 1 to 9999"] * bool(kinds & _RANGES.keys())
+    return ", and ".join(said)
 
 
 def parquet_value(column_type: DuckType, value: str, zone: str) -> str:
-    """SQL for `value`, an expression of this type, as a type that Parquet has; NULL for NULL."""
-    return _value(column_type, value, zone, depth=0)
+    """SQL for `value`, an expression of this type, as a type that Parquet has; NULL for NULL. It fails for what `refusals` says."""
+    # DuckDB would mark a column as REQUIRED while it sees no null in it, and the files of an activation have one schema.
+    return f"CASE WHEN {value} IS NOT NULL THEN {_value(column_type, value, zone, depth=0)} END"
 
 
 def _value(column_type: DuckType, value: str, zone: str, *, depth: int) -> str:
@@ -24,6 +44,10 @@ def _value(column_type: DuckType, value: str, zone: str, *, depth: int) -> str:
         return plain_text(kind, value, zone)
     if kind in _AS_DECIMAL:
         return f"CAST({value} AS DECIMAL(38,0))"
+    if kind in _RANGES:
+        # TRY takes no error(), which is volatile; no text that begins so is a date.
+        fails = f"CAST('out of range: ' || CAST({value} AS VARCHAR) AS {kind})"
+        return f"CASE WHEN {value} IS NULL OR ({_RANGES[kind].format(value=value)}) THEN {value} ELSE {fails} END"
     if kind not in NESTED or not any(part.kind in _CHANGED for part in column_type.walk()):
         return value
     item = f"x{depth}"

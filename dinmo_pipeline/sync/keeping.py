@@ -14,6 +14,7 @@ from dinmo_pipeline.sync.asking import translating
 from dinmo_pipeline.sync.contract import Contract
 from dinmo_pipeline.sync.equality import narrowed, same_key
 from dinmo_pipeline.sync.export import Snapshot
+from dinmo_pipeline.sync.key_ranges import key_ranges
 from dinmo_pipeline.sync.keys import check_key
 from dinmo_pipeline.sync.snapshots import SnapshotStore
 from dinmo_pipeline.sync.stored import key_positions, parquet_table, source_values, stored_columns
@@ -85,11 +86,12 @@ class Keeper:
     def _find_difference(self, contract: Contract, earlier: Snapshot) -> bool:
         """Make the table of what changed since `earlier`; whether each key stands there once, as in `earlier`."""
         before = self._files.rows(earlier)
-        for table, query in (
-            (patches.CANDIDATES, patches.candidates_query(contract, self.table, before)),
-            (patches.DIFFERENCE, patches.difference_query(contract, self.table, before, patches.CANDIDATES)),
-        ):
-            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {query}")
+        whole = str(self.snapshots.local_path((earlier.whole or earlier).path))
+        ranges = key_ranges(self.connection, contract, self.table, whole, min(self._count(), earlier.rows))
+        for index, keys in enumerate(ranges):
+            query = patches.difference_query(contract, self.table, before, keys)
+            into = f"INSERT INTO {patches.DIFFERENCE}" if index else f"CREATE OR REPLACE TEMP TABLE {patches.DIFFERENCE} AS"
+            self.connection.execute(f"{into} {query}")
         added, gone, back = self.connection.execute(patches.steps_query(patches.DIFFERENCE)).fetchone() or (0, 0, 0)
         key = key_positions(contract)
         single = not null_keys(self.connection, key, patches.DIFFERENCE) and keys_are_single(self.connection, key, patches.DIFFERENCE)

@@ -68,10 +68,13 @@ def same_stored_key(contract: Contract, one: str, other: str) -> str:
 
 def source_values(contract: Contract, alias: str) -> str:
     """A row of the source as a snapshot stores it."""
-    return ", ".join(
-        f"{converted(f'{alias}.{quote_identifier(column.attribute)}', column.type, column.file_type)} AS {column.position}"
-        for column in stored_columns(contract)
-    )
+    return ", ".join(f"{_source_value(column, alias)} AS {column.position}" for column in stored_columns(contract))
+
+
+def _source_value(column: StoredColumn, alias: str) -> str:
+    value = f"{alias}.{quote_identifier(column.attribute)}"
+    # A text with a collation would equal others; a snapshot has none.
+    return f'{value} COLLATE "binary"' if column.type == "VARCHAR" else converted(value, column.type, column.file_type)
 
 
 def stored_values(contract: Contract, alias: str) -> str:
@@ -86,8 +89,20 @@ def converted(value: str, type_text: str, wanted: str) -> str:
 
 def parquet_table(local_path: str) -> str:
     """SQL that reads exactly this Parquet file, whatever characters its path has."""
-    escaped = re.sub(r"([*?\[])", r"[\1]", local_path)
-    return f"read_parquet({quote_literal(escaped)})"
+    return f"read_parquet({_file_literal(local_path)})"
+
+
+def parquet_blocks(local_path: str, position: str, type_text: str) -> str:
+    """SQL for the smallest and largest value (`low`, `high`) of a column in each block of this file; null where unknown."""
+    low, high = (f"TRY_CAST({value} AS {type_text})" for value in ("stats_min_value", "stats_max_value"))
+    return (
+        f"SELECT {low} AS low, {high} AS high FROM parquet_metadata({_file_literal(local_path)}) "
+        f"WHERE path_in_schema = {quote_literal(position)}"
+    )
+
+
+def _file_literal(local_path: str) -> str:
+    return quote_literal(re.sub(r"([*?\[])", r"[\1]", local_path))
 
 
 def _file_type(attribute: str, type_text: str) -> str:

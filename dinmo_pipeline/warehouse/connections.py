@@ -84,6 +84,8 @@ def configure(connection: duckdb.DuckDBPyConnection, settings: QuerySettings) ->
     connection.execute(f"SET file_search_path = {quote_literal(str(settings.root))}")
     connection.execute(f"SET memory_limit = {quote_literal(settings.memory_limit or _default_memory_limit(connection))}")
     connection.execute("SET enable_progress_bar = false")
+    # Statistics of Parquet leave NaN out: DuckDB would skip the blocks that have one, and give a largest value that is not.
+    connection.execute("SET parquet_can_have_nan = true")
     # DuckDB 2.0 can hang when a COPY fails while its writer works in the background.
     connection.execute("SET async_threads = 0")
 
