@@ -103,15 +103,18 @@ def test_file_without_a_size_is_told_and_not_listed(tmp_path: Path) -> None:
 
 
 def test_fsync_that_fails_is_no_refusal(tmp_path: Path) -> None:
-    with asyncssh_server(refusing(fsync=FAILURE)) as server:
-        with sftp_spec(server, server.login("plain")).connect(tmp_path) as storage, pytest.raises(TransientStorageError):
-            storage.put(local(tmp_path, b"rows"), "a.csv")
+    with (
+        asyncssh_server(refusing(fsync=FAILURE)) as server,
+        sftp_spec(server, server.login("plain")).connect(tmp_path) as storage,
+        pytest.raises(TransientStorageError),
+    ):
+        storage.put(local(tmp_path, b"rows"), "a.csv")
 
 
 def test_file_that_became_shorter_is_told(tmp_path: Path) -> None:
     with (
         asyncssh_server(telling(3, "fstat", "stat")) as server,
         sftp_spec(server, server.login("plain")).connect(tmp_path) as storage,
-        pytest.raises(TransientStorageError, match="wrote 4 bytes to a.csv .*, then found 3"),
+        pytest.raises(TransientStorageError, match=r"wrote 4 bytes to a.csv .*, then found 3"),
     ):
         storage.put(local(tmp_path, b"rows"), "a.csv")
