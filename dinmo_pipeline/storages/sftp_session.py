@@ -169,8 +169,8 @@ class SftpServer(Storage):
 
     async def _read(self, remote_path: str, target: LocalFile) -> None:
         async with await _answer(self._client.open(remote_path, "rb", block_size=0)) as file:
-            # Where the server tells no size the file is read to its end.
-            expected = await anext(self._sizes(file, remote_path), None)
+            # Where the server tells no size, or 0 of every file, it is read to its end.
+            expected = await anext(self._sizes(file, remote_path), None) or None
             length = self._client.limits.max_read_len
 
             async def fetch(position: int, end: int | None) -> None:

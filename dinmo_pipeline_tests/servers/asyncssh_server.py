@@ -25,8 +25,8 @@ class PlainSftp(asyncssh.SFTPServer):
 
 
 @contextmanager
-def asyncssh_server() -> Iterator[OpenSsh]:
-    """The server, with one account that logs in by key and cannot leave its folder."""
+def asyncssh_server(sftp: type[asyncssh.SFTPServer] = PlainSftp) -> Iterator[OpenSsh]:
+    """The server, with one account that logs in by key and cannot leave its folder; `sftp` is what it knows."""
     with server_folder() as folder:
         host_key, user_key = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
         user_key.write_private_key(str(folder / "user_key"))
@@ -37,7 +37,7 @@ def asyncssh_server() -> Iterator[OpenSsh]:
         thread = threading.Thread(target=loop.run_forever)
         thread.start()
         try:
-            acceptor = asyncio.run_coroutine_threadsafe(_started(folder, home, host_key), loop).result(20)
+            acceptor = asyncio.run_coroutine_threadsafe(_started(folder, home, host_key, sftp), loop).result(20)
             yield OpenSsh(
                 host=HOST,
                 port=acceptor.get_port(),
@@ -52,13 +52,13 @@ def asyncssh_server() -> Iterator[OpenSsh]:
             loop.close()
 
 
-async def _started(folder: Path, home: Path, host_key: asyncssh.SSHKey) -> asyncssh.SSHAcceptor:
+async def _started(folder: Path, home: Path, host_key: asyncssh.SSHKey, sftp: type[asyncssh.SFTPServer]) -> asyncssh.SSHAcceptor:
     return await asyncssh.listen(
         HOST,
         0,
         server_host_keys=[host_key],
         authorized_client_keys=str(folder / "authorized_keys"),
-        sftp_factory=lambda channel: PlainSftp(channel, chroot=str(home).encode()),
+        sftp_factory=lambda channel: sftp(channel, chroot=str(home).encode()),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.storage.blob import ContentSettings
 from pydantic import ValidationError
 
 from dinmo_pipeline.errors import PermanentStorageError, TransientStorageError
 from dinmo_pipeline.storages.azure import AzureContainerSpec
+from dinmo_pipeline.storages.objects import ObjectStorage
 from dinmo_pipeline_tests.servers.azurite import CONTAINER, Azurite
 from dinmo_pipeline_tests.servers.front import Front
 from dinmo_pipeline_tests.storages.contract import MIB, content, local
@@ -215,6 +218,24 @@ def test_folder_that_another_tool_marked_is_no_file(azurite_server: Azurite, def
         storage.put(local(tmp_path, b"x"), "marked/a.csv")
         assert [file.name for file in storage.list("marked")] == ["a.csv"]
         assert storage.stat("marked/inner") is None
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "identity"])
+def test_blob_comes_as_it_is_stored_whatever_its_encoding_is_called(
+    encoding: str, azurite_server: Azurite, define: Define, tmp_path: Path
+) -> None:
+    stored = gzip.compress(b"id\n1\n" * 100)
+    name = f"encoded/{encoding}.csv.gz"
+    with azurite_server.client() as owner:
+        settings = ContentSettings(content_type="text/csv", content_encoding=encoding)
+        owner.get_blob_client(CONTAINER, name).upload_blob(stored, content_settings=settings)
+    with define(account_key=azurite_server.key).connect(tmp_path) as storage:
+        assert content(storage, tmp_path, name) == stored
+        assert isinstance(storage, ObjectStorage)
+        found = storage.load(name)
+        assert found is not None
+        assert found.content == stored
+        assert storage.matches(name, len(stored), hashlib.sha256(stored).hexdigest())
 
 
 def test_default_credentials_over_plain_http_are_refused(define: Define, tmp_path: Path) -> None:

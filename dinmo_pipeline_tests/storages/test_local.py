@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.errors import PermanentStorageError
+from dinmo_pipeline.errors import PermanentStorageError, StorageError
 from dinmo_pipeline.storages.local import LocalFolderSpec
 from dinmo_pipeline_tests.servers.disks import small_quota
 
@@ -23,3 +24,38 @@ def test_quota_that_is_used_up_is_told(tmp_path: Path) -> None:
             storage.put(big, "a.csv")
         storage.delete("a.csv")
         assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("refused", ["chmod", "link", "fsync"])
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS])
+def test_share_that_refuses_a_nicety_takes_the_file(refused: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, refused, refuse)
+    staged = tmp_path / "staged"
+    staged.write_bytes(b"rows")
+    staged.chmod(0o600) if refused != "chmod" else None
+    with LocalFolderSpec(name="out", path="out").connect(tmp_path) as storage:
+        storage.make_folder(".")
+        storage.put(staged, ".a.part")
+        storage.move(".a.part", "a.csv")
+    assert (tmp_path / "out" / "a.csv").read_bytes() == b"rows"
+    assert (tmp_path / "out" / "a.csv").stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
+def test_what_does_not_reach_the_disk_is_told(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    (tmp_path / "staged").write_bytes(b"rows")
+    with LocalFolderSpec(name="out", path=".").connect(tmp_path) as storage, pytest.raises(StorageError):
+        storage.put(tmp_path / "staged", "a.csv")
+
+
+def _umask() -> int:
+    current = os.umask(0o022)
+    os.umask(current)
+    return current
