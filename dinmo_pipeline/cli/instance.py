@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,9 @@ run_launcher:
 run_monitoring:
   enabled: true
 """
-_LOCK_S = 60.0
+_LOCK_S = 120.0
+# The version of Dagster that made the storage, or migrated it.
+_MADE_BY = ".storage-version"
 # Dagster's databases in its home, unless its settings say otherwise, and a table that each of them has.
 _DATABASES: Mapping[str, str] = {"history/runs.db": "runs", "history/runs/index.db": "event_logs", "schedules/schedules.db": "jobs"}
 
@@ -62,7 +65,7 @@ def dagster_home(project: Project) -> Path:
 def open_instance(home: Path) -> Iterator[DagsterInstance]:
     """Dagster's instance in `home`; where its storage is not there yet, it is made first, by one process at a time.
 
-    BusyError when another process makes it for longer than a minute, StateError when the storage is broken or the disk fails.
+    BusyError when another process makes it for longer than two minutes, StateError when the storage is broken or the disk fails.
     """
     from dagster import DagsterInstance
 
@@ -90,14 +93,16 @@ def storage_errors(home: Path) -> Iterator[None]:
 def prepare_storage(home: Path) -> tuple[str, ...]:
     """Make Dagster's storage of `home`, mend it, and bring it up to the installed Dagster; what was done, in words.
 
-    May be called at any time and by any number of processes: each waits for the one before it, a minute at most (BusyError).
+    May be called at any time and by any number of processes: each waits for the one before it, two minutes at most (BusyError).
     """
-    from dagster import DagsterInstance
-
-    done = []
+    done: list[str] = []
     with _disk_errors(home):
         _make(home)
         with _alone(home):
+            if _is_current(home):
+                return ()
+            from dagster import DagsterInstance
+
             before = {name: (home / name).exists() for name in _DATABASES}
             done += [f"mended {name}, whose version stood there twice" for name in _DATABASES if _mend_versions(home / name)]
             with storage_errors(home), DagsterInstance.from_config(str(home)) as instance:
@@ -105,8 +110,19 @@ def prepare_storage(home: Path) -> tuple[str, ...]:
                 if any(version is not None and version[0] != version[1] for version in versions):
                     instance.upgrade()
                     done.append("brought it up to the installed version of Dagster")
+            if not _keeps_it_elsewhere(home):
+                (home / _MADE_BY).write_text(version("dagster"), encoding="ascii")
             made = [name for name, was_there in before.items() if not was_there and (home / name).exists()]
     return (*done, *([f"made {', '.join(made)}"] if made else ()))
+
+
+def _is_current(home: Path) -> bool:
+    """Whether the installed version of Dagster has made the storage, or brought it up to itself; told without importing it."""
+    try:
+        made_by = (home / _MADE_BY).read_text(encoding="ascii")
+    except FileNotFoundError:
+        return False
+    return made_by == version("dagster") and storage_problem(home) is None
 
 
 def _alone(home: Path) -> AbstractContextManager[None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +18,8 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dinmo_pipeline.warehouse.folders import make_private_folder
 
 _FOLDER = "running"
+_LOCK_S = 10.0
+_PAUSE_S = 0.05
 _KILLED = "The process of this run was killed, or its machine went down, before the run ended."
 # A queued run has no process yet, and neither has one that is being started: its launcher sees to it.
 _WITH_PROCESS = [DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
@@ -31,23 +33,36 @@ def holding(home: Path, run_id: str) -> Iterator[bool]:
     """
     path = home / _FOLDER / run_id
     make_private_folder(path.parent)
-    # Locked before it has its name, so that nobody sees it free.
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        try:
-            path.hardlink_to(draft)
-        except FileExistsError:
-            yield False
-            return
-        finally:
-            Path(draft).unlink()
-        try:
-            yield True
-        finally:
-            path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        yield False
+        return
+    try:
+        _lock(descriptor)
+        yield True
     finally:
+        path.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Hold the lock of a file that was just made; who looks whether its run died has it for a moment. TimeoutError after that.
+
+    Until then the run has not begun, so nobody takes it for dead. Where the file system knows no locks nobody does later, either.
+    """
+    deadline = time.monotonic() + _LOCK_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"another process has had the new run's lock for {_LOCK_S:.0f} s; start the run again") from None
+            time.sleep(_PAUSE_S)
+        except OSError:
+            return
+        else:
+            return
 
 
 @contextmanager

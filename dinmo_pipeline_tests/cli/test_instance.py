@@ -20,7 +20,7 @@ from dinmo_pipeline.project.settings import find_project_root
 from ..people import BIN, activation, make_people, write_definitions
 from .conftest import Dinmo
 
-_PATIENCE_S = 90.0
+_PATIENCE_S = 300.0
 _AT_ONCE = 3
 
 
