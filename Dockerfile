@@ -7,12 +7,14 @@ RUN python -m venv /opt/dinmo && /opt/dinmo/bin/pip install --no-cache-dir /src 
 FROM python:3.12-slim
 RUN useradd --uid 10001 --no-create-home dinmo \
     && mkdir -p /project /var/lib/dinmo/dagster \
-    && printf 'run_launcher:\n  module: dinmo_pipeline.launching\n  class: ForkingRunLauncher\n' > /var/lib/dinmo/dagster/dagster.yaml \
+    && printf '#!/bin/sh\nset -e\ndinmo instance init\nexec "$@"\n' > /usr/local/bin/start && chmod 755 /usr/local/bin/start \
     && chown -R dinmo: /var/lib/dinmo && chmod 700 /var/lib/dinmo
 COPY --from=build /opt/dinmo /opt/dinmo
-ENV PATH=/opt/dinmo/bin:$PATH DINMO_HOME=/var/lib/dinmo DAGSTER_HOME=/var/lib/dinmo/dagster
+ENV PATH=/opt/dinmo/bin:$PATH DINMO_HOME=/var/lib/dinmo DAGSTER_HOME=/var/lib/dinmo/dagster PYTHONTZPATH=
 USER 10001
 WORKDIR /project
 VOLUME /var/lib/dinmo
 EXPOSE 3000
+# Before either of Dagster's processes, which may start at once.
+ENTRYPOINT ["start"]
 CMD ["dagster-daemon", "run"]

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dinmo_pipeline.time_zones import use_pinned_time_zones
+
 if TYPE_CHECKING:
     from dinmo_pipeline.components import Activation, Feed, Inbox, Model, Notify, Segment
+
+# Here, because Dagster's daemon, code servers and runs import nothing else of this package for certain.
+use_pinned_time_zones()
 
 _COMPONENTS = "dinmo_pipeline.components"
 

@@ -83,10 +83,10 @@ def write_definitions(root: Path, activations: str, *, folder: str = "defs") -> 
     path.write_text(f"{STORAGES}---\n{MODEL}{activations}", encoding="utf-8")
 
 
-def make_people(root: Path, activations: str = A_MODE_EACH, *, people: Sequence[Person] = FIRST) -> Path:
-    """A project that only `[tool.dinmo]` marks, its `defs/` at the root."""
+def make_people(root: Path, activations: str = A_MODE_EACH, *, people: Sequence[Person] = FIRST, settings: str = "") -> Path:
+    """A project that only `[tool.dinmo]`, with these settings, marks, its `defs/` at the root."""
     root.mkdir(parents=True, exist_ok=True)
-    (root / "pyproject.toml").write_text("[tool.dinmo]\n", encoding="utf-8")
+    (root / "pyproject.toml").write_text(f"[tool.dinmo]\n{settings}", encoding="utf-8")
     write_definitions(root, activations)
     write_people(root, people)
     return root

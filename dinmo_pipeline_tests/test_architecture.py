@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 # A room may import from itself and from the rooms of a lower floor.
 FLOORS = (
     {"masking"},
-    {"errors"},
+    {"errors", "time_zones"},
     {"formats", "storages", "warehouse", "notify"},
     {"project"},
     {"alerts"},

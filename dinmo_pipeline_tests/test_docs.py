@@ -12,6 +12,7 @@ import pytest
 import yaml
 from dagster import DagsterInstance
 
+from dinmo_pipeline.cli.instance import DAGSTER_YAML
 from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.launching import ForkingRunLauncher
 from dinmo_pipeline.project.definitions import COMPONENT_FIELDS
@@ -144,6 +145,15 @@ def test_programs_that_operations_and_the_image_start_are_installed() -> None:
     assert all((BIN / name).exists() for name in started)
 
 
+def test_units_and_the_image_make_the_storage_before_dagster_starts() -> None:
+    unit = OPERATIONS.read_text(encoding="utf-8")
+    image = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+    assert unit.index("ExecStartPre=/opt/dinmo/bin/dinmo instance init") < unit.index("ExecStart=/opt/dinmo/bin/dagster-daemon")
+    assert re.search(r"dinmo instance init\\nexec \"\$@\"\\n' > /usr/local/bin/start", image)
+    assert re.search(r'^ENTRYPOINT \["start"\]$', image, re.MULTILINE)
+
+
 def test_image_runs_without_rights_and_holds_what_it_copies() -> None:
     image = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     copied = [name for line in re.findall(r"^COPY (?!--from)(.*)$", image, re.MULTILINE) for name in line.split()[:-1]]
@@ -167,11 +177,10 @@ def test_dagsters_settings_in_operations_are_those_that_it_takes(tmp_path: Path)
         assert isinstance(instance.run_launcher, ForkingRunLauncher)
 
 
-def test_image_and_operations_name_the_launcher_alike(tmp_path: Path) -> None:
+def test_operations_and_a_new_home_have_the_launcher_and_run_monitoring(tmp_path: Path) -> None:
     lines, _ = [block for language, block in blocks(OPERATIONS) if language == "yaml"]
-    (written,) = re.findall(r"printf '(.*)' > /var/lib/dinmo/dagster/dagster.yaml", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
     (tmp_path / "dagster.yaml").write_text(lines, encoding="utf-8")
 
-    assert written.replace("\\n", "\n") == lines
+    assert yaml.safe_load(lines).items() <= yaml.safe_load(DAGSTER_YAML).items()
     with DagsterInstance.from_config(str(tmp_path)) as instance:
         assert isinstance(instance.run_launcher, ForkingRunLauncher)

@@ -18,6 +18,8 @@ from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.explaining import show_explanation
 from dinmo_pipeline.cli.health import health_of, unknown_health
 from dinmo_pipeline.cli.inbox import approve_file, dismiss, import_files, inbox_commands
+from dinmo_pipeline.cli.instance import broken_storage, dagster_home_in
+from dinmo_pipeline.cli.instance_commands import instance_commands
 from dinmo_pipeline.cli.options import HERE, ProjectOption
 from dinmo_pipeline.cli.profiling import profile
 from dinmo_pipeline.cli.template import make_project
@@ -44,6 +46,7 @@ from dinmo_pipeline.sync.telling import Teller
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tables in, files out.")
 app.add_typer(inbox_commands, name="inbox")
+app.add_typer(instance_commands, name="instance")
 app.command("import")(import_files)
 app.command()(dismiss)
 app.command()(profile)
@@ -76,6 +79,7 @@ def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder
     """Make a project that works at once."""
     files = make_project(directory)
     showing.say(f"made {directory}: {', '.join(files)}")
+    showing.say("definitions live in files called defs.yaml, each in a folder of its own below defs; files of other names are not read")
     showing.say(f"next: cd {directory} && dinmo check && dinmo sync --all")
 
 
@@ -145,7 +149,10 @@ def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
             lines.append(unknown_health(spec, error, now=loaded.clock()))
     feeds, inboxes = inbound_health(loaded)
     showing.show_status(lines, feeds, inboxes, as_json=as_json)
-    if any(line.needs_somebody for line in lines) or any(feed.needs_somebody for feed in feeds) or any(each.troubles for each in inboxes):
+    if (broken := broken_storage(dagster_home_in(loaded.home))) is not None:
+        showing.complain(f"Dagster's storage is broken: {broken}; stop Dagster, and let `dinmo instance init` mend it")
+    waiting = any(line.needs_somebody for line in (*lines, *feeds)) or any(each.troubles for each in inboxes)
+    if waiting or broken is not None:
         raise typer.Exit(_FAILED)
 
 
@@ -224,7 +231,10 @@ def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be deleted, and delete nothing.")] = False,
     project: ProjectOption = HERE,
 ) -> None:
-    """Delete what crashes left and what `keep_syncs` lets go: snapshots, temporary files, partitions and runs in Dagster."""
+    """Delete what crashes left and what `keep_syncs` lets go: snapshots, temporary files, partitions and runs in Dagster.
+
+    Runs whose process was killed are ended, and what has no definition any more leaves Dagster's catalogue.
+    """
     from dinmo_pipeline.cli.cleaning import clean_runs
 
     loaded = load_project(find_project_root(project))
@@ -294,10 +304,13 @@ def dev(
     project: ProjectOption = HERE,
 ) -> None:
     """Open the project in the Dagster UI, with its daemon for schedules."""
-    from dinmo_pipeline.cli.running import dagster_home, loads_itself
+    from dinmo_pipeline.cli.instance import dagster_home, prepare_storage
+    from dinmo_pipeline.cli.running import loads_itself
 
     root = find_project_root(project)
-    loaded = load_project(root)
+    home = dagster_home(load_project(root))
+    # Before Dagster's processes do it, all at once.
+    prepare_storage(home)
     # Dagster tells whoever uses this command of another one, for projects that are no `dinmo` ones.
     quiet = ["-W", "ignore:Function `dev_command` is superseded"]
     command = [sys.executable, *quiet, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
@@ -309,7 +322,7 @@ def dev(
     # A shell's background job ignores interrupts, and Dagster would then ignore being stopped, too.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # In this process's place: whoever stops it stops Dagster, which then stops what it has started.
-    os.execve(sys.executable, command, {**os.environ, "DAGSTER_HOME": str(dagster_home(loaded))})
+    os.execve(sys.executable, command, {**os.environ, "DAGSTER_HOME": str(home), "PYTHONTZPATH": ""})
 
 
 def _tell_deadlines(loaded: Project) -> None:

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from dagster import DagsterEventType, DagsterInstance, RunRecord, RunsFilter
 
-from dinmo_pipeline.cli.running import dagster_home
+from dinmo_pipeline.cli.instance import dagster_home, open_instance, storage_errors
+from dinmo_pipeline.cli.removed import clean_removed
 from dinmo_pipeline.components.naming import import_job_name, job_name, partitions_name
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.io_managers.imports import files_name
+from dinmo_pipeline.io_managers.run_locks import dead_runs, end_dead_runs, forget_ended
 from dinmo_pipeline.project.specs import ActivationSpec, FeedSpec, Project
 from dinmo_pipeline.sync.cleaning import Litter
 from dinmo_pipeline.sync.labels import instant_of_label
@@ -32,12 +34,20 @@ _TELLING = {DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_OBSER
 def clean_runs(project: Project, *, dry_run: bool) -> tuple[Litter, ...]:
     """Delete partitions whose syncs are older than all that are kept, with their runs, and older runs of imports; or only tell them."""
     home = dagster_home(project)
-    with DagsterInstance.from_config(str(home)) as instance:
+    with open_instance(home) as instance, storage_errors(home):
+        dead = [*_clean_dead_runs(instance, dry_run=dry_run)]
         syncs = [
             litter for spec in project.activations.values() for litter in _clean_activation(instance, home, project, spec, dry_run=dry_run)
         ]
         imports = [litter for feed in project.feeds.values() for litter in _clean_imports(instance, home, feed, dry_run=dry_run)]
-        return (*syncs, *imports)
+        return (*dead, *syncs, *imports, *clean_removed(instance, project, dry_run=dry_run))
+
+
+def _clean_dead_runs(instance: DagsterInstance, *, dry_run: bool) -> Iterator[Litter]:
+    for run in dead_runs(instance) if dry_run else end_dead_runs(instance):
+        yield Litter("run", f"{run.job_name}: {run.run_id}", "its process was killed, and Dagster took it for running: it is ended")
+    if not dry_run:
+        forget_ended(instance)
 
 
 def _clean_imports(instance: DagsterInstance, home: Path, feed: FeedSpec, *, dry_run: bool) -> Iterator[Litter]:

@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from dagster import AssetKey, AssetMaterialization, AssetObservation, DagsterInstance, ExecuteInProcessResult
+from dagster import AssetKey, AssetMaterialization, AssetObservation, ExecuteInProcessResult
 
+from dinmo_pipeline.cli.instance import dagster_home as dagster_home  # Tests and tools look for it here.
+from dinmo_pipeline.cli.instance import open_instance, storage_errors
 from dinmo_pipeline.cli.outcome import Imported, Outcome
 from dinmo_pipeline.components import project_repository
 from dinmo_pipeline.components.naming import delivery_key, import_job_name, job_name, partitions_name, snapshot_key, table_key
 from dinmo_pipeline.io_managers.imports import NOTES
+from dinmo_pipeline.io_managers.run_locks import end_dead_runs, holding_new
 from dinmo_pipeline.io_managers.turns import end_turn
 from dinmo_pipeline.project.load import LoadedProject
-from dinmo_pipeline.project.specs import Project, RunType
-from dinmo_pipeline.warehouse.folders import make_private_folder
+from dinmo_pipeline.project.specs import RunType
 
-_DAGSTER_YAML = """\
-# Dagster's own settings; what may stand here: https://docs.dagster.io/deployment/oss/dagster-yaml
-telemetry:
-  enabled: false
-# No invitation to a newsletter before the first look.
-nux:
-  enabled: false
-# What schedules and sensors did at each tick. Dagster by itself keeps most of it for ever.
-retention:
-  schedule: {purge_after_days: 30}
-  sensor: {purge_after_days: {skipped: 2, failure: 30, success: 30}}
-# A run is forked from a process that has imported everything, instead of importing it again.
-run_launcher:
-  module: dinmo_pipeline.launching
-  class: ForkingRunLauncher
-"""
+# As Dagster tags the runs that it launches.
+LOCATION_TAG = "dagster/code_location"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -45,14 +33,16 @@ class Runner:
     def __init__(self, loaded: LoadedProject) -> None:
         self._project = loaded.project
         self._repository = project_repository(loaded)
-        self._instance = DagsterInstance.from_config(str(dagster_home(loaded.project)))
+        self._home = dagster_home(loaded.project)
+        self._opened = ExitStack()
+        self._instance = self._opened.enter_context(open_instance(self._home))
         self._refreshed: set[AssetKey] = set()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._instance.dispose()
+        self._opened.close()
 
     def sync(self, activation: str, label: str, *, full: bool) -> Outcome:
         """Refresh what the activation needs and no earlier sync of this Runner has, take its rows, deliver."""
@@ -75,39 +65,38 @@ class Runner:
 
     def import_files(self, feed: str) -> Imported:
         """Import the files of a feed that are due."""
-        result = self._repository.get_job(import_job_name(feed)).execute_in_process(
-            run_config=_QUIET, instance=self._instance, raise_on_error=False
-        )
+        result = self._execute(import_job_name(feed), run_config=_QUIET)
         told = [event for event in _told(result) if event.asset_key.path[0] == "feeds"]
         files = tuple({name: value.value for name, value in event.metadata.items()} for event in told)
         return Imported(feed, files, None if result.success else _problem(result), tuple(_notes(result)))
 
     def _run(self, activation: str, label: str, keys: Iterable[AssetKey], options: Mapping[str, Any]) -> ExecuteInProcessResult:
-        self._instance.add_dynamic_partitions(partitions_name(activation), [label])
-        return self._repository.get_job(job_name(activation)).execute_in_process(
-            run_config={**options, **_QUIET},
-            partition_key=label,
-            instance=self._instance,
-            asset_selection=list(keys),
-            raise_on_error=False,
-        )
+        with storage_errors(self._home):
+            self._instance.add_dynamic_partitions(partitions_name(activation), [label])
+        return self._execute(job_name(activation), run_config={**options, **_QUIET}, partition_key=label, asset_selection=list(keys))
 
-
-def dagster_home(project: Project) -> Path:
-    """Where Dagster keeps its runs: what the user has set, else a folder in the project's home, which is made."""
-    if chosen := os.environ.get("DAGSTER_HOME"):
-        return Path(chosen)
-    home = project.home / "dagster"
-    make_private_folder(home)
-    if not (home / "dagster.yaml").exists():
-        (home / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
-    return home
+    def _execute(self, job: str, **asked: Any) -> ExecuteInProcessResult:
+        """Run the job here. Runs of it whose process was killed are ended first, and nobody takes this one for such."""
+        with storage_errors(self._home), holding_new(self._instance) as run_id:
+            end_dead_runs(self._instance, job)
+            tags = {LOCATION_TAG: location_name(self._project.root)}
+            return self._repository.get_job(job).execute_in_process(
+                instance=self._instance, run_id=run_id, raise_on_error=False, tags=tags, **asked
+            )
 
 
 def loads_itself(root: Path) -> bool:
     """Whether the project says on its own what Dagster loads."""
     tool = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {})
     return "dagster" in tool or "project" in tool.get("dg", {}) or (root / "workspace.yaml").exists()
+
+
+def location_name(root: Path) -> str:
+    """What Dagster calls the code location of the project."""
+    tool = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {})
+    project = tool.get("dg", {}).get("project", {})
+    name = project.get("code_location_name") or str(project.get("root_module") or "").replace("_", "-")
+    return str(name or "dinmo_pipeline.definitions")
 
 
 def _materialized(result: ExecuteInProcessResult) -> list[AssetMaterialization]:

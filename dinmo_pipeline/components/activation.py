@@ -209,7 +209,7 @@ def _rehearse(context: AssetExecutionContext, project: Project, spec: Activation
     own = redirect_target(project, spec) or Target(project.storages[spec.destination])
     target = replace(own, recorded=False, limit=config.limit or None)
     rehearsal = Syncs(project, spec).rehearse(instant=project.clock(), target=target, send=not config.dry_run, full=full)
-    metadata = rehearsal_metadata(rehearsal, sent_to=None if config.dry_run else target.storage.name)
+    metadata = rehearsal_metadata(rehearsal, sent_to=None if config.dry_run else target.storage.name, preview_rows=project.preview_rows)
     context.log_event(AssetObservation(delivery_key(spec.name), partition=context.partition_key, metadata=metadata))
     context.log.info("nothing was sent" if config.dry_run else f"a trial was sent to {target.storage.name}; no base was moved")
     return rehearsal
@@ -260,7 +260,7 @@ def _completed_instead(context: AssetExecutionContext, project: Project, spec: A
         return False
     delivery = completed.delivery
     context.log.info(f"sync {delivery.export.number} was left half delivered; it is complete now")
-    metadata = delivery_metadata(delivery, delivery_key(spec.name))
+    metadata = delivery_metadata(delivery, delivery_key(spec.name), preview_rows=project.preview_rows)
     context.log_event(AssetMaterialization(delivery_key(spec.name), partition=delivery.label, metadata=metadata))
     if completed.ends_run:
         end_turn(project, spec)

@@ -28,7 +28,7 @@ class DestinationIOManager(IOManager):
             obj.close()
         if not delivery.recorded:
             context.log.warning(f"DINMO_REDIRECT is set: the files went to {delivery.export.place.fields['name']}, and no base was moved")
-        context.add_output_metadata(delivery_metadata(delivery, context.asset_key))
+        context.add_output_metadata(delivery_metadata(delivery, context.asset_key, preview_rows=self._project.preview_rows))
 
     def load_input(self, context: InputContext) -> SyncRecord | None:
         """The newest sync of the partition."""

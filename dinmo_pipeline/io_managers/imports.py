@@ -209,7 +209,7 @@ def _changed_entities(project: Project, feeds: Iterable[str]) -> Iterable[TableR
 
 def _tell_entity(context: AssetExecutionContext, project: Project, entity: TableRef) -> None:
     with open_warehouse(project.warehouse_path, project.query_settings) as connection:
-        table = look_at(connection, entity)
+        table = look_at(connection, entity, preview_rows=project.preview_rows)
         feeds = {_key(feed.name): list(_types(connection, feed)) for feed in project.entities[entity]}
     types = {column.name: column.type for column in table.columns}
     metadata = table_metadata(table) | entity_columns_metadata(types, feeds)

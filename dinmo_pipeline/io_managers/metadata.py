@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from dagster import AssetKey, MetadataValue
@@ -20,11 +21,11 @@ _LONGEST_CELL = 60
 _MARKDOWN = re.compile(r"[\\`|<\[&]")
 
 
-def delivery_metadata(delivery: Delivery, key: AssetKey) -> dict[str, Any]:
-    """The metadata of one materialization of the delivery `key`."""
+def delivery_metadata(delivery: Delivery, key: AssetKey, *, preview_rows: int) -> dict[str, Any]:
+    """The metadata of one materialization of the delivery `key`, and at most `preview_rows` rows of each of its files."""
     export, outcome = delivery.export, delivery.outcome
     metadata: dict[str, Any] = {
-        **_sent(export, delivery.samples, "written files"),
+        **_sent(export, _shown(delivery.samples, preview_rows), "written files"),
         "dagster/row_count": MetadataValue.int(export.rows_sent),
         "seconds": MetadataValue.float(outcome.seconds),
         "sync": MetadataValue.int(export.number),
@@ -44,9 +45,10 @@ def delivery_metadata(delivery: Delivery, key: AssetKey) -> dict[str, Any]:
     return metadata
 
 
-def rehearsal_metadata(rehearsal: Rehearsal, *, sent_to: str | None) -> dict[str, Any]:
+def rehearsal_metadata(rehearsal: Rehearsal, *, sent_to: str | None, preview_rows: int) -> dict[str, Any]:
     """The metadata of a sync that does not count: what it sent to the storage `sent_to`, or would send."""
-    metadata = _sent(rehearsal.export, rehearsal.samples, "files that would be written" if sent_to is None else "written files")
+    files = "files that would be written" if sent_to is None else "written files"
+    metadata = _sent(rehearsal.export, _shown(rehearsal.samples, preview_rows), files)
     metadata["sent to"] = sent_to or "nobody: a dry run"
     if rehearsal.findings:
         metadata["guards"] = MetadataValue.text("; ".join(finding.message for finding in rehearsal.findings))
@@ -70,6 +72,10 @@ def _sent(export: Export, samples: Sequence[Sample], files: str) -> dict[str, An
     return metadata
 
 
+def _shown(samples: Sequence[Sample], preview_rows: int) -> Sequence[Sample]:
+    return [replace(sample, rows=sample.rows[:preview_rows]) for sample in samples] if preview_rows else ()
+
+
 def _columns_come_from(delivery: Delivery, key: AssetKey) -> AssetKey:
     contract = delivery.export.contract
     if contract.run_type == RunType.FULL_THEN_DELTA:
@@ -78,12 +84,13 @@ def _columns_come_from(delivery: Delivery, key: AssetKey) -> AssetKey:
 
 
 def table_metadata(table: Refreshed) -> dict[str, Any]:
-    """The metadata of a table of the warehouse: its rows, its columns, its first rows."""
+    """The metadata of a table of the warehouse: its number of rows, its columns, and the rows that it was looked at for."""
+    preview = {"preview": markdown_table([column.name for column in table.columns], table.preview)} if table.preview else {}
     return {
         "dagster/row_count": table.rows,
         **columns_metadata({column.name: column.type for column in table.columns}, {}),
         "rows": table.rows,
-        "preview": markdown_table([column.name for column in table.columns], table.preview),
+        **preview,
     }
 
 

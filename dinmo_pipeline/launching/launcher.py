@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
+import logging
 import sys
 from threading import Lock
 from typing import Any
@@ -12,11 +11,20 @@ from typing import Any
 from dagster import DagsterRun, DefaultRunLauncher, serialize_value
 
 from dinmo_pipeline.errors import DinmoError
+from dinmo_pipeline.io_managers.run_locks import has_died
+from dinmo_pipeline.launching.warm_process import NoAnswer, WarmProcess
 
 # What of a code location tells that Dagster started its server here, from these; a server of somebody else tells only where it listens.
 _LOADED_FROM = {"python_file", "module_name", "package_name", "autoload_defs_module_name"}
 # What Dagster's own launcher leaves at the runs that it has launched.
 _BY_DAGSTER = ".dagster/grpc_info"
+_log = logging.getLogger("dagster.dinmo_pipeline.launcher")
+# A fork that cannot be made is said at once. One process that does not answer may have hung; two have a reason that stays.
+_ATTEMPTS = 2
+
+
+# Dagster has no public names for what a launcher answers.
+_BASE: Any = sys.modules[DefaultRunLauncher.__mro__[1].__module__]
 
 
 class ForkingRunLauncher(DefaultRunLauncher):
@@ -25,7 +33,7 @@ class ForkingRunLauncher(DefaultRunLauncher):
     def __init__(self, inst_data: Any = None) -> None:
         super().__init__(inst_data)
         self._lock = Lock()
-        self._warm: _WarmProcess | None = None
+        self._warm: WarmProcess | None = None
 
     def launch_run(self, context: Any) -> None:
         """Have the run forked, or launched Dagster's way where its code is loaded elsewhere. LaunchError where it did not begin."""
@@ -41,10 +49,52 @@ class ForkingRunLauncher(DefaultRunLauncher):
             "pipeline_run_id": run.run_id,
             "set_exit_code_on_failure": True,
         }
+        self._fork(run, json.dumps({"argument": json.dumps(argument), "home": self._instance.root_directory}))
+
+    def _fork(self, run: DagsterRun, request: str) -> None:
+        """Have the warm process fork; one that gives no answer is replaced, and a new one is asked.
+
+        Whether the first one forked nobody knows then, so each fork looks first whether the run has a process: it has one at most.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            warm = self._warm_process()
+            try:
+                refused = warm.fork(request)
+            except NoAnswer as error:
+                self._replace(warm)
+                words = f"the process that runs are forked from gave no answer: {error}"
+                if attempt == _ATTEMPTS:
+                    raise LaunchError(f"starting the run: {words}; launch the run again") from error
+                _log.warning("%s; it was killed, and run %s is forked from a new one", words, run.run_id)
+                continue
+            if refused is not None:
+                raise LaunchError(f"starting the run: the process that runs are forked from could not: {refused}; launch the run again")
+            return
+
+    def _warm_process(self) -> WarmProcess:
+        # Nothing is waited for under this lock.
         with self._lock:
             if self._warm is None or self._warm.has_ended:
-                self._warm = _WarmProcess()
-            self._warm.fork(json.dumps(argument))
+                self._warm = WarmProcess()
+            return self._warm
+
+    def _replace(self, warm: WarmProcess) -> None:
+        """Kill it; the runs that it forked go on. Another thread may have replaced it already."""
+        warm.kill()
+        with self._lock:
+            if self._warm is warm:
+                self._warm = None
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """Yes: Dagster's run monitoring asks for each run that has begun."""
+        return True
+
+    def check_run_worker_health(self, run: DagsterRun) -> Any:
+        """Whether the process of the run is gone, that of a `dinmo sync` too; what nobody can tell counts as running."""
+        if has_died(self._instance, run.run_id):
+            return _BASE.CheckRunHealthResult(_BASE.WorkerStatus.FAILED, "its process was killed, or its machine went down")
+        return _BASE.CheckRunHealthResult(_BASE.WorkerStatus.RUNNING)
 
     def terminate(self, run_id: str) -> bool:
         """Ask the run to end; its process looks for that, so it may run in another container. Whether there was anything to end."""
@@ -59,42 +109,14 @@ class ForkingRunLauncher(DefaultRunLauncher):
     def dispose(self) -> None:
         """Start no more runs, and wait for the end of those that are under way."""
         with self._lock:
-            if self._warm is not None:
-                self._warm.end()
+            warm, self._warm = self._warm, None
+        if warm is not None:
+            warm.end()
         super().dispose()
 
 
 class LaunchError(DinmoError):
     """A run could not be begun; nothing of it was executed."""
-
-
-class _WarmProcess:
-    """`warm.py` as a child of this process: it reads one line for each run, answers one, and ends after the last run once we have gone."""
-
-    def __init__(self) -> None:
-        self._ours, theirs = socket.socketpair()
-        self._answers = self._ours.makefile("r", encoding="utf-8")
-        with theirs:
-            self._process = subprocess.Popen([sys.executable, "-m", "dinmo_pipeline.launching.warm"], stdin=theirs.fileno())
-
-    @property
-    def has_ended(self) -> bool:
-        return self._process.poll() is not None
-
-    def fork(self, argument: str) -> None:
-        try:
-            self._ours.sendall(argument.encode() + b"\n")
-            answer = self._answers.readline().rstrip("\n")
-        except ConnectionError as error:
-            answer = str(error)
-        if answer != "started":
-            found = answer or "it ended before it answered, and its last words are in the output of Dagster's daemon"
-            raise LaunchError(f"starting the run: the process that runs are forked from could not: {found}; launch the run again")
-
-    def end(self) -> None:
-        self._answers.close()
-        self._ours.close()
-        self._process.wait()
 
 
 def _can_be_forked(run: DagsterRun) -> bool:

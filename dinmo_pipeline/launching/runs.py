@@ -7,17 +7,28 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRunStatus, deserialize_value
+
+from dinmo_pipeline.io_managers.run_locks import holding
 
 # A look opens Dagster's storage first, which costs as much as a small run: it comes when most runs are over.
 _LOOK_S = 3.0
 _TO_BE_ENDED = (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE)
 
 
-def execute(argument: str, dagster: Callable[[], None]) -> None:
+def execute(request: str, dagster: Callable[[], None]) -> None:
+    """Execute the run that is asked for, unless it has another process. Ends with SystemExit."""
+    asked = json.loads(request)
+    with holding(Path(asked["home"]), json.loads(asked["argument"])["pipeline_run_id"]) as is_ours:
+        if is_ours:
+            _execute(asked["argument"], dagster)
+
+
+def _execute(argument: str, dagster: Callable[[], None]) -> None:
     """Execute the run as a container of Dagster's does, by its command. Ends with SystemExit."""
     over = Event()
     watching = Thread(target=_end_when_asked, args=(argument, over), name="asked-to-end", daemon=True)
@@ -30,11 +41,11 @@ def execute(argument: str, dagster: Callable[[], None]) -> None:
         watching.join()
 
 
-def tell_of_death(argument: str, pid: int, code: int) -> None:
+def tell_of_death(request: str, pid: int, code: int) -> None:
     """Fail the run, unless it had ended before its process did. `code` is the exit code, or minus the signal."""
     end = f"ended with code {code}" if code >= 0 else f"was ended by signal {-code} ({signal.strsignal(-code)})"
     hint = ", as the system does when memory runs out" if code == -signal.SIGKILL else ""
-    run_id, instance = _run_of(argument)
+    run_id, instance = _run_of(json.loads(request)["argument"])
     with instance:
         run = instance.get_run_by_id(run_id)
         if run is not None and not run.is_finished:

@@ -1,7 +1,8 @@
 """The process that runs are forked from. It has imported what they need, and holds no thread, no connection and no definition.
 
-`python -m dinmo_pipeline.launching.warm`, whose standard input is a socket: each line is the argument of one run, each is answered
-by `started` or by what went wrong. It ends when the other end is closed and the last run is over; signals are for the runs alone.
+`python -m dinmo_pipeline.launching.warm`, whose standard input is a socket: it says `ready` first; each line that comes asks for one
+run, each is answered by `started` or by what went wrong. It ends when the other end is closed and the last run is over; signals are
+for the runs alone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import BinaryIO
 from dagster import DagsterInstance
 
 from dinmo_pipeline.launching.runs import execute, tell_of_death
+from dinmo_pipeline.launching.warm_process import READY
 
 _Work = Callable[[], None]
 _SOCKET = 0
@@ -33,6 +35,7 @@ def main() -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
     dagster = _warm_up()
+    _answer(READY)
     work = _serve(sys.stdin.buffer, dagster)
     if work is not None:
         work()

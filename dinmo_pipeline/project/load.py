@@ -134,6 +134,7 @@ def _read(root: Path) -> _Outcome:
         home=settings.home,
         timezone=settings.timezone,
         memory_limit=settings.memory_limit,
+        preview_rows=settings.preview_rows,
         tables=tables.specs,
         storages={definition.fields.name: definition.fields for definition in definitions.storages},
         activations=activations,

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from dinmo_pipeline.errors import CallError, Problem
 from dinmo_pipeline.project.nearest import nearest_hint
+from dinmo_pipeline.project.surroundings import check_database_path, check_project_path, read_env_file
 
 PYPROJECT = "pyproject.toml"
 DEFAULT_TIMEZONE = "UTC"
@@ -21,39 +22,53 @@ OPTIONS = {
     "timezone": "The time zone of queries, and of schedules and file names where an activation has none of its own; UTC by default.",
     "memory_limit": "What a query may take of the machine's memory, such as `4GB`, before it goes on to the disk; 600 MiB for each core by "
     "default.",
+    "preview_rows": "How many rows of models, segments and deliveries Dagster is given to show, with all columns: they stay in its "
+    "event log for as long as the run does. None by default.",
 }
 """What `[tool.dinmo]` may say, in words."""
 
+_MOST_PREVIEW_ROWS = 100
 _SIZE = re.compile(r"\d+(\.\d+)? ?[KMGT]i?B", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A project's folders, time zone and limit of memory; `problems` are the faults of its `pyproject.toml`."""
+    """A project's folders, time zone, limit of memory and how many of its rows Dagster may show; `problems` are the faults of its
+    `pyproject.toml`.
+    """
 
     root: Path
     home: Path
     defs_folder: Path
     timezone: str
     memory_limit: str | None = None
+    preview_rows: int = 0
     problems: tuple[Problem, ...] = ()
 
 
 def find_project_root(start: Path) -> Path:
     """The nearest folder, from `start` upwards, whose `pyproject.toml` has a `[tool.dinmo]` or `[tool.dg]` table.
 
-    Raises CallError when there is none, or no folder `start`: a name with a typing error must not mean the project around it.
+    Sets the variables of its `.env`. Raises CallError when there is none, or no folder `start` (a name with a typing error must not
+    mean the project around it), and where its path is unfit for databases.
     """
     if not start.exists():
         raise CallError(f"there is no folder {start}, so nothing was done; correct --project")
     start = start.resolve()
     for folder in (start, *start.parents):
         if (folder / PYPROJECT).is_file() and _is_project((folder / PYPROJECT).read_text(encoding="utf-8", errors="replace")):
+            read_env_file(folder)
+            check_project_path(folder)
+            check_database_path(_home(folder), variable="DINMO_HOME")
             return folder
     raise CallError(
         f"no project in {start} or above it: no {PYPROJECT} there has a [tool.dinmo] or [tool.dg] table; "
         "name the project's folder with --project DIR, or make a project with `dinmo init DIR`"
     )
+
+
+def _home(root: Path) -> Path:
+    return root / os.environ.get("DINMO_HOME", ".dinmo")
 
 
 def is_dg_project(root: Path) -> bool:
@@ -85,12 +100,18 @@ def read_settings(root: Path) -> Settings:
         problem = f"expected a size such as 4GB, found {memory_limit!r}"
         problems.append(Problem(PYPROJECT, _line_of(text, "memory_limit"), f"[tool.dinmo] memory_limit: {problem}"))
         memory_limit = None
+    preview_rows = dinmo.get("preview_rows", 0)
+    if isinstance(preview_rows, bool) or not isinstance(preview_rows, int) or not 0 <= preview_rows <= _MOST_PREVIEW_ROWS:
+        problem = f"expected a number of rows from 0 to {_MOST_PREVIEW_ROWS}, found {preview_rows!r}"
+        problems.append(Problem(PYPROJECT, _line_of(text, "preview_rows"), f"[tool.dinmo] preview_rows: {problem}"))
+        preview_rows = 0
     return Settings(
         root=root,
-        home=root / os.environ.get("DINMO_HOME", ".dinmo"),
+        home=_home(root),
         defs_folder=_defs_folder(root, tool.get("dg", {}).get("project", {})),
         timezone=timezone,
         memory_limit=memory_limit,
+        preview_rows=preview_rows,
         problems=tuple(problems),
     )
 

@@ -259,7 +259,8 @@ class Project:
     """All definitions of a project, valid and resolved.
 
     `root` is the project's folder, `home` is `DINMO_HOME` (warehouse, state, Dagster's storage);
-    `timezone` and `memory_limit` are what every query runs in. Tables are in dependency order. `clock` gives the time to all that is
+    `timezone` and `memory_limit` are what every query runs in, `preview_rows` is how many rows of a table or
+    delivery Dagster is shown. Tables are in dependency order. `clock` gives the time to all that is
     done with it.
     """
 
@@ -273,6 +274,7 @@ class Project:
     feeds: Mapping[str, FeedSpec] = field(default_factory=dict)
     notifications: Mapping[str, NotifySpec] = field(default_factory=dict)
     memory_limit: str | None = None
+    preview_rows: int = 0
     clock: Callable[[], datetime] = field(default=now_utc, compare=False, repr=False)
 
     @property

@@ -24,7 +24,8 @@ from dinmo_pipeline.sync.promises import check_still_promised, contract_of
 from dinmo_pipeline.sync.render import Layout, Staged, key_only, render_files
 from dinmo_pipeline.sync.state import State, SyncRecord
 
-_SAMPLE_ROWS = 5
+SAMPLE_ROWS = 5
+"""So many rows of each file `dinmo sync --dry-run` shows."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,13 @@ class _Plan:
 
 @dataclass(frozen=True)
 class Workshop:
-    """What every step works with: the activation, its destination, DuckDB, and the project's folder."""
+    """What every step works with: the activation, its destination, DuckDB, the project's folder, how many rows to show."""
 
     spec: ActivationSpec
     destination: StorageSpec
     engine: Engine
     project_root: Path
+    sample_rows: int = SAMPLE_ROWS
 
     def keep_rows(self, state: State, name: str, local_folder: Path, *, full: bool) -> tuple[Snapshot, int | None]:
         """Keep the source's rows in a snapshot of this name; the base's number beside it. DataError when the rows forbid a delivery."""
@@ -212,7 +214,7 @@ class Workshop:
         found = []
         for change in FILES_OF_MODE[comparison.contract.sync_mode]:
             rows = changes.rows(change, self.spec.timezone, key_only=key_only(self.spec, change))
-            found.append(Sample(change, tuple(column.name for column in rows.columns), changes.sample(rows, _SAMPLE_ROWS)))
+            found.append(Sample(change, tuple(column.name for column in rows.columns), changes.sample(rows, self.sample_rows)))
         return tuple(found)
 
 

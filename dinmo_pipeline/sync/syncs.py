@@ -40,7 +40,7 @@ from dinmo_pipeline.sync.redeliver import find_sync, find_syncs
 from dinmo_pipeline.sync.snapshots import snapshots_folder
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.state_store import open_state
-from dinmo_pipeline.sync.steps import Held, Ready, Sample, Target, Workshop
+from dinmo_pipeline.sync.steps import SAMPLE_ROWS, Held, Ready, Sample, Target, Workshop
 from dinmo_pipeline.sync.turns import is_taken, turn
 
 __all__ = ["Completed", "Delivery", "Outgoing", "Rehearsal", "Syncs"]
@@ -76,7 +76,9 @@ class Syncs:
         self._engine = engine or Engine(project, store.snapshots)
         self._log = log or store.log(project, spec)
         self._dispatch = Dispatch(project, spec, self._engine, self._log)
-        self._workshop = Workshop(spec, project.storages[spec.destination], self._engine, project.root)
+        self._workshop = Workshop(
+            spec, project.storages[spec.destination], self._engine, project.root, max(SAMPLE_ROWS, project.preview_rows)
+        )
 
     def state(self) -> State:
         """What the log says now."""

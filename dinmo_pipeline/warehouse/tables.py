@@ -15,7 +15,6 @@ from dinmo_pipeline.warehouse.connections import open_warehouse, transaction
 from dinmo_pipeline.warehouse.identifiers import folded, quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.rows import row_count
 
-_PREVIEW_ROWS = 5
 _SHOWN = 200
 
 
@@ -54,12 +53,12 @@ def refresh(project: Project, spec: TableSpec, *, reuse: bool = False, due: date
         oldest = min(due or now, now - timedelta(minutes=spec.max_age_minutes))
         made = _made_by(connection, spec) if reuse else None
         if made is not None and oldest <= made <= now:
-            return _look_at(connection, spec, _PREVIEW_ROWS, made, reused=True)
-        return refresh_table(connection, spec, now=now)
+            return _look_at(connection, spec, project.preview_rows, made, reused=True)
+        return refresh_table(connection, spec, preview_rows=project.preview_rows, now=now)
 
 
 def refresh_table(
-    connection: duckdb.DuckDBPyConnection, spec: TableSpec, *, preview_rows: int = _PREVIEW_ROWS, now: datetime | None = None
+    connection: duckdb.DuckDBPyConnection, spec: TableSpec, *, preview_rows: int = 0, now: datetime | None = None
 ) -> Refreshed:
     """Run the query of `spec` and put the result in the table's place; readers see the old table or the new one.
 
@@ -116,7 +115,7 @@ def _look_at(connection: duckdb.DuckDBPyConnection, spec: TableSpec, limit: int,
     return replace(table, at=at, read=read, reused=reused)
 
 
-def look_at(connection: duckdb.DuckDBPyConnection, ref: TableRef, *, preview_rows: int = _PREVIEW_ROWS) -> Refreshed:
+def look_at(connection: duckdb.DuckDBPyConnection, ref: TableRef, *, preview_rows: int = 0) -> Refreshed:
     """A table or view as it is now."""
     table = table_sql(ref)
     columns = table_columns(connection, table)
@@ -173,6 +172,8 @@ def _require_key(spec: TableSpec, columns: tuple[TableColumn, ...]) -> None:
 def _count_and_preview(
     connection: duckdb.DuckDBPyConnection, table: str, columns: tuple[TableColumn, ...], limit: int
 ) -> tuple[int, tuple[tuple[str, ...], ...]]:
+    if not limit:
+        return row_count(connection, table), ()
     texts = ", ".join(f"coalesce({shown_text(quote_identifier(column.name))}, '')" for column in columns)
     first = connection.execute(f"SELECT {texts} FROM {table} LIMIT {limit}").fetchall()
     return row_count(connection, table), tuple(tuple(row) for row in first)

@@ -33,7 +33,7 @@ def config(name: str, step: str, **options: object) -> dict[str, Any]:
 def test_dry_run_tells_what_would_be_sent_and_sends_nothing(
     tmp_path: Path, in_dagster: Callable[[Path], Dagster], name: str, step: str
 ) -> None:
-    dagster = in_dagster(make_people(tmp_path, CHANGES + EVERYONE))
+    dagster = in_dagster(make_people(tmp_path, CHANGES + EVERYONE, settings="preview_rows = 1\n"))
     result = dagster.run(name, "try", config=config(name, step, dry_run=True))
 
     assert result.success
@@ -41,6 +41,7 @@ def test_dry_run_tells_what_would_be_sent_and_sends_nothing(
     assert (told["rows sent"], told["sent to"]) == (3, "nobody: a dry run")
     assert f"| {name}/{name}.csv | 3 |" in told["files that would be written"]
     assert "| 1 | Ana | 31 |" in told["preview"]
+    assert "Bruno" not in told["preview"]
     assert not (tmp_path / "out").exists()
     assert dagster.state(name).syncs == {}
     assert [key for key in result.get_asset_materialization_events() if key.asset_key == delivery_key(name)] == []

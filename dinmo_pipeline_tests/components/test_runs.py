@@ -27,8 +27,19 @@ def keys(root: Path) -> list[list[str]]:
     return [[row[0] for row in rows] for rows in delivered(root).values()]
 
 
-def test_materializations_tell_what_was_done_in_numbers(tmp_path: Path, in_dagster: InDagster) -> None:
+def test_no_event_holds_a_value_of_a_row_unless_it_is_asked_for(tmp_path: Path, in_dagster: InDagster) -> None:
     dagster = in_dagster(make_people(tmp_path, TRIPLE))
+    dagster.run("triple", "monday")
+    write_people(tmp_path, SECOND)
+    second = dagster.run("triple", "tuesday")
+    told = "".join(map(str, dagster.instance.all_logs(second.run_id)))
+
+    assert second.success
+    assert [name for name in ("Ana", "Bruno", "Chloé", "Dana") if name in told] == []
+
+
+def test_materializations_tell_what_was_done_in_numbers(tmp_path: Path, in_dagster: InDagster) -> None:
+    dagster = in_dagster(make_people(tmp_path, TRIPLE, settings="preview_rows = 5\n"))
     first = dagster.run("triple", "monday")
     write_people(tmp_path, SECOND)
     second = dagster.run("triple", "tuesday")

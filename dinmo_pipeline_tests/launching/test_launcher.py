@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,8 @@ from dagster import DagsterInstance, DagsterRun, DefaultRunLauncher
 
 from dinmo_pipeline.cli.running import dagster_home
 from dinmo_pipeline.launching import ForkingRunLauncher, launcher, warm
+from dinmo_pipeline.launching import warm_process as warm_process_module
+from dinmo_pipeline.launching.warm_process import NoAnswer, WarmProcess
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.sync.syncs import Syncs
 
@@ -155,6 +158,19 @@ def test_run_after_the_warm_process_died_gets_a_new_one(server: Server) -> None:
     assert warm_process(server) != old
 
 
+def test_run_after_the_warm_process_hung_gets_a_new_one(server: Server) -> None:
+    old = warm_process(server)
+    os.kill(old, signal.SIGSTOP)
+
+    server.launch("sync_sent", "after a stop", _LOCATION)
+
+    assert server.finished_run("after a stop")["status"] == "SUCCESS"
+    assert warm_process(server) != old
+    assert re.search(
+        "gave no answer: it was silent for 8 s; it was killed", (server.root.parent / f"{server.root.name}.log").read_text(encoding="utf-8")
+    )
+
+
 def test_server_that_is_stopped_lets_its_run_end(server: Server) -> None:
     # The last one here: nothing is served after it.
     with waiting_run(server, "the last") as (run_id, pid):
@@ -216,6 +232,78 @@ def test_run_is_not_launched_when_the_warm_process_does_not_start(tmp_path: Path
         with pytest.raises(launcher.LaunchError, match=r"starting the run: .*launch the run again"):
             ours.launch_run(SimpleNamespace(dagster_run=DagsterRun(job_name="sync_sent")))
         ours.dispose()
+
+
+def warm_that(does: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WarmProcess:
+    """A process of ours that, in the warm one's place, begins as that one does and then `does` something else."""
+    program = tmp_path / "python"
+    program.write_text(f"#!{sys.executable}\nimport os, sys, time\nos.write(0, b'ready\\n')\n{does}\n", encoding="utf-8")
+    program.chmod(0o700)
+    monkeypatch.setattr(warm_process_module, "_ANSWER_S", 1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", str(program))
+        return WarmProcess()
+
+
+@pytest.mark.parametrize(
+    ("does", "found"),
+    [
+        ("time.sleep(600)", "silent"),
+        ("os.read(0, 9999); os.write(0, b'start'); time.sleep(600)", "silent"),
+        ("os.read(0, 9999); sys.exit()", "ended before it answered"),
+        ("os.read(0, 9999); os.kill(os.getpid(), 9)", "ended before it answered"),
+    ],
+    ids=["does not read", "stops in the middle of its answer", "ends", "is killed"],
+)
+def test_process_that_does_not_answer_is_given_up_in_time(does: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = warm_that(does, tmp_path, monkeypatch)
+    began = time.monotonic()
+    with pytest.raises(NoAnswer, match=found):
+        process.fork("x" * 10_000_000 if "read" not in does else "a run")
+    process.kill()
+
+    assert time.monotonic() - began < 30
+    assert process.has_ended
+
+
+def test_second_thread_does_not_wait_for_ever_behind_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = warm_that("time.sleep(600)", tmp_path, monkeypatch)
+    errors: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(NoAnswer) as error:
+            process.fork("a run")
+        errors.append(str(error.value))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(40)
+    process.kill()
+
+    assert len(errors) == 3
+
+
+def test_end_does_not_wait_for_a_process_that_hangs_without_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = warm_that("time.sleep(600)", tmp_path, monkeypatch)
+    monkeypatch.setattr(warm_process_module, "_END_S", 1.0)
+    process.end()
+
+    assert process.has_ended
+
+
+def test_run_monitoring_is_told_of_a_run_whose_process_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text(
+        "telemetry: {enabled: false}\nrun_launcher: {module: dinmo_pipeline.launching, class: ForkingRunLauncher}\n", encoding="utf-8"
+    )
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        (tmp_path / "running").mkdir()
+        (tmp_path / "running" / "killed").touch()
+        answers = [instance.run_launcher.check_run_worker_health(DagsterRun("j", run_id)) for run_id in ("killed", "elsewhere")]
+
+        assert instance.run_launcher.supports_check_run_worker_health
+        assert [answer.status.value for answer in answers] == ["FAILED", "RUNNING"]
 
 
 def test_warm_process_that_cannot_fork_says_why_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

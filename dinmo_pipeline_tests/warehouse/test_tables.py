@@ -58,7 +58,7 @@ def test_full_disk_is_told_in_words_and_leaves_the_table_as_it_was(tmp_path: Pat
 
 
 def test_refresh_tells_rows_columns_and_a_preview(warehouse: duckdb.DuckDBPyConnection) -> None:
-    refreshed = refresh_table(warehouse, spec('SELECT range AS id, NULL::DATE AS "odd ""name" FROM range(9)'))
+    refreshed = refresh_table(warehouse, spec('SELECT range AS id, NULL::DATE AS "odd ""name" FROM range(9)'), preview_rows=5)
     assert refreshed.rows == 9
     assert [(column.name, column.type) for column in refreshed.columns] == [("id", "BIGINT"), ('odd "name', "DATE")]
     assert refreshed.preview[0] == ("0", "")
