@@ -45,7 +45,8 @@ class ObjectsFormat(TextFormat):
         escaped = "line"
         for character, escape in _LINE_ENDS.items():
             escaped = f"replace({escaped}, chr({ord(character)}), {quote_literal(escape)})"
-        held = " OR ".join(f"contains(line, chr({ord(character)}))" for character in _LINE_ENDS)
+        # As many bytes as characters: all of it is ASCII, which is known at once.
+        held = "strlen(line) <> length(line) AND (" + " OR ".join(f"contains(line, chr({ord(c)}))" for c in _LINE_ENDS) + ")"
         lines = f"SELECT concat({', '.join(parts)}, '}}') AS line FROM ({query})"
         return f"SELECT CASE WHEN {held} THEN {escaped} ELSE line END FROM ({lines})"
 
