@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -11,10 +12,20 @@ from pydantic_core import PydanticCustomError
 
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.contract import Rows
-from dinmo_pipeline.formats.json_values import json_text
+from dinmo_pipeline.formats.json_values import JsonStyle, json_text
 from dinmo_pipeline.formats.names import clashes
 from dinmo_pipeline.formats.text import COMPRESSED_ENDINGS, Lines, TextFormat, require_read_back
-from dinmo_pipeline.formats.types import EXACT_NUMBERS, NESTED, PLAIN, column_types, plain_text, with_local_times
+from dinmo_pipeline.formats.types import (
+    DATES,
+    EXACT_NUMBERS,
+    FLOATS,
+    NESTED,
+    PLAIN,
+    TextStyle,
+    column_types,
+    plain_text,
+    with_local_times,
+)
 from dinmo_pipeline.warehouse.identifiers import quote_literal
 
 Encoding = Literal[
@@ -25,6 +36,12 @@ _CODECS: dict[str, str] = {"utf-8-bom": "utf-8", "utf-16": "utf-16-le"}
 _BYTE_ORDER_MARK = "\ufeff"
 # What spreadsheets take for the start of a formula, in full width too, or skip before one.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+# Texts that some reader takes for null, or for the end of the data (PostgreSQL before 18), unless they stand in quotes.
+_READ_OTHERWISE = ("\\N", "\\.", "NULL")
+# What some reader trims from the end of a text without quotes.
+_TRIMMED = (" ", "\t")
+_PLAIN_CHARACTERS = re.compile(r"[0-9A-Za-z+\-.: ]")
+_NOT_TEXT = EXACT_NUMBERS | FLOATS | DATES | {"BOOLEAN"}
 # DuckDB's writer prints these as our rules do; a cast before it would only cost time.
 _NATIVE = (EXACT_NUMBERS - {"DECIMAL BELOW ONE"}) | {"BOOLEAN", "VARCHAR", "UUID", "ENUM", "BIT", "JSON"}
 
@@ -71,8 +88,10 @@ class CsvFormat(TextFormat):
         default=",", description="The character between two values; `\\t` is a tab."
     )
     header: bool = Field(default=True, description="Whether the first line holds the names of the columns.")
-    quoting: Literal["minimal", "all"] = Field(
-        default="minimal", description="minimal: quotes where a value needs them; all: around every value but null."
+    quoting: Literal["minimal", "texts", "all"] = Field(
+        default="minimal",
+        description="minimal: quotes where some reader may need them; texts: around every text, and no number, boolean, date or time; "
+        "all: around every value but null.",
     )
     null_text: Annotated[str, AfterValidator(_null_text)] = Field(
         default="", description="What stands for null, without quotes; an equal text is quoted."
@@ -100,10 +119,19 @@ class CsvFormat(TextFormat):
         if self.header:
             head += self.delimiter.join(self._header_field(column.name) for column in rows.columns) + self.line_ending
         query, texts = self._texts(rows)
-        force = "FORCE_QUOTE *, " if self.quoting == "all" else ""
-        fields = f"DELIMITER {quote_literal(self.delimiter)}, QUOTE '\"', ESCAPE '\"', {force}NULLSTR {quote_literal(self.null_text)}"
+        kinds = [column_type.kind for column_type in column_types(rows)]
+        names = [f"f{index}" for index in range(len(texts))]
+        if self.quoting == "minimal":
+            # The fields are ready: forcing quotes that are no character spares the writer the search for what would need them.
+            texts = [self._field(kind, text, self.style(rows)) for kind, text in zip(kinds, texts, strict=True)]
+            quotes = "QUOTE '', ESCAPE '', FORCE_QUOTE *"
+        else:
+            forced = [name for name, kind in zip(names, kinds, strict=True) if self.quoting == "all" or kind not in _NOT_TEXT]
+            quotes = "QUOTE '\"', ESCAPE '\"'" + (f", FORCE_QUOTE ({', '.join(forced)})" if forced else "")
+        fields = f"DELIMITER {quote_literal(self.delimiter)}, {quotes}, NULLSTR {quote_literal(self.null_text)}"
+        named = ", ".join(f"{text} AS {name}" for text, name in zip(texts, names, strict=True))
         return Lines(
-            query=f"SELECT {', '.join(texts)} FROM ({query})",
+            query=f"SELECT {named} FROM ({query})",
             head=head,
             between=self.line_ending,
             tail=self.line_ending if head else "",
@@ -131,25 +159,47 @@ class CsvFormat(TextFormat):
 
     def _texts(self, rows: Rows) -> tuple[str, list[str]]:
         """A query and the expressions of its fields, null where the value is null."""
-        query, locals_ = with_local_times(rows)
+        style = self.style(rows)
+        query, locals_ = with_local_times(rows, style)
         texts = []
         for index, (column_type, local) in enumerate(zip(column_types(rows), locals_, strict=True)):
             value, kind = f"v{index}", column_type.kind
             if kind in NESTED:
-                text = json_text(column_type, value, rows.timezone)
+                # One value that is JSON: as JSON has it, whatever the style of the values around it.
+                text = json_text(column_type, value, JsonStyle(TextStyle(rows.timezone)))
             else:
-                text = value if kind in _NATIVE else plain_text(kind, value, rows.timezone, local)
+                text = value if kind in _NATIVE and style.is_printed(kind) else plain_text(kind, value, style, local)
             if self.escape_formulas and kind not in PLAIN:
                 starts = ", ".join(f"chr({ord(character)})" for character in _FORMULA_STARTS)
                 text = f"CASE WHEN left({text}, 1) IN ({starts}) THEN '''' || {text} ELSE {text} END"
             texts.append(text)
         return query, texts
 
+    def _field(self, kind: str, text: str, style: TextStyle) -> str:
+        """Make the SQL of a field as it stands in the file, from that of its text: in quotes where some reader may need them."""
+        text = text if kind == "VARCHAR" else f"CAST({text} AS VARCHAR)"
+        if style.is_plain(kind) and not _PLAIN_CHARACTERS.search(self.delimiter) and style.decimal == ".":
+            # Nothing in it needs quotes, unless all of it is the text for null.
+            tests = [f"{text} = {quote_literal(self.null_text)}"] if _PLAIN_CHARACTERS.search(self.null_text) else []
+        else:
+            tests = [f"contains({text}, {_character(character)})" for character in (self.delimiter, '"', "\n", "\r")]
+            # What is below `!`: no text at all, and those that begin with a blank, a tab or another control character.
+            tests += [f"{text} < '!'", *(f"suffix({text}, {_character(character)})" for character in _TRIMMED)]
+            tests += [f"{text} = {quote_literal(word)}" for word in dict.fromkeys((*_READ_OTHERWISE, self.null_text))]
+        if not tests:
+            return text
+        return f"CASE WHEN {' OR '.join(tests)} THEN concat('\"', replace({text}, '\"', '\"\"'), '\"') ELSE {text} END"
+
     def _header_field(self, name: str) -> str:
         if self.escape_formulas and name.startswith(_FORMULA_STARTS):
             name = "'" + name
         # A reader takes a mark at the start of the file for the encoding's; behind a quote it is part of the name.
         unsafe = (self.delimiter, '"', "\r", "\n", _BYTE_ORDER_MARK)
-        if self.quoting == "all" or not name or any(character in name for character in unsafe):
+        bare = name and name >= "!" and not name.endswith(_TRIMMED) and name not in (*_READ_OTHERWISE, self.null_text)
+        if self.quoting != "minimal" or not bare or any(character in name for character in unsafe):
             return '"' + name.replace('"', '""') + '"'
         return name
+
+
+def _character(character: str) -> str:
+    return quote_literal(character) if character.isprintable() else f"chr({ord(character)})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dinmo_pipeline.formats.duck_types import DuckType
-from dinmo_pipeline.formats.types import NESTED, plain_text
+from dinmo_pipeline.formats.types import NESTED, TextStyle, plain_text
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 
 # DuckDB would cut intervals to milliseconds and refuse negative ones, drop the offset of a time, and store a variant in a shape that
@@ -41,7 +41,7 @@ def parquet_value(column_type: DuckType, value: str, zone: str) -> str:
 def _value(column_type: DuckType, value: str, zone: str, *, depth: int) -> str:
     kind, members = column_type.kind, column_type.members
     if kind in _AS_TEXT:
-        return plain_text(kind, value, zone)
+        return plain_text(kind, value, TextStyle(zone))
     if kind in _AS_DECIMAL:
         return f"CAST({value} AS DECIMAL(38,0))"
     if kind in _RANGES:

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import re
 import shutil
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, Self, cast
+from typing import Annotated, BinaryIO, Literal, Self, cast
 
 import duckdb
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from dinmo_pipeline.formats.contract import Format, Rows, Written
 from dinmo_pipeline.formats.files import new_file, scratch_file
 from dinmo_pipeline.formats.session import writing_settings
+from dinmo_pipeline.formats.types import BOOLEANS, ISO, SQL, TextStyle
 from dinmo_pipeline.warehouse.identifiers import quote_literal
 
 Compression = Literal["none", "gzip", "zstd"]
@@ -36,6 +39,21 @@ _GZIP_LEVEL = 6
 
 # One column, byte by byte. Forcing quotes that are no character spares the writer the search for what would need them.
 _AS_IT_IS = "QUOTE '', ESCAPE '', DELIMITER '', FORCE_QUOTE *"
+
+
+# What DuckDB's strftime knows, less those that name a zone: the clock that is written has none.
+_DIRECTIVE = re.compile(r"%(?:-[dmyHIMSj]|[aAwdbBmyYHIpMSfgnjUWcxXGVu%])")
+
+
+def _timestamps(text: str) -> str:
+    if text in (ISO, SQL):
+        return text
+    rest = _DIRECTIVE.sub("", text)
+    if "%" not in text or "%" in rest:
+        unknown = f"it has {rest[rest.index('%') :][:2]!r}" if "%" in rest else "it has no %"
+        message = f"{text!r} is neither iso nor sql nor a pattern such as '%d/%m/%Y %H:%M': {unknown}"
+        raise PydanticCustomError("dinmo", "{message}", {"message": message})
+    return text
 
 
 @dataclass(frozen=True)
@@ -59,6 +77,17 @@ class TextFormat(Format):
     """A format whose file is text; subclasses say which lines."""
 
     compression: Compression = Field(default="none", description="Compression around the whole file: none, gzip or zstd.")
+    booleans: Literal["true/false", "1/0", "Y/N"] = Field(default="true/false", description="The words for true and false.")
+    timestamps: Annotated[str, AfterValidator(_timestamps)] = Field(
+        default=ISO,
+        description="iso: `2025-07-01T14:00:00+02:00`; sql: `2025-07-01 12:00:00`, in UTC where there is a zone; "
+        "or a strftime pattern such as `%d/%m/%Y %H:%M`, in the activation's zone.",
+    )
+    decimal: Literal[".", ","] = Field(default=".", description="What stands before the fraction of a number.")
+
+    def style(self, rows: Rows) -> TextStyle:
+        """Say how values that are not nested read."""
+        return TextStyle(rows.timezone, BOOLEANS[self.booleans], self.timestamps, self.decimal)
 
     @property
     def file_encoding(self) -> str:

@@ -1,11 +1,13 @@
 """The one table from type to text: how a value that is not nested reads in CSV, JSON, NDJSON, XML, and as text in Parquet.
 
-Every expression gives NULL for NULL. Numbers are exact, instants ISO 8601, binary base64; `docs/file-formats.md` has the rules.
+Every expression gives NULL for NULL. Unless a `TextStyle` says otherwise, numbers are exact, instants ISO 8601, binary base64;
+`docs/file-formats.md` has the rules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -21,14 +23,13 @@ EXACT_NUMBERS = INTEGERS | {"DECIMAL", "DECIMAL BELOW ONE"}
 FLOATS = frozenset({"FLOAT", "DOUBLE"})
 NESTED = frozenset({"STRUCT", "UNION", "TUPLE", "LIST", "ARRAY", "MAP"})
 ZONED = frozenset({"TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"})
+TIMESTAMPS = frozenset({"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"})
+DATES = ZONED | TIMESTAMPS | {"DATE", "TIME", "TIME_NS", "TIME WITH TIME ZONE"}
 # The kinds whose text is made of letters, digits and `+-.:` alone.
-PLAIN = (
-    EXACT_NUMBERS
-    | FLOATS
-    | ZONED
-    | {"BOOLEAN", "UUID", "BIT", "DATE", "TIME", "TIME_NS", "TIME WITH TIME ZONE", "INTERVAL"}
-    | {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"}
-)
+PLAIN = EXACT_NUMBERS | FLOATS | DATES | {"BOOLEAN", "UUID", "BIT", "INTERVAL"}
+
+ISO, SQL = "iso", "sql"
+BOOLEANS = {"true/false": ("true", "false"), "1/0": ("1", "0"), "Y/N": ("Y", "N")}
 
 _FRACTIONS = {
     "TIMESTAMP_MS": ("epoch_us({e}) % 1000000", ".%g"),
@@ -39,26 +40,66 @@ _FRACTIONS = {
 }
 
 
+@dataclass(frozen=True)
+class TextStyle:
+    """How values that are not nested read as text.
+
+    `timezone` (an IANA name) is for instants. `booleans` are the words for true and false, `decimal` stands before a fraction,
+    `infinity` is the word of floats. `timestamps` is ISO, SQL (a blank for the T, instants in UTC without an offset) or a strftime
+    pattern for the wall-clock time in the zone.
+    """
+
+    timezone: str
+    booleans: tuple[str, str] = BOOLEANS["true/false"]
+    timestamps: str = ISO
+    decimal: str = "."
+    infinity: str = "Infinity"
+
+    @property
+    def zone(self) -> str:
+        """The zone whose clock instants show."""
+        return "UTC" if self.timestamps == SQL else self.timezone
+
+    def is_printed(self, kind: str) -> bool:
+        """Say whether values of this type, exact numbers and booleans, read as DuckDB prints them."""
+        if kind == "BOOLEAN":
+            return self.booleans == BOOLEANS["true/false"]
+        return self.decimal == "." or not kind.startswith("DECIMAL")
+
+    def is_plain(self, kind: str) -> bool:
+        """Say whether the text of every value of this type is made of letters, digits, blanks and `+-.:,` alone."""
+        return kind in PLAIN and (kind not in TIMESTAMPS | ZONED or self.timestamps in (ISO, SQL))
+
+
 def column_types(rows: Rows) -> tuple[DuckType, ...]:
-    """The parsed types of the columns, in order."""
+    """Parse the types of the columns, in order."""
     return tuple(parse_type(column.type) for column in rows.columns)
 
 
-def plain_text(kind: str, value: str, zone: str, local: str | None = None) -> str:
-    """SQL for the text of `value`, an expression of a type that is not nested; `zone` is the IANA name for instants.
+def plain_text(kind: str, value: str, style: TextStyle, local: str | None = None) -> str:
+    """Make the SQL for the text of `value`, an expression of a type that is not nested.
 
-    `local`: an expression that holds the wall-clock time of a zoned `value`, NULL where its year is not 1 to 9999.
+    `local`: an expression that holds the wall-clock time of a zoned `value`, NULL where that is not written.
     """
+    if kind == "BOOLEAN" and style.booleans != BOOLEANS["true/false"]:
+        true, false = map(quote_literal, style.booleans)
+        return f"CASE {value} WHEN true THEN {true} WHEN false THEN {false} END"
+    if kind in FLOATS:
+        return _with_decimal(_float(value, style.infinity), style)
+    if kind.startswith("DECIMAL"):
+        return _with_decimal(_SPECIAL[kind](value) if kind in _SPECIAL else f"CAST({value} AS VARCHAR)", style)
+    if kind in ZONED | TIMESTAMPS and style.timestamps != ISO:
+        return _styled_timestamp(kind, value, style, local)
     if kind in ZONED:
-        return _zoned_text(kind, value, zone, local)
+        return _zoned_text(kind, value, style.zone, local)
     special = _SPECIAL.get(kind)
     if special is not None:
         return special(value)
     return value if kind == "VARCHAR" else f"CAST({value} AS VARCHAR)"
 
 
-def with_local_times(rows: Rows) -> tuple[str, tuple[str | None, ...]]:
-    """The rows' query with the wall-clock time of each zoned column beside it, and the names of those columns.
+def with_local_times(rows: Rows, style: TextStyle) -> tuple[str, tuple[str | None, ...]]:
+    """Make the rows' query with the wall-clock time of each zoned column beside it, and the names of those columns.
 
     Converting to a zone is the dearest step there is, so it is done once a value.
     """
@@ -69,19 +110,20 @@ def with_local_times(rows: Rows) -> tuple[str, tuple[str | None, ...]]:
             names.append(None)
             continue
         names.append(f"l{index}")
-        extra.append(f"CASE WHEN {_is_near(column_type.kind, f'v{index}')} THEN {_local(f'v{index}', rows.timezone)} END AS l{index}")
+        kind, value = column_type.kind, f"v{index}"
+        extra.append(f"CASE WHEN {_is_local(kind, value, style.zone)} THEN {_local(value, style.zone)} END AS l{index}")
     query = f"SELECT *, {', '.join(extra)} FROM ({rows.query})" if extra else rows.query
     return query, tuple(names)
 
 
-def float_words(value: str, mark: str = "") -> str:
-    """SQL for the word that stands for a float that is not finite, between `mark`s; NULL for all others."""
-    words = {f"isnan({value})": "NaN", f"{value} = 'inf'": "Infinity", f"{value} = '-inf'": "-Infinity"}
-    return "CASE " + " ".join(f"WHEN {test} THEN {quote_literal(mark + word + mark)}" for test, word in words.items()) + " END"
+def _float(value: str, infinity: str) -> str:
+    words = {f"isnan({value})": "NaN", f"{value} = 'inf'": infinity, f"{value} = '-inf'": "-" + infinity}
+    named = "CASE " + " ".join(f"WHEN {test} THEN {quote_literal(word)}" for test, word in words.items()) + " END"
+    return f"CASE WHEN isfinite({value}) THEN CAST({value} AS VARCHAR) ELSE {named} END"
 
 
-def _float(value: str) -> str:
-    return f"CASE WHEN isfinite({value}) THEN CAST({value} AS VARCHAR) ELSE {float_words(value)} END"
+def _with_decimal(text: str, style: TextStyle) -> str:
+    return text if style.decimal == "." else f"replace({text}, '.', {quote_literal(style.decimal)})"
 
 
 def _is_near(kind: str, value: str) -> str:
@@ -96,6 +138,17 @@ def _is_near(kind: str, value: str) -> str:
     if kind == "DATE":
         return f"{value} BETWEEN DATE '0001-01-01' AND DATE '9999-12-31'"
     return f"({value} >= CAST('0001-01-01' AS {kind}) AND {value} < CAST('10000-01-01' AS {kind}))"
+
+
+def _is_local(kind: str, value: str, zone: str) -> str:
+    """Whether an instant is written with the zone's offset: its year has four digits, and the offset no seconds.
+
+    Local mean times have seconds (`+00:09:21`), which most readers refuse; the last zone gave them up in January 1972.
+    """
+    if zone == "UTC":
+        return _is_near(kind, value)
+    whole = f"{_difference(kind, value, _local(value, zone))} % 60000000 = 0"
+    return f"{_is_near(kind, value)} AND ({value} >= CAST('1972-01-09 00:00:00+00' AS {kind}) OR {whole})"
 
 
 def _is_finite(kind: str, value: str) -> str:
@@ -138,26 +191,41 @@ def _local(value: str, zone: str) -> str:
 
 
 def _zoned_text(kind: str, value: str, zone: str, local: str | None) -> str:
-    near = _is_near(kind, value) if local is None else f"{local} IS NOT NULL"
+    written = _is_local(kind, value, zone) if local is None else f"{local} IS NOT NULL"
     clock, utc = local or _local(value, zone), _local(value, "UTC")
-    far = _far(utc, _clock(kind, value, utc, year="")) + " || '+00:00'"
+    in_utc = _far(utc, _clock(kind, value, utc, year="")) + " || '+00:00'"
     return (
-        f"CASE WHEN {near} THEN concat({_clock(kind, value, clock)}, {_offset(kind, value, clock, zone)}) "
-        f"WHEN {_is_finite(kind, value)} THEN {far} ELSE CAST({value} AS VARCHAR) END"
+        f"CASE WHEN {written} THEN concat({_clock(kind, value, clock)}, {_offset(kind, value, clock, zone)}) "
+        f"WHEN {_is_finite(kind, value)} THEN {in_utc} ELSE CAST({value} AS VARCHAR) END"
     )
+
+
+def _styled_timestamp(kind: str, value: str, style: TextStyle, local: str | None) -> str:
+    """The text in a style of the consumer's; what has no year of four digits, or is infinite, as in ISO 8601."""
+    iso = _zoned_text(kind, value, style.zone, local) if kind in ZONED else _timestamp(kind)(value)
+    if style.timestamps == SQL:
+        return f"replace(replace({iso}, 'T', ' '), '+00:00', '')"
+    clock = value
+    if kind in ZONED:
+        clock = _local(value, style.zone) if local is None else f"coalesce({local}, {_local(value, style.zone)})"
+    elif kind in ("TIMESTAMP_S", "TIMESTAMP_MS"):
+        clock = f"CAST({value} AS TIMESTAMP)"
+    return f"CASE WHEN {_is_near(kind, value)} THEN strftime({clock}, {quote_literal(style.timestamps)}) ELSE {iso} END"
+
+
+def _difference(kind: str, value: str, local: str) -> str:
+    """The offset of the wall-clock time `local`, in microseconds."""
+    if kind.endswith("_NS"):
+        return f"((epoch_ns({local}) - epoch_ns({value})) // 1000)"
+    return f"(epoch_us({local}) - epoch_us({value}))"
 
 
 def _offset(kind: str, value: str, local: str, zone: str) -> str:
-    """The offset `+02:00`; with seconds for the local mean times before standard time."""
-    difference = (
-        f"((epoch_ns({local}) - epoch_ns({value})) // 1000)" if kind.endswith("_NS") else f"(epoch_us({local}) - epoch_us({value}))"
-    )
+    """The offset `+02:00`, which has no seconds."""
+    difference = _difference(kind, value, local)
     usual = " ".join(f"WHEN {offset} THEN '{text}'" for offset, text in _usual_offsets(zone))
     clock = f"TIMESTAMP '1970-01-01' + to_microseconds(abs({difference}))"
-    other = (
-        f"CASE WHEN {difference} < 0 THEN '-' ELSE '+' END || "
-        f"CASE WHEN {difference} % 60000000 = 0 THEN strftime({clock}, '%H:%M') ELSE strftime({clock}, '%H:%M:%S') END"
-    )
+    other = f"CASE WHEN {difference} < 0 THEN '-' ELSE '+' END || strftime({clock}, '%H:%M')"
     return f"CASE {difference} {usual} ELSE {other} END" if usual else other
 
 
@@ -188,9 +256,17 @@ def _time(digits: int) -> Callable[[str], str]:
 
 def _zoned_time(value: str) -> str:
     printed = f"CAST({value} AS VARCHAR)"
+    # Of an offset with seconds, which most readers refuse, the same time in UTC.
+    printed = f"CASE WHEN regexp_matches({printed}, '[+-].*:.*:') THEN CAST(timezone('UTC', {value}) AS VARCHAR) ELSE {printed} END"
     clock, offset = f"regexp_extract({printed}, '^[0-9:.]+')", f"regexp_extract({printed}, '[+-].*$')"
     full_clock = f"CASE WHEN length({clock}) = 8 THEN {clock} ELSE rpad({clock}, 15, '0') END"
     return f"{full_clock} || CASE WHEN length({offset}) = 3 THEN {offset} || ':00' ELSE {offset} END"
+
+
+def xml_duration(value: str) -> str:
+    """Make the SQL for an interval as xs:duration: one sign before all of it; ISO 8601-2 where its parts have both signs."""
+    negative = f"({value} < INTERVAL 0 DAY AND NOT regexp_matches({_interval(value)}, '[PTYMDH][0-9]'))"
+    return f"CASE WHEN {negative} THEN '-' || replace({_interval(value)}, '-', '') ELSE {_interval(value)} END"
 
 
 def _interval(value: str) -> str:
@@ -211,8 +287,6 @@ def _interval(value: str) -> str:
 
 
 _SPECIAL: dict[str, Callable[[str], str]] = {
-    "FLOAT": _float,
-    "DOUBLE": _float,
     # DuckDB prints `.5` and `-.5`, which are no numbers in JSON.
     "DECIMAL BELOW ONE": lambda value: f"replace(CAST({value} AS VARCHAR), '.', '0.')",
     "BLOB": lambda value: f"base64({value})",
@@ -223,5 +297,5 @@ _SPECIAL: dict[str, Callable[[str], str]] = {
     "INTERVAL": _interval,
     # to_json() would make doubles of its decimals.
     "VARIANT": lambda value: f"CAST(CAST({value} AS JSON) AS VARCHAR)",
-    **{kind: _timestamp(kind) for kind in ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")},
+    **{kind: _timestamp(kind) for kind in TIMESTAMPS},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -66,8 +67,10 @@ class XmlFormat(TextFormat):
         return clashes(names, xml_name, "become one XML element, <{written}>: give them different names")
 
     def _query(self, rows: Rows, replacement: str) -> str:
-        query, locals_ = with_local_times(rows)
-        elements = XmlElements(zone=rows.timezone, nil=self.nulls == "nil", replacement=replacement)
+        # xs:double calls them so.
+        style = replace(self.style(rows), infinity="INF")
+        query, locals_ = with_local_times(rows, style)
+        elements = XmlElements(style=style, nil=self.nulls == "nil", replacement=replacement)
         parts = [
             elements.element(xml_name(column.name), column_type, f"v{index}", local)
             for index, (column, column_type, local) in enumerate(zip(rows.columns, column_types(rows), locals_, strict=True))

@@ -7,7 +7,7 @@ import re
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.duck_types import DuckType
 from dinmo_pipeline.formats.names import clashes
-from dinmo_pipeline.formats.types import NESTED, PLAIN, plain_text
+from dinmo_pipeline.formats.types import NESTED, TextStyle, plain_text, xml_duration
 from dinmo_pipeline.warehouse.identifiers import quote_literal
 
 REPLACEMENT = "\ufffd"
@@ -40,10 +40,10 @@ _TRUE = '"true"'
 
 
 class XmlElements:
-    """Makes the SQL of elements; `nil` shows nulls, `replacement` stands for what XML forbids, `zone` is for instants."""
+    """Makes the SQL of elements; `nil` shows nulls, `replacement` stands for what XML forbids."""
 
-    def __init__(self, *, zone: str, nil: bool, replacement: str = REPLACEMENT) -> None:
-        self._zone, self._nil, self._replacement = zone, nil, replacement
+    def __init__(self, *, style: TextStyle, nil: bool, replacement: str = REPLACEMENT) -> None:
+        self._style, self._nil, self._replacement = style, nil, replacement
 
     def element(self, name: str, column_type: DuckType, value: str, local: str | None = None) -> str:
         """SQL for the element `name` of `value`; NULL where the value is null and nulls are absent."""
@@ -54,7 +54,7 @@ class XmlElements:
         content = self._content(column_type, value, local=local, depth=depth)
         if column_type.kind in NESTED:
             text = f"{start} || {content} || {end}"
-        elif column_type.kind in PLAIN or column_type.kind == "BLOB":
+        elif self._style.is_plain(column_type.kind) or column_type.kind == "BLOB":
             text = f"CASE WHEN {value} IS NOT NULL THEN concat({start}, {content}, {end}) END"
         else:
             # NULL is not clean, so it takes the second way and stays NULL.
@@ -91,7 +91,7 @@ class XmlElements:
                 for (name, part), written in zip(members, _member_names(column_type), strict=True)
             ]
             return f"CASE WHEN {value} IS NOT NULL THEN concat('', {', '.join(parts)}) END"
-        return plain_text(kind, value, self._zone, local)
+        return xml_duration(value) if kind == "INTERVAL" else plain_text(kind, value, self._style, local)
 
     def _escaped(self, text: str) -> str:
         for character, entity in _ENTITIES.items():

@@ -25,7 +25,9 @@ QUERY = "SELECT * FROM (VALUES (1, 'é'), (NULL, NULL), (2, '')) AS t(a, b)"
         ({"header": False}, '1,é\n,\n2,""\n'),
         ({"delimiter": "\t"}, 'a\tb\n1\té\n\t\n2\t""\n'),
         ({"delimiter": "→"}, 'a→b\n1→é\n→\n2→""\n'),
-        ({"null_text": "NULL"}, "a,b\n1,é\nNULL,NULL\n2,\n"),
+        ({"quoting": "texts"}, '"a","b"\n1,"é"\n,\n2,""\n'),
+        ({"null_text": "NULL"}, 'a,b\n1,é\nNULL,NULL\n2,""\n'),
+        ({"null_text": "\\N"}, 'a,b\n1,é\n\\N,\\N\n2,""\n'),
         ({"null_text": "NULL", "quoting": "all"}, '"a","b"\n"1","é"\nNULL,NULL\n"2",""\n'),
         ({"line_ending": "\r\n"}, 'a,b\r\n1,é\r\n,\r\n2,""\r\n'),
         ({"line_ending": "\r\n", "header": False}, '1,é\r\n,\r\n2,""\r\n'),
@@ -110,7 +112,39 @@ def test_header_is_quoted_where_a_name_needs_it(connection: duckdb.DuckDBPyConne
     rows = rows_of(connection, f"SELECT {', '.join('1' for _ in names)}", names)
     text = write(connection, make("csv"), rows, tmp_path).decode()
     assert next(csv.reader([*text.splitlines(keepends=True)], strict=True)) == names
-    assert text.startswith('"a,b","a""b","a\nb","a\rb","", a ,A,a,#a,')
+    assert text.startswith('"a,b","a""b","a\nb","a\rb",""," a ",A,a,#a,')
+
+
+READ_OTHERWISE = ["\\.", "\\N", "NULL", " x", "x ", "\tx", "x\t", " ", "\t", "", "\n", "\r", "\x00x"]
+
+
+@pytest.mark.parametrize("text", READ_OTHERWISE)
+@pytest.mark.parametrize("kind", ["VARCHAR", "ENUM"])
+@pytest.mark.parametrize("null_text", ["", "NULL", "\\N", "-"])
+def test_text_that_some_reader_takes_for_another_is_quoted(
+    null_text: str, kind: str, text: str, connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    connection.execute("CREATE OR REPLACE TEMP TABLE texts AS SELECT unnest([?, NULL, 'plain']) AS v", [text])
+    if kind == "ENUM":
+        connection.execute("CREATE OR REPLACE TYPE given AS ENUM (SELECT DISTINCT v FROM texts WHERE v IS NOT NULL)")
+        connection.execute("CREATE OR REPLACE TEMP TABLE texts AS SELECT v::given AS v FROM texts")
+    rows = rows_of(connection, "SELECT v, 1 AS k FROM texts")
+    data = write(connection, make("csv", null_text=null_text, header=False), rows, tmp_path).decode()
+    assert data == f'"{text}",1\n{null_text},1\nplain,1\n'
+
+
+@pytest.mark.parametrize("text", [name for name in READ_OTHERWISE if name])
+def test_name_that_some_reader_takes_for_another_is_quoted(text: str, connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    data = write(connection, make("csv"), rows_of(connection, "SELECT 1 AS a, 2 AS b", [text, "b"]), tmp_path).decode()
+    assert data == f'"{text}",b\n1,2\n'
+
+
+def test_texts_and_nothing_else_are_quoted_where_that_is_asked_for(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    query = """SELECT 'x' AS t, NULL::VARCHAR AS n, '{}'::JSON AS j, [1] AS l, uuid '00112233-4455-6677-8899-aabbccddeeff' AS u, 1 AS i,
+        1.5 AS d, 0.5::DOUBLE AS f, true AS b, DATE '2025-01-01' AS day, TIMESTAMP '2025-01-01 00:00:00' AS at, TIME '12:00:00' AS c"""
+    data = write(connection, make("csv", quoting="texts", header=False), rows_of(connection, query), tmp_path).decode()
+    uuid = '"00112233-4455-6677-8899-aabbccddeeff"'
+    assert data == f'"x",,"{{}}","[1]",{uuid},1,1.5,0.5,true,2025-01-01,2025-01-01T00:00:00,12:00:00\n'
 
 
 def test_first_name_that_begins_with_a_byte_order_mark_keeps_it(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:

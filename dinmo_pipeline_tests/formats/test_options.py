@@ -11,6 +11,8 @@ from dinmo_pipeline.formats import FORMATS
 
 from .conftest import TEXT_FORMATS, make
 
+TEXT: dict[str, Any] = {"compression": "none", "booleans": "true/false", "timestamps": "iso", "decimal": "."}
+OBJECTS = {**TEXT, "numbers": "exact", "non_finite": "text"}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "csv": {
         "delimiter": ",",
@@ -20,11 +22,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "line_ending": "\n",
         "encoding": "utf-8",
         "escape_formulas": False,
-        "compression": "none",
+        **TEXT,
     },
-    "json": {"compression": "none"},
-    "ndjson": {"compression": "none"},
-    "xml": {"root": "rows", "row": "row", "nulls": "absent", "compression": "none"},
+    "json": OBJECTS,
+    "ndjson": OBJECTS,
+    "xml": {"root": "rows", "row": "row", "nulls": "absent", **TEXT},
     "parquet": {"compression": "zstd"},
 }
 
@@ -76,7 +78,7 @@ def test_uncompressed_keeps_every_other_option() -> None:
         ("csv", {"null_text": "€é→", "encoding": "windows-1252"}, "windows-1252 has no character '→', which 'null_text' needs"),
         ("csv", {"line_ending": "\r"}, "Input should be '\\n' or '\\r\\n'"),
         ("csv", {"encoding": "ascii"}, "Input should be 'utf-8'"),
-        ("csv", {"quoting": "none"}, "Input should be 'minimal' or 'all'"),
+        ("csv", {"quoting": "none"}, "Input should be 'minimal', 'texts' or 'all'"),
         ("csv", {"header": "yes"}, "valid boolean"),
         ("xml", {"root": "my rows"}, "'my rows' is no name for an XML element; write 'my_rows'"),
         ("xml", {"row": "1"}, "'1' is no name for an XML element; write '_1'"),
@@ -84,6 +86,17 @@ def test_uncompressed_keeps_every_other_option() -> None:
         ("xml", {"nulls": "empty"}, "Input should be 'absent' or 'nil'"),
         ("parquet", {"compression": "lzo"}, "Input should be"),
         ("parquet", {"delimiter": ";"}, "Extra inputs"),
+        *((name, {"booleans": "yes/no"}, "Input should be 'true/false', '1/0' or 'Y/N'") for name in TEXT_FORMATS),
+        *((name, {"decimal": ";"}, "Input should be '.' or ','") for name in TEXT_FORMATS),
+        *(
+            (name, {"timestamps": "rfc"}, "neither iso nor sql nor a pattern such as '%d/%m/%Y %H:%M': it has no %")
+            for name in TEXT_FORMATS
+        ),
+        ("csv", {"timestamps": "%d/%m/%Y %z"}, "it has '%z'"),
+        ("csv", {"timestamps": "%Q"}, "it has '%Q'"),
+        ("csv", {"timestamps": "%Y%"}, "it has '%'"),
+        ("json", {"numbers": "double"}, "Input should be 'exact' or 'text'"),
+        ("ndjson", {"non_finite": "zero"}, "Input should be 'text' or 'null'"),
         *((name, {"compression": "bzip2"}, "Input should be 'none', 'gzip' or 'zstd'") for name in TEXT_FORMATS),
     ],
 )

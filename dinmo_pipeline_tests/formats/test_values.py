@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 import duckdb
 import pyarrow as pa
@@ -99,9 +102,37 @@ def test_zone_without_usual_offsets_is_written_right(connection: duckdb.DuckDBPy
         assert write(connection, make("csv", header=False), rows, tmp_path).decode() == expected + "\n"
 
 
-def test_offset_before_standard_time_keeps_its_seconds(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    rows = rows_of(connection, "SELECT TIMESTAMPTZ '1971-01-01 00:00:00+00' AS v", timezone="Africa/Monrovia")
-    assert write(connection, make("csv", header=False), rows, tmp_path).decode() == "1970-12-31T23:15:30-00:44:30\n"
+@pytest.mark.parametrize(
+    ("zone", "instant", "expected"),
+    [
+        # The last of all local mean times, and the first standard time after it.
+        ("Africa/Monrovia", "1972-01-07 00:44:29", "1972-01-07T00:44:29+00:00"),
+        ("Africa/Monrovia", "1972-01-07 00:44:30", "1972-01-07T00:44:30+00:00"),
+        ("Africa/Monrovia", "1971-01-01 00:00:00", "1971-01-01T00:00:00+00:00"),
+        ("Europe/Paris", "1900-01-01 00:00:00", "1900-01-01T00:00:00+00:00"),
+        ("Europe/Amsterdam", "1937-06-30 00:00:00", "1937-06-30T01:00:00+01:00"),
+        ("Asia/Kolkata", "1930-01-01 00:00:00", "1930-01-01T05:30:00+05:30"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["TIMESTAMPTZ", "TIMESTAMPTZ_NS"])
+@pytest.mark.parametrize("name", ["csv", "ndjson", "xml"])
+def test_offset_with_seconds_is_written_in_utc(
+    name: str, kind: str, zone: str, instant: str, expected: str, connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    query = f"SELECT '{instant}+00'::{kind} AS v, ['{instant}+00'::{kind}] AS l"
+    text = write(connection, make(name), rows_of(connection, query, timezone=zone), tmp_path).decode()
+    assert text.count(expected) == 2, text
+    assert datetime.fromisoformat(expected) == datetime.fromisoformat(f"{instant}+00:00")
+
+
+def test_no_offset_of_a_zone_has_seconds(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    days = [97 * number for number in range(600)]
+    instants = "SELECT make_timestamptz(epoch_us(TIMESTAMP '1880-01-01') + i * 97 * 86400000000) AS v FROM range(600) AS r(i)"
+    for zone in sorted(available_timezones() - {"localtime"})[::12]:
+        lines = write(connection, make("csv", header=False), rows_of(connection, instants, timezone=zone), tmp_path).decode().splitlines()
+        moments = [datetime.fromisoformat(line) for line in lines]
+        assert moments == [datetime(1880, 1, 1, tzinfo=UTC) + timedelta(days=day) for day in days], zone
+        assert all(re.fullmatch(r"[0-9T:-]{19}[+-]\d\d:\d\d", line) for line in lines), zone
 
 
 def same_text(found: Any, expected: Any) -> bool:

@@ -112,7 +112,7 @@ def floats() -> list[Value]:
     ):
         found += [Value(name, f"'{number!r}'::{name}", repr(number), arrow, number, json=Decimal(repr(number))) for number in numbers]
         for text, number in (("NaN", float("nan")), ("Infinity", float("inf")), ("-Infinity", float("-inf"))):
-            found.append(Value(name, f"'{text}'::{name}", text, arrow, number))
+            found.append(Value(name, f"'{text}'::{name}", text, arrow, number, xml=text.replace("Infinity", "INF")))
     for text, number in (("1e-45", 2.0**-149), ("3.4028235e+38", (2 - 2.0**-23) * 2.0**127), ("0.1", 13421773 / 2**27)):
         found.append(Value("FLOAT", f"'{text}'::FLOAT", text, pa.float32(), number, json=Decimal(text)))
     return found
@@ -212,7 +212,9 @@ def instants() -> list[Value]:
         ("2025-10-26 00:30:00", "2025-10-26T02:30:00+02:00"),
         ("2025-10-26 01:30:00", "2025-10-26T02:30:00+01:00"),
         ("1969-12-31 23:59:59.5", "1970-01-01T00:59:59.500000+01:00"),
-        ("1890-01-01 00:00:00", "1890-01-01T00:09:21+00:09:21"),
+        # Local mean time: its offset has seconds, so it is written in UTC.
+        ("1890-01-01 00:00:00", "1890-01-01T00:00:00+00:00"),
+        ("1911-03-10 23:50:39", "1911-03-10T23:50:39+00:00"),
         ("9999-06-01 00:00:00", "9999-06-01T02:00:00+02:00"),
     ):
         found.append(Value(kind, f"TIMESTAMPTZ '{sql}+00'", text, arrow, datetime.fromisoformat(sql).replace(tzinfo=UTC)))
@@ -258,22 +260,28 @@ def times() -> list[Value]:
         for sql, written in (
             ("12:00:00+02", "12:00:00+02:00"),
             ("12:00:00.25-05:30", "12:00:00.250000-05:30"),
-            ("23:59:59.999999+15:59:59", "23:59:59.999999+15:59:59"),
+            ("23:59:59.999999+15:59:59", "08:00:00.999999+00:00"),
+            ("12:00:00-00:44:30", "12:44:30+00:00"),
         )
     ]
     found += [
-        Value("INTERVAL", f"INTERVAL '{sql}'", written, text, written)
-        for sql, written in (
+        Value("INTERVAL", f"INTERVAL '{sql}'", written, text, written, xml=duration)
+        for sql, written, *other in (
             ("0 seconds", "PT0S"),
             ("1 day", "P1D"),
             ("14 months 3 days 1.123456 seconds", "P1Y2M3DT1.123456S"),
-            ("-1 month -1 second", "P-1MT-1S"),
-            ("-0.5 seconds", "PT-0.500000S"),
-            ("-14 months", "P-1Y-2M"),
+            ("-1 month -1 second", "P-1MT-1S", "-P1MT1S"),
+            ("-0.5 seconds", "PT-0.500000S", "-PT0.500000S"),
+            ("-14 months", "P-1Y-2M", "-P1Y2M"),
+            ("-90 minutes", "PT-1H-30M", "-PT1H30M"),
+            # With both signs it is no xs:duration.
+            ("1 month -1 day", "P1M-1D"),
+            ("-1 month 1 day", "P-1M1D"),
             ("90 minutes", "PT1H30M"),
             ("100 hours", "PT100H"),
             ("1000000 days", "P1000000D"),
         )
+        for duration in (other or [SAME])
     ]
     return found
 
@@ -352,7 +360,7 @@ def nested() -> list[Value]:
             "DOUBLE[]",
             "['nan', '0.5', '-inf']",
             ["NaN", Decimal("0.5"), "-Infinity"],
-            items("NaN", "0.5", "-Infinity"),
+            items("NaN", "0.5", "-INF"),
             pa.list_(pa.float64()),
             [float("nan"), 0.5, float("-inf")],
             text='["NaN",0.5,"-Infinity"]',
