@@ -151,7 +151,9 @@ def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
     showing.show_status(lines, feeds, inboxes, as_json=as_json)
     if (broken := broken_storage(dagster_home_in(loaded.home))) is not None:
         showing.complain(f"Dagster's storage is broken: {broken}; stop Dagster, and let `dinmo instance init` mend it")
-    waiting = any(line.needs_somebody for line in (*lines, *feeds)) or any(each.troubles for each in inboxes)
+    waiting = (
+        any(line.needs_somebody for line in lines) or any(feed.needs_somebody for feed in feeds) or any(each.troubles for each in inboxes)
+    )
     if waiting or broken is not None:
         raise typer.Exit(_FAILED)
 

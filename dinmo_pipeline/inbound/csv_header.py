@@ -13,7 +13,7 @@ from dinmo_pipeline.inbound.csv_records import Records, read_blocks
 from dinmo_pipeline.inbound.csv_rejects import check_header
 from dinmo_pipeline.inbound.csv_scan import Scanner
 from dinmo_pipeline.inbound.csv_values import values
-from dinmo_pipeline.inbound.identifiers import identifier
+from dinmo_pipeline.inbound.identifiers import identifiers
 from dinmo_pipeline.inbound.reading import FileRefused, is_ours
 from dinmo_pipeline.project.specs import CsvDialect
 
@@ -69,27 +69,30 @@ def take_separator_line(blocks: Iterator[bytes]) -> tuple[str | None, Iterator[b
     return delimiter, chain([rest] if rest else [], blocks)
 
 
-def read_header(name: str, blocks: Iterator[bytes], line: int, dialect: CsvDialect, key: Collection[str]) -> Header:
+def read_header(
+    name: str, blocks: Iterator[bytes], line: int, dialect: CsvDialect, key: Collection[str], known: Collection[str] = ()
+) -> Header:
     """The header of the text, which begins at this line, with the declared delimiter or the one that divides it into most names.
 
-    FileRefused where there is none, where names are unfit, and where a column of `key` is missing.
+    `known` are columns that the feed has, perhaps by former names. FileRefused where there is no header, where names are unfit, and where
+    a column of `key` is missing.
     """
     candidates = [each for each in DELIMITERS if each != dialect.quote] if dialect.delimiter is None else [dialect.delimiter]
     readings = {
         delimiter: _first_record(name, copy, line, Scanner(delimiter, dialect.quote, dialect.escape))
         for delimiter, copy in zip(candidates, tee(blocks, len(candidates)), strict=True)
     }
-    delimiter = _best(readings, key)
+    delimiter = _best(readings, key, known)
     records, names = readings[delimiter]
     check_header(name, records)
-    if len(names) == 1 and key and identifier(names[0]) not in key:
+    if len(names) == 1 and key and identifiers(names, known)[0] not in key:
         tried = "; , tab and | were tried" if dialect.delimiter is None else f"{dialect.delimiter!r} is declared"
         raise FileRefused(
             f"{name}: delimiter not recognised: {tried}, and the header is one column, {_short(names[0])}, "
             f"which is no key ({', '.join(key)}). Declare the feed's delimiter."
         )
     unnamed_last = len(names) > 1 and names[-1] == ""
-    columns = _columns(name, names[:-1] if unnamed_last else names)
+    columns = _columns(name, names[:-1] if unnamed_last else names, known)
     for column in key:
         if column not in columns:
             nearest = difflib.get_close_matches(column, columns, n=1)
@@ -98,10 +101,10 @@ def read_header(name: str, blocks: Iterator[bytes], line: int, dialect: CsvDiale
     return Header(delimiter, columns, unnamed_last)
 
 
-def _best(readings: dict[str, tuple[Records, list[str]]], key: Collection[str]) -> str:
+def _best(readings: dict[str, tuple[Records, list[str]]], key: Collection[str], known: Collection[str]) -> str:
     def merit(delimiter: str) -> tuple[bool, int]:
         _, names = readings[delimiter]
-        return set(key) <= {identifier(each) for each in names}, len(names)
+        return set(key) <= set(identifiers(names, known)), len(names)
 
     ranked = sorted(readings, key=merit, reverse=True)
     doubtful = len(ranked) > 1 and merit(ranked[0]) == merit(ranked[1])
@@ -118,8 +121,8 @@ def _first_record(name: str, blocks: Iterator[bytes], line: int, scanner: Scanne
     return records, [text or "" for text in values(records, records.fields(0), scanner.quote).to_pylist()]
 
 
-def _columns(name: str, names: Sequence[str]) -> tuple[str, ...]:
-    columns = tuple(map(identifier, names))
+def _columns(name: str, names: Sequence[str], known: Collection[str]) -> tuple[str, ...]:
+    columns = tuple(identifiers(names, known))
     if "" in columns:
         places = [str(number) for number, column in enumerate(columns, 1) if not column]
         raise FileRefused(f"{name}: the header has no name for column {_listed(places)}: {_quoted(names)}. Each column needs one.")

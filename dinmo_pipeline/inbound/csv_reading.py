@@ -25,18 +25,21 @@ _BLOCK_BYTES = 1024 * 1024
 _BLOCKS_AHEAD = 2
 
 
-def open_csv(path: Path, dialect: CsvDialect, *, key: Collection[str] = ()) -> CsvReading:
+def open_csv(path: Path, dialect: CsvDialect, *, key: Collection[str] = (), known: Collection[str] = ()) -> CsvReading:
     """Read the header of the local CSV file at `path`, compressed or not as its name says; the rows follow in `batches`.
 
-    `key` are columns, as identifiers, that must be there. FileRefused says why nothing of the file can be taken; OSError is the disk's.
+    `key` are columns, as identifiers, that must be there, `known` those that the feed has.
+    FileRefused says why nothing of the file can be taken; OSError is the disk's.
     """
-    return CsvReading(path, dialect, key)
+    return CsvReading(path, dialect, key, known=known)
 
 
 class CsvReading(Reading):
     """A CSV file being read. `delimiter` is the one found or declared."""
 
-    def __init__(self, path: Path, dialect: CsvDialect, key: Collection[str], block_bytes: int = _BLOCK_BYTES) -> None:
+    def __init__(
+        self, path: Path, dialect: CsvDialect, key: Collection[str], block_bytes: int = _BLOCK_BYTES, *, known: Collection[str] = ()
+    ) -> None:
         self.rejects: list[Reject] = []
         self.warnings: list[str] = []
         self._path = path
@@ -44,7 +47,7 @@ class CsvReading(Reading):
         self._block_bytes = block_bytes
         top = self._open()
         # Nothing is kept open: of a batch all headers are read before the first rows, and a process may have so many open files.
-        self._header = read_header(path.name, top.blocks, top.line, top.dialect, key)
+        self._header = read_header(path.name, top.blocks, top.line, top.dialect, key, known)
         self.columns = self._header.columns
         self.delimiter = self._header.delimiter
 

@@ -198,6 +198,8 @@ class FeedTable:
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE accepted ({ARRIVAL} BIGINT, {FILE} VARCHAR, {_FILE_DATE} DATE)")
         told = [[file.arrival for file in files], [file.name for file in files], [file.date for file in files]]
         self._connection.execute("INSERT INTO temp.main.accepted SELECT unnest(?), unnest(?), unnest(?)", told)
+        # A file's column may be called rowid, as each table has one, and no query.
+        accepted = "(FROM temp.main.accepted)"
         values = {name: staged.value(name, shapes[name], texts=name in texts) for name in shapes}
         updated_at = self._feed.updated_at
         largest, instant = "CAST(NULL AS DATE)", "CAST(NULL AS TIMESTAMP WITH TIME ZONE)"
@@ -213,11 +215,11 @@ class FeedTable:
         columns += [f"{own.get(name, name)} AS {name}" for name in (*_OWN, RECORD)]
         self._connection.execute(
             f"CREATE OR REPLACE TEMP TABLE largest AS SELECT {ARRIVAL}, {largest} AS {_LARGEST} FROM {STAGED} "
-            f"JOIN temp.main.accepted USING ({ARRIVAL}) WHERE {staged.good} GROUP BY {ARRIVAL}"
+            f"JOIN {accepted} USING ({ARRIVAL}) WHERE {staged.good} GROUP BY {ARRIVAL}"
         )
         self._connection.execute(
             f"CREATE OR REPLACE TEMP VIEW kept AS SELECT {', '.join(columns)} FROM {STAGED} AS staged "
-            f"JOIN temp.main.accepted USING ({ARRIVAL}) JOIN temp.main.largest USING ({ARRIVAL}) WHERE {staged.good}"
+            f"JOIN {accepted} USING ({ARRIVAL}) JOIN (FROM temp.main.largest) USING ({ARRIVAL}) WHERE {staged.good}"
         )
 
     def _newest(self) -> str:

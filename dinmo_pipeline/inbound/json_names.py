@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from dinmo_pipeline.inbound.identifiers import identifier
+from dinmo_pipeline.inbound.identifiers import identifiers
 from dinmo_pipeline.inbound.json_pieces import Piece, Pieces
-from dinmo_pipeline.inbound.json_values import JsonFault, Members, plain_members
+from dinmo_pipeline.inbound.json_values import JsonFault, Members, members, plain_members
 from dinmo_pipeline.inbound.reading import FileRefused, is_ours
 
 COLUMN_LIMIT: Final = 4096
@@ -18,10 +19,14 @@ _NO_FIELD = re.compile(r'["\\\x00-\x1f]')
 
 
 class Names:
-    """What a file's objects call their members. `columns` holds, for each column in order of first appearance, the names that mean it."""
+    """What a file's objects call their members: those that can be taken, as what is left out says nothing of columns.
 
-    def __init__(self, file_name: str) -> None:
+    `columns` holds, for each column in order of first appearance, the names that mean it; `known` are columns that the feed has.
+    """
+
+    def __init__(self, file_name: str, known: Collection[str] = ()) -> None:
         self._file = file_name
+        self._known = known
         self.columns: dict[str, list[str]] = {}
         self._is_text: dict[str, bool] = {}
 
@@ -51,25 +56,39 @@ class Names:
 
     def column_of(self, name: str) -> str:
         """The column that a member of this name belongs to; FileRefused where there can be none."""
-        column = identifier(name)
+        [column] = identifiers([name], self._known)
         if not column:
             raise FileRefused(f"{self._file}: the name {name!r} has no letter or digit, so no column can be called by it.")
         if is_ours(column):
             raise FileRefused(f"{self._file}: imported tables have a column {column} of their own. Call {name!r} otherwise.")
         return column
 
+    def members_by_column(self, text: bytes) -> dict[str, tuple[str, bytes]]:
+        """The name and the value, as it is written, of each column of the object that `text` is; JsonFault where it cannot be taken."""
+        row: dict[str, tuple[str, bytes]] = {}
+        for name, value in members(text).items():
+            column = self.column_of(name)
+            if column in row:
+                raise JsonFault(f"has two names for the column {column}: {row[column][0]!r} and {name!r}")
+            row[column] = name, bytes(value)
+        return row
+
     def _learn_slowly(self, piece: Piece) -> None:
         for record in piece.records():
             try:
                 found = plain_members(record.text)
+                if self._teaches(found):
+                    self.members_by_column(record.text)
             except JsonFault:
                 continue
             self._learn_members(found)
 
+    def _teaches(self, found: Members) -> bool:
+        return any(self._is_text.get(name, not _is_text(value)) != _is_text(value) for name, value in found.items())
+
     def _learn_members(self, found: Members) -> None:
         for name, value in found.items():
-            text = bytes(value)
-            is_text = text[:1] == b'"' or text == b"null"
+            is_text = _is_text(value)
             if name not in self._is_text:
                 self.columns.setdefault(self.column_of(name), []).append(name)
                 if len(self._is_text) >= COLUMN_LIMIT:
@@ -80,3 +99,8 @@ class Names:
                 self._is_text[name] = is_text
             elif not is_text:
                 self._is_text[name] = False
+
+
+def _is_text(value: Raw) -> bool:
+    text = bytes(value)
+    return text[:1] == b'"' or text == b"null"

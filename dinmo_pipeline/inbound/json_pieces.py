@@ -27,6 +27,7 @@ from dinmo_pipeline.inbound.text import text_blocks
 RECORD_LIMIT: Final = 256 * 1024 * 1024
 # What the caches of a processor hold: larger ones take twice as long.
 _PIECE = 512 * 1024
+_NO_OTHER_ENCODING = "JSON is UTF-8: ask for the file in UTF-8."
 
 _SPACE = b" \t\r\n"
 _NOT_BETWEEN = re.compile(rb"[^ \t\r\n,]")
@@ -157,7 +158,7 @@ def pieces_of(path: Path) -> Pieces:
 
 def _blocks(path: Path) -> Iterator[bytes]:
     with open_plain(path) as file:
-        yield from text_blocks(file, path.name, "utf-8", _PIECE)
+        yield from text_blocks(file, path.name, "utf-8", _PIECE, _NO_OTHER_ENCODING)
 
 
 def _start(path: Path) -> int:

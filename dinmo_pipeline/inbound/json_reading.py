@@ -6,6 +6,7 @@ A piece is decoded as a whole, column by column. Where anything is unusual about
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from msgspec import UNSET
 from dinmo_pipeline.inbound.json_columns import colons, deep_values, joined, written_texts
 from dinmo_pipeline.inbound.json_names import Names
 from dinmo_pipeline.inbound.json_pieces import Lines, Piece, Pieces, Record, pieces_of
-from dinmo_pipeline.inbound.json_values import LEVELS, JsonFault, Members, NoObject, check_nesting, members
+from dinmo_pipeline.inbound.json_values import LEVELS, JsonFault, NoObject, check_nesting
 from dinmo_pipeline.inbound.reading import REJECTS_LIMIT, FileRefused, Reading, Reject
 
 _BATCH_BYTES = 16 * 1024 * 1024
@@ -24,14 +25,15 @@ _NULL = b"null"
 _ESCAPED_COLON = b"\\u003"
 
 
-def open_json(path: Path, *, key: Collection[str] = ()) -> JsonReading:
+def open_json(path: Path, *, key: Collection[str] = (), known: Collection[str] = ()) -> JsonReading:
     """An array of objects, one object, or one object a line, by its content; read once here for its names.
 
+    `known` are columns that the feed has.
     FileRefused where it is none of them, where it holds names that no column can have, and where it has records and lacks a column of
     `key`.
     """
     pieces = pieces_of(path)
-    reading = JsonReading(path.name, pieces)
+    reading = JsonReading(path.name, pieces, known)
     missing = [name for name in key if name not in reading.columns]
     if missing and any(True for piece in pieces() for _ in piece.records()):
         found = ", ".join(reading.columns) or "none"
@@ -42,8 +44,10 @@ def open_json(path: Path, *, key: Collection[str] = ()) -> JsonReading:
 class JsonReading(Reading):
     """The records of pieces, which are read once for their names when it is made; `file_name` is for errors."""
 
-    def __init__(self, file_name: str, pieces: Pieces) -> None:
-        names = Names(file_name)
+    records_name_columns = True
+
+    def __init__(self, file_name: str, pieces: Pieces, known: Collection[str] = ()) -> None:
+        names = Names(file_name, known)
         names.learn(pieces)
         self.columns = tuple(names.columns)
         self.rejects: list[Reject] = []
@@ -88,6 +92,17 @@ class JsonReading(Reading):
             if number >= max(wanted):
                 return
 
+    def columns_without(self, records: Collection[int]) -> tuple[str, ...]:
+        left = set(self.columns)
+        number = 0
+        for piece in self._pieces():
+            for record in piece.records():
+                number += 1
+                if left and number not in records:
+                    with suppress(JsonFault):
+                        left.difference_update(self._names.members_by_column(record.text))
+        return tuple(name for name in self.columns if name not in left)
+
     def _whole(self, piece: Piece, first: int) -> pyarrow.RecordBatch | None:
         """All records of a piece, if nothing is wrong with any of them; else None."""
         if self._row is None or len(self._fields) != len(self.columns) or _ESCAPED_COLON in piece.data:
@@ -119,7 +134,7 @@ class JsonReading(Reading):
         for number, record in enumerate(piece.records(), first):
             count += 1
             try:
-                rows.append(self._by_column(members(record.text)))
+                rows.append(self._by_column(record.text))
             except JsonFault as error:
                 self._reject(piece, number, record, error)
             else:
@@ -130,16 +145,12 @@ class JsonReading(Reading):
         columns = [written_texts(joined([row.get(name, _NULL) for row in rows])) if rows else [] for name in self.columns]
         return self._batch(numbers, lines, columns), count
 
-    def _by_column(self, found: Members) -> dict[str, bytes]:
-        row: dict[str, bytes] = {}
-        for name, value in found.items():
-            column = self._names.column_of(name)
+    def _by_column(self, text: bytes) -> dict[str, bytes]:
+        row = self._names.members_by_column(text)
+        for column, (name, _) in row.items():
             if column not in self._names.columns:
                 raise FileRefused(f"{self._file}: the name {name!r} was not there a moment ago: the file changed while it was read.")
-            if column in row:
-                raise JsonFault(f"has two names for the column {column}, one of them {name!r}")
-            row[column] = bytes(value)
-        return row
+        return {column: value for column, (_, value) in row.items()}
 
     def _reject(self, piece: Piece, number: int, record: Record, error: JsonFault) -> None:
         # An array is one JSON text: what is wrong inside of it is wrong with all of it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from dinmo_pipeline.warehouse.connections import open_warehouse, transaction
 
 __all__ = ["Fetched", "load_batch"]
 
-Opening = Callable[[FeedSpec, Path], Reading]
+Opening = Callable[[FeedSpec, Path, Collection[str]], Reading]
+"""How a file of a feed is opened, given the columns of its table."""
 Target = Callable[[Arrival, Outcome], str | None]
 
 
@@ -66,6 +67,7 @@ class _Loading:
         self._opening = opening
         self._stays = stays
         self._table = FeedTable(connection, feed)
+        self._known = frozenset(self._table.columns())
 
     def run(self, files: Sequence[Fetched], target: Target, now: datetime) -> list[tuple[FileRecord, tuple[Reject, ...]]]:
         items = [self._item(number, fetched) for number, fetched in enumerate(self._unrecorded(files), start=self._record.next_arrival())]
@@ -102,7 +104,7 @@ class _Loading:
                 yield fetched
 
     def _item(self, number: int, fetched: Fetched) -> Item:
-        return Item(fetched, InboundFile(number, lambda: self._opening(self._feed, fetched.local_path)))
+        return Item(fetched, InboundFile(number, lambda: self._opening(self._feed, fetched.local_path, self._known)))
 
     def _known_bytes(self, items: Sequence[Item]) -> KnownBytes:
         known = KnownBytes(self._feed)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow
 
@@ -19,6 +20,9 @@ _CODECS = {".gz": "gzip", ".zst": "zstd"}
 EXPANSION_LIMIT = 500
 _HARMLESS_BYTES = 256 * 1024 * 1024
 
+_PACKED_READ = 256 * 1024
+_GZIP = zlib.MAX_WBITS | 16
+
 
 def open_plain(path: Path) -> io.RawIOBase:
     """The bytes of the file at exactly `path`; `.gz` and `.zst` in its name, in any case, are undone while it is read.
@@ -31,6 +35,85 @@ def open_plain(path: Path) -> io.RawIOBase:
     return file if codec is None else _Unpacked(file, path, codec)
 
 
+class _Stream(Protocol):
+    def readinto(self, buffer: WriteableBuffer) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class _Trailing(ValueError):
+    """An archive has ended at byte `end`, and `found`, which is no archive, comes after it."""
+
+    def __init__(self, end: int, found: str) -> None:
+        super().__init__(found)
+        self.end = end
+        self.found = found
+
+
+class _Gzip:
+    """The content of one gzip archive after another; zeros that fill up the last block of a tape, or of a disk, are no content."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file = file
+        self._packed = b""
+        self._read = 0
+        self._members = 0
+        self._member: zlib._Decompress | None = None
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """As of a raw stream. OSError without a number where the archive is damaged or cut off, _Trailing where it is followed by more."""
+        view = memoryview(buffer).cast("B")
+        while True:
+            if self._member is None and not self._begin():
+                return 0
+            content = self._unpacked(len(view))
+            if content:
+                view[: len(content)] = content
+                return len(content)
+
+    def close(self) -> None:
+        """Nothing is held but the file, which is not closed."""
+
+    def _begin(self) -> bool:
+        """Begin the next archive; False at the end of the file."""
+        end = self._read - len(self._packed)
+        if self._members:
+            found = self._packed[:4] or (self._more() and self._packed[:4]) or b""
+            # Zeros are padding only if nothing else comes after them.
+            while not (rest := self._packed.lstrip(b"\0")):
+                self._packed = b""
+                if not self._more():
+                    return False
+            if not found.startswith(b"\x1f") or len(rest) < len(self._packed):
+                raise _Trailing(end, f"they begin with {found.hex(' ')}")
+        elif not self._packed and not self._more():
+            return False
+        self._member = zlib.decompressobj(_GZIP)
+        return True
+
+    def _unpacked(self, most: int) -> bytes:
+        member = self._member
+        assert member is not None
+        ended = not self._packed and not self._more()
+        try:
+            content = member.decompress(self._packed, most)
+        except zlib.error as error:
+            raise OSError(str(error)) from error
+        if ended and not content and not member.eof:
+            raise OSError("it ends in the middle")
+        self._packed = member.unused_data if member.eof else member.unconsumed_tail
+        if member.eof:
+            self._member = None
+            self._members += 1
+        return content
+
+    def _more(self) -> bool:
+        more = self._file.read(_PACKED_READ)
+        self._packed += more
+        self._read += len(more)
+        return bool(more)
+
+
 class _Unpacked(io.RawIOBase):
     def __init__(self, file: io.FileIO, path: Path, codec: str) -> None:
         self._file = file
@@ -38,7 +121,7 @@ class _Unpacked(io.RawIOBase):
         self._codec = codec
         self._packed_bytes = path.stat().st_size
         self._plain_bytes = 0
-        self._stream = pyarrow.CompressedInputStream(pyarrow.PythonFile(file, "r"), codec)
+        self._stream: _Stream = _Gzip(file) if codec == "gzip" else pyarrow.CompressedInputStream(pyarrow.PythonFile(file, "r"), codec)
 
     def readable(self) -> bool:
         return True
@@ -46,6 +129,12 @@ class _Unpacked(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int:
         try:
             count = int(self._stream.readinto(buffer))
+        except _Trailing as error:
+            raise FileRefused(
+                f"{self._path.name}: after the end of the {self._codec} archive, at byte {error.end:,}, come "
+                f"{self._packed_bytes - error.end:,} bytes that are no part of it ({error.found}). Its content may not be whole. Ask for "
+                "the file again."
+            ) from error
         except OSError as error:
             # An error of the disk has a number; what Arrow says of the archive has none.
             if error.errno is not None:

@@ -33,16 +33,17 @@ _MOST_BATCHES = 100
 Recorded = Sequence[tuple[FileRecord, Sequence[Reject]]]
 
 
-def open_feed_file(feed: FeedSpec, local_path: Path) -> Reading:
-    """The reading of a file of this feed. FileRefused when it cannot be told apart into records."""
+def open_feed_file(feed: FeedSpec, local_path: Path, known: Collection[str] = ()) -> Reading:
+    """The reading of a file of this feed, whose table has the `known` columns. FileRefused when it cannot be told apart into records."""
+    named = {*known, *feed.primary_key, *feed.optional, *(column.name for column in feed.columns)}
     # Imported when a file is read: whoever only looks at an inbox does not wait for the parsers.
     if feed.csv is None:
         from dinmo_pipeline.inbound.json_reading import open_json
 
-        return open_json(local_path, key=feed.primary_key)
+        return open_json(local_path, key=feed.primary_key, known=named)
     from dinmo_pipeline.inbound.csv_reading import open_csv
 
-    return open_csv(local_path, feed.csv, key=feed.primary_key)
+    return open_csv(local_path, feed.csv, key=feed.primary_key, known=named)
 
 
 class Taking:

@@ -13,15 +13,19 @@ from dinmo_pipeline.inbound.reading import FileRefused
 
 _BREAKS = b"\r\n"
 
+OTHER_ENCODING = "Declare the feed's encoding, or ask for the file in UTF-8."
 
-def text_blocks(file: io.RawIOBase, name: str, encoding: str, block_bytes: int) -> Iterator[bytes]:
+
+def text_blocks(file: io.RawIOBase, name: str, encoding: str, block_bytes: int, advice: str = OTHER_ENCODING) -> Iterator[bytes]:
     """The file's text as valid UTF-8, whatever `encoding` it has; no block is empty, none ends inside a character.
 
-    `name` is the file's, for errors. FileRefused where bytes are none of the encoding, with their position, and where the text
+    `name` is the file's, for errors, and `advice` what to do about bytes that are none of the encoding.
+    FileRefused where bytes are none of the encoding, with their position, and where the text
     ends in NUL.
     """
     pieces = iter(lambda: file.read(block_bytes), b"")
-    decoded = _checked(pieces, name) if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig") else _transcoded(pieces, name, encoding)
+    is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+    decoded = _checked(pieces, name, advice) if is_utf8 else _transcoded(pieces, name, encoding, advice)
     first = True
     last = b""
     for text in decoded:
@@ -55,20 +59,20 @@ def _start_of_last_lines(text: bytes, count: int) -> int:
     return start
 
 
-def _checked(pieces: Iterator[bytes], name: str) -> Iterator[bytes]:
+def _checked(pieces: Iterator[bytes], name: str, advice: str) -> Iterator[bytes]:
     position = 0
     rest = b""
     for piece in pieces:
         data = rest + piece
         end = _whole_characters(data)
         if not _is_utf8(data, end):
-            raise _bad_bytes(data[:end], position, name)
+            raise _bad_bytes(data[:end], position, name, advice)
         if end:
             yield data[:end] if end < len(data) else data
         position += end
         rest = data[end:]
     if rest:
-        raise _bad_bytes(rest, position, name)
+        raise _bad_bytes(rest, position, name, advice)
 
 
 def _whole_characters(data: bytes) -> int:
@@ -93,15 +97,15 @@ def _is_utf8(data: bytes, end: int) -> bool:
     return True
 
 
-def _bad_bytes(data: bytes, position: int, name: str) -> FileRefused:
+def _bad_bytes(data: bytes, position: int, name: str, advice: str) -> FileRefused:
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        return _refusal(name, "utf-8", position + error.start, error)
+        return _refusal(name, "utf-8", position + error.start, error, advice)
     raise AssertionError(f"{name}: Arrow and Python disagree on whether the text after byte {position} is UTF-8")
 
 
-def _transcoded(pieces: Iterator[bytes], name: str, encoding: str) -> Iterator[bytes]:
+def _transcoded(pieces: Iterator[bytes], name: str, encoding: str, advice: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)()
     fed = 0
     for piece, final in _with_end(pieces):
@@ -110,7 +114,7 @@ def _transcoded(pieces: Iterator[bytes], name: str, encoding: str) -> Iterator[b
             text = decoder.decode(piece, final)
         except UnicodeDecodeError as error:
             # What the decoder had kept of earlier pieces stands before this one in the error.
-            raise _refusal(name, encoding, fed - len(error.object) + error.start, error) from error
+            raise _refusal(name, encoding, fed - len(error.object) + error.start, error, advice) from error
         try:
             yield text.encode()
         except UnicodeEncodeError as error:
@@ -123,9 +127,6 @@ def _with_end(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
     yield b"", True
 
 
-def _refusal(name: str, encoding: str, position: int, error: UnicodeDecodeError) -> FileRefused:
+def _refusal(name: str, encoding: str, position: int, error: UnicodeDecodeError, advice: str) -> FileRefused:
     found = error.object[error.start : error.start + 4].hex(" ")
-    return FileRefused(
-        f"{name}: byte {position:,} of the file, counted from 0 ({found}), is not {encoding} ({error.reason}). "
-        "Declare the feed's encoding, or ask for the file in UTF-8."
-    )
+    return FileRefused(f"{name}: byte {position:,} of the file, counted from 0 ({found}), is not {encoding} ({error.reason}). {advice}")
