@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -186,7 +187,11 @@ def test_elsewhere_gets_that_sync_alone_and_nothing_is_recorded(tmp_path: Path) 
 
     sent = {path.name: path.read_bytes() for path in (tmp_path / "other" / "out").iterdir()}
     third = sorted(name for name in files)[8:12]
-    assert sent == {name: files[name] for name in third}
+    manifest = next(name for name in third if name.endswith(".manifest.json"))
+    told = json.loads(sent.pop(manifest))
+    assert sent == {name: files[name] for name in third if name != manifest}
+    assert told == json.loads(files[manifest]) | {"base": None}, "nobody sent the base there"
+    assert told["compared_with"] == 2
     assert {put.path for put in delivery.export.puts} == {f"out/{name}" for name in third}
     assert disk.files() == []
     assert list((disk.home / "state").rglob("*.json")) == before
