@@ -124,7 +124,8 @@ def test_message_of_a_sender_that_was_killed_is_sent_by_the_next_look(tmp_path: 
 def test_what_changes_while_a_message_is_sent_is_told_by_its_sender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running_mail() as server:
         root = make_people(tmp_path, activation("changes") + mail(server.port))
-        send, delivered = telling._send_all, []
+        send = telling._send_all
+        delivered: list[object] = []
 
         def deliver_meanwhile(*arguments: object) -> None:
             if not delivered:
