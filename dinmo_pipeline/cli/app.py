@@ -23,11 +23,13 @@ from dinmo_pipeline.cli.profiling import profile
 from dinmo_pipeline.cli.template import make_project
 from dinmo_pipeline.errors import BusyError, CallError, DefinitionErrors, DinmoError, StateError
 from dinmo_pipeline.project.load import load_project, load_with_warnings
+from dinmo_pipeline.project.names import render_name
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.operators import current_operator
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.checkup import check_storage
+from dinmo_pipeline.storages.waiting import patiently
 from dinmo_pipeline.sync.cleaning import Litter, clean_abandoned_scratch
 from dinmo_pipeline.sync.condition import BETWEEN_STEPS
 from dinmo_pipeline.sync.explain import explain_record
@@ -100,13 +102,14 @@ def sync(
     specs = _chosen(loaded.project, names or [], everything=everything)
     instant = _instant(at, loaded.project) or loaded.project.clock()
     if dry_run or limit is not None or to is not None:
-        _rehearse(loaded.project, specs, instant, full=full, send=not dry_run, limit=limit, to=to)
+        with patiently(showing.warn):
+            _rehearse(loaded.project, specs, instant, full=full, send=not dry_run, limit=limit, to=to)
         return
     from dinmo_pipeline.cli.running import Runner
 
     if full and (unfit := [spec.name for spec in specs if spec.run_type == RunType.FULL_ONLY]) and not everything:
         showing.warn(f"{', '.join(unfit)}: full_only sends every row anyway")
-    with Runner(loaded) as runner:
+    with Runner(loaded) as runner, patiently(showing.warn):
         outcomes = showing.follow((spec.name for spec in specs), lambda name: runner.sync(name, label_of_instant(instant), full=full))
     showing.show_outcomes(outcomes)
     _tell_deadlines(loaded.project)
@@ -187,10 +190,12 @@ def redeliver(
     loaded = load_project(find_project_root(project))
     spec = _activation(loaded, name)
     syncs = Syncs(loaded, spec)
-    if to is None:
-        showing.show_redelivered(spec, syncs.redeliver(number), sent_to=None)
-    else:
-        showing.show_redelivered(spec, [syncs.redeliver_elsewhere(number, target_elsewhere(loaded, spec, to, asked_by="--to"))], sent_to=to)
+    with patiently(showing.warn):
+        if to is None:
+            again = syncs.redeliver(number)
+        else:
+            again = (syncs.redeliver_elsewhere(number, target_elsewhere(loaded, spec, to, asked_by="--to")),)
+    showing.show_redelivered(spec, again, sent_to=to)
 
 
 @app.command()
@@ -205,7 +210,7 @@ def approve(name: Annotated[str, typer.Argument(metavar="NAME", help="An activat
     approved = Syncs(loaded.project, _activation(loaded.project, name)).approve(by=current_operator())
     for finding in approved.findings:
         showing.say(f"approved: {finding.message}")
-    with Runner(loaded) as runner:
+    with Runner(loaded) as runner, patiently(showing.warn):
         outcomes = showing.follow([name], lambda one: runner.deliver(one, approved.label))
     showing.show_outcomes(outcomes)
     if any(outcome.problem is not None for outcome in outcomes):
@@ -252,7 +257,7 @@ def baseline(name: Name, project: ProjectOption = HERE) -> None:
 @app.command("test")
 def try_storage(
     storage: Annotated[str, typer.Argument(metavar="STORAGE", help="A storage.")],
-    folder: Annotated[str, typer.Option(metavar="FOLDER", help="The folder to try.")] = ".",
+    folder: Annotated[str, typer.Option(metavar="FOLDER", help="The folder to try; variables are filled in.")] = ".",
     project: ProjectOption = HERE,
 ) -> None:
     """Try a storage: connect, write, rename; then list, read back and delete, which a delivery can do without."""
@@ -261,9 +266,13 @@ def try_storage(
     if storage not in loaded.storages:
         raise CallError(f"there is no storage {storage!r}{nearest_hint(storage, loaded.storages)}")
     spec = loaded.storages[storage]
-    if (unfit := spec.folder_problem(folder)) is not None:
+    filled = render_name(folder, loaded.clock(), loaded.timezone)
+    if (unfit := spec.folder_problem(filled)) is not None:
         raise CallError(f"--folder: {unfit}")
-    steps = [showing.show_step(step) for step in check_storage(spec, root, folder=folder)]
+    if filled != folder:
+        showing.say(f"{folder} is {filled} now; that folder is tried")
+    known = tuple(dict.fromkeys(each.folder for each in loaded.activations.values() if each.destination == storage and each.folder != "."))
+    steps = [showing.show_step(step) for step in check_storage(spec, root, folder=filled, known_folders=known)]
     if any(step.fails for step in steps):
         raise typer.Exit(_FAILED)
 

@@ -22,6 +22,7 @@ from dinmo_pipeline.project.operators import current_operator
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
 from dinmo_pipeline.storages.connection import connection_to
+from dinmo_pipeline.storages.waiting import patiently
 
 if TYPE_CHECKING:
     from dinmo_pipeline.cli.running import Runner
@@ -88,7 +89,7 @@ def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
     from dinmo_pipeline.io_managers.deadlines import tell_deadlines
 
     failed = False
-    with Runner(loaded) as runner:
+    with Runner(loaded) as runner, patiently(showing.warn):
         for inbox in inboxes:
             try:
                 failed |= showing.show_imported(inbox.name, _import_inbox(runner, loaded.project, inbox))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 
@@ -15,6 +16,9 @@ from dinmo_pipeline.inbound.folders import Folders
 from dinmo_pipeline.inbound.loading import Fetched
 from dinmo_pipeline.inbound.looks import Sight
 from dinmo_pipeline.inbound.names_in_imports import shortened
+from dinmo_pipeline.storages.waiting import briefly
+
+T = TypeVar("T")
 
 _MOST_NAME_BYTES = 255
 _MACHINES_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM}
@@ -58,7 +62,7 @@ class Fetcher:
     def _copy(self, arrival: Arrival, local_path: Path) -> bool | None:
         """Whether the file was there to be copied; None when that failed."""
         try:
-            return self._folders.fetch(arrival.path, local_path)
+            return ask_of_file(self._folders, lambda: self._folders.fetch(arrival.path, local_path))
         except Exception as error:  # noqa: BLE001 (whatever one file does to its reader is told of that file)
             check_storage(self._folders, error, answered=bool(self.failures))
             self.failures.append((arrival, error))
@@ -78,6 +82,20 @@ def _unlike_listed(arrival: Arrival, size: int | None) -> PermanentStorageError:
 def local_name(name: str) -> str:
     """What the copy of a file is called, for messages: its own name, unless this machine's file system has no room for that."""
     return shortened(name, _MOST_NAME_BYTES)
+
+
+def ask_of_file(folders: Folders, action: Callable[[], T]) -> T:
+    """What `action` gives, which asks the storage for one file; all others wait meanwhile, so that it is not waited for long.
+
+    A storage that was away altogether is waited for, and the action is tried again when it is back.
+    """
+    try:
+        with briefly():
+            return action()
+    except TransientStorageError as error:
+        folders.require_storage(error)
+    with briefly():
+        return action()
 
 
 def check_storage(folders: Folders, error: Exception, *, answered: bool) -> None:

@@ -5,6 +5,7 @@ It is kept with the inbox's other memory on this machine; losing that costs a fi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from dinmo_pipeline.errors import DinmoError, StateError
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
 """What a sensor waits before a file is tried once more: longer after each failure."""
+_TRIED = re.compile(r" \(tried \d+ times in [^)]*\)$")
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ def kept_set_aside(path: str, kept: Mapping[str, Any]) -> SetAside:
 def why(error: Exception) -> str:
     """What a person is told of the failure of one file."""
     if isinstance(error, DinmoError):
-        return str(error)
+        # How often and for how long it was tried makes no other reason of it.
+        return _TRIED.sub("", str(error))
     if isinstance(error, MemoryError):
         return "reading it took more memory than there is; split the file, or import it on a larger machine"
     return f"reading it failed in a way that nobody foresaw, {type(error).__name__}: {error}; please report this"

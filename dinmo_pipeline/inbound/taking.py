@@ -15,7 +15,7 @@ from dinmo_pipeline.errors import DinmoError, PermanentStorageError, StorageErro
 from dinmo_pipeline.formats.files import scratch_folder
 from dinmo_pipeline.inbound.arrivals import Arrival, DoneFiles
 from dinmo_pipeline.inbound.dividing import load_divided
-from dinmo_pipeline.inbound.fetching import Fetcher, check_storage, local_name
+from dinmo_pipeline.inbound.fetching import Fetcher, ask_of_file, check_storage, local_name
 from dinmo_pipeline.inbound.folders import IMPORTS, INIT, REFUSED, Folders
 from dinmo_pipeline.inbound.loading import Fetched, load_batch
 from dinmo_pipeline.inbound.looks import Looks, Sight
@@ -138,7 +138,7 @@ class Taking:
             if made.target is not None:
                 self._folders.reserve(made.target)
             try:
-                if self._folders.matches(made.path, made.bytes, made.sha256):
+                if ask_of_file(self._folders, partial(self._folders.matches, made.path, made.bytes, made.sha256)):
                     there[made.path] = made
             except StorageError as error:
                 check_storage(self._folders, error, answered=bool(unknown))
@@ -170,8 +170,7 @@ class Taking:
         try:
             for made, rejects in loaded:
                 try:
-                    if not fetch or self._fetch_again(made.path, copies[made.path]):
-                        tidier.tidy(made, rejects, copies[made.path], self._opening(made.feed), self._companions(made))
+                    ask_of_file(self._folders, partial(self._tidy, tidier, made, rejects, copies[made.path], fetch=fetch))
                 except Exception as error:  # noqa: BLE001 (whatever one file does to its reader is told of that file)
                     check_storage(self._folders, error, answered=len(told) > len(finished))
                     self._not_tidied(made, error)
@@ -186,9 +185,12 @@ class Taking:
         self._finish(finished)
         yield from told
 
-    def _fetch_again(self, path: str, local_path: Path) -> bool:
-        local_path.parent.mkdir(mode=0o700)
-        return self._folders.fetch(path, local_path)
+    def _tidy(self, tidier: Tidier, made: FileRecord, rejects: Sequence[Reject], local_path: Path, *, fetch: bool) -> None:
+        if fetch:
+            local_path.parent.mkdir(mode=0o700, exist_ok=True)
+            if not self._folders.fetch(made.path, local_path):
+                return
+        tidier.tidy(made, rejects, local_path, self._opening(made.feed), self._companions(made))
 
     def _opening(self, feed: str) -> Callable[[Path], Reading] | None:
         return partial(open_feed_file, self._feeds[feed]) if feed in self._feeds else None

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from dagster import Failure
+from dagster import AssetExecutionContext, Failure, OutputContext
 
 from dinmo_pipeline.errors import DinmoError
+from dinmo_pipeline.storages.waiting import patiently
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -17,13 +18,16 @@ R = TypeVar("R")
 def failing(function: Callable[P, R]) -> Callable[P, R]:
     """`function`, whose DinmoError comes out as a Failure with the same words.
 
-    What may pass by itself was tried again where it arose, with the same bytes; Dagster would start from the beginning.
+    What may pass by itself was tried again where it arose, with the same bytes; Dagster would start from the beginning. That this waits
+    is told in the log of the context that `function` is given.
     """
 
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        logs = [context.log for context in args if isinstance(context, OutputContext | AssetExecutionContext)]
         try:
-            return function(*args, **kwargs)
+            with patiently(*(log.warning for log in logs)):
+                return function(*args, **kwargs)
         except DinmoError as error:
             raise failure_of(error) from error
 

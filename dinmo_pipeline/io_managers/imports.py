@@ -28,6 +28,7 @@ from dinmo_pipeline.io_managers.columns import columns_metadata, entity_columns_
 from dinmo_pipeline.io_managers.failures import failure_of
 from dinmo_pipeline.io_managers.metadata import table_metadata
 from dinmo_pipeline.project.specs import FeedSpec, Project, TableRef
+from dinmo_pipeline.storages.waiting import patiently
 from dinmo_pipeline.warehouse.connections import open_warehouse
 from dinmo_pipeline.warehouse.tables import look_at, table_columns, table_exists, table_sql
 
@@ -79,7 +80,8 @@ def files_name(feed: str) -> str:
 def import_checked(context: AssetExecutionContext, project: Project, feed: FeedSpec) -> Iterator[AssetCheckResult]:
     """Import every file of the feed that is due, and tell how the feed is, also where that fails. A Failure in our words when it does."""
     try:
-        taken = _import_due(context, project, feed)
+        with patiently(context.log.warning):
+            taken = _import_due(context, project, feed)
     except DinmoError as error:
         yield _as_result(feed_check(project, feed, problem=str(error)))
         raise failure_of(error) from error

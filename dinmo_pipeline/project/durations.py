@@ -21,6 +21,20 @@ def duration_minutes(text: str) -> int:
     return int(found[1]) * _MINUTES[found[2]]
 
 
+_SPAN = re.compile(r"([1-9][0-9]{0,4}) (second|minute|hour|day)s?")
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 24 * 3600}
+
+
+def span_seconds(span: str | int) -> int:
+    """The seconds of a span of time such as `90 seconds`, or of 0. ValueError for any other."""
+    if span in (0, "0"):
+        return 0
+    found = _SPAN.fullmatch(str(span))
+    if found is None:
+        raise ValueError(f"{span!r} is no span of time; write one such as 30 seconds, 15 minutes or 2 hours, or 0")
+    return int(found[1]) * _SECONDS[found[2]]
+
+
 def every_problem(text: str) -> str | None:
     """Why no cron expression comes at this interval, or None."""
     if (problem := duration_problem(text)) is not None:

@@ -38,6 +38,10 @@ class AzureContainerSpec(StorageSpec):
         return self
 
     @property
+    def moves(self) -> bool:
+        return False
+
+    @property
     def address(self) -> str:
         url = _account_url(str(self.account_url)) if self.account_url is not None else _named_account_url(str(self.account_name))
         return f"azure:{url}/{self.container}"

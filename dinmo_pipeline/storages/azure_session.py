@@ -65,7 +65,8 @@ class AzureContainer(ObjectStorage):
 
     def read(self, remote_path: str, local_path: Path) -> None:
         with self._translating(READ, remote_path), local_path.open("wb") as stream:
-            download = self._blob(remote_path).download_blob(max_concurrency=IN_FLIGHT)
+            # As it is stored: a packed blob would else come unpacked, and longer than its size.
+            download = self._blob(remote_path).download_blob(max_concurrency=IN_FLIGHT, decompress=False)
             download.readinto(stream)
         self._check_length(local_path, remote_path, download.size)
 
@@ -123,7 +124,7 @@ class AzureContainer(ObjectStorage):
 
         with self._translating(READ, remote_path):
             try:
-                found = self._blob(remote_path).download_blob()
+                found = self._blob(remote_path).download_blob(decompress=False)
                 content = found.readall()
             except ResourceNotFoundError as error:
                 if code_of(error) != "BlobNotFound":

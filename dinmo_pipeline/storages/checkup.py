@@ -6,8 +6,9 @@ import posixpath
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError
@@ -19,6 +20,7 @@ _CONTENT = b"dinmo: a file to try this storage with; it is deleted again\n"
 # What does not work where a right is missing that a delivery can do without.
 _LIST = "inboxes; everything else works"
 _READ = "inboxes, `if_missing: full`, and finding out which files of an interrupted delivery have arrived: they are sent again"
+_ROOTS = {".", "/", "//"}
 _DELETE = "removing parts and signals of an earlier sync, tidying after a failure, inboxes"
 
 
@@ -40,11 +42,12 @@ class Step:
         return self.problem is not None and self.spoils is None
 
 
-def check_storage(spec: StorageSpec, project_root: Path, *, folder: str) -> Iterator[Step]:
+def check_storage(spec: StorageSpec, project_root: Path, *, folder: str, known_folders: Sequence[str] = ()) -> Iterator[Step]:
     """Connect, make `folder`, write, rename; then what a delivery can do without: list, read back, delete. Each step as it ends.
 
-    The first that a delivery needs and that fails is the last but for cleaning up. Nothing is tried twice: a fault that may pass
-    shows, too. What was written is deleted where that is allowed, and else named.
+    `known_folders` are named to whoever tries a root that cannot be written to. The first that a delivery needs and that fails is
+    the last but for cleaning up. Nothing is tried twice: a fault that may pass shows, too. What was written is deleted where
+    that is allowed, and else named.
     """
     began = time.monotonic()
     try:
@@ -53,11 +56,36 @@ def check_storage(spec: StorageSpec, project_root: Path, *, folder: str) -> Iter
         yield Step("connect", time.monotonic() - began, str(error))
         return
     try:
-        yield Step("connect", time.monotonic() - began)
-        with tempfile.TemporaryDirectory() as local_folder:
-            yield from _try_each(storage, folder, Path(local_folder))
+        problem = _silence(storage, posixpath.normpath(posixpath.join(folder, f".dinmo-{secrets.token_hex(8)}")))
+        yield Step("connect", time.monotonic() - began, problem)
+        if problem is None:
+            with tempfile.TemporaryDirectory() as local_folder:
+                for step in _try_each(storage, folder, Path(local_folder)):
+                    yield _at_the_root(step, known_folders) if posixpath.normpath(folder) in _ROOTS else step
     finally:
         storage.__exit__(None, None, None)
+
+
+def _silence(storage: Storage, remote_path: str) -> str | None:
+    """Why nobody answers; an object store is connected to by its first request only. A refusal is an answer."""
+    try:
+        storage.exists(remote_path)
+    except PermanentStorageError:
+        return None
+    except StorageError as error:
+        return str(error)
+    return None
+
+
+def _at_the_root(step: Step, known_folders: Sequence[str]) -> Step:
+    if not step.fails or step.name not in {"folder", "write and verify"}:
+        return step
+    known = f"; activations deliver to {', '.join(known_folders)}" if known_folders else ""
+    return replace(
+        step,
+        problem=f"{step.problem}. Nothing but the account's root was tried, which seldom may be written to where an account is shut into "
+        f"it: name the folder that files are to lie in with --folder{known}",
+    )
 
 
 def _try_each(storage: Storage, folder: str, local_folder: Path) -> Iterator[Step]:
@@ -111,4 +139,7 @@ def _clean_up(storage: Storage, remote_paths: set[str]) -> Iterator[Step]:
         try:
             storage.delete(remote_path)
         except StorageError as error:
-            yield Step("delete", time.monotonic() - began, f"the trial's file is left behind: {error}")
+            # Where nothing was written nothing is left, whatever forbids to delete it.
+            with suppress(StorageError):
+                if storage.exists(remote_path):
+                    yield Step("delete", time.monotonic() - began, f"the trial's file is left behind: {error}")

@@ -15,11 +15,12 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dinmo_pipeline.errors import PermanentStorageError
+from dinmo_pipeline.project.durations import span_seconds
 
 MOST_LISTED = 500_000
 """A folder with more files is not listed: they are all kept in memory, and looking at so many takes a third of a sensor's minute."""
@@ -82,7 +83,29 @@ class StorageSpec(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str
-    retries: int = Field(default=5, ge=0, description="How often a delivery is tried again after a fault that may pass; 0 is never.")
+    retry_for: str | Literal[0] = Field(
+        default="15 minutes",
+        description="How long a server that is away is tried again, with growing pauses, such as `2 hours`; 0 is never.",
+    )
+    retries: int | None = Field(
+        default=None, ge=0, description="The older form: how often it is tried again at most, within `retry_for`; 0 is never."
+    )
+
+    @field_validator("retry_for")
+    @classmethod
+    def _is_a_span(cls, value: str | Literal[0]) -> str | Literal[0]:
+        span_seconds(value)
+        return value
+
+    @property
+    def retry_for_s(self) -> int:
+        """For how many seconds after the first fault that may pass it is tried again; 0 is never."""
+        return span_seconds(self.retry_for)
+
+    @property
+    def moves(self) -> bool:
+        """What the storage's `moves` will be, told without a connection."""
+        return True
 
     @property
     @abstractmethod

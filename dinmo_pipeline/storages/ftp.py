@@ -59,6 +59,10 @@ class FtpServerSpec(StorageSpec):
         return self
 
     @property
+    def moves(self) -> bool:
+        return self.publish == "temp_name"
+
+    @property
     def address(self) -> str:
         return f"ftp://{self.username or _ANONYMOUS}@{self.host}:{self.port or _PORTS[self.tls]}"
 
@@ -78,7 +82,7 @@ class FtpServerSpec(StorageSpec):
         except BaseException:  # an interrupt, too, must leave no connection open
             ftp.close()
             raise
-        return FtpServer(commands, user=login.username, where=where, moves=self.publish == "temp_name")
+        return FtpServer(commands, user=login.username, where=where, moves=self.moves)
 
     def _client(self, project_root: Path) -> ftplib.FTP:
         if self.tls == "none":
@@ -104,14 +108,15 @@ class FtpServerSpec(StorageSpec):
             raise PermanentStorageError(f"could not read {what}: {value}: {error.strerror}; correct the path") from error
 
     def _logged_in(self, ftp: ftplib.FTP, login: _Login, password: str, where: str) -> FtpCommands:
-        circumstances = Circumstances(user=login.username, credentials="the password" if password else "no password")
+        credentials = "the password" if password else "no password"
 
         @contextmanager
-        def step(what: str, advice: str | None = None) -> Iterator[None]:
+        def step(what: str, advice: str | None = None, *, is_in: bool = False) -> Iterator[None]:
             try:
                 yield
             except FAULTS as error:
                 refused = isinstance(error, ftplib.error_perm)
+                circumstances = Circumstances(user=login.username, credentials=credentials, is_in=is_in)
                 raise translated(error, f"could not {what} {where}", circumstances, advice=advice if refused else None) from error
 
         with step("connect to"):
@@ -120,12 +125,12 @@ class FtpServerSpec(StorageSpec):
         if isinstance(ftp, TlsFtp) and self.tls == "explicit":
             with step("secure the connection to", _NO_TLS):
                 ftp.auth()
-        with step("log in to"):
+        with step("log in to", is_in=isinstance(ftp, TlsFtp)):
             ftp.login(login.username, password)
         if isinstance(ftp, TlsFtp):
-            with step("secure the data connections to"):
+            with step("secure the data connections to", is_in=True):
                 ftp.prot_p()
-        with step("begin to work with"):
+        with step("begin to work with", is_in=True):
             ftp.set_pasv(self.passive)
             ftp.voidcmd("TYPE I")
             features = _features(ftp)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import ftplib
+import io
 import socket
 import ssl
+from typing import Any
 
 
 class PlainFtp(ftplib.FTP):
     """FTP without encryption. The address in the answer to PASV is ignored, as ftplib does: behind a NAT it is often wrong."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # What a server says may be in any encoding; it must not be unreadable for that.
+        if name == "file" and isinstance(value, io.TextIOWrapper):
+            value.reconfigure(errors="backslashreplace")
+        super().__setattr__(name, value)
 
     def makepasv(self) -> tuple[str, int]:
         try:

@@ -6,20 +6,31 @@ import ftplib
 import posixpath
 import re
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from socket import socket
 
 from dinmo_pipeline.storages.actions import MOVE_ATTEMPTS, LocalFile
-from dinmo_pipeline.storages.ftp_listing import Entry, listed_entries, machine_entry, timestamp
+from dinmo_pipeline.storages.ftp_listing import (
+    Entries,
+    Entry,
+    UnreadLine,
+    listed_entries,
+    machine_entries,
+    machine_entry,
+    timestamp,
+)
 
 _BLOCK = 512 * 1024
 IDLE_SECONDS = 180.0
 """How long one request may go unanswered: a server may flush a large file to a slow disk before it answers."""
 FAREWELL_SECONDS = 10.0
 _UNKNOWN_REQUEST = ("500", "501", "502", "504")
+_MACHINE_LISTINGS = frozenset({"MLST", "MLSD"})
+# Answers about one file, which another program may hold; any other temporary one is about the connection.
+_FILE_IS_BUSY = ("450", "451")
 _LINE_END = re.compile("\r?\n")
 
 
@@ -30,6 +41,7 @@ class FtpCommands:
         self.start = start
         self._ftp = ftp
         self._features = features
+        self._tells_times = True
         self._wait_at_most(IDLE_SECONDS)
 
     def close(self, *, politely: bool) -> None:
@@ -135,30 +147,52 @@ class FtpCommands:
                 answer = _LINE_END.split(self._ftp.sendcmd(f"MLST {remote_path}"))
             except ftplib.error_perm:
                 return None
-            entry = machine_entry(answer[1].removeprefix(" ")) if len(answer) > 1 else None
-            return replace(entry, name=name) if entry is not None and entry.kind in {"file", "link"} else None
+            with suppress(UnreadLine, IndexError):
+                entry = machine_entry(answer[1].removeprefix(" "))
+                return None if entry is None else self._as_a_file(remote_path, replace(entry, name=name))
         try:
             return Entry(name=name, kind="file", size=self._ftp.size(remote_path), modified=self._modified(remote_path))
         except ftplib.error_perm as error:
             if not str(error).startswith(_UNKNOWN_REQUEST):
                 return None
-        return next((entry for entry in self.entries(posixpath.dirname(remote_path)) if entry.name == name and entry.kind == "file"), None)
+        there = self.entries(posixpath.dirname(remote_path)).found
+        return next((entry for entry in there if entry.name == name and entry.kind == "file"), None)
 
-    def entries(self, remote_folder: str) -> Sequence[Entry]:
+    def entries(self, remote_folder: str) -> Entries:
         """All that is in the folder; nothing when the folder is missing."""
         try:
-            return self._machine_entries(remote_folder) if "MLST" in self._features else self._listed_entries(remote_folder)
-        except ftplib.error_perm:
+            return self._machine_entries(remote_folder) if self._features & _MACHINE_LISTINGS else self._listed_entries(remote_folder)
+        except ftplib.error_perm as error:
+            if self._features & _MACHINE_LISTINGS and str(error).startswith(_UNKNOWN_REQUEST):
+                # It was announced, and is not there: FEAT may be another machine's.
+                self._features -= _MACHINE_LISTINGS
+                return self.entries(remote_folder)
             # The server's answer is the same for what is missing and for what is forbidden.
             if self._is_missing(remote_folder):
-                return []
+                return Entries(())
             raise
 
-    def _machine_entries(self, remote_folder: str) -> Sequence[Entry]:
-        lines, _ = self._lines(f"MLSD {remote_folder or '.'}")
-        return [entry for line in lines if line and (entry := machine_entry(line)) is not None]
+    def completed(self, remote_path: str, entry: Entry, *, asks_time: bool = True) -> Entry:
+        """The entry with the size that its line left out, and its time to the second, where the server tells them otherwise.
 
-    def _listed_entries(self, remote_folder: str) -> Sequence[Entry]:
+        The date of a LIST is that of a minute or a day, in a zone that nobody knows, and is written in another way when it is old.
+        """
+        if entry.size is None:
+            entry = replace(entry, size=self._told_size(remote_path))
+        if asks_time and not entry.is_exact and (modified := self._modified(remote_path)) is not None:
+            entry = replace(entry, modified=modified, is_exact=True)
+        return entry
+
+    def _as_a_file(self, remote_path: str, entry: Entry) -> Entry | None:
+        if entry.kind not in {"file", "link", "unknown"} or (entry.kind == "unknown" and self.enters(remote_path)):
+            return None
+        return self.completed(remote_path, entry)
+
+    def _machine_entries(self, remote_folder: str) -> Entries:
+        lines, _ = self._lines(f"MLSD {remote_folder or '.'}")
+        return machine_entries(lines)
+
+    def _listed_entries(self, remote_folder: str) -> Entries:
         # From inside: a name in the command could be taken for options.
         with self._inside(remote_folder):
             try:
@@ -171,20 +205,19 @@ class FtpCommands:
         if "failed to open directory" in answer:
             # vsftpd's way to say it: a success.
             raise ftplib.error_perm(f"550 {answer[4:]}")
-        return listed_entries(lines)
+        return listed_entries(lines, datetime.now(UTC))
 
     def _lines(self, command: str) -> tuple[list[str], str]:
         data = bytearray()
         answer = self.download(command, data.extend)
-        # A name that is no UTF-8 is listed readably; it must not hide all the others.
-        return _LINE_END.split(data.decode("utf-8", "backslashreplace")), answer
+        return _LINE_END.split(data.decode("utf-8", "surrogateescape")), answer
 
     def _is_missing(self, remote_folder: str) -> bool:
         folder = remote_folder.rstrip("/")
         name = posixpath.basename(folder)
         if name in {"", ".", ".."}:
             return False
-        return all(entry.name != name for entry in self.entries(posixpath.dirname(folder)))
+        return all(name not in entry.names for entry in self.entries(posixpath.dirname(folder)).found)
 
     @contextmanager
     def _inside(self, remote_folder: str) -> Iterator[None]:
@@ -194,15 +227,31 @@ class FtpCommands:
         finally:
             self._ftp.cwd(self.start)
 
-    def _modified(self, remote_path: str) -> datetime | None:
+    def _told_size(self, remote_path: str) -> int | None:
         try:
-            return timestamp(self._ftp.sendcmd(f"MDTM {remote_path}").partition(" ")[2])
-        except ftplib.error_perm:
+            return self._ftp.size(remote_path)
+        except (ftplib.error_perm, ftplib.error_temp) as error:
+            _raise_unless_about_the_file(error)
+            return None
+
+    def _modified(self, remote_path: str) -> datetime | None:
+        if not self._tells_times:
+            return None
+        try:
+            return timestamp(self._ftp.sendcmd(f"MDTM {remote_path}").partition(" ")[2].strip())
+        except (ftplib.error_perm, ftplib.error_temp) as error:
+            self._tells_times = not str(error).startswith(_UNKNOWN_REQUEST)
+            _raise_unless_about_the_file(error)
             return None
 
     def _wait_at_most(self, seconds: float) -> None:
         if self._ftp.sock is not None:
             self._ftp.sock.settimeout(seconds)
+
+
+def _raise_unless_about_the_file(error: ftplib.error_perm | ftplib.error_temp) -> None:
+    if isinstance(error, ftplib.error_temp) and not str(error).startswith(_FILE_IS_BUSY):
+        raise error
 
 
 def _say_goodbye(connection: socket) -> None:

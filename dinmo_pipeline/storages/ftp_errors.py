@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ftplib
+import re
 import socket
 import ssl
 from dataclasses import dataclass
@@ -14,12 +15,16 @@ from dinmo_pipeline.storages.ftp_listing import UnknownListing
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What the advice depends on: who asked, the right that it takes, where paths start, and with what somebody logged in."""
+    """What the advice depends on: who asked, the right that it takes, where paths start, and with what somebody logged in.
+
+    `is_in`: the server has let us in, so host, port and `tls` are right, and what is wrong with the connection may pass.
+    """
 
     user: str
     right: str = "the right to do so"
     start: str = "the login directory"
     credentials: str = "what it was given"
+    is_in: bool = False
 
 
 _FULL = "the server's disk is full or the quota of the user {user} used up; ask its owner for more room"
@@ -52,7 +57,16 @@ _ANSWERS: dict[str, tuple[type[StorageError], str]] = {
     ),
 }
 # The first class that an error is an instance of decides.
-_TABLE: tuple[tuple[type[BaseException], type[StorageError], str], ...] = (
+_BROKEN_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+_BROKE_OFF_SECURED = "the secured connection broke off; if that lasts, check port and `tls`, or ask the server's owner"
+_NO_ANSWER = "the server did not answer in time; check host, port, `tls` and firewall, also for the passive ports"
+_BROKE_OFF = "the connection broke off; if that lasts, look at the network or ask the server's owner"
+_WANTS_TLS = re.compile(r"(?i)encrypt|\btls\b|\bssl\b|secure")
+# What a server says that is full, and with the code of a refused login: ProFTPD, Pure-FTPd, IIS.
+_TOO_MANY = re.compile(
+    r"(?i)(maximum number of|too many) (allowed |concurrent |simultaneous |anonymous )*(clients|users|connections|sessions)"
+)
+_TABLE: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], type[StorageError], str], ...] = (
     (ftplib.error_temp, TransientStorageError, "the server cannot do it now; if that lasts, ask its owner"),
     (ftplib.error_perm, PermanentStorageError, "the server refused it; ask its owner to give the user {user} {right}"),
     (ftplib.Error, PermanentStorageError, "what answers there does not speak FTP as it should; check host, port and `tls`"),
@@ -63,18 +77,18 @@ _TABLE: tuple[tuple[type[BaseException], type[StorageError], str], ...] = (
         "the certificate does not prove that this is the server: check host, set `ca_file` to the authority that signed it, "
         "or ask the server's owner for a valid one",
     ),
-    (ssl.SSLEOFError, TransientStorageError, "the secured connection broke off; if that lasts, ask the server's owner"),
+    (_BROKEN_TLS, TransientStorageError, _BROKE_OFF_SECURED),
     (ssl.SSLError, PermanentStorageError, "no secured connection came about; check port and `tls`: 21 is explicit, 990 implicit"),
     (socket.gaierror, PermanentStorageError, "the host's name is not known; check it"),
     (ConnectionRefusedError, TransientStorageError, "nothing listens there; check host and port, or ask whether the server is down"),
-    (TimeoutError, TransientStorageError, "the server did not answer in time; check host, port and firewall, also for the passive ports"),
-    (OSError, TransientStorageError, "the connection broke off; if that lasts, look at the network or ask the server's owner"),
+    (TimeoutError, TransientStorageError, _NO_ANSWER),
+    (OSError, TransientStorageError, _BROKE_OFF),
     (UnknownListing, PermanentStorageError, "the server lists its files in a form that is not known; ask its owner to allow MLSD"),
     (UnicodeError, PermanentStorageError, "a name or an answer is no UTF-8; choose a plainer path, or ask the server's owner to use UTF-8"),
     # ftplib's word for a line break in a name.
     (ValueError, PermanentStorageError, "the server does not take this name; choose a plainer one"),
 )
-FAULTS: tuple[type[BaseException], ...] = tuple(cause for cause, _, _ in _TABLE)
+FAULTS: tuple[type[BaseException], ...] = (ftplib.Error, EOFError, OSError, ValueError)
 
 
 def translated(error: BaseException, what: str, circumstances: Circumstances, *, advice: str | None = None) -> StorageError:
@@ -84,14 +98,30 @@ def translated(error: BaseException, what: str, circumstances: Circumstances, *,
     kind, usual = next((kind, advice) for cause, kind, advice in _TABLE if isinstance(error, cause))
     if isinstance(error, ftplib.error_temp | ftplib.error_perm):
         kind, usual = _ANSWERS.get(str(error)[:3], (kind, usual))
+        if not circumstances.is_in and _TOO_MANY.search(str(error)):
+            kind, usual = TransientStorageError, "the server has too many guests now; if that lasts, ask its owner"
+        elif str(error).startswith("530") and _WANTS_TLS.search(str(error)):
+            usual = _NO_TLS
+    elif _broke_off(error, circumstances):
+        kind, usual, advice = TransientStorageError, _BROKE_OFF, None
     if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
         kind, usual = TransientStorageError, "the name service did not answer; try again later"
     return kind(f"{what}: {_found(error)}; {(advice or usual).format_map(dataclasses.asdict(circumstances))}")
 
 
+def _broke_off(error: BaseException, circumstances: Circumstances) -> bool:
+    """Whether it is the end of a connection that worked, whatever the library makes of it: half an answer, a broken record of TLS."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return False
+    if isinstance(error, ssl.SSLError | ftplib.Error):
+        return circumstances.is_in
+    # Python's words for what is done to a socket or a stream that is closed already.
+    return type(error) is ValueError and "closed" in str(error)
+
+
 def _found(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message
+        return getattr(error, "verify_message", None) or str(error)
     if isinstance(error, ssl.SSLError):
         # Python's own ones have no reason.
         return getattr(error, "reason", None) or error.strerror or str(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ftplib
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +13,13 @@ from types import TracebackType
 
 from dinmo_pipeline.errors import StorageError, TransientStorageError
 from dinmo_pipeline.storages.actions import DELETE, LIST, LOOK, MAKE_FOLDER, MOVE, OVERWRITE, READ, WRITE, Action, LocalFile
-from dinmo_pipeline.storages.contract import Listing, RemoteFile, Storage, listed
+from dinmo_pipeline.storages.contract import NO_SIZE, Listing, RemoteFile, Storage, listed, unread_line
 from dinmo_pipeline.storages.ftp_commands import FtpCommands
 from dinmo_pipeline.storages.ftp_errors import FAULTS, Circumstances, translated
 from dinmo_pipeline.storages.ftp_listing import Entry
+
+_MOST_TIMES_ASKED = 1_000
+"""In a folder of more files the dates of the listing must do: each time that is asked for is a request."""
 
 
 class FtpServer(Storage):
@@ -82,14 +85,21 @@ class FtpServer(Storage):
 
     def list(self, remote_folder: str) -> Listing:
         with self._translating(LIST, remote_folder):
-            return listed(self._files(remote_folder), remote_folder, self._where)
+            entries = self._commands.entries(remote_folder)
+            unread = [*entries.unread]
+            files = listed(self._files(remote_folder, entries.found, unread), remote_folder, self._where)
+            return Listing(files, unread=unread)
 
-    def _files(self, remote_folder: str) -> Iterator[RemoteFile]:
-        for entry in self._commands.entries(remote_folder):
-            if entry.kind == "file":
-                yield _remote_file(entry)
-            elif entry.kind == "link" and (target := self._commands.find(posixpath.join(remote_folder, entry.name))) is not None:
-                yield replace(_remote_file(target), name=entry.name, is_link=True)
+    def _files(self, remote_folder: str, entries: tuple[Entry, ...], unread: MutableSequence[str]) -> Iterator[RemoteFile]:
+        asks_time = len(entries) <= _MOST_TIMES_ASKED
+        for entry in entries:
+            path = posixpath.join(remote_folder, entry.name)
+            if entry.kind == "link":
+                targets = ((name, self._commands.find(posixpath.join(remote_folder, name))) for name in entry.names)
+                if (target := next(((name, found) for name, found in targets if found is not None), None)) is not None:
+                    yield from _told(replace(_remote_file(target[1]), name=target[0], is_link=True), unread)
+            elif entry.kind == "file" or (entry.kind == "unknown" and not self._commands.enters(path)):
+                yield from _told(_remote_file(self._commands.completed(path, entry, asks_time=asks_time)), unread)
 
     def _begin_upload(self, remote_path: str) -> socket:
         try:
@@ -112,9 +122,17 @@ class FtpServer(Storage):
             raise self._translated(error, action, remote_path) from error
 
     def _translated(self, error: BaseException, action: Action, remote_path: str, *, advice: str | None = None) -> StorageError:
-        circumstances = Circumstances(user=self._user, right=action.missing_right(remote_path), start=self._commands.start)
+        right = action.missing_right(remote_path)
+        circumstances = Circumstances(user=self._user, right=right, start=self._commands.start, is_in=True)
         return translated(error, action.described(remote_path, self._where), circumstances, advice=advice)
 
 
 def _remote_file(entry: Entry) -> RemoteFile:
-    return RemoteFile(name=entry.name, size=entry.size or 0, modified=entry.modified)
+    return RemoteFile(name=entry.name, size=entry.size, modified=entry.modified)
+
+
+def _told(file: RemoteFile, unread: MutableSequence[str]) -> Iterator[RemoteFile]:
+    if file.size is None:
+        unread.append(unread_line(file.name, NO_SIZE))
+    else:
+        yield file

@@ -107,7 +107,9 @@ class GcsBucket(ObjectStorage):
         while (found := self._find(remote_path)) is not None:
             with self._translating(READ, remote_path):
                 try:
-                    content = self._blob(remote_path).download_as_bytes(if_generation_match=found.generation, **self._patience)
+                    content = self._blob(remote_path).download_as_bytes(
+                        raw_download=True, if_generation_match=found.generation, **self._patience
+                    )
                 except (NotFound, PreconditionFailed):
                     # It was written once more in between.
                     continue

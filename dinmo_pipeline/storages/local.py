@@ -8,7 +8,7 @@ import posixpath
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,11 @@ from dinmo_pipeline.storages.actions import LocalFile
 from dinmo_pipeline.storages.blocks import sha256_of
 from dinmo_pipeline.storages.contract import Listing, RemoteFile, Storage, StorageSpec, listed
 
-_TRANSIENT = {errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.EIO, errno.ENETDOWN, errno.EHOSTDOWN}
+# The second row is what mounted servers say that are away.
+_TRANSIENT = {errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.EIO, errno.ENETDOWN, errno.EHOSTDOWN} | {
+    *(errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPIPE)
+}
+_NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.EBADF, errno.EISDIR, errno.EROFS, errno.ENOTTY}
 _WHAT_TO_DO = {
     errno.EACCES: "the user {user} lacks the right to write there: grant it on the folder, or deliver elsewhere",
     errno.EPERM: "the user {user} lacks the right to write there: grant it on the folder, or deliver elsewhere",
@@ -78,16 +82,8 @@ class LocalFolder(Storage):
         target = self._local(remote_path)
         with LocalFile(local_path, "rb"), self._translating("write the file", remote_path):
             target.unlink(missing_ok=True)
-            try:
-                # The staged file stays for another try; a link costs no second copy on the same file system.
-                os.link(local_path, target)
-            except OSError as error:
-                if error.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}:
-                    raise
-                shutil.copyfile(local_path, target)
-            # Staged files are private; a delivered one has the rights that any new file of this user has.
-            target.chmod(0o666 & ~_umask())
-            sync_to_disk(target)
+            _link_or_copy(local_path, target)
+            _sync_where_possible(target)
         self._verify_size(local_path, remote_path)
 
     def read(self, remote_path: str, local_path: Path) -> None:
@@ -120,7 +116,7 @@ class LocalFolder(Storage):
                 source.unlink()
             else:
                 source.replace(target)
-            sync_to_disk(target.parent)
+            _sync_where_possible(target.parent)
 
     def delete(self, remote_path: str) -> None:
         with self._translating("delete the file", remote_path):
@@ -154,6 +150,30 @@ class LocalFolder(Storage):
             yield
         except OSError as error:
             raise _translated(error, f"could not {action} {self._local(remote_path)} (storage {self._name})") from error
+
+
+def _link_or_copy(local_path: Path, target: Path) -> None:
+    # Staged files are private; a delivered one has the rights that any new file of this user has.
+    mode = 0o666 & ~_umask()
+    # The staged file stays for another try; a link costs no second copy on the same file system.
+    with suppress(OSError):
+        os.link(local_path, target)
+        target.chmod(mode)
+        return
+    target.unlink(missing_ok=True)
+    shutil.copyfile(local_path, target)
+    # A mounted share has rights of its own and may refuse to set others: the file is there all the same, with those of any new one.
+    with suppress(OSError):
+        target.chmod(mode)
+
+
+def _sync_where_possible(path: Path) -> None:
+    try:
+        sync_to_disk(path)
+    except OSError as error:
+        # Not every mounted share lets a file be opened anew, or a folder at all; what fails to be written is another matter.
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 def _entry_file(entry: os.DirEntry[str]) -> RemoteFile | None:

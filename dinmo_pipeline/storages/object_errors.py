@@ -26,8 +26,10 @@ def connection_cause(error: BaseException) -> Cause:
     In the operating system's words: the texts of the HTTP libraries hold addresses with signatures in them.
     """
     for fault in _first_cause_first(error):
+        if isinstance(fault, ssl.SSLError) and not _is_refusal(fault):
+            return Cause("the secured connection broke", "check the network, and the address if it lasts", transient=True)
         if isinstance(fault, ssl.SSLError):
-            reason = getattr(fault, "verify_message", None) or fault.reason or "TLS failed"
+            reason = getattr(fault, "verify_message", None) or getattr(fault, "reason", None) or "TLS failed"
             return Cause(f"no safe connection: {reason}", "correct the address, or have the server's certificate mended")
         if isinstance(fault, socket.gaierror):
             if fault.errno == socket.EAI_AGAIN:
@@ -38,6 +40,27 @@ def connection_cause(error: BaseException) -> Cause:
         if isinstance(fault, OSError) and fault.strerror:
             return Cause(f"the network failed: {fault.strerror}", "check the address and the firewall", transient=True)
     return Cause("the connection broke, or no answer came in time", "check the network if it lasts", transient=True)
+
+
+# What TLS makes of a server without it, and of one that agrees to nothing that we offer: both are the same at the next try.
+_REFUSALS = (
+    "WRONG_VERSION",
+    "HTTP",
+    "PROTOCOL",
+    "HANDSHAKE_FAILURE",
+    "NO_SHARED",
+    "UNSUPPORTED",
+    "CERTIFICATE",
+    "UNKNOWN_CA",
+    "RECORD_LAYER",
+)
+
+
+def _is_refusal(fault: ssl.SSLError) -> bool:
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        return True
+    reason = getattr(fault, "reason", None) or str(fault)
+    return "SHUTDOWN" not in reason and any(word in reason for word in _REFUSALS)
 
 
 def local_cause(error: BaseException) -> Cause | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Self
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.storages.connection import FIRST_PAUSE_S, connection_to
 from dinmo_pipeline.storages.contract import Storage, StorageSpec, Upload
+from dinmo_pipeline.storages.waiting import briefly
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Publisher:
     """One storage while it is published to. A context manager, at whose end uploads are given up that were not shown."""
 
     def __init__(self, spec: StorageSpec, project_root: Path, *, first_pause_s: float = FIRST_PAUSE_S) -> None:
+        self._spec = spec
         self._connection = connection_to(spec, project_root, first_pause_s=first_pause_s)
         self._uploads: dict[str, Upload] = {}
 
@@ -36,7 +38,7 @@ class Publisher:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         # Nobody sees what stays of them, and why it came to this matters more.
-        with suppress(StorageError):
+        with suppress(StorageError), briefly():
             if self._uploads:
                 self._connection.do(self._give_up)
         self._connection.close()
@@ -44,7 +46,11 @@ class Publisher:
     @property
     def moves(self) -> bool:
         """Whether files have temporary names until they are shown; where not, they are uploads that only this process can complete."""
-        return self._connection.do(lambda storage: storage.moves)
+        return self._spec.moves
+
+    def give_up(self) -> None:
+        """End what another thread waits for here."""
+        self._connection.give_up()
 
     def make_folder(self, remote_folder: str) -> None:
         """Make the folder that files go to, with its parents."""
@@ -96,12 +102,18 @@ class Publisher:
         self._connection.do(lambda storage: storage.delete(remote_path))
 
     def tidy(self, remote_paths: Iterable[str]) -> tuple[str, ...]:
-        """Delete temporary files of this product; what could not be deleted does no harm and is told as text."""
-        paths, notes = list(remote_paths), list[str]()
+        """Delete temporary files of this product; what could not be deleted does no harm and is told as text. Waits for no server."""
+        self._connection.go_on()
+        with briefly():
+            return self._tidied(list(remote_paths))
+
+    def _tidied(self, paths: Sequence[str]) -> tuple[str, ...]:
+        notes = list[str]()
+        if not paths or not self.moves:
+            return ()
         try:
             # One login, not one a file: a server that refuses it might lock the account.
-            if not paths or not self.moves:
-                return ()
+            self._connection.do(lambda _storage: None)
         except StorageError as error:
             return (f"temporary files may be left at a destination that could not be entered: {error}",)
         for remote_path in paths:

@@ -32,6 +32,10 @@ class S3BucketSpec(StorageSpec):
         return self
 
     @property
+    def moves(self) -> bool:
+        return False
+
+    @property
     def address(self) -> str:
         return _address(None if self.endpoint_url is None else str(self.endpoint_url), str(self.bucket))
 

@@ -51,6 +51,10 @@ class SftpServerSpec(StorageSpec):
         return self
 
     @property
+    def moves(self) -> bool:
+        return self.publish == "temp_name"
+
+    @property
     def address(self) -> str:
         return f"sftp://{self.username}@{self.host}:{self.port}"
 

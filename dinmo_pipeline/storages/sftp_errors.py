@@ -13,15 +13,20 @@ from dinmo_pipeline.errors import PermanentStorageError, StorageError, Transient
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What the advice depends on: who asked, the right that it takes, where paths start; while logging in, with what and which host key."""
+    """What the advice depends on: who asked, the right that it takes, where paths start; while logging in, with what and which host key.
+
+    `is_in`: the server has let us in, so host and port are right, and what is wrong with the connection may pass.
+    """
 
     user: str
     right: str = "the right to do so"
     start: str = "relative ones start at the login directory"
     credentials: str = "what it was given"
     host_key: str = "the server changed its host key; ask its owner"
+    is_in: bool = False
 
 
+_BROKE_OFF = "the connection broke off; if that lasts, look at the network or ask the server's owner"
 # The first class that an error is an instance of decides; the words in braces are Circumstances.
 _TABLE: tuple[tuple[type[BaseException], type[StorageError], str], ...] = (
     (asyncssh.SFTPPermissionDenied, PermanentStorageError, "ask the server's owner to give the user {user} {right}"),
@@ -40,12 +45,12 @@ _TABLE: tuple[tuple[type[BaseException], type[StorageError], str], ...] = (
     (
         asyncssh.SFTPConnectionLost,
         TransientStorageError,
-        "the connection broke off; if that lasts, look at the network or ask the server's owner",
+        _BROKE_OFF,
     ),
     (
         asyncssh.SFTPNoConnection,
         TransientStorageError,
-        "the connection broke off; if that lasts, look at the network or ask the server's owner",
+        _BROKE_OFF,
     ),
     (
         asyncssh.SFTPError,
@@ -62,11 +67,11 @@ _TABLE: tuple[tuple[type[BaseException], type[StorageError], str], ...] = (
     (asyncssh.ProtocolNotSupported, PermanentStorageError, "what answers there is no SSH 2 server; check host and port"),
     (asyncssh.ProtocolError, PermanentStorageError, "what answers there does not speak SSH as it should; check host and port"),
     (asyncssh.ChannelOpenError, PermanentStorageError, "the server lets the user {user} in, but not use SFTP; ask its owner to allow it"),
-    (asyncssh.Error, TransientStorageError, "the connection broke off; if that lasts, look at the network or ask the server's owner"),
+    (asyncssh.Error, TransientStorageError, _BROKE_OFF),
     (socket.gaierror, PermanentStorageError, "the host's name is not known; check it"),
     (ConnectionRefusedError, TransientStorageError, "nothing listens there; check host and port, or ask whether the server is down"),
     (TimeoutError, TransientStorageError, "the server did not answer in time; check host, port and firewall"),
-    (OSError, TransientStorageError, "the network failed"),
+    (OSError, TransientStorageError, _BROKE_OFF),
     # The library raises it for a name that it cannot encode and for a connection that was closed meanwhile.
     (ValueError, PermanentStorageError, "the request could not be made; check the path"),
 )
@@ -79,7 +84,21 @@ def translated(error: BaseException, what: str, circumstances: Circumstances) ->
     kind, advice = next((kind, advice) for cause, kind, advice in _TABLE if isinstance(error, cause))
     if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
         kind, advice = TransientStorageError, "the name service did not answer; try again later"
+    if _broke_off(error, circumstances):
+        kind, advice = TransientStorageError, _BROKE_OFF
+    elif isinstance(error, asyncssh.ProtocolError) and "authentication failures" in str(error):
+        # OpenSSH's word to a client that has offered too many keys.
+        kind, advice = next((kind, advice) for cause, kind, advice in _TABLE if cause is asyncssh.PermissionDenied)
     return kind(f"{what}: {_found(error)}; {advice.format_map(dataclasses.asdict(circumstances))}")
+
+
+def _broke_off(error: BaseException, circumstances: Circumstances) -> bool:
+    """Whether it is the end of a connection, whatever the library makes of it."""
+    if isinstance(error, asyncssh.ChannelOpenError):
+        return "closed" in error.reason or error.code == asyncssh.OPEN_RESOURCE_SHORTAGE
+    if isinstance(error, asyncssh.DisconnectError):
+        return circumstances.is_in
+    return type(error) is ValueError and "closed" in str(error)
 
 
 def disk_full(what: str, free: int) -> PermanentStorageError:

@@ -37,7 +37,7 @@ def log_in(spec: SftpServerSpec, login: Login, project_root: Path) -> SftpServer
     except FAULTS as error:
         circumstances = Circumstances(user=login.username, credentials=proof.shown, host_key=_host_key_advice(login, visitor, trust))
         raise translated(error, f"could not log in to {where}", circumstances) from error
-    return SftpServer(connection, client, user=login.username, where=where, start=start, moves=spec.publish == "temp_name")
+    return SftpServer(connection, client, user=login.username, where=where, start=start, moves=spec.moves)
 
 
 @dataclass(frozen=True)

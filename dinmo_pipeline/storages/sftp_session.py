@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-from collections.abc import Awaitable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -28,6 +29,8 @@ _MOST_REQUESTS_IN_FLIGHT = 128
 IDLE_SECONDS = 180.0
 """How long one request may go unanswered: flushing a large file to a slow disk takes a while."""
 CLOSING_SECONDS = 10.0
+_BROKEN = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection)
+_REFUSED = (asyncssh.SFTPOpUnsupported, asyncssh.SFTPPermissionDenied)
 _MAYBE_A_FILE = {asyncssh.FILEXFER_TYPE_REGULAR, asyncssh.FILEXFER_TYPE_UNKNOWN}
 
 
@@ -82,6 +85,10 @@ class SftpServer(Storage):
     async def _make_folder(self, remote_folder: str) -> None:
         try:
             await _answer(self._client.stat(remote_folder))
+        except _REFUSED:
+            # Who may write there and not look makes it if it is missing; whether that was needed is for the file to say.
+            with suppress(asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists, *_REFUSED, asyncssh.SFTPNoSuchFile):
+                await _answer(self._client.mkdir(remote_folder))
         except asyncssh.SFTPNoSuchFile:
             parent = posixpath.dirname(remote_folder)
             if parent not in {remote_folder, ""}:
@@ -99,10 +106,9 @@ class SftpServer(Storage):
             length = self._client.limits.max_write_len
             blocks = ((position, min(length, source.size - position)) for position in range(0, source.size, length))
             await _in_flight((file.write(source.read_at(position, size), position) for position, size in blocks), length)
-            with suppress(asyncssh.SFTPOpUnsupported):
+            with suppress(*_REFUSED):
                 await _answer(file.fsync())
-            # Asked of the open file: that takes no right to read, and nobody can have taken the file away yet.
-            found = (await _answer(file.stat())).size
+            found = await self._written_size(file, remote_path, source.size)
             await _answer(file.close())
         except asyncssh.SFTPFailure:
             # Version 3 of the protocol, which servers speak, has no code for a full disk.
@@ -111,11 +117,34 @@ class SftpServer(Storage):
         finally:
             with suppress(*FAULTS):
                 await asyncio.wait_for(file.close(), CLOSING_SECONDS)
-        if found != source.size:
+        if found is not None and found != source.size:
             raise TransientStorageError(
-                f"wrote {source.size:,} bytes to {remote_path} on {self._where}, then found {found or 0:,}; "
+                f"wrote {source.size:,} bytes to {remote_path} on {self._where}, then found {found:,}; "
                 "something else writes there, or the server lost some"
             )
+
+    async def _written_size(self, file: asyncssh.SFTPClientFile, remote_path: str, expected: int) -> int | None:
+        """The size of the open file, as the server tells it; None where it does not: its answers to each write and to the end must do."""
+        found: int | None = None
+        # Of the open file that takes no right to read, and nobody can have taken the file away yet; some servers do not know it.
+        async for size in self._sizes(file, remote_path):
+            if size == expected:
+                return size
+            found = size if found is None else found
+        return found
+
+    async def _sizes(self, file: asyncssh.SFTPClientFile, remote_path: str) -> AsyncIterator[int]:
+        """What the server tells of an open file's size: of the file, then of its path, where it grants the request."""
+        stats: tuple[Callable[[], Awaitable[asyncssh.SFTPAttrs]], ...] = (file.stat, partial(self._client.stat, remote_path))
+        for stat in stats:
+            try:
+                size = (await _answer(stat())).size
+            except _BROKEN:
+                raise
+            except asyncssh.SFTPError:
+                continue
+            if size is not None:
+                yield size
 
     async def _open_for_writing(self, remote_path: str) -> asyncssh.SFTPClientFile:
         try:
@@ -140,13 +169,16 @@ class SftpServer(Storage):
 
     async def _read(self, remote_path: str, target: LocalFile) -> None:
         async with await _answer(self._client.open(remote_path, "rb", block_size=0)) as file:
-            expected = (await _answer(file.stat())).size or 0
+            # Where the server tells no size the file is read to its end.
+            expected = await anext(self._sizes(file, remote_path), None)
             length = self._client.limits.max_read_len
 
-            async def fetch(position: int, end: int) -> None:
-                while position < end:
-                    block = await file.read(end - position, position)
+            async def fetch(position: int, end: int | None) -> None:
+                while end is None or position < end:
+                    block = await _answer(file.read(length if end is None else end - position, position))
                     assert isinstance(block, bytes)
+                    if not block and end is None:
+                        return
                     if not block:
                         raise TransientStorageError(
                             f"read {position:,} bytes of {remote_path} on {self._where}, which should have {expected:,}; "
@@ -155,7 +187,10 @@ class SftpServer(Storage):
                     target.write_at(position, block)
                     position += len(block)
 
-            await _in_flight((fetch(position, min(position + length, expected)) for position in range(0, expected, length)), length)
+            if expected is None:
+                await fetch(0, None)
+            else:
+                await _in_flight((fetch(at, min(at + length, expected)) for at in range(0, expected, length)), length)
 
     async def _stat(self, remote_path: str) -> RemoteFile | None:
         try:
@@ -171,14 +206,14 @@ class SftpServer(Storage):
 
     async def _move(self, remote_path: str, target_path: str) -> None:
         # A server may refuse the extension and yet allow the plain request, which never overwrites.
-        with suppress(asyncssh.SFTPOpUnsupported, asyncssh.SFTPPermissionDenied):
+        with suppress(*_REFUSED, asyncssh.SFTPFailure, asyncssh.SFTPBadMessage):
             await _answer(self._client.posix_rename(remote_path, target_path))
             return
         for attempt in range(MOVE_ATTEMPTS):
             try:
                 await _answer(self._client.rename(remote_path, target_path))
                 return
-            except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
+            except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists, asyncssh.SFTPPermissionDenied):
                 if attempt == MOVE_ATTEMPTS - 1:
                     raise
             if attempt == 0:
@@ -220,9 +255,8 @@ class SftpServer(Storage):
             raise self._translated(error, action, remote_path) from error
 
     def _translated(self, error: BaseException, action: Action, remote_path: str) -> StorageError:
-        circumstances = Circumstances(
-            user=self._user, right=action.missing_right(remote_path), start=f"relative ones start at {self._start}"
-        )
+        right, start = action.missing_right(remote_path), f"relative ones start at {self._start}"
+        circumstances = Circumstances(user=self._user, right=right, start=start, is_in=True)
         return translated(error, action.described(remote_path, self._where), circumstances)
 
 

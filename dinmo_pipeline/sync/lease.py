@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dinmo_pipeline.errors import BusyError, StateError, SyncRefused
 from dinmo_pipeline.storages.objects import Stored
+from dinmo_pipeline.storages.waiting import briefly
 from dinmo_pipeline.warehouse.locks import Holder as LocalHolder
 
 LEASE_S = 60.0
@@ -108,7 +109,7 @@ class Lease:
     def give_back(self) -> None:
         """Let others have it at once; where that cannot be written, they wait until it ends."""
         self._ended.set()
-        with self._alone() as alone, suppress(StateError):
+        with self._alone() as alone, suppress(StateError), briefly():
             if alone and self._version is not None:
                 self._write(self._slot, self._version, free=True)
 

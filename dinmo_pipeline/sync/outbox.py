@@ -6,6 +6,7 @@ import posixpath
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
@@ -41,7 +42,9 @@ class Outbox:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        # The file that is on its way is waited for: only then can it be taken away.
+        # The file that is on its way is waited for: only then can it be taken away. A server that is away is not.
+        if error is not None:
+            self.publisher.give_up()
         self._pool.shutdown(cancel_futures=True)
         if error is None or isinstance(error, DinmoError):
             self.publisher.tidy(self._begun)
@@ -65,7 +68,7 @@ class Outbox:
                 self._names.extend(temporary_beside(file.put.path) for _ in range(_NAMES_AT_ONCE))
                 self._announce(tuple(self._names))
             file = replace(file, put=replace(file.put, temporary_path=self._names.popleft()))
-        self._sent[file.put] = self._pool.submit(self._bring, file)
+        self._sent[file.put] = self._pool.submit(copy_context().run, self._bring, file)
         return file
 
     def bring(self, files: Sequence[Staged]) -> None:

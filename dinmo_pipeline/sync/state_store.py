@@ -57,7 +57,7 @@ def _opened(place: str, shelf: Markable, snapshots: SnapshotStore, marks: Marks)
 def _object_shelf(spec: ObjectStoreSpec, folder: str, root: Path, _pid: int) -> tuple[ObjectShelf, Connection[ObjectStorage]]:
     # Clients of object stores are slow to make, and remember what they are told of entries that never change.
     def connect() -> Connection[ObjectStorage]:
-        return Connection(lambda: spec.connect(root), retries=spec.retries)
+        return Connection(lambda: spec.connect(root), retry_for_s=spec.retry_for_s, retries=spec.retries)
 
     connection = connect()
     return ObjectShelf(connection, connect, folder), connection

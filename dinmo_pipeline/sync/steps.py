@@ -105,13 +105,15 @@ class Workshop:
 
         SyncRefused when the state forbids it, DataError when the rows do, StorageError when a part does not arrive.
         """
+        # Asked of the destination before the warehouse is opened: it may have to be waited for.
+        missing = self._missing(state, target, outbox)
         with ExitStack() as opened:
             if sync.snapshot is not None:
                 contract, loaded_at = sync.snapshot.contract, sync.snapshot.loaded_at
             else:
                 source = opened.enter_context(self.engine.source(self.spec.source, local_folder))
                 contract, loaded_at = self._checked_contract(source), self._newest_load(source)
-            plan = self._plan(state, sync, self._missing(state, target, outbox), contract)
+            plan = self._plan(state, sync, missing, contract)
             if isinstance(plan, RollForward):
                 return plan
             if sync.snapshot is not None:

@@ -198,6 +198,6 @@ attributes: {inbox: first, entity: orders, source: pos, primary_key: [id]}
 
     assert done.code == 1
     assert "contacts_shop_20220315.csv: 2 of 2 records loaded" in done.out
-    assert done.err.startswith("first: could not list the folder raw")
+    assert done.err.startswith("first: could not list the folder ")
     assert status.code == 1
     assert "first\t-\t-\tfailed\t" in status.out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -51,8 +52,9 @@ class WindowsFiles(AbstractedFS):  # type: ignore[misc]
             path = Path(basedir) / name
             # Another client may move the file away while this one is being shown the folder.
             with suppress(FileNotFoundError):
-                size = "<DIR>" if path.is_dir() else str(path.stat().st_size)
-                yield f"11-24-26  06:49PM {size:>20} {name}\r\n".encode()
+                found = path.stat()
+                size = "<DIR>" if path.is_dir() else str(found.st_size)
+                yield f"{time.strftime('%m-%d-%y  %I:%M%p', time.gmtime(found.st_mtime))} {size:>20} {name}\r\n".encode()
 
 
 class FixedFiles(AbstractedFS):  # type: ignore[misc]

@@ -13,6 +13,7 @@ from dinmo_pipeline.storages.checkup import Step, check_storage
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.s3 import S3BucketSpec
 from dinmo_pipeline_tests.servers import azurite, s3
+from dinmo_pipeline_tests.servers.running import free_port
 from dinmo_pipeline_tests.storages.definitions import sftp_spec
 from dinmo_pipeline_tests.storages.places import Place
 
@@ -93,3 +94,21 @@ def test_folder_that_may_not_be_listed_takes_deliveries(request: pytest.FixtureR
         folder.chmod(0o755)
     assert [step.name for step in steps.values() if step.problem is not None] == ["list"]
     assert not steps["list"].fails
+
+
+@pytest.mark.xdist_group("sftp")
+def test_root_that_cannot_be_written_to_tells_which_folder_to_name(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    server = request.getfixturevalue("openssh_server")
+    spec = sftp_spec(server, server.login("chrooted"))
+    (failed,) = [step for step in check_storage(spec, tmp_path, folder="/", known_folders=["files"]) if step.fails]
+    assert "name the folder that files are to lie in with --folder; activations deliver to files" in (failed.problem or "")
+    assert not any(step.fails for step in check_storage(spec, tmp_path, folder="/files"))
+
+
+def test_object_store_that_is_away_fails_to_connect_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    fields = {"name": "partner", "bucket": "b", "region": "eu-west-3", "endpoint_url": f"http://127.0.0.1:{free_port()}"}
+    spec = S3BucketSpec.model_validate({**fields, "access_key_id": "key", "secret_access_key": {"file": "secret"}})
+    steps = list(check_storage(spec, tmp_path, folder="in"))
+    assert [(step.name, step.fails) for step in steps] == [("connect", True)]
+    assert "nothing listens there" in (steps[0].problem or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import shutil
 import socket
@@ -171,6 +172,18 @@ class TestVsftpd:
             (account.home / "latin" / "caf\udce9.csv").write_text("x")
             assert {file.name for file in storage.list("latin")} == {"a.csv", r"caf\xe9.csv"}
 
+    def test_time_is_told_to_the_second_without_mlsd(self, vsftpd_none: Vsftpd, tmp_path: Path) -> None:
+        account = vsftpd_none.login
+        with ftp_spec(vsftpd_none, account, tmp_path, tls="none").connect(tmp_path) as storage:
+            storage.make_folder("times")
+            for name, changed in (("new.csv", 1_760_000_005), ("old.csv", 1_500_000_005)):
+                (account.home / "times" / name).write_text("x")
+                os.utime(account.home / "times" / name, (changed, changed))
+                (found,) = [file for file in storage.list("times") if file.name == name]
+                assert found.modified is not None
+                assert found.modified.timestamp() == changed
+                assert storage.stat(f"times/{name}") == found
+
     def test_server_that_stops_answering_is_given_up(
         self, vsftpd_explicit: Vsftpd, vsftpd_explicit_relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -226,6 +239,18 @@ class TestPyftpdlib:
                 storage.move(".a.part", "a.csv")
             assert content(storage, tmp_path, "a.csv") == b"old"
             assert content(storage, tmp_path, ".a.part") == b"new"
+
+    def test_changed_file_of_the_same_size_looks_other_without_mlsd_and_mdtm(self, pyftpd_bare: PyFtpd, tmp_path: Path) -> None:
+        account = pyftpd_bare.login
+        (account.home / "same").mkdir()
+        path = account.home / "same" / "a.csv"
+        with ftp_spec(pyftpd_bare, account, tmp_path, tls="none").connect(tmp_path) as storage:
+            seen: list[object] = []
+            for content in ("first", "other"):
+                path.write_text(content)
+                os.utime(path, (1_790_000_000 + 90 * len(seen),) * 2)
+                seen.append(storage.list("same"))
+            assert seen[0] != seen[1]
 
     def test_line_break_in_a_name_is_refused(self, pyftpd_plain: PyFtpd, tmp_path: Path) -> None:
         with (

@@ -115,6 +115,10 @@ class Uploading(Shaky):
 
 
 class UploadingSpec(LocalFolderSpec):
+    @property
+    def moves(self) -> bool:
+        return False
+
     def connect(self, project_root: Path) -> Uploading:
         return Uploading(name=self.name, root=project_root / self.path)
 

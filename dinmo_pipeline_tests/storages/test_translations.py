@@ -14,6 +14,7 @@ import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.storages import ftp_errors, sftp_errors
+from dinmo_pipeline.storages.object_errors import connection_cause
 
 _RAISED = (asyncssh.SFTPError, asyncssh.DisconnectError, asyncssh.ChannelOpenError)
 SFTP_FAULTS = [kind for _, kind in inspect.getmembers(asyncssh, inspect.isclass) if issubclass(kind, _RAISED)]
@@ -39,7 +40,34 @@ FTP = [
     (ftplib.error_proto("HTTP/1.1 400 Bad Request"), PermanentStorageError),
     (EOFError(), TransientStorageError),
     (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), TransientStorageError),
+    (ssl.SSLZeroReturnError(6, "TLS/SSL connection has been closed (EOF)"), TransientStorageError),
     (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), PermanentStorageError),
+    (ftplib.error_perm("530 Sorry, the maximum number of allowed clients (1) are already connected"), TransientStorageError),
+    (ftplib.error_perm("530 Too many failed logins, try again later"), PermanentStorageError),
+    (ValueError("Read on closed or unwrapped SSL socket."), TransientStorageError),
+    (ValueError("an illegal newline character should not be contained"), PermanentStorageError),
+]
+# On a connection that has let us in nothing is wrong with host, port and `tls`.
+FTP_IS_IN = [
+    (ssl.SSLError(1, "DECRYPTION_FAILED_OR_BAD_RECORD_MAC"), TransientStorageError),
+    (ssl.SSLError(1, "PROTOCOL_IS_SHUTDOWN"), TransientStorageError),
+    (ssl.SSLCertVerificationError(1, "self-signed certificate"), PermanentStorageError),
+    (ftplib.error_proto("22"), TransientStorageError),
+    (ftplib.error_perm("550 Permission denied"), PermanentStorageError),
+]
+SFTP_IS_IN = [
+    (asyncssh.ProtocolError("bad packet"), TransientStorageError),
+    (asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "SSH connection closed"), TransientStorageError),
+    (ValueError("I/O operation on closed file"), TransientStorageError),
+    (asyncssh.SFTPPermissionDenied("no"), PermanentStorageError),
+]
+OBJECTS = [
+    (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), True),
+    (ssl.SSLError(1, "[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] bad record mac"), True),
+    (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), False),
+    (ssl.SSLError(1, "[SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] alert"), False),
+    (ssl.SSLCertVerificationError(1, "self-signed certificate"), False),
+    (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), True),
 ]
 
 
@@ -65,6 +93,25 @@ def test_fault_of_ftp_is_translated(fault: Exception, kind: type[StorageError]) 
     error = ftp_errors.translated(fault, "could not do it", ftp_errors.Circumstances(user="shop"))
     assert type(error) is kind
     check(error)
+
+
+@pytest.mark.parametrize(("fault", "kind"), FTP_IS_IN, ids=str)
+def test_fault_of_an_ftp_connection_that_worked_is_none_of_its_settings(fault: Exception, kind: type[StorageError]) -> None:
+    error = ftp_errors.translated(fault, "could not do it", ftp_errors.Circumstances(user="shop", is_in=True))
+    assert type(error) is kind
+    check(error)
+
+
+@pytest.mark.parametrize(("fault", "kind"), SFTP_IS_IN, ids=str)
+def test_fault_of_an_sftp_connection_that_worked_is_none_of_its_settings(fault: Exception, kind: type[StorageError]) -> None:
+    error = sftp_errors.translated(fault, "could not do it", sftp_errors.Circumstances(user="shop", is_in=True))
+    assert type(error) is kind
+    check(error)
+
+
+@pytest.mark.parametrize(("fault", "transient"), OBJECTS, ids=str)
+def test_fault_of_a_secured_connection_to_an_object_store_may_pass_unless_it_never_came_about(fault: Exception, transient: bool) -> None:
+    assert connection_cause(fault).transient is transient
 
 
 def check(error: StorageError) -> None:

@@ -65,7 +65,7 @@ class RemoteState:
         spec, folder = self._address()
 
         def connect() -> Connection[Any]:
-            return Connection(lambda: spec.connect(Path()), retries=spec.retries)
+            return Connection(lambda: spec.connect(Path()), retry_for_s=spec.retry_for_s, retries=spec.retries)
 
         return ObjectShelf(connect(), connect, folder)
 

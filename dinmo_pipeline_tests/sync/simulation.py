@@ -220,6 +220,10 @@ class MemoryStorageSpec(StorageSpec):
     host: str
 
     @property
+    def moves(self) -> bool:
+        return _PLACES[self.host][0].moves
+
+    @property
     def address(self) -> str:
         return f"memory:{self.host}"
 

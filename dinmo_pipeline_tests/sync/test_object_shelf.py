@@ -54,7 +54,7 @@ def shelf() -> ObjectShelf:
     Store.loaded, Store.requests, Store.fails_at = [], count(1), 0
 
     def connect() -> Connection[ObjectStorage]:
-        return Connection(lambda: cast(ObjectStorage, Store()), retries=2, first_pause_s=0.001)
+        return Connection(lambda: cast(ObjectStorage, Store()), retry_for_s=10, retries=2, first_pause_s=0.001)
 
     return ObjectShelf(connect(), connect, "state")
 
