@@ -236,7 +236,7 @@ def _judged(context: AssetExecutionContext, project: Project, spec: ActivationSp
 
 def _approver(context: AssetExecutionContext) -> str:
     """Who launched the run that approves: the tag `dinmo/by`, else whom Dagster names; without both, the run itself is what is known."""
-    return context.run.tags.get(BY) or context.run.tags.get("user") or f"Dagster run {context.run_id[:8]}"
+    return context.run.tags.get(BY) or context.run.tags.get("user") or f"Dagster run {context.run.run_id[:8]}"
 
 
 def _newest_told(instance: DagsterInstance, key: AssetKey) -> int:

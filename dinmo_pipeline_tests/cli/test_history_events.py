@@ -6,7 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..people import FIRST, SECOND, activation, make_people, run_command, write_definitions, write_people
+import pytest
+
+from dinmo_pipeline.errors import SyncBlocked
+from dinmo_pipeline.project.load import load_project
+from dinmo_pipeline.project.specs import now_utc
+from dinmo_pipeline.sync.syncs import Syncs
+
+from ..people import FIRST, SECOND, activation, make_people, run_command, sync_people, write_definitions, write_people
 
 
 def events(root: Path, name: str) -> list[dict[str, Any]]:
@@ -18,11 +25,15 @@ def test_history_tells_who_did_what_and_why_in_order(tmp_path: Path) -> None:
     root = make_people(tmp_path, activation("changes", file_name='"{x}"'))
     assert run_command("dinmo", "baseline", "changes", cwd=root, env={"DINMO_USER": "Ana"}).code == 0
     write_people(root, ())
-    assert run_command("dinmo", "sync", "changes", cwd=root).code == 1
-    assert run_command("dinmo", "approve", "changes", cwd=root, env={"DINMO_USER": "Bea"}).code == 0
+    with pytest.raises(SyncBlocked):
+        sync_people(root, "changes", now_utc())
+    project = load_project(root)
+    syncs = Syncs(project, project.activations["changes"])
+    approved = syncs.approve(by="Bea")
+    assert syncs.deliver(approved.label, now=now_utc()).recorded
     write_definitions(root, activation("renamed", renamed_from="changes", folder="changes", file_name='"{x}"'))
     write_people(root, SECOND)
-    assert run_command("dinmo", "sync", "renamed", cwd=root).code == 0
+    assert sync_people(root, "renamed", now_utc()).recorded
     found = events(root, "renamed")
     assert [(event["sync"], event["event"], event["by"]) for event in found] == [
         (1, "baseline", "Ana"),
