@@ -68,12 +68,8 @@ class Connection(Generic[S]):
                     raise
 
     def give_up(self) -> None:
-        """End what waits in another thread, at its next pause; nothing is tried again by then."""
+        """End what waits in another thread, at once or at its next pause; from now on nothing is tried twice."""
         self._given_up.set()
-
-    def go_on(self) -> None:
-        """Try again as before, after `give_up`."""
-        self._given_up.clear()
 
     def close(self) -> None:
         """Close the connection, if there is one."""

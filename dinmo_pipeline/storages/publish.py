@@ -49,7 +49,7 @@ class Publisher:
         return self._spec.moves
 
     def give_up(self) -> None:
-        """End what another thread waits for here."""
+        """End what another thread waits for here; from now on nothing is tried twice."""
         self._connection.give_up()
 
     def make_folder(self, remote_folder: str) -> None:
@@ -103,7 +103,6 @@ class Publisher:
 
     def tidy(self, remote_paths: Iterable[str]) -> tuple[str, ...]:
         """Delete temporary files of this product; what could not be deleted does no harm and is told as text. Waits for no server."""
-        self._connection.go_on()
         with briefly():
             return self._tidied(list(remote_paths))
 

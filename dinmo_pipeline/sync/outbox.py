@@ -42,9 +42,8 @@ class Outbox:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        # The file that is on its way is waited for: only then can it be taken away. A server that is away is not.
-        if error is not None:
-            self.publisher.give_up()
+        # The file that is on its way is waited for: only then can it be taken away. A server that is away is not, whatever ends this.
+        self.publisher.give_up()
         self._pool.shutdown(cancel_futures=True)
         if error is None or isinstance(error, DinmoError):
             self.publisher.tidy(self._begun)
