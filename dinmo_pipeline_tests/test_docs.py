@@ -12,7 +12,7 @@ import pytest
 import yaml
 from dagster import DagsterInstance
 
-from dinmo_pipeline.cli.instance import DAGSTER_YAML
+from dinmo_pipeline.cli.instance import NEW_HOME_SETTINGS
 from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.launching import ForkingRunLauncher
 from dinmo_pipeline.project.definitions import COMPONENT_FIELDS
@@ -181,6 +181,6 @@ def test_operations_and_a_new_home_have_the_launcher_and_run_monitoring(tmp_path
     lines, _ = [block for language, block in blocks(OPERATIONS) if language == "yaml"]
     (tmp_path / "dagster.yaml").write_text(lines, encoding="utf-8")
 
-    assert yaml.safe_load(lines).items() <= yaml.safe_load(DAGSTER_YAML).items()
+    assert yaml.safe_load(lines).items() <= yaml.safe_load(NEW_HOME_SETTINGS).items()
     with DagsterInstance.from_config(str(tmp_path)) as instance:
         assert isinstance(instance.run_launcher, ForkingRunLauncher)

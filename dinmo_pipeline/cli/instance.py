@@ -19,7 +19,7 @@ from dinmo_pipeline.warehouse.locks import locked
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-INSTANCE_SETTINGS = """\
+NEW_HOME_SETTINGS = """\
 # Dagster's own settings; what may stand here: https://docs.dagster.io/deployment/oss/dagster-yaml
 telemetry:
   enabled: false
@@ -165,7 +165,7 @@ def _make(home: Path) -> None:
     if (home / "dagster.yaml").exists() or any((home / name).exists() for name in _DATABASES):
         return
     draft = home / f".dagster.yaml.{os.getpid()}"
-    draft.write_text(INSTANCE_SETTINGS, encoding="utf-8")
+    draft.write_text(NEW_HOME_SETTINGS, encoding="utf-8")
     draft.replace(home / "dagster.yaml")
 
 

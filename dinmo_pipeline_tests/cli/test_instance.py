@@ -139,7 +139,9 @@ def test_sync_works_in_a_folder_of_any_name(tmp_path: Path, dinmo: Dinmo, folder
     [("what?", "the character ?"), ("back\\slash", "the character \\"), ("x,y", "the character ,"), ("\udcff", "no UTF-8 (0xff)")],
 )
 def test_folder_that_no_database_can_be_in_is_refused_in_one_line(tmp_path: Path, dinmo: Dinmo, folder: str, found: str) -> None:
-    root = make_people(tmp_path / folder / "people", activation("changes"))
+    # Arrow, which writes the rows, cannot have every folder, either.
+    made = make_people(tmp_path / "made", activation("changes"))
+    root = made.rename(tmp_path / folder)
 
     for command in (("check",), ("sync", "changes"), ("status",), ("clean",), ("history", "changes")):
         refused = dinmo(*command, project=root)
