@@ -131,9 +131,8 @@ class _Unpacked(io.RawIOBase):
             count = int(self._stream.readinto(buffer))
         except _Trailing as error:
             raise FileRefused(
-                f"{self._path.name}: after the end of the {self._codec} archive, at byte {error.end:,}, come "
-                f"{self._packed_bytes - error.end:,} bytes that are no part of it ({error.found}). Its content may not be whole. Ask for "
-                "the file again."
+                f"{self._path.name}: the {self._codec} archive ends at byte {error.end:,}, and {self._packed_bytes - error.end:,} bytes "
+                f"follow that are no part of it ({error.found}): it is damaged or cut off. Ask for the file again."
             ) from error
         except OSError as error:
             # An error of the disk has a number; what Arrow says of the archive has none.
