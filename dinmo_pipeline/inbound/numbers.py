@@ -17,7 +17,10 @@ MAX_SCALE: Final = MAX_DIGITS - RESERVED_DIGITS
 WHOLE_DIGITS: Final = 18
 """So many digits any whole number of 64 bits has room for."""
 
-_NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?"
+_ZERO_PADDED = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?"
+# A zero before another digit is of a code (01000, 007): a number would lose it.
+_NUMBER = _ZERO_PADDED.replace("([0-9]+", "((?:0|[1-9][0-9]*)", 1)
+_LEADING_ZERO = re.compile(r"[+-]?0[0-9][0-9.,eE+-]*", re.ASCII)
 _PARTS = re.compile(r"[+-]?0*([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,4}))?", re.ASCII)
 _DECIMAL_TYPE = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 
@@ -41,13 +44,17 @@ def holds(digits: int, scale: int, other_digits: int, other_scale: int) -> bool:
     return within or max(RESERVED_DIGITS, digits, other_digits) + max(scale, other_scale) <= MAX_DIGITS
 
 
-def is_taken(text: str) -> str:
-    """SQL for whether `text` is a number that some column holds; null where it is null."""
-    scale = scale_of(text)
-    return f"(regexp_full_match({text}, '{_NUMBER}') AND {scale} <= {MAX_SCALE} AND {digits_of(text)} + {scale} <= {MAX_DIGITS})"
+def is_taken(text: str, *, zero_padded: bool) -> str:
+    """SQL for whether `text` is a number that some column holds; null where it is null. `zero_padded`: zeros before it mean nothing."""
+    number, scale = _is_number(text, zero_padded=zero_padded), scale_of(text)
+    return f"({number} AND {scale} <= {MAX_SCALE} AND {digits_of(text)} + {scale} <= {MAX_DIGITS})"
 
 
-def number_of(text: str, digits: int, scale: int) -> str:
+def _is_number(text: str, *, zero_padded: bool) -> str:
+    return f"regexp_full_match({text}, '{_ZERO_PADDED if zero_padded else _NUMBER}')"
+
+
+def number_of(text: str, digits: int, scale: int, *, zero_padded: bool) -> str:
     """SQL for the number that `text` is, in a column with so many digits; null where it is none, or one that is wider."""
     sql_type = number_type(digits, scale)
     room, _ = room_of(sql_type) or (0, 0)
@@ -55,7 +62,7 @@ def number_of(text: str, digits: int, scale: int) -> str:
     # Written as DuckDB writes it, it was read exactly: most values take this way, which is the fast one.
     return (
         f"CASE WHEN CAST({cast} AS VARCHAR) = {text} THEN {cast} "
-        f"WHEN regexp_full_match({text}, '{_NUMBER}') AND {scale_of(text)} <= {scale} AND {digits_of(text)} <= {room} THEN {cast} END"
+        f"WHEN {_is_number(text, zero_padded=zero_padded)} AND {scale_of(text)} <= {scale} AND {digits_of(text)} <= {room} THEN {cast} END"
     )
 
 
@@ -75,10 +82,15 @@ def _exponent(text: str) -> str:
     return f"coalesce(TRY_CAST(regexp_extract({text}, '[eE](.*)', 1) AS INTEGER), 0)"
 
 
-def number_complaint(text: str, decimal: str, digits: int, scale: int) -> str:
+def number_complaint(text: str, decimal: str, digits: int, scale: int, *, zero_padded: bool) -> str:
     """What is wrong with a text that is no number of a column whose values have so many digits, in words that follow `it`."""
     comma = "" if decimal == "." else " with a decimal comma"
     unfit = f"is no number{comma} of at most {MAX_DIGITS} digits"
+    if not zero_padded and _LEADING_ZERO.fullmatch(text):
+        return (
+            "begins with a zero that a number would lose: declare the column as text, or, where the zeros mean nothing, "
+            "as {type: number, zero_padded: true}"
+        )
     found = _PARTS.fullmatch(text if decimal == "." else text.translate(str.maketrans(",.", ".,")))
     if found is None or not any(found.group(1, 2)):
         return unfit

@@ -103,7 +103,7 @@ class ColumnType:
         """SQL for the value of the SQL text `text`: null where that is null, or no value that the shape holds."""
         match self.column.type:
             case "number":
-                return number_of(self._point(text), shape.digits, shape.scale)
+                return number_of(self._point(text), shape.digits, shape.scale, zero_padded=self.column.zero_padded)
             case "date" | "timestamp":
                 return self._instant(text) if shape.timed else self._date(text)
             case "boolean":
@@ -118,7 +118,7 @@ class ColumnType:
     def taken(self, text: str) -> str:
         """SQL for whether the SQL text `text` has a value in a column of some shape."""
         if self.column.type == "number":
-            return is_taken(self._point(text))
+            return is_taken(self._point(text), zero_padded=self.column.zero_padded)
         return f"({self._date(text)} IS NOT NULL OR {self._instant(text)} IS NOT NULL)"
 
     def widths(self, text: str) -> tuple[str, str]:
@@ -159,7 +159,8 @@ class ColumnType:
         """What is wrong with a text that has no value in a column of this shape, in words for its sender."""
         match self.column.type:
             case "number":
-                return number_complaint(text, self.column.decimal, shape.digits, shape.scale)
+                column = self.column
+                return number_complaint(text, column.decimal, shape.digits, shape.scale, zero_padded=column.zero_padded)
             case "date" | "timestamp" if self.column.format is not None:
                 return f"is no {self.column.type} of the form {self.column.format}"
             case "date":

@@ -125,6 +125,14 @@ class ColumnFields(Fields):
     decimal: Annotated[
         Literal[".", ","] | None, Field(default=None, description="What stands before the fraction of a number; a point by default.")
     ]
+    zero_padded: Annotated[
+        bool | None,
+        Field(
+            default=None,
+            description="Whether a number may begin with zeros that mean nothing (`000123`). By default such a record is rejected: "
+            "a code would lose them.",
+        ),
+    ]
 
     @model_validator(mode="before")
     @classmethod

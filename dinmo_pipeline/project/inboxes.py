@@ -88,7 +88,7 @@ def _columns(feed: Definition[FeedFields]) -> tuple[tuple[InboundColumn, ...], l
             found += [feed.problem(path, f"columns: {written!r} is the column {name!r}, which is declared already", at_key=True)]
         elif fields is not None:
             found = [feed.problem((*path, option), f"columns.{written}: {unfit}") for option, unfit in _misplaced(fields)]
-            columns[name] = InboundColumn(name, fields.type, fields.format, fields.decimal or ".")
+            columns[name] = InboundColumn(name, fields.type, fields.format, fields.decimal or ".", bool(fields.zero_padded))
         problems += found
     return tuple(columns.values()), problems
 
@@ -96,8 +96,9 @@ def _columns(feed: Definition[FeedFields]) -> tuple[tuple[InboundColumn, ...], l
 def _misplaced(fields: ColumnFields) -> Iterator[tuple[str, str]]:
     if fields.format is not None and fields.type not in ("date", "timestamp"):
         yield "format", f"format is for a date or a timestamp, and this is a column of type {fields.type}"
-    if fields.decimal is not None and fields.type != "number":
-        yield "decimal", f"decimal is for a number, and this is a column of type {fields.type}"
+    for option in ("decimal", "zero_padded"):
+        if getattr(fields, option) is not None and fields.type != "number":
+            yield option, f"{option} is for a number, and this is a column of type {fields.type}"
 
 
 def _feed_problems(

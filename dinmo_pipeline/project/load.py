@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from dinmo_pipeline.project.notifications import read_notifications
 from dinmo_pipeline.project.secrets import remember_secrets
 from dinmo_pipeline.project.settings import PYPROJECT, Settings, read_settings
 from dinmo_pipeline.project.specs import ActivationSpec, Project
+from dinmo_pipeline.project.surroundings import moved_home_reason
 from dinmo_pipeline.project.tables import read_tables
 
 _Signature = tuple[str, tuple[FileMark, ...]]
@@ -49,7 +51,11 @@ class LoadedProject:
     @cached_property
     def warnings(self) -> tuple[Problem, ...]:
         """What is valid and yet may not do what its author wants; found when asked for, since a run does not ask."""
-        return check_warnings(self.written)
+        moved = moved_home_reason(self.project.root)
+        if moved is None or "DINMO_HOME" in os.environ:
+            return check_warnings(self.written)
+        told = f"{moved}: its state and Dagster's runs are kept in {self.project.home}; DINMO_HOME names another folder"
+        return (Problem(PYPROJECT, 1, told), *check_warnings(self.written))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from dinmo_pipeline.errors import CallError, Problem
 from dinmo_pipeline.project.nearest import nearest_hint
-from dinmo_pipeline.project.surroundings import check_database_path, check_project_path, read_env_file
+from dinmo_pipeline.project.surroundings import check_database_path, default_home, read_env_file
 
 PYPROJECT = "pyproject.toml"
 DEFAULT_TIMEZONE = "UTC"
@@ -58,7 +58,6 @@ def find_project_root(start: Path) -> Path:
     for folder in (start, *start.parents):
         if (folder / PYPROJECT).is_file() and _is_project((folder / PYPROJECT).read_text(encoding="utf-8", errors="replace")):
             read_env_file(folder)
-            check_project_path(folder)
             check_database_path(_home(folder), variable="DINMO_HOME")
             return folder
     raise CallError(
@@ -68,7 +67,7 @@ def find_project_root(start: Path) -> Path:
 
 
 def _home(root: Path) -> Path:
-    return root / os.environ.get("DINMO_HOME", ".dinmo")
+    return root / chosen if (chosen := os.environ.get("DINMO_HOME")) is not None else default_home(root)
 
 
 def is_dg_project(root: Path) -> bool:

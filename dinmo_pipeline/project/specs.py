@@ -18,6 +18,7 @@ from dinmo_pipeline.formats.contract import Format
 from dinmo_pipeline.notify.contract import Channel
 from dinmo_pipeline.project.expected import Expected
 from dinmo_pipeline.project.limits import Limit
+from dinmo_pipeline.project.surroundings import search_folder
 from dinmo_pipeline.storages.contract import StorageSpec
 
 
@@ -151,13 +152,14 @@ class InboundColumn:
     """A column of an inbound file that is declared: `type` is text, json, number, date, timestamp, boolean or array.
 
     `format` is how its dates and times are written (strftime's letters; None for ISO 8601), `decimal` what stands before a
-    number's fraction.
+    number's fraction; `zero_padded` numbers may begin with zeros.
     """
 
     name: str
     type: str
     format: str | None = None
     decimal: str = "."
+    zero_padded: bool = False
 
 
 @dataclass(frozen=True)
@@ -284,8 +286,8 @@ class Project:
 
     @property
     def query_settings(self) -> QuerySettings:
-        """What its queries run in."""
-        return QuerySettings(self.root, self.timezone, self.memory_limit)
+        """What its queries run in; makes a link to the project's folder where its path would be a pattern."""
+        return QuerySettings(search_folder(self.root, self.home), self.timezone, self.memory_limit)
 
     @property
     def entities(self) -> Mapping[TableRef, tuple[FeedSpec, ...]]:

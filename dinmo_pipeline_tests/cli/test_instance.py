@@ -134,19 +134,31 @@ def test_sync_works_in_a_folder_of_any_name(tmp_path: Path, dinmo: Dinmo, folder
     assert len([*(root / "out").rglob("*.csv")]) == 1
 
 
-@pytest.mark.parametrize(
-    ("folder", "found"),
-    [("what?", "the character ?"), ("back\\slash", "the character \\"), ("x,y", "the character ,"), ("\udcff", "no UTF-8 (0xff)")],
-)
-def test_folder_that_no_database_can_be_in_is_refused_in_one_line(tmp_path: Path, dinmo: Dinmo, folder: str, found: str) -> None:
-    # Arrow, which writes the rows, cannot have every folder, either.
+@pytest.mark.parametrize("folder", ["what?", "back\\slash", "x,y", "all*", "[1]", "all of it: ?\\,*[1]%2F #;'\""])
+def test_project_in_any_folder_is_delivered(tmp_path: Path, dinmo: Dinmo, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "states"))
     made = make_people(tmp_path / "made", activation("changes"))
     root = made.rename(tmp_path / folder)
+    checked, synced = dinmo("check", project=root), dinmo("sync", "changes", project=root)
+
+    assert (checked.code, synced.code) == (0, 0), checked.err + synced.err
+    assert len([*(root / "out").rglob("*.csv")]) == 1
+    moved = "?" in folder or "\\" in folder
+    assert (root / ".dinmo").exists() == (not moved)
+    assert ("its state and Dagster's runs are kept in" in checked.err) == moved
+    assert len([*(tmp_path / "states").glob("dinmo/*/state")]) == moved
+    assert dinmo("status", project=root).code == 0
+
+
+def test_folder_whose_name_is_no_text_is_refused_in_one_line(tmp_path: Path, dinmo: Dinmo) -> None:
+    # Arrow, which writes the rows, cannot have every folder, either.
+    made = make_people(tmp_path / "made", activation("changes"))
+    root = made.rename(tmp_path / "\udcff")
 
     for command in (("check",), ("sync", "changes"), ("status",), ("clean",), ("history", "changes")):
         refused = dinmo(*command, project=root)
         assert (refused.code, len(refused.err.splitlines())) == (2, 1), refused.err
-        assert found in refused.err
+        assert "no UTF-8 (0xff)" in refused.err
 
 
 def test_home_elsewhere_helps_where_a_path_has_a_question_mark(tmp_path: Path, dinmo: Dinmo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,3 +110,20 @@ def test_column_of_a_name_by_the_old_rule_goes_on(tmp_path: Path) -> None:
     inbox.run()
 
     assert inbox.rows("SELECT pre_nom FROM feeds.contacts_shop") == [("Zoe",)]
+
+
+@pytest.mark.parametrize("text", ["01000", "007", "-01", "+00", "00.5", "01e3"])
+def test_zero_that_a_number_would_lose_rejects_its_record(text: str, tmp_path: Path) -> None:
+    inbox = imported(tmp_path, [f"id;v\n1;{text}\n2;0\n3;0.50\n4;-0.5\n5;0e0\n6;10\n"], passes=1)
+
+    assert inbox.rows("SELECT id FROM feeds.contacts_shop ORDER BY id") == [("2",), ("3",), ("4",), ("5",), ("6",)]
+    ((value, reason),) = inbox.rows("SELECT value, reason FROM inbound.rejects")
+    assert value == text
+    assert "zero that a number would lose: declare the column as text" in reason
+
+
+def test_zeros_before_a_number_may_be_said_to_mean_nothing(tmp_path: Path) -> None:
+    padded = (InboundColumn("v", "number", zero_padded=True),)
+    inbox = imported(tmp_path, ["id;v\n1;000123.50\n2;007\n"], passes=1, columns=padded)
+
+    assert inbox.rows("SELECT CAST(v AS VARCHAR) FROM feeds.contacts_shop ORDER BY id") == [("123.50",), ("7.00",)]
