@@ -13,7 +13,7 @@ from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.contract import Format, Rows, Written
 from dinmo_pipeline.formats.files import new_file
 from dinmo_pipeline.formats.names import clashes
-from dinmo_pipeline.formats.parquet_values import parquet_value, refusals
+from dinmo_pipeline.formats.parquet_values import ParquetStyle, parquet_value, refusals
 from dinmo_pipeline.formats.session import writing_settings
 from dinmo_pipeline.formats.types import column_types
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
@@ -26,13 +26,20 @@ class ParquetFormat(Format):
     compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = Field(
         default="zstd", description="Compression of the pages inside the file."
     )
+    uuid: Literal["text", "native"] = Field(
+        default="text", description="text: a UUID is a string, which every reader takes; native: Parquet's UUID."
+    )
+    time: Literal["text", "native"] = Field(
+        default="text", description="text: a TIME is a string, 24:00:00 too; native: Parquet's time, in which 24:00:00 is refused."
+    )
 
     @property
     def extension(self) -> str:
         return "parquet"
 
     def write(self, connection: duckdb.DuckDBPyConnection, rows: Rows, local_path: Path) -> Written:
-        values = [parquet_value(column_type, f"v{index}", rows.timezone) for index, column_type in enumerate(column_types(rows))]
+        style = self._style(rows)
+        values = [parquet_value(column_type, f"v{index}", style) for index, column_type in enumerate(column_types(rows))]
         named = ", ".join(f"{value} AS {quote_identifier(column.name)}" for value, column in zip(values, rows.columns, strict=True))
         codec = "uncompressed" if self.compression == "none" else self.compression
         with writing_settings(connection, rows.timezone), new_file(local_path):
@@ -42,8 +49,12 @@ class ParquetFormat(Format):
                     f"(FORMAT parquet, COMPRESSION {codec}, USE_TMP_FILE false)"
                 )
             except duckdb.ConversionException as error:
-                raise _refused(connection, rows, values) or error from error
+                raise _refused(connection, rows, values, style) or error from error
         return Written()
+
+    def _style(self, rows: Rows) -> ParquetStyle:
+        native = {"UUID"} if self.uuid == "native" else set[str]()
+        return ParquetStyle(rows.timezone, frozenset(native | ({"TIME", "TIME_NS"} if self.time == "native" else set[str]())))
 
     def uncompressed(self) -> ParquetFormat:
         return self.model_copy(update={"compression": "none"})
@@ -53,10 +64,10 @@ class ParquetFormat(Format):
         return problems + ["a column of a Parquet file needs a name, and one is empty"] * ("" in names)
 
 
-def _refused(connection: duckdb.DuckDBPyConnection, rows: Rows, values: Sequence[str]) -> DataError | None:
+def _refused(connection: duckdb.DuckDBPyConnection, rows: Rows, values: Sequence[str], style: ParquetStyle) -> DataError | None:
     """The error that names a value which Parquet cannot hold; None where the query itself is at fault."""
     for index, (column, column_type, value) in enumerate(zip(rows.columns, column_types(rows), values, strict=True)):
-        reason = refusals(column_type)
+        reason = refusals(column_type, style)
         if not reason:
             continue
         found = connection.execute(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from dinmo_pipeline.formats.duck_types import DuckType
 from dinmo_pipeline.formats.types import NESTED, TextStyle, plain_text
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
@@ -21,27 +23,42 @@ _RANGES = {
     "TIMESTAMP_NS": "isfinite({value})",
     "TIMESTAMPTZ_NS": "isfinite(CAST({value} AS TIMESTAMPTZ))",
 }
+_TIME_RANGES = {kind: f"{{value}} < CAST('24:00:00' AS {kind})" for kind in ("TIME", "TIME_NS")}
+_RANGES |= _TIME_RANGES
 _CHANGED = _AS_TEXT | _AS_DECIMAL | frozenset(_RANGES) | {"ARRAY", "UNION"}
 
 
-def refusals(column_type: DuckType) -> str:
-    """What values of this type Parquet cannot hold, as an error says it."""
-    kinds = {part.kind for part in column_type.walk()}
+@dataclass(frozen=True)
+class ParquetStyle:
+    """How values stand in a file: text is written as in the time zone `zone`; `native` are types that keep Parquet's own type."""
+
+    zone: str
+    native: frozenset[str] = frozenset()
+
+    def as_text(self, kind: str) -> bool:
+        """Say whether values of this type are texts."""
+        return kind in _AS_TEXT - self.native
+
+
+def refusals(column_type: DuckType, style: ParquetStyle) -> str:
+    """Say which values of this type Parquet cannot hold, as an error does."""
+    kinds = {part.kind for part in column_type.walk() if not style.as_text(part.kind)}
     said = ["a Parquet number has at most 38 digits"] * bool(kinds & _AS_DECIMAL)
-    said += ["a Parquet date is finite and, for its readers, of the years 1 to 9999"] * bool(kinds & _RANGES.keys())
+    said += ["a Parquet time ends before 24:00:00"] * bool(kinds & _TIME_RANGES.keys())
+    said += ["a Parquet date is finite and, for its readers, of the years 1 to 9999"] * bool(kinds & (_RANGES.keys() - _TIME_RANGES))
     return ", and ".join(said)
 
 
-def parquet_value(column_type: DuckType, value: str, zone: str) -> str:
+def parquet_value(column_type: DuckType, value: str, style: ParquetStyle) -> str:
     """SQL for `value`, an expression of this type, as a type that Parquet has; NULL for NULL. It fails for what `refusals` says."""
     # DuckDB would mark a column as REQUIRED while it sees no null in it, and the files of an activation have one schema.
-    return f"CASE WHEN {value} IS NOT NULL THEN {_value(column_type, value, zone, depth=0)} END"
+    return f"CASE WHEN {value} IS NOT NULL THEN {_value(column_type, value, style, depth=0)} END"
 
 
-def _value(column_type: DuckType, value: str, zone: str, *, depth: int) -> str:
+def _value(column_type: DuckType, value: str, style: ParquetStyle, *, depth: int) -> str:
     kind, members = column_type.kind, column_type.members
-    if kind in _AS_TEXT:
-        return plain_text(kind, value, TextStyle(zone))
+    if style.as_text(kind):
+        return plain_text(kind, value, TextStyle(style.zone))
     if kind in _AS_DECIMAL:
         return f"CAST({value} AS DECIMAL(38,0))"
     if kind in _RANGES:
@@ -53,7 +70,7 @@ def _value(column_type: DuckType, value: str, zone: str, *, depth: int) -> str:
     item = f"x{depth}"
 
     def member(part: DuckType, expression: str) -> str:
-        return _value(part, expression, zone, depth=depth + 1)
+        return _value(part, expression, style, depth=depth + 1)
 
     if kind == "ARRAY" and members[0][1].kind not in NESTED and members[0][1].kind not in _CHANGED:
         return f"{value}[:]"

@@ -27,7 +27,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "json": OBJECTS,
     "ndjson": OBJECTS,
     "xml": {"root": "rows", "row": "row", "nulls": "absent", **TEXT},
-    "parquet": {"compression": "zstd"},
+    "parquet": {"compression": "zstd", "uuid": "text", "time": "text"},
 }
 
 
@@ -86,6 +86,8 @@ def test_uncompressed_keeps_every_other_option() -> None:
         ("xml", {"nulls": "empty"}, "Input should be 'absent' or 'nil'"),
         ("parquet", {"compression": "lzo"}, "Input should be"),
         ("parquet", {"delimiter": ";"}, "Extra inputs"),
+        ("parquet", {"uuid": "bytes"}, "Input should be 'text' or 'native'"),
+        ("parquet", {"time": "us"}, "Input should be 'text' or 'native'"),
         *((name, {"booleans": "yes/no"}, "Input should be 'true/false', '1/0' or 'Y/N'") for name in TEXT_FORMATS),
         *((name, {"decimal": ";"}, "Input should be '.' or ','") for name in TEXT_FORMATS),
         *(

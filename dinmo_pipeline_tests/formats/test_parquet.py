@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import time
 from pathlib import Path
+from uuid import UUID
 
 import duckdb
 import polars as pl
@@ -11,7 +13,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from dinmo_pipeline.errors import DataError
+
 from .conftest import make, rows_of, write
+from .readers import read_parquet
 from .values import VALUES, Refused
 
 
@@ -117,3 +122,25 @@ def test_folder_of_files_with_and_without_nulls_is_read_as_one(connection: duckd
     assert pl.read_parquet(tmp_path / "*.parquet").height == 7
     assert pl.scan_parquet(tmp_path / "*.parquet").filter(pl.col("i") > 0).collect().height == 4
     assert pa.concat_tables([pq.read_table(tmp_path / f"{number}.parquet") for number in range(4)]).num_rows == 7
+
+
+def test_uuid_and_time_may_keep_the_types_of_parquet(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    uuid = "00112233-4455-6677-8899-aabbccddeeff"
+    query = f"SELECT '{uuid}'::UUID AS u, TIME '23:59:59.999999' AS t, [TIME '12:00:00'] AS l, '12:00:00.123456789'::TIME_NS AS n"
+    rows = rows_of(connection, query)
+    write(connection, make("parquet", uuid="native", time="native"), rows, tmp_path)
+    table = read_parquet(tmp_path / "file.parquet")
+
+    assert [field.type for field in table.schema] == [pa.uuid(), pa.time64("us"), pa.list_(pa.time64("us")), pa.time64("ns")]
+    assert table.drop_columns("n").to_pylist() == [{"u": UUID(uuid), "t": time(23, 59, 59, 999999), "l": [time(12)]}]
+    write(connection, make("parquet"), rows, tmp_path)
+    assert {str(field.type) for field in read_parquet(tmp_path / "file.parquet").schema} == {"string", "list<element: string>"}
+
+
+@pytest.mark.parametrize("value", ["TIME '24:00:00'", "[TIME '12:00:00', '24:00:00']", "'24:00:00'::TIME_NS"])
+def test_end_of_a_day_is_refused_where_a_time_keeps_its_type(value: str, connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    rows = rows_of(connection, f"SELECT {value} AS v", ["closes"])
+    with pytest.raises(
+        DataError, match=r"column 'closes' .* holds \[?.*24:00:00.*, and a Parquet time ends before 24:00:00; cast the column"
+    ):
+        make("parquet", time="native").write(connection, rows, tmp_path / "file")
