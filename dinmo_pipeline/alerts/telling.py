@@ -24,6 +24,7 @@ import tenacity
 from dinmo_pipeline.alerts.alert import Alert, Change, Subject, Told, change_of
 from dinmo_pipeline.alerts.standing import CLAIM, Claim, Standing, StandingDraft, StandingFile
 from dinmo_pipeline.errors import DinmoError, TransientMessageError
+from dinmo_pipeline.masking import masked
 from dinmo_pipeline.notify.contract import Notice
 from dinmo_pipeline.project.specs import NotifySpec, Project
 
@@ -166,7 +167,7 @@ def _send_all(messages: Sequence[_Message], project: Project, end: float) -> Non
         except DinmoError as error:
             outcomes[message.notify.name] = False, str(error)
         except Exception as error:  # noqa: BLE001 (told as the reason: a thread has nobody to raise it to)
-            outcomes[message.notify.name] = False, f"an unexpected {type(error).__name__}: {error}"
+            outcomes[message.notify.name] = False, masked(f"an unexpected {type(error).__name__}: {error}")
 
     began = time.monotonic()
     threads = [threading.Thread(target=send, args=(message,), name="dinmo-message", daemon=True) for message in messages]

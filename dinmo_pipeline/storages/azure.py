@@ -131,7 +131,7 @@ def _read_sas_token(text: str, name: str) -> tuple[Any, str]:
     token = text.rpartition("?")[2]
     fields = parse_qs(token)
     if "sig" not in fields:
-        raise PermanentStorageError(f"could not use the sas_token of storage {name}: it has no `sig=` and so is no SAS token; ask for one")
+        raise PermanentStorageError(f"could not use the sas_token of storage {name}: it has no `sig` and so is no SAS token; ask for one")
     known = [f"{word} {fields[field][0]}" for word, field in (("rights", "sp"), ("valid until", "se")) if field in fields]
     return AzureSasCredential(token), f"the SAS token ({', '.join(known)})" if known else "the SAS token"
 

@@ -138,7 +138,7 @@ def test_another_key_is_refused(define: Define, listener: Listener, tmp_path: Pa
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"sas_token": "sv=2022&se=2030-01-01-of-the-secret"}, "the sas_token of storage partner: it has no `sig=`"),
+        ({"sas_token": "sv=2022&se=2030-01-01-of-the-secret"}, "the sas_token of storage partner: it has no `sig`"),
         ({"account_key": "no base64 of the secret!"}, "the account key is no key"),
         ({"connection_string": "of the secret"}, "the connection_string of storage partner: it is of the wrong form"),
         (

@@ -94,7 +94,8 @@ def test_text_that_is_no_private_key_is_told_apart_and_not_shown(text: str, prob
 
 
 @pytest.mark.parametrize(
-    ("given", "problem"), [(None, "no passphrase is given: set `passphrase`"), ("wrong", "its passphrase is wrong, or the key is damaged")]
+    ("given", "problem"),
+    [(None, "no passphrase is given: set `passphrase`"), ("another", "its passphrase is wrong, or the key is damaged")],
 )
 @pytest.mark.parametrize("form", [[], ["-t", "rsa", "-m", "PEM"]])
 def test_encrypted_key_says_what_its_passphrase_lacks(
