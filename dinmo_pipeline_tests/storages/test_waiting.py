@@ -58,7 +58,7 @@ class TestConnection:
         began = time.monotonic()
         with patiently(), pytest.raises(TransientStorageError, match=r"could not reach it \(tried \d+ times in \d+ s\)"):
             away.connection(retry_for_s=0.3).do(lambda storage: storage.moves)
-        assert 0.3 <= time.monotonic() - began < 10
+        assert 0.3 <= time.monotonic() - began < 300
         assert away.tries > 5
 
     def test_work_that_others_wait_for_is_tried_briefly(self, tmp_path: Path) -> None:
@@ -94,12 +94,12 @@ def test_wait_is_told_to_everybody_with_the_next_try(tmp_path: Path, monkeypatch
 
 
 def test_wait_of_another_thread_is_ended(tmp_path: Path) -> None:
-    connection = Away(tmp_path, times=float("inf")).connection(retry_for_s=900, first_pause_s=60)
+    connection = Away(tmp_path, times=float("inf")).connection(retry_for_s=900, first_pause_s=300)
     threading.Timer(0.2, connection.give_up).start()
     began = time.monotonic()
     with patiently(), pytest.raises(TransientStorageError):
         connection.do(lambda storage: storage.moves)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 150
 
 
 @pytest.mark.parametrize(("retry_for", "seconds"), [(0, 0), ("30 seconds", 30), ("15 minutes", 900), ("1 hour", 3600)])
@@ -129,9 +129,14 @@ def test_server_that_is_started_again_gets_the_file_once(own_openssh: OpenSsh, t
     assert program is not None
     (tmp_path / "staged").write_bytes(b"rows")
     told: list[str] = []
+
+    def start_once_that_is_told(line: str) -> None:
+        if not told:
+            program.start()
+        told.append(line)
+
     program.kill()
-    threading.Timer(4, program.start).start()
-    with patiently(told.append), Publisher(sftp_spec(own_openssh, account), tmp_path) as publisher:
+    with patiently(start_once_that_is_told), Publisher(sftp_spec(own_openssh, account), tmp_path) as publisher:
         publisher.make_folder("in")
     assert any("nothing listens there" in line and "next try in" in line for line in told)
     assert (account.home / "in").is_dir()
