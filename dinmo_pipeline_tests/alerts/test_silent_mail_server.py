@@ -85,7 +85,7 @@ def test_other_messages_arrive_and_the_sender_gives_up_in_time(
         root = make_people(tmp_path, activation("changes") + mail(silent.port) + mail(server.port, "other"))
         began = time.monotonic()
         (unsent,) = teller(root).failed(PermanentStorageError("the folder is missing"))
-        assert 3 < time.monotonic() - began < 60
+        assert 3 < time.monotonic() - began < 240
         assert unsent.startswith("mail was not told: ")
         assert [message["Subject"] for _, message in server.messages] == ["changes failed"]
     standing = activation_standing(load_project(root), "changes").read()

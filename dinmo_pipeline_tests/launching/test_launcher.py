@@ -262,7 +262,7 @@ def test_process_that_does_not_answer_is_given_up_in_time(does: str, found: str,
         process.fork("x" * 10_000_000 if "read" not in does else "a run")
     process.kill()
 
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 200
     assert process.has_ended
 
 

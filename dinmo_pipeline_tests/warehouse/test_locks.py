@@ -51,7 +51,7 @@ def test_lock_that_is_held_says_by_whom_and_since_when(tmp_path: Path, *, shared
             locked(tmp_path / "lock", what="the thing", wait_s=0.3),
         ):
             pass
-    assert 0.3 <= time.monotonic() - began < 30
+    assert 0.3 <= time.monotonic() - began < 200
     assert "customer" not in str(busy.value)
 
 
