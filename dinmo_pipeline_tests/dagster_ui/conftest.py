@@ -77,9 +77,11 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`dinmo init shop`, then `dinmo dev` in it."""
+    """`dinmo init shop`, then `dinmo dev` in it, which shows rows."""
     folder = tmp_path_factory.mktemp("ui")
     assert run_command("dinmo", "init", "shop", cwd=folder).code == 0
+    pyproject = folder / "shop" / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text(encoding="utf-8").replace("[tool.dinmo]", "[tool.dinmo]\npreview_rows = 5"), encoding="utf-8")
     with serving(folder / "shop") as started:
         yield started
 
