@@ -103,6 +103,7 @@ def test_status_as_json_tells_of_feeds(dinmo: Dinmo, root: Path) -> None:
         "loaded": 2,
         "rejected": 0,
         "advice": "",
+        "late": None,
         "troubles": [],
     }
     assert (web["feed"], web["health"], web["imported_at"]) == ("contacts_web_leads", "new", None)

@@ -90,7 +90,7 @@ def test_history_as_json_has_every_fact_of_a_sync(project: Path, dinmo: Dinmo) -
 
     assert list(first) == [
         "sync", "label", "instant", "state", "reason", "run_type", "mode", "full", "base", "compared_with", "rows", "added", "updated",
-        "removed", "files", "bytes", "delivered_at", "redelivered_at", "seconds", "warnings", "notes",
+        "removed", "files", "bytes", "delivered_at", "redelivered_at", "seconds", "warnings", "notes", "events",
     ]  # fmt: skip
     assert second["base"] == 1
     assert [(file["path"], file["change"], file["rows"]) for file in second["files"]] == [
@@ -134,6 +134,7 @@ def test_status_as_json_has_instants_and_numbers(project: Path, dinmo: Dinmo) ->
         "rows": None,
         "next_due": None,
         "advice": "never delivered: `dinmo sync never`",
+        "late": None,
     }
 
 

@@ -156,7 +156,7 @@ def test_sync_after_a_baseline_names_no_base_that_was_never_sent(tmp_path: Path,
 
     assert [(told["base"], told["compared_with"]) for told in (after_baseline, after_sync)] == [(None, 1), (2, 2)]
     assert "what changed since sync 1, of which nothing was sent there" in rehearsed.out
-    assert [row.split("\t")[4] for row in table] == ["base", "-", "1 (not sent)"]
+    assert [row.split("\t")[4] for row in table[:3]] == ["base", "-", "1 (not sent)"]
     assert [(sync["base"], sync["compared_with"]) for sync in history(dinmo, project)] == [(None, None), (None, 1), (2, 2)]
     assert [(told["base"], told["compared_with"]) for told in (redelivered, manifest(project, "elsewhere/out"))] == [(None, 2), (None, 3)]
 
