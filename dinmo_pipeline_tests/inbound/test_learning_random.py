@@ -171,7 +171,7 @@ FORMATS: st.SearchStrategy[Format] = st.sampled_from(["csv", "ndjson", "json"])
 
 
 @given(load=LOADS, format_=FORMATS, data=st.data())
-@settings(max_examples=int(6 * CASES), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=int(4 * CASES), deadline=None, suppress_health_check=list(HealthCheck))
 def test_table_is_that_of_the_accepted_records_of_the_accepted_files(load: str, format_: Format, data: st.DataObject) -> None:
     files: list[Sent] = data.draw(sent_files(format_), label="files")
     seen = imported(load, format_, divided(files, data))
@@ -198,7 +198,7 @@ def test_table_is_that_of_the_accepted_records_of_the_accepted_files(load: str, 
 
 
 @given(load=LOADS, format_=FORMATS, data=st.data())
-@settings(max_examples=int(6 * CASES), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=int(4 * CASES), deadline=None, suppress_health_check=list(HealthCheck))
 def test_one_pass_and_several_are_alike(load: str, format_: Format, data: st.DataObject) -> None:
     files: list[Sent] = data.draw(sent_files(format_), label="files")
     if load == "replace":
