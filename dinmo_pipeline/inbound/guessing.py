@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import duckdb
 
@@ -37,7 +37,12 @@ _NUMBERED = re.compile(r"(.*_)?(ids?|no|nr|num|numero|nummer|number|key|store|sh
 # Without the zeros in front that make a number a code, and without an exponent that could be part of one.
 _NUMBER = r"-?(0|[1-9][0-9]*)?"
 _LIST = r"[^\s,]+(,[^\s,]+)*"
-_WORDS_COME_BACK = "(SELECT count(DISTINCT word) < count(word) FROM (SELECT unnest(split(text, ',')) AS word FROM {source}))"
+_WORDS = "flatten(list(split(text, ',')))"
+_WORDS_COME_BACK = f"len(list_distinct({_WORDS})) < len({_WORDS})"
+
+_Found = TypeVar("_Found")
+# It yields SQL aggregates over the distinct texts of a column, and is sent their values.
+_Asking = Generator[str, Sequence[Any], _Found]
 
 
 @lru_cache(maxsize=256)
@@ -67,60 +72,99 @@ class _Candidate:
         return all(_compiled(self.every).fullmatch(text) for text in texts)
 
 
-def guess(connection: duckdb.DuckDBPyConnection, name: str, source: str) -> Guess:
-    """The type of the column `name`, whose distinct values are the column `text`, never null, of the table `source`."""
-    column = InboundColumn(name, "text")
-    first = [text for (text,) in connection.execute(f"SELECT text FROM {source} LIMIT {_TRIED_FIRST}").fetchall()]
+def guess_columns(connection: duckdb.DuckDBPyConnection, names: Mapping[int, str], source: str) -> dict[int, Guess]:
+    """The types of columns, known by a number; the table `source` has their distinct values, never null, as `number` and `text`.
+
+    Each question is asked once of all columns that it comes up for: a query a column would take minutes where there are thousands.
+    """
+    listed = connection.execute(f"SELECT number, list_slice(list(text), 1, {_TRIED_FIRST}) FROM {source} GROUP BY number").fetchall()
+    first: dict[int, list[str]] = dict(listed)
+    asking = {number: _guess(name, first.get(number, [])) for number, name in names.items()}
+    answers: dict[int, Sequence[Any]] = {}
+    found: dict[int, Guess] = {}
+    while asking:
+        questions: dict[str, list[int]] = {}
+        for number in list(asking):
+            try:
+                question = asking[number].send(answers[number]) if answers else next(asking[number])
+            except StopIteration as end:
+                found[number] = end.value
+                del asking[number]
+            else:
+                questions.setdefault(question, []).append(number)
+        answers = {}
+        for question, numbers in questions.items():
+            answers |= _answers(connection, question, numbers, source)
+    return found
+
+
+def _answers(connection: duckdb.DuckDBPyConnection, question: str, numbers: list[int], source: str) -> dict[int, Sequence[Any]]:
+    rows = connection.execute(
+        f"SELECT number, {question} FROM {source} SEMI JOIN (SELECT unnest(?::INTEGER[]) AS number) USING (number) GROUP BY number",
+        [numbers],
+    )
+    return {number: values for number, *values in rows.fetchall()}
+
+
+def _guess(name: str, first: Collection[str]) -> _Asking[Guess]:
+    text = InboundColumn(name, "text")
     if not first:
-        return Guess(column, "always null in the sample")
-    formats = [each for each in _date_formats(name) if each.may_fit(first) and _fits(connection, source, each)]
+        return Guess(text, "always null in the sample")
+    formats = []
+    for each in _DATE_FORMATS:
+        if each.may_fit(first) and (yield from _fits(each)):
+            formats.append(each.column)
     if len(formats) > 1:
-        readings = " or as ".join(str(each.column.format) for each in formats)
-        return Guess(column, f"dates, but whether as {readings} cannot be told: declare it")
-    candidates = (*formats, *(each for each in _candidates(name) if each.may_fit(first)))
-    found = next((each.column for each in candidates if each in formats or _fits(connection, source, each)), column)
-    doubt = _doubt(connection, found, source)
+        readings = " or as ".join(str(column.format) for column in formats)
+        return Guess(text, f"dates, but whether as {readings} cannot be told: declare it")
+    found = replace(formats[0] if formats else (yield from _first_that_fits(first)), name=name)
+    doubt = yield from _doubt(found)
     if doubt is not None:
-        return Guess(column, doubt)
+        return Guess(text, doubt)
     is_bare = found.type == "number" and found.decimal == "." and not _AMOUNT.fullmatch(name)
-    if is_bare and _have_one_length(connection, source) and not _is_true(connection, "bool_or(contains(text, '.'))", source):
+    if is_bare and (yield from _have_one_length()) and not (yield from _is_true("bool_or(contains(text, '.'))")):
         return Guess(found, "digits of one length: if a zero in front counts, as in a code, declare text")
     if "%y" in str(found.format):
         return Guess(found, "years of two digits: 69 to 99 are taken for the last century, others for this one")
     return Guess(found)
 
 
-def _doubt(connection: duckdb.DuckDBPyConnection, found: InboundColumn, source: str) -> str | None:
+def _first_that_fits(first: Collection[str]) -> _Asking[InboundColumn]:
+    for each in _CANDIDATES:
+        if each.may_fit(first) and (yield from _fits(each)):
+            return each.column
+    return _TEXT
+
+
+def _doubt(found: InboundColumn) -> _Asking[str | None]:
     """Why a column is better left as text although all its values are of the type that was found."""
     counts = any(form.fullmatch(found.name) for form in (_CODE, _AMOUNT, _NUMBERED))
     if found.format == "%Y%m%d" and counts:
         return "digits that may be dates, or numbers: declare what they are"
-    if found.type == "boolean" and counts and not _is_true(connection, "bool_or(length(text) > 1)", source):
+    if found.type == "boolean" and counts and not (yield from _is_true("bool_or(length(text) > 1)")):
         return "0 and 1, which may be numbers, yes and no, or codes: declare which"
     if found.type != "number" or found.decimal != ".":
         return None
-    if _is_true(connection, "bool_or(contains(lower(text), 'e')) AND NOT bool_or(contains(text, '.'))", source):
+    if (yield from _is_true("bool_or(contains(lower(text), 'e')) AND NOT bool_or(contains(text, '.'))")):
         return "digits with an E in them, which may be codes: declare a number if they are one"
-    if _is_true(connection, "bool_or(contains(text, '.'))", source):
-        if not _AMOUNT.fullmatch(found.name) and _is_true(
-            connection, "count(DISTINCT text) > count(DISTINCT TRY_CAST(text AS DECIMAL(38, 15)))", source
-        ):
+    if (yield from _is_true("bool_or(contains(text, '.'))")):
+        twice = "count(DISTINCT text) > count(DISTINCT TRY_CAST(text AS DECIMAL(38, 15)))"
+        if not _AMOUNT.fullmatch(found.name) and (yield from _is_true(twice)):
             return "numbers that are written in two ways, such as 1.1 and 1.10: declare a number if both are one"
         return None
     if _CODE.fullmatch(found.name):
         return "digits that are a code by their name, in which a zero in front counts: declare a number if they are an amount"
-    if _NUMBERED.fullmatch(found.name) and _have_one_length(connection, source):
+    if _NUMBERED.fullmatch(found.name) and (yield from _have_one_length()):
         return "digits of one length, as codes have, in which a zero in front counts: declare a number if they are an amount"
     return None
 
 
-def _have_one_length(connection: duckdb.DuckDBPyConnection, source: str) -> bool:
-    return _is_true(connection, "min(length(text)) = max(length(text)) AND min(length(text)) >= 4 AND count(*) > 1", source)
+def _have_one_length() -> _Asking[bool]:
+    return (yield from _is_true("min(length(text)) = max(length(text)) AND min(length(text)) >= 4 AND count(*) > 1"))
 
 
-def _candidates(name: str) -> Iterator[_Candidate]:
-    text = InboundColumn(name, "text")
-    boolean, number, date, timestamp = (replace(text, type=type_) for type_ in ("boolean", "number", "date", "timestamp"))
+def _candidates() -> Iterator[_Candidate]:
+    boolean, number, date, timestamp = (replace(_TEXT, type=type_) for type_ in ("boolean", "number", "date", "timestamp"))
     yield _Candidate(boolean, "(?i)true|false|[01]", ("(?i)true|false",))
     yield _Candidate(boolean, "[01]", ("0", "1"))
     yield _Candidate(number, rf"{_NUMBER}(\.[0-9]+)?([eE][+-][0-9]+)?")
@@ -128,31 +172,40 @@ def _candidates(name: str) -> Iterator[_Candidate]:
     yield _Candidate(replace(number, decimal=","), rf"{_NUMBER}(,[0-9]+)?", (".*,([0-9]{1,2}|[0-9]{4,})",))
     yield _Candidate(timestamp, r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ].+")
     yield _Candidate(date, r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?")
-    yield _Candidate(replace(text, type="array"), r"(?s)\[[^{}\[\]]*\]")
-    yield _Candidate(replace(text, type="json"), r"(?s)\s*[{\[].*")
-    yield _Candidate(replace(text, type="array"), _LIST, (".*,.*",), _WORDS_COME_BACK)
+    yield _Candidate(replace(_TEXT, type="array"), r"(?s)\[[^{}\[\]]*\]")
+    yield _Candidate(replace(_TEXT, type="json"), r"(?s)\s*[{\[].*")
+    yield _Candidate(replace(_TEXT, type="array"), _LIST, (".*,.*",), _WORDS_COME_BACK)
 
 
-def _date_formats(name: str) -> Iterator[_Candidate]:
+def _date_formats() -> Iterator[_Candidate]:
     for day in _DAYS:
         for time in _TIMES:
             parts = _PART.findall(day + time)
             form = "".join(_LETTERS.get(part, "[0-9]{2}") if part[0] == "%" else re.escape(part) for part in parts)
             if "%Y%m%d" in day:
                 form = form.replace("{1,2}", "{2}")
-            yield _Candidate(InboundColumn(name, "timestamp" if time else "date", day + time), form)
+            yield _Candidate(replace(_TEXT, type="timestamp" if time else "date", format=day + time), form)
 
 
-def _fits(connection: duckdb.DuckDBPyConnection, source: str, candidate: _Candidate) -> bool:
+# Of a column without a name: that of each is set when its type is found.
+_TEXT: Final = InboundColumn("", "text")
+_CANDIDATES: Final = tuple(_candidates())
+_DATE_FORMATS: Final = tuple(_date_formats())
+
+
+def _fits(candidate: _Candidate) -> _Asking[bool]:
     some = "".join(f" AND bool_or(regexp_full_match(text, {quote_literal(form)}))" for form in candidate.some)
     every = f"bool_and(regexp_full_match(text, {quote_literal(candidate.every)}))"
-    if not _is_true(connection, f"{every}{some} AND {candidate.also.format(source=source)}", source):
+    if not (yield from _is_true(f"{every}{some} AND {candidate.also}")):
         return False
     type_ = ColumnType(candidate.column, _ANY_ZONE)
-    shape = type_.shape_needed(connection, source, "text")
-    return _is_true(connection, f"bool_and(({type_.value('text', shape)}) IS NOT NULL)", source)
+    shape = type_.first_shape()
+    if type_.widens:
+        needs = yield ", ".join(f"{need} FILTER ({type_.taken('text')})" for need in type_.needs("text"))
+        shape = shape.widened(type_.shape_of_needs(*needs))
+    return (yield from _is_true(f"bool_and(({type_.value('text', shape)}) IS NOT NULL)"))
 
 
-def _is_true(connection: duckdb.DuckDBPyConnection, condition: str, source: str) -> bool:
-    [(found,)] = connection.execute(f"SELECT {condition} FROM {source}").fetchall()
+def _is_true(condition: str) -> _Asking[bool]:
+    [found] = yield condition
     return bool(found)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import pyarrow
 
 from dinmo_pipeline.inbound.reading import FileRefused
+from dinmo_pipeline.inbound.zstd_frames import Trailing, ZstdFrames
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -41,15 +42,6 @@ class _Stream(Protocol):
     def close(self) -> None: ...
 
 
-class _Trailing(ValueError):
-    """An archive has ended at byte `end`, and `found`, which is no archive, comes after it."""
-
-    def __init__(self, end: int, found: str) -> None:
-        super().__init__(found)
-        self.end = end
-        self.found = found
-
-
 class _Gzip:
     """The content of one gzip archive after another; zeros that fill up the last block of a tape, or of a disk, are no content."""
 
@@ -61,7 +53,7 @@ class _Gzip:
         self._member: zlib._Decompress | None = None
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """As of a raw stream. OSError without a number where the archive is damaged or cut off, _Trailing where it is followed by more."""
+        """As of a raw stream. OSError without a number where the archive is damaged or cut off, Trailing where it is followed by more."""
         view = memoryview(buffer).cast("B")
         while True:
             if self._member is None and not self._begin():
@@ -85,7 +77,7 @@ class _Gzip:
                 if not self._more():
                     return False
             if not found.startswith(b"\x1f") or len(rest) < len(self._packed):
-                raise _Trailing(end, f"they begin with {found.hex(' ')}")
+                raise Trailing(end, f"they begin with {found.hex(' ')}")
         elif not self._packed and not self._more():
             return False
         self._member = zlib.decompressobj(_GZIP)
@@ -114,6 +106,11 @@ class _Gzip:
         return bool(more)
 
 
+def _zstd(file: io.FileIO) -> _Stream:
+    stream: _Stream = pyarrow.CompressedInputStream(pyarrow.PythonFile(ZstdFrames(file), "r"), "zstd")
+    return stream
+
+
 class _Unpacked(io.RawIOBase):
     def __init__(self, file: io.FileIO, path: Path, codec: str) -> None:
         self._file = file
@@ -121,7 +118,7 @@ class _Unpacked(io.RawIOBase):
         self._codec = codec
         self._packed_bytes = path.stat().st_size
         self._plain_bytes = 0
-        self._stream: _Stream = _Gzip(file) if codec == "gzip" else pyarrow.CompressedInputStream(pyarrow.PythonFile(file, "r"), codec)
+        self._stream: _Stream = _Gzip(file) if codec == "gzip" else _zstd(file)
 
     def readable(self) -> bool:
         return True
@@ -129,7 +126,7 @@ class _Unpacked(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int:
         try:
             count = int(self._stream.readinto(buffer))
-        except _Trailing as error:
+        except Trailing as error:
             raise FileRefused(
                 f"{self._path.name}: the {self._codec} archive ends at byte {error.end:,}, and {self._packed_bytes - error.end:,} bytes "
                 f"follow that are no part of it ({error.found}): it is damaged or cut off. Ask for the file again."

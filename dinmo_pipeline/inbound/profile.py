@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations, islice
 from pathlib import Path
@@ -12,7 +13,7 @@ import duckdb
 import pyarrow
 
 from dinmo_pipeline.inbound.csv_reading import CsvReading, open_csv
-from dinmo_pipeline.inbound.guessing import Guess, guess
+from dinmo_pipeline.inbound.guessing import Guess, guess_columns
 from dinmo_pipeline.inbound.json_pieces import Beginning, pieces_of
 from dinmo_pipeline.inbound.json_reading import JsonReading
 from dinmo_pipeline.inbound.opening import open_plain
@@ -23,6 +24,8 @@ from dinmo_pipeline.warehouse.rows import keys_are_single
 
 SAMPLE_ROWS: Final = 100_000
 SAMPLE_BYTES: Final = 64 * 1024 * 1024
+# Columns are looked at together, as many as have so many values: a query for each of thousands takes longer than all else.
+_VALUES_AT_ONCE: Final = 2_000_000
 
 _JSON_NAME = re.compile(r"\.(json|ndjson|jsonl)(\.gz|\.zst)?$", re.IGNORECASE)
 _CSV_NAME = re.compile(r"\.csv(\.gz|\.zst)?$", re.IGNORECASE)
@@ -35,12 +38,17 @@ _PAIRED_COLUMNS = 20
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """A column of the sample: the type that fits, how many of its values are null and how many differ, and one of them."""
+    """A column of the sample: the type that fits, how many of its values are null and how many differ, and one of them.
+
+    `blank` says whether one is empty or only spaces, `fractions` whether one has a point.
+    """
 
     guess: Guess
     nulls: int
     distinct: int
     example: str | None
+    blank: bool
+    fractions: bool
 
     @property
     def name(self) -> str:
@@ -85,9 +93,8 @@ def profile_file(path: Path) -> Profile:
     with duckdb.connect() as connection:
         # It would be written between the lines of the command.
         connection.execute("SET enable_progress_bar = false")
-        connection.register("sample", sample)
-        columns = tuple(_column(connection, name, sample.column(name)) for name in reading.columns)
-        keys = tuple(_keys(connection, columns, sample.num_rows))
+        columns = tuple(_columns(connection, reading.columns, sample))
+        keys = tuple(_keys(connection, columns, sample))
     return Profile(
         file_name=path.name,
         delimiter=reading.delimiter if isinstance(reading, CsvReading) else None,
@@ -123,36 +130,57 @@ def _sample(reading: Reading) -> tuple[pyarrow.Table, bool]:
     return pyarrow.Table.from_batches(taken, schema=reading.schema), True
 
 
-def _column(connection: duckdb.DuckDBPyConnection, name: str, values: pyarrow.ChunkedArray) -> ColumnProfile:
-    # Alone: to find one column among thousands takes longer than to look at it.
-    connection.register("one", pyarrow.table({"text": values}))
-    connection.execute("CREATE OR REPLACE TEMP TABLE texts AS SELECT text, count(*) AS times FROM one WHERE text IS NOT NULL GROUP BY ALL")
-    rows = len(values)
+def _columns(connection: duckdb.DuckDBPyConnection, names: tuple[str, ...], sample: pyarrow.Table) -> Iterator[ColumnProfile]:
+    numbered = list(enumerate(names))
+    at_once = max(1, _VALUES_AT_ONCE // max(1, sample.num_rows))
+    for begin in range(0, len(numbered), at_once):
+        yield from _some_columns(connection, dict(numbered[begin : begin + at_once]), sample)
+
+
+def _some_columns(connection: duckdb.DuckDBPyConnection, names: Mapping[int, str], sample: pyarrow.Table) -> Iterator[ColumnProfile]:
+    schema = pyarrow.schema([("number", pyarrow.int32()), ("text", pyarrow.large_string())])
+    values = (
+        pyarrow.RecordBatch.from_arrays([pyarrow.repeat(pyarrow.scalar(number, pyarrow.int32()), len(chunk)), chunk], schema=schema)
+        for number, name in names.items()
+        for chunk in sample.column(name).chunks
+    )
+    connection.register("all_values", pyarrow.RecordBatchReader.from_batches(schema, values))
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE texts AS SELECT number, text, count(*) AS times FROM all_values WHERE text IS NOT NULL GROUP BY ALL"
+    )
     # The most frequent value, since an odd one says little.
-    found = connection.execute("SELECT count(*), coalesce(sum(times), 0), max_by(text, times) FROM texts").fetchall()
-    [(distinct, filled, example)] = found
-    return ColumnProfile(guess(connection, name, "texts"), rows - int(filled), distinct, example)
+    counted = connection.execute(
+        "SELECT number, count(*), CAST(sum(times) AS BIGINT), max_by(text, times), bool_or(trim(text) = ''), bool_or(contains(text, '.')) "
+        "FROM texts GROUP BY number"
+    )
+    found = {number: values for number, *values in counted.fetchall()}
+    guesses = guess_columns(connection, names, "texts")
+    for number in names:
+        distinct, filled, example, blank, fractions = found.get(number, (0, 0, None, False, False))
+        yield ColumnProfile(guesses[number], sample.num_rows - filled, distinct, example, blank, fractions)
 
 
-def _keys(connection: duckdb.DuckDBPyConnection, columns: tuple[ColumnProfile, ...], rows: int) -> list[tuple[str, ...]]:
+def _keys(connection: duckdb.DuckDBPyConnection, columns: tuple[ColumnProfile, ...], sample: pyarrow.Table) -> list[tuple[str, ...]]:
+    rows = sample.num_rows
     if not rows:
         return []
-    filled = sorted((column for column in columns if _may_be_key(connection, column)), key=lambda column: _key_rank(column.name))
+    filled = sorted(filter(_may_be_key, columns), key=lambda column: _key_rank(column.name))
     single: list[tuple[str, ...]] = [(column.name,) for column in filled if column.distinct == rows]
     if single:
         return single
-    pairs = combinations([column for column in filled if column.distinct > 1][:_PAIRED_COLUMNS], 2)
-    likely = sorted(pairs, key=lambda pair: sum(_key_rank(column.name) for column in pair))
+    paired = [column for column in filled if column.distinct > 1][:_PAIRED_COLUMNS]
+    if not paired:
+        return []
+    likely = sorted(combinations(paired, 2), key=lambda pair: sum(_key_rank(column.name) for column in pair))
+    connection.register("sample", sample.select([column.name for column in paired]))
     return list(islice(((one.name, other.name) for one, other in likely if _is_unique(connection, one, other)), 3))
 
 
-def _may_be_key(connection: duckdb.DuckDBPyConnection, column: ColumnProfile) -> bool:
-    if column.nulls or column.type.type not in _KEY_TYPES or column.type.decimal != ".":
+def _may_be_key(column: ColumnProfile) -> bool:
+    if column.nulls or column.blank or column.type.type not in _KEY_TYPES or column.type.decimal != ".":
         return False
-    name = quote_identifier(column.name)
     # A measure has fractions, a key has none, and what is blank is a missing key.
-    unfit = f"trim({name}) = ''" + (f" OR contains({name}, '.')" if column.type.type == "number" else "")
-    return connection.execute(f"SELECT 1 FROM sample WHERE {unfit} LIMIT 1").fetchall() == []
+    return column.type.type == "text" or not column.fractions
 
 
 def _is_unique(connection: duckdb.DuckDBPyConnection, *columns: ColumnProfile) -> bool:

@@ -130,3 +130,35 @@ def test_the_file_is_closed(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="closed"):
         stream.read(1)
+
+
+ONE_FRAME = pyarrow.Codec("zstd").compress(TEXT, asbytes=True)
+NOTE = b"\x5a\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"notes"
+WHOLE = {".gz": PACKED[".gz"], ".zst": PACKED[".zst"], ".a.zst": ONE_FRAME, ".b.zst": NOTE + ONE_FRAME + zstd(b"") + NOTE}
+
+
+@pytest.mark.parametrize("ending", WHOLE)
+@pytest.mark.parametrize("padding", [1, 3, 512, 1_000_000])
+def test_zeros_after_an_archive_are_no_content(ending: str, padding: int, tmp_path: Path) -> None:
+    path = tmp_path / f"a.csv{ending}"
+    path.write_bytes(WHOLE[ending] + bytes(padding))
+
+    assert read(path) == TEXT
+
+
+@pytest.mark.parametrize("ending", WHOLE)
+@pytest.mark.parametrize("after", [b"x", b"garbage after it", bytes(512) + b"x", bytes(512) + ONE_FRAME, b"\x28"])
+def test_what_follows_an_archive_is_told(ending: str, after: bytes, tmp_path: Path) -> None:
+    path = tmp_path / f"a.csv{ending}"
+    path.write_bytes(WHOLE[ending] + after)
+    end, found = f"{len(WHOLE[ending]):,}", after[:4].hex(" ")
+
+    with pytest.raises(FileRefused, match=rf"ends at byte {end}, and {len(after):,} bytes follow .* \(they begin with {found}\)"):
+        read(path)
+
+
+def test_a_row_of_the_same_letter_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.zst"
+    path.write_bytes(zstd(b"a" * 10_000_000) + ONE_FRAME)
+
+    assert read(path) == b"a" * 10_000_000 + TEXT
