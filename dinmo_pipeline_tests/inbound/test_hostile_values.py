@@ -435,5 +435,7 @@ def test_typed_values_that_we_export_we_import(name: str, tmp_path: Path) -> Non
 
     assert (record.loaded, record.rejected) == (3, 0)
     # A list comes as JSON, which `array` or `json` takes; undeclared it is its text.
-    found = inbox.rows("SELECT id, n, d, t::VARCHAR, b, j::VARCHAR, s, l FROM feeds.contacts_shop ORDER BY id")
-    assert found == expected
+    *found, (*last, listed) = inbox.rows("SELECT id, n, d, t::VARCHAR, b, j::VARCHAR, s, l FROM feeds.contacts_shop ORDER BY id")
+    assert [*found, tuple(last)] == [*expected[:2], expected[2][:-1]]
+    # The same JSON, in which a line separator may be escaped.
+    assert json.loads(listed) == lists[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -121,10 +121,10 @@ def choking(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) ->
     """Have the reader of one file fail in a way that nobody foresaw."""
     real = taking.open_feed_file
 
-    def opening(feed: FeedSpec, local_path: Path) -> Reading:
+    def opening(feed: FeedSpec, local_path: Path, *known: Collection[str]) -> Reading:
         if local_path.name == name:
             raise error
-        return real(feed, local_path)
+        return real(feed, local_path, *known)
 
     monkeypatch.setattr(taking, "open_feed_file", opening)
 
