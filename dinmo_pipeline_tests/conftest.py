@@ -10,6 +10,16 @@ from alembic.script import ScriptDirectory
 from botocore.loaders import JSONFileLoader
 from sqlalchemy import Engine, event
 
+from dinmo_pipeline import masking
+
+
+@pytest.fixture(autouse=True)
+def secrets_are_forgotten() -> Iterator[None]:
+    """What one test takes for a secret is a word in another one's messages."""
+    yield
+    masking._secrets.clear()
+    masking._known.cache_clear()
+
 
 @pytest.fixture(scope="session", autouse=True)
 def migrations_are_read_once() -> Iterator[None]:

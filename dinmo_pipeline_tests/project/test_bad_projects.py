@@ -267,7 +267,7 @@ ACTIVATIONS = {
         activation("format:\n  type: csv\n  delimeter: x\n  quoting: none"),
         [
             "5: Activation export: unknown field 'format.delimeter'; did you mean 'delimiter'?",
-            "6: Activation export: format.quoting: unknown value 'none'; valid are all, minimal",
+            "6: Activation export: format.quoting: unknown value 'none'; valid are all, minimal, texts",
         ],
     ),
     "options of CSV that cannot be": (

@@ -14,7 +14,8 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 
 from dinmo_pipeline.project.cron import schedule_ticks
 
-# Changes at midnight, at one, two and three, by an hour, half an hour, two; around Ramadan; a day that was skipped; none at all.
+# Changes at midnight, at one, two and three, by an hour, half an hour, two; around Ramadan; none at all.
+ZERO = timedelta()
 YEARS = {
     "Africa/Cairo": 2026,
     "Africa/Casablanca": 2026,
@@ -54,10 +55,14 @@ CRONS = [
 
 
 def nights(zone: str) -> Iterator[datetime]:
-    """The midnights before a change of the clocks in the zone's year, and one at which nothing changes."""
+    """The midnights before a change of the clocks in the zone's year, and one at which nothing changes.
+
+    Not that before a day that was skipped (Apia's 30 December 2011): what Dagster starts then depends on when it has looked last.
+    """
     days = [datetime(YEARS[zone], 1, 1, tzinfo=ZoneInfo(zone)) + timedelta(days=day) for day in range(366)]
     yield days[14]
-    yield from (day for day, following in pairwise(days) if day.utcoffset() != following.utcoffset())
+    changes = ((day, (following.utcoffset() or ZERO) - (day.utcoffset() or ZERO)) for day, following in pairwise(days))
+    yield from (day for day, change in changes if change and abs(change) < timedelta(hours=12))
 
 
 def dagsters(expressions: list[str], zone: str, start: datetime, end: float) -> list[float]:
@@ -78,11 +83,7 @@ def test_ticks_around_a_change_of_the_clocks_are_dagsters(zone: str) -> None:
         end = (night + timedelta(days=2)).timestamp()
         for expression in CRONS:
             theirs = [*dict.fromkeys(dagsters([expression], zone, start, end))]
-            if zone == "Pacific/Apia":
-                # For a day that was skipped Dagster starts some a second time, by when it has looked last.
-                assert {*ours([expression], start, end)} <= {*theirs}, (expression, night)
-            else:
-                assert ours([expression], start, end) == theirs, (expression, night)
+            assert ours([expression], start, end) == theirs, (expression, night)
 
 
 def test_ordinary_days_do_without_dagster() -> None:
