@@ -61,7 +61,7 @@ def test_activation_whose_log_is_damaged_is_told_and_the_rest_is_cleaned(tmp_pat
         ["what", "where"],
         ["activation", "broken"],
         ["working folder", str(litter)],
-        ["1 were deleted"],
+        ["1 was deleted"],
     ]
     assert "entry 1 is missing" in done.out
     assert (litter.exists(), perhaps_needed.exists()) == (False, True)
