@@ -28,7 +28,8 @@ _INTRO = """\
 Every component, option, command, setting and variable. This page is written from the code (`python -m dinmo_pipeline_tests.reference`),
 so it is never behind it. [destinations.md](destinations.md) explains the storages, [delta-rules.md](delta-rules.md) what a delta is.
 
-Definitions are YAML, several documents a file called `defs.yaml`, in any folder below `defs/`: `type: dinmo_pipeline.<component>`, and below
+Definitions are YAML, several documents a file called `defs.yaml`, in any folder below `defs/`:
+`type: dinmo_pipeline.<component>`, and below
 `attributes:` the fields of the tables here. A field whose default is `required` must be written.
 """
 

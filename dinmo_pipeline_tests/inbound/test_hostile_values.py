@@ -213,7 +213,7 @@ def test_half_of_a_surrogate_pair_is_no_text(half: str, record: str, tmp_path: P
         list(open_json(array).batches())
 
 
-VALUES: dict[str, list[tuple[dict[str, str], str, str]]] = {
+VALUES: dict[str, list[tuple[dict[str, Any], str, str]]] = {
     # Of each type: options of the column, the text in the file, and the value as DuckDB prints it.
     "number": [
         ({}, "9" * 38, "9" * 38),
@@ -283,7 +283,7 @@ def test_value_at_the_ends_of_its_type_is_exact(kind: str, tmp_path: Path) -> No
         assert {found for _, found, *_ in inbox.rows("DESCRIBE feeds.contacts_shop")[1 : 1 + len(cases)]} == {"DATE"}
 
 
-BAD: dict[str, tuple[list[str], dict[str, str], str]] = {
+BAD: dict[str, tuple[list[str], dict[str, Any], str]] = {
     # Of each type: texts that are no values of it, options of the column, and the words.
     "number": (
         ["NaN", "Infinity", "-inf", "1e99", "9" * 39, str(2**127 - 1), "1_000", "0x1F", "\u0663", "\uff11", "1,5", " 1", ""],
