@@ -28,7 +28,8 @@ _INTRO = """\
 Every component, option, command, setting and variable. This page is written from the code (`python -m dinmo_pipeline_tests.reference`),
 so it is never behind it. [destinations.md](destinations.md) explains the storages, [delta-rules.md](delta-rules.md) what a delta is.
 
-Definitions are YAML, several documents a file, in any folder below `defs/`: `type: dinmo_pipeline.<component>`, and below
+Definitions are YAML, several documents a file called `defs.yaml`, in any folder below `defs/`:
+`type: dinmo_pipeline.<component>`, and below
 `attributes:` the fields of the tables here. A field whose default is `required` must be written.
 """
 
@@ -113,7 +114,8 @@ def _commands() -> Iterator[str]:
     yield "Each ends with 0 when all went well, 1 when the work failed, 2 when the definitions or the call are wrong.\n"
     yield "| command | what it does |\n|---|---|"
     for name, command in commands().items():
-        arguments = "".join(f" {each.metavar or each.name}" for each in command.params if not each.opts[0].startswith("-"))
+        named = [(each.metavar or str(each.name), each.required) for each in command.params if not each.opts[0].startswith("-")]
+        arguments = "".join(f" {word}" if needed or word.endswith("…") else f" [{word}]" for word, needed in named)
         yield f"| `dinmo {name}{arguments}` | {_cell(command.help)} |"
         for option, each in options(command).items():
             value = "" if each.is_flag else f" {each.metavar or each.name.upper()}"

@@ -95,6 +95,9 @@ def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
                 failed |= showing.show_imported(inbox.name, _import_inbox(runner, loaded.project, inbox))
             except CallError:
                 raise
+            except KeyboardInterrupt:
+                showing.complain(f"{inbox.name}: interrupted; what was loaded stays, and the next import takes the rest")
+                raise
             except DinmoError as error:
                 # The other inboxes may be fine.
                 showing.complain(f"{inbox.name}: {error}")

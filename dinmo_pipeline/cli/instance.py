@@ -38,6 +38,9 @@ run_launcher:
 run_monitoring:
   enabled: true
 """
+_NOTHING_CAPTURED: Mapping[str, Any] = {
+    "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+}
 _LOCK_S = 120.0
 # The version of Dagster that made the storage, or migrated it.
 _MADE_BY = ".storage-version"
@@ -62,18 +65,22 @@ def dagster_home(project: Project) -> Path:
 
 
 @contextmanager
-def open_instance(home: Path) -> Iterator[DagsterInstance]:
+def open_instance(home: Path, *, captures_output: bool = True) -> Iterator[DagsterInstance]:
     """Dagster's instance in `home`; where its storage is not there yet, it is made first, by one process at a time.
 
+    Without `captures_output` what steps print goes to the terminal alone, unless the home's settings say where it is kept: Dagster's
+    own way takes four processes a step, which print a traceback each when somebody presses Ctrl-C.
     BusyError when another process makes it for longer than two minutes, StateError when the storage is broken or the disk fails.
     """
     from dagster import DagsterInstance
+    from dagster._core.instance import InstanceRef
 
     with _disk_errors(home):
         if storage_problem(home) is not None:
             prepare_storage(home)
         with storage_errors(home):
-            instance = DagsterInstance.from_config(str(home))
+            kept = captures_output or "compute_logs" in _settings(home)
+            instance = DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides={} if kept else _NOTHING_CAPTURED))
     with instance:
         yield instance
 
@@ -192,13 +199,18 @@ def _stores(instance: DagsterInstance) -> list[Any]:
 
 def _keeps_it_elsewhere(home: Path) -> bool:
     """Whether its settings name a storage, as they do for Postgres."""
+    return not {"storage", "run_storage"}.isdisjoint(_settings(home))
+
+
+def _settings(home: Path) -> Mapping[str, Any]:
+    """What `dagster.yaml` says; nothing where it is missing or cannot be read, of which Dagster itself tells."""
     import yaml
 
     try:
         settings = yaml.safe_load((home / "dagster.yaml").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return False
-    return isinstance(settings, dict) and not {"storage", "run_storage"}.isdisjoint(settings)
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def _storage_error(home: Path, error: Exception) -> StateError:

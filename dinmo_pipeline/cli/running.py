@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dagster import AssetKey, AssetMaterialization, AssetObservation, ExecuteInProcessResult
+from dagster._core.events import RunFailureReason
 
 from dinmo_pipeline.cli.instance import dagster_home as dagster_home  # Tests and tools look for it here.
 from dinmo_pipeline.cli.instance import open_instance, storage_errors
@@ -35,7 +36,7 @@ class Runner:
         self._repository = project_repository(loaded)
         self._home = dagster_home(loaded.project)
         self._opened = ExitStack()
-        self._instance = self._opened.enter_context(open_instance(self._home))
+        self._instance = self._opened.enter_context(open_instance(self._home, captures_output=False))
         self._refreshed: set[AssetKey] = set()
 
     def __enter__(self) -> Self:
@@ -76,13 +77,19 @@ class Runner:
         return self._execute(job_name(activation), run_config={**options, **_QUIET}, partition_key=label, asset_selection=list(keys))
 
     def _execute(self, job: str, **asked: Any) -> ExecuteInProcessResult:
-        """Run the job here. Runs of it whose process was killed are ended first, and nobody takes this one for such."""
+        """Run the job here. Runs of it whose process was killed are ended first, and nobody takes this one for such.
+
+        KeyboardInterrupt when Ctrl-C, or a signal, has ended the run: Dagster makes a failed run of that, and nothing more.
+        """
         with storage_errors(self._home), holding_new(self._instance) as run_id:
             end_dead_runs(self._instance, job)
             tags = {LOCATION_TAG: location_name(self._project.root)}
-            return self._repository.get_job(job).execute_in_process(
+            result = self._repository.get_job(job).execute_in_process(
                 instance=self._instance, run_id=run_id, raise_on_error=False, tags=tags, **asked
             )
+        if _was_interrupted(result):
+            raise KeyboardInterrupt
+        return result
 
 
 def loads_itself(root: Path) -> bool:
@@ -127,6 +134,11 @@ def _outcome(activation: str, result: ExecuteInProcessResult) -> Outcome:
         if made.asset_key == delivery_key(activation)
     )
     return Outcome(activation, deliveries, None if result.success else _problem(result))
+
+
+def _was_interrupted(result: ExecuteInProcessResult) -> bool:
+    failures = [event.job_failure_data for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE"]
+    return any(failure.failure_reason == RunFailureReason.UNEXPECTED_TERMINATION for failure in failures)
 
 
 def _problem(result: ExecuteInProcessResult) -> str:

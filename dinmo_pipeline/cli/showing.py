@@ -55,15 +55,24 @@ def complain(text: str) -> None:
 
 
 def follow(names: Iterable[str], work: Callable[[str], Outcome]) -> list[Outcome]:
-    """Do the work for each name, one after the other, and show how far it is; in a pipe, a line for each problem as it comes."""
+    """Do the work for each name, one after the other, and show how far it is; in a pipe, a line for each problem as it comes.
+
+    KeyboardInterrupt ends it, after what was done before is shown.
+    """
     listed = list(names)
-    outcomes = []
+    outcomes: list[Outcome] = []
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal) as progress:
         task = progress.add_task("", total=len(listed))
         for name in listed:
             progress.update(task, description=name)
-            outcome = work(name)
+            try:
+                outcome = work(name)
+            except KeyboardInterrupt:
+                progress.stop()
+                show_outcomes(outcomes)
+                complain(f"{name}: interrupted; what it had begun to deliver is completed by its next sync")
+                raise
             outcomes.append(outcome)
             progress.advance(task)
             if outcome.problem is not None:
@@ -121,7 +130,7 @@ def show_files(imported: Imported) -> Imported:
         if file["outcome"] == "loaded":
             say(f"{file['file']}: {', '.join(counts)}")
         else:
-            say(f"{file['file']}: {file['outcome']}: {file['reason']}")
+            say(f"{file['file']}: {file['outcome']}: {file['reason'].removeprefix(file['file'] + ': ')}")
         for warning in [file["warnings"]] if "warnings" in file else []:
             warn(f"{file['file']}: {warning}")
     for note in imported.notes:
@@ -136,7 +145,7 @@ def show_imported(inbox: str, imported: Sequence[Imported]) -> bool:
     files = [file for outcome in imported for file in outcome.files]
     sums = {name: sum(file[name] for file in files) for name in ("rows", "skipped", "rejected")}
     stopped = [file for file in files if file["outcome"] in ("refused", "blocked")]
-    told = f"{_plural(sum(file.get('files', 1) for file in files), 'file')}, {sums['rows']:,} records loaded"
+    told = f"{_plural(sum(file.get('files', 1) for file in files), 'file')}, {_plural(sums['rows'], 'record')} loaded"
     told += f", {sums['skipped']:,} skipped, {sums['rejected']:,} rejected" * bool(files)
     say(f"{inbox}: {told}" + f"; {len(stopped):,} refused or blocked" * bool(stopped))
     return bool(stopped) or any(outcome.problem is not None for outcome in imported)
@@ -389,7 +398,7 @@ def show_cleaned(found: Sequence[Litter], *, dry_run: bool) -> None:
     if found:
         show_table(("what", "where", "why"), [(each.what, each.where, each.problem or each.why) for each in found], texts=range(3))
     deleted = sum(not each.problem for each in found)
-    say(f"{deleted:,} {'would be' if dry_run else 'were'} deleted" if found else "there is nothing to delete")
+    say(f"{deleted:,} {'would be' if dry_run else 'was' if deleted == 1 else 'were'} deleted" if found else "there is nothing to delete")
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: Collection[int]) -> None:

@@ -112,6 +112,8 @@ def _rejected(feed: FeedSpec, files: Sequence[FileRecord]) -> Iterator[Trouble]:
     told += [f"{len(files) - _SHOWN_NAMES:,} more files"] * (len(files) > _SHOWN_NAMES)
     count = f"{sum(made.rejected for made in files):,} of {sum(made.records for made in files):,} records are rejected"
     where = rejects_path(files[0].target) if files[0].target is not None else "inbound.rejects of the warehouse"
-    advice = f"they are in {where}; have the file sent again, raise warn_rejected, or `dinmo dismiss {feed.name}`"
     file = printable(files[0].path) if len(files) == 1 else None
+    # Without the file's name it would close refused files of the feed as well.
+    named = f" '{printable(files[0].name)}'" if len(files) == 1 else ""
+    advice = f"they are in {where}; have the file sent again, raise warn_rejected, or `dinmo dismiss {feed.name}{named}`"
     yield Trouble(feed.inbox, feed.name, file, "rejected", "; ".join(told), count, advice, files[0].recorded_at)

@@ -52,7 +52,9 @@ class Trouble:
 
     def __str__(self) -> str:
         about = self.file or self.feed or f"inbox {self.inbox}"
-        return f"{about}: {self.kind}: {self.reason}" + f"; {self.advice}" * bool(self.advice)
+        # A reason may begin with the file's own name, and end as a sentence does.
+        reason = self.reason.removeprefix(f"{about.rpartition('/')[2]}: ").removesuffix(".")
+        return f"{about}: {self.kind}: {reason}" + f"; {self.advice}" * bool(self.advice)
 
 
 def troubles_path(project: Project, inbox: str) -> Path:

@@ -27,10 +27,18 @@ def files_of_runs(root: Path) -> set[str]:
     return {path.name.split(".")[0] for path in (*(home / "history" / "runs").iterdir(), *(home / "storage").iterdir())} - {"index"}
 
 
+def print_in_runs(root: Path) -> None:
+    """Give each run what Dagster keeps of its output where the daemon has started it; runs of commands have none."""
+    with in_dagster(root) as instance:
+        for run in instance.get_runs():
+            (root / ".dinmo" / "dagster" / "storage" / run.run_id / "compute_logs").mkdir(parents=True)
+
+
 def test_partitions_and_runs_of_syncs_that_are_not_kept_go_together(tmp_path: Path, dinmo: Dinmo) -> None:
     root = make_people(tmp_path, activation("changes", keep_syncs="1", file_name='"{x}"'))
     for _ in range(3):
         assert dinmo("sync", "changes", project=root).code == 0
+    print_in_runs(root)
     told = dinmo("clean", "--dry-run", project=root)
     done = dinmo("clean", project=root)
 
@@ -61,7 +69,7 @@ def test_activation_whose_log_is_damaged_is_told_and_the_rest_is_cleaned(tmp_pat
         ["what", "where"],
         ["activation", "broken"],
         ["working folder", str(litter)],
-        ["1 were deleted"],
+        ["1 was deleted"],
     ]
     assert "entry 1 is missing" in done.out
     assert (litter.exists(), perhaps_needed.exists()) == (False, True)
@@ -75,6 +83,7 @@ def test_older_runs_of_imports_go_with_their_files(tmp_path: Path, monkeypatch: 
         drop(root, f"contacts_shop_202203{day}.csv", GOOD)
         with Runner(loaded) as runner:
             assert runner.import_files("contacts_shop").problem is None
+    print_in_runs(root)
     told = cleaning.clean_runs(loaded.project, dry_run=True)
     done = cleaning.clean_runs(loaded.project, dry_run=False)
 
