@@ -249,8 +249,9 @@ def test_sync_of_a_path_with_odd_characters_works(tmp_path: Path) -> None:
     check_delivered(disk)
 
 
-def test_question_mark_in_the_path_of_the_warehouse_is_a_clear_error(tmp_path: Path) -> None:
-    disk = Disk(tmp_path / "what?")
+def test_question_mark_in_the_path_of_the_warehouse_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DINMO_HOME", str(tmp_path / "what?" / "home"))
+    disk = Disk(tmp_path / "fine")
     disk.set_rows(BEFORE)
     with pytest.raises(StateError, match="question mark"):
         disk.run()
