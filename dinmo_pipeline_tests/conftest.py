@@ -13,6 +13,14 @@ from sqlalchemy import Engine, event
 from dinmo_pipeline import masking
 
 
+@pytest.fixture(scope="session", autouse=True)
+def states_lie_in_a_folder_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A project in a folder that databases cannot be in keeps its state elsewhere: not in the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("states")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def secrets_are_forgotten() -> Iterator[None]:
     """What one test takes for a secret is a word in another one's messages."""
