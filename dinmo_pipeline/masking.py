@@ -70,19 +70,21 @@ def remember_secret(value: str) -> None:
 def masked(text: str) -> str:
     """The text without secrets."""
     known = _known()
-    if known is not None:
-        text = known.sub(MASK, text)
+    return _without_what_reads_like_a_secret(text if known is None else known.sub(MASK, text))
+
+
+def reads_like_secret(text: str) -> bool:
+    """Whether something in it reads like a secret, whatever the secrets are that this process knows: those may be ordinary words."""
+    return _without_what_reads_like_a_secret(text) != text
+
+
+def _without_what_reads_like_a_secret(text: str) -> str:
     lower = text.lower()
     if not any(sign in lower for sign in _SIGNS):
         return text
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
-
-
-def holds_secret(text: str) -> bool:
-    """Whether something in it reads like a secret, or is one that this process knows."""
-    return masked(text) != text
 
 
 def mask_error(error: BaseException) -> BaseException:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from dinmo_pipeline.masking import holds_secret
+from dinmo_pipeline.masking import reads_like_secret
 
 _INSTEAD = (
     "a query reads files, feeds and models, and the tables of DuckDB's own files (read_duckdb). Have those rows written to a file "
@@ -29,7 +29,7 @@ _MAY_REACH = re.compile(
 
 def may_reach_out(text: str) -> bool:
     """Whether a query's text has to be looked at closely; most have not."""
-    return bool(_MAY_REACH.search(text)) or holds_secret(text)
+    return bool(_MAY_REACH.search(text)) or reads_like_secret(text)
 
 
 def reach_problem(nodes: Iterable[Mapping[str, Any]]) -> tuple[str, int | None] | None:
@@ -40,7 +40,7 @@ def reach_problem(nodes: Iterable[Mapping[str, Any]]) -> tuple[str, int | None] 
             name = str(node.get("table_name", ""))
             if _ADDRESS.match(name):
                 return f"it reads a table at another database; {_INSTEAD}", location
-            if holds_secret(name):
+            if reads_like_secret(name):
                 return _secret_in("the name of a file"), location
         if node.get("type") == "TABLE_FUNCTION":
             called = str(node["function"].get("function_name", "")).lower()
@@ -57,14 +57,14 @@ def reach_problem_of_text(text: str, literals: Iterable[str]) -> str | None:
         return _connects(found[1].lower())
     if any(_ADDRESS.match(literal) for literal in literals):
         return f"it reads a table at another database; {_INSTEAD}"
-    return _secret_in("its text") if any(holds_secret(literal) for literal in literals) else None
+    return _secret_in("its text") if any(reads_like_secret(literal) for literal in literals) else None
 
 
 def _problem_of_call(called: str, function: Mapping[str, Any]) -> str | None:
     if _CONNECTS.fullmatch(called):
         return _connects(called)
     for name, text in _texts(function):
-        if holds_secret(text) or (text and _OPENS.search(name)):
+        if reads_like_secret(text) or (text and _OPENS.search(name)):
             return _secret_in(f"what it gives to {called}")
         if (inner := _CALLS.search(text)) is not None:
             return _connects(inner[1].lower())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dinmo_pipeline.masking import remember_secret
 from dinmo_pipeline.project.sql import read_queries
 
 from ..people import activation, make_people, run_command
@@ -125,3 +126,9 @@ attributes:
     assert "filed.sql:3: Model filed: sql_file: the name of a file holds what reads like" in done.err + done.out
     assert f"defs.yaml:{where}: Segment some: where: it calls mysql_scan" in done.err + done.out
     assert SECRET not in done.err + done.out
+
+
+def test_password_that_is_an_ordinary_word_keeps_no_query_from_running() -> None:
+    remember_secret("customers")
+    for sql in ("FROM 'customers.parquet'", "SELECT 'customers' AS source FROM models.customers", "FROM read_csv('data/customers/*.csv')"):
+        assert read_queries([sql])[sql].problem is None
