@@ -90,12 +90,23 @@ def test_only_the_rooms_at_dagsters_side_import_dagster() -> None:
     assert {room_of(name) for name in found - ASKS_DAGSTER} <= KNOW_DAGSTER
 
 
+# What has no public name: an instance whose settings differ from its file's, and how a run was ended by Ctrl-C.
+WITHOUT_PUBLIC_NAME = {
+    "dagster._core.instance",
+    "dagster._core.instance.InstanceRef",
+    "dagster._core.events",
+    "dagster._core.events.RunFailureReason",
+}
+
+
 def test_nothing_private_of_dagster_is_imported() -> None:
     wrong = [
         f"{path.relative_to(ROOT.parent)}:{line}: {imported}"
         for _, path in modules()
         for line, imported in imports(path)
-        if imported.split(".")[0].startswith("dagster") and any(part.startswith("_") for part in imported.split("."))
+        if imported not in WITHOUT_PUBLIC_NAME
+        and imported.split(".")[0].startswith("dagster")
+        and any(part.startswith("_") for part in imported.split("."))
     ]
     assert wrong == []
 
