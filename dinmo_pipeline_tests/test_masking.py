@@ -175,7 +175,7 @@ def test_error_without_secrets_stays_the_one_it_is() -> None:
 
 def test_logs_of_other_libraries_hold_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     remember_secret(ANY)
-    logger = logging.getLogger("another.library")
+    logger = logging.getLogger("another_package")
 
     logger.warning("GET %s with %r", f"https://h/x?sig={S}", ANY)
     try:

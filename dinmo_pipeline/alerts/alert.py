@@ -44,7 +44,7 @@ class Alert:
 
 @dataclass(frozen=True)
 class Opened:
-    """An alert that somebody was told of: the group that it recovers with, and what it was."""
+    """An alert that was sent: the group that it recovers with, and its mark."""
 
     group: str
     mark: str
@@ -71,7 +71,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Change:
-    """What somebody has to be told now; `told` is what they know once it has arrived."""
+    """A message to send; `told` is the state to record once it has been sent."""
 
     state: NoticeState
     marks: str

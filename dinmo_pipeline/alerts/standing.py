@@ -133,18 +133,18 @@ class StandingDraft:
     standing: Standing
 
     def told(self, name: str, told: Told, unsent: str | None = None) -> None:
-        """Somebody knows; `unsent` is who does not though others do."""
+        """Record an alert that was sent; `unsent` names the recipients that did not get it, and why."""
         self.nothing_to_tell(name)
         if unsent is not None:
             self.could_not_tell(name, unsent)
         self.standing = replace(self.standing, told={**self.standing.told, name: told})
 
     def nothing_to_tell(self, name: str) -> None:
-        """What could not be told is no longer so."""
+        """Drop the record of an alert that could not be sent: it is no longer true."""
         self.standing = replace(self.standing, unsent={other: text for other, text in self.standing.unsent.items() if other != name})
 
     def could_not_tell(self, name: str, reason: str) -> None:
-        """Nobody knows."""
+        """Record why no recipient got the alert."""
         self.standing = replace(self.standing, unsent={**self.standing.unsent, name: reason})
 
     def failed(self, failure: Failure | None) -> None:
