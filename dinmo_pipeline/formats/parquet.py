@@ -53,8 +53,8 @@ class ParquetFormat(Format):
         return Written()
 
     def _style(self, rows: Rows) -> ParquetStyle:
-        native = {"UUID"} if self.uuid == "native" else set[str]()
-        return ParquetStyle(rows.timezone, frozenset(native | ({"TIME", "TIME_NS"} if self.time == "native" else set[str]())))
+        kinds = {"UUID": self.uuid, "TIME": self.time, "TIME_NS": self.time}
+        return ParquetStyle(rows.timezone, frozenset(kind for kind, form in kinds.items() if form == "native"))
 
     def uncompressed(self) -> ParquetFormat:
         return self.model_copy(update={"compression": "none"})
