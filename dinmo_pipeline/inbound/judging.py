@@ -69,6 +69,11 @@ class Item:
         if self.file.refusal is not None:
             self.end(Outcome.REFUSED, self.file.refusal)
 
+    def forget_content(self) -> None:
+        """Count nothing of it, as where it comes in a later pass and is known before it is read."""
+        self.counted, self.rejects, self.columns = _NONE, (), ()
+        self.file.rejects = []
+
     @property
     def rejected(self) -> int:
         """How many of its records are rejected."""
@@ -175,6 +180,7 @@ class Judge:
             return
         if repeated is not None:
             item.end(Outcome.REPEATED, repeated)
+            item.forget_content()
             return
         item.rejects = self._rejects(item, staged, widths)
         item.columns = self._columns(item, staged)

@@ -214,3 +214,10 @@ def test_one_pass_and_several_are_alike(load: str, format_: Format, data: st.Dat
     told = [[(each.name, each.outcome, each.rejected, each.loaded, each.columns) for each in seen.records] for seen in (at_once, in_turn)]
     assert told[0] == told[1]
     assert (at_once.columns, at_once.rejected, at_once.rows) == (in_turn.columns, in_turn.rejected, in_turn.rows)
+
+
+def test_same_bytes_under_an_older_date_are_recorded_alike_in_one_pass_and_in_the_next() -> None:
+    files = [Sent(0, day, ("id", "v"), ({"id": "1", "v": "1"},), None) for day in (2, 1)]
+    for passes in ([files], [[file] for file in files]):
+        _, record = imported("merge", "csv", passes).records
+        assert (record.outcome, record.columns, record.records) == (Outcome.REPEATED, (), 0)
