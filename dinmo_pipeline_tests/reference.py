@@ -40,7 +40,7 @@ VARIABLES = {
     "DINMO_REDIRECT": "The name of a storage that gets every delivery in place of its own destination; no base is moved.",
     "DINMO_AUTOSTART": "`1` has schedules run from the start; else a person starts each in the UI.",
     "DINMO_USER": "Who gives a command, for the history of approvals, dismissals and baselines; the user and host by default.",
-    "DINMO_UI_URL": "The address of the Dagster UI, such as `https://dagster.shop.example`: messages then link to the run.",
+    "DINMO_UI_URL": "The address at which people reach the UI, such as `https://dagster.shop.example`: messages link there.",
     "DAGSTER_HOME": "Where Dagster keeps its runs, if not in `DINMO_HOME`; absolute.",
 }
 

@@ -23,7 +23,7 @@ FLOORS = (
     {"project"},
     {"alerts"},
     {"sync", "inbound"},
-    {"io_managers"},
+    {"io_managers", "webserver"},
     {"components"},
     {"definitions", "cli"},
     {"launching"},
@@ -36,7 +36,7 @@ GRANTED = {
     ("formats", "warehouse"),
     ("project", "inbound"),
 }
-KNOW_DAGSTER = {"definitions", "components", "io_managers", "cli", "launching"}
+KNOW_DAGSTER = {"definitions", "components", "io_managers", "cli", "launching", "webserver"}
 # When its scheduler starts on a night when clocks change, nobody knows but Dagster.
 ASKS_DAGSTER = {"dinmo_pipeline.project.cron"}
 

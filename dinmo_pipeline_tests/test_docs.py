@@ -141,7 +141,7 @@ def test_programs_that_operations_and_the_image_start_are_installed() -> None:
         *(json.loads(command)[0] for command in re.findall(r"^CMD (\[.*\])$", image, re.MULTILINE)),
     }
 
-    assert started == {"dagster-daemon", "dagster-webserver"}
+    assert started == {"dagster-daemon", "dinmo-webserver"}
     assert all((BIN / name).exists() for name in started)
 
 

@@ -306,6 +306,7 @@ def dev(
     project: ProjectOption = HERE,
 ) -> None:
     """Open the project in the Dagster UI, with its daemon for schedules."""
+    from dinmo_pipeline.alerts.telling import UI_URL
     from dinmo_pipeline.cli.instance import dagster_home, prepare_storage
     from dinmo_pipeline.cli.running import loads_itself
 
@@ -315,7 +316,7 @@ def dev(
     prepare_storage(home)
     # Dagster tells whoever uses this command of another one, for projects that are no `dinmo` ones.
     quiet = ["-W", "ignore:Function `dev_command` is superseded"]
-    command = [sys.executable, *quiet, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
+    command = [sys.executable, *quiet, "-m", "dinmo_pipeline.webserver.dev", "dev", "--host", host, "--port", str(port)]
     if not loads_itself(root):
         command += ["--module-name", "dinmo_pipeline.definitions"]
     showing.say(f"the Dagster UI opens at http://{host}:{port} (Ctrl-C ends it)")
@@ -324,7 +325,8 @@ def dev(
     # A shell's background job ignores interrupts, and Dagster would then ignore being stopped, too.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # In this process's place: whoever stops it stops Dagster, which then stops what it has started.
-    os.execve(sys.executable, command, {**os.environ, "DAGSTER_HOME": str(home), "PYTHONTZPATH": ""})
+    variables = {UI_URL: f"http://{host}:{port}", **os.environ, "DAGSTER_HOME": str(home), "PYTHONTZPATH": ""}
+    os.execve(sys.executable, command, variables)
 
 
 def _tell_deadlines(loaded: Project) -> None:

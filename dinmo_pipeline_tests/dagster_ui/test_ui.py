@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from dagster import DagsterInstance
@@ -167,3 +171,36 @@ def test_failed_run_says_why_in_our_words(server: Server, page: Page) -> None:
     assert run["status"] == "FAILURE"
     page.goto(f"{server.url}/runs/{run['id']}")
     expect(page.get_by_text("a file stands where a folder is needed").first).to_be_visible()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "evil.localhost"])
+def test_page_of_another_origin_changes_nothing(server: Server, page: Page, host: str) -> None:
+    """A browser reaches every one of these hosts at this machine; the page tries each way in which one site can ask another."""
+    with served(Path(__file__).parent) as port:
+        page.goto(f"http://{host}:{port}/foreign.html?ui={server.url}&location=shop_pipeline")
+        expect(page.get_by_role("heading")).to_have_text("tried")
+
+    with DagsterInstance.from_config(str(server.root / ".dinmo" / "dagster")) as instance:
+        partitions = instance.get_dynamic_partitions("syncs_big_spenders_to_partner")
+    assert [partition for partition in partitions if partition.startswith("by-")] == []
+
+
+def test_ui_under_a_foreign_name_shows_nothing(server: Server, page: Page) -> None:
+    """What a page gets whose own name begins to lead to this machine (DNS rebinding)."""
+    answer = page.goto(server.url.replace("127.0.0.1", "evil.localhost"))
+
+    assert answer is not None
+    assert answer.status == 421
+    expect(page.get_by_text("the address names the host 'evil.localhost:")).to_be_visible()
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[int]:
+    """The folder's files at a port of this machine."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
+        Thread(target=web.serve_forever, daemon=True).start()
+        try:
+            yield web.server_port
+        finally:
+            web.shutdown()
