@@ -50,8 +50,11 @@ from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline.sync.syncs import Outgoing, Rehearsal, Syncs
 from dinmo_pipeline.sync.telling import Teller
 
-APPROVE, BY = "dinmo/approve", "dinmo/by"
-"""The tag of a run that delivers the very rows of its partition although a guard holds them."""
+APPROVE = "dinmo/approve"
+"""The tag of a run that delivers the very rows of its partition although a guard holds them; its value is the name of the approver."""
+
+# What is no person's name.
+_YES_OR_NO = frozenset({"true", "false", "yes", "no", "y", "n", "1", "0", "on", "off"})
 
 
 class RehearsalConfig(Config):
@@ -224,19 +227,15 @@ def _wait_for_turn(project: Project, spec: ActivationSpec) -> None:
 def _judged(context: AssetExecutionContext, project: Project, spec: ActivationSpec, opened: ExitStack) -> Outgoing | SyncBlocked:
     """The sync of the run's partition, ready to be delivered until `opened` closes, or what holds it."""
     syncs, label, approval = Syncs(project, spec), context.partition_key, context.run.tags.get(APPROVE)
-    if approval not in (None, "true"):
-        raise CallError(f"delivering {spec.name}: the run has the tag {APPROVE}: {approval!r}; write true, or leave it out")
     if approval is not None:
-        syncs.approve(label, by=_approver(context))
+        if approval.strip().lower() in {"", *_YES_OR_NO}:
+            problem = f"the run has the tag {APPROVE}: {approval!r}"
+            raise CallError(f"delivering {spec.name}: {problem}; write your name as its value, which the history keeps, or leave it out")
+        syncs.approve(label, by=approval.strip())
     try:
         return opened.enter_context(syncs.outgoing(label, now=project.clock(), target=redirect_target(project, spec)))
     except SyncBlocked as blocked:
         return blocked
-
-
-def _approver(context: AssetExecutionContext) -> str:
-    """Who launched the run that approves: the tag `dinmo/by`, else whom Dagster names; without both, the run itself is what is known."""
-    return context.run.tags.get(BY) or context.run.tags.get("user") or f"Dagster run {context.run.run_id[:8]}"
 
 
 def _newest_told(instance: DagsterInstance, key: AssetKey) -> int:

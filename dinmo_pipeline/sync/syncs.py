@@ -336,5 +336,5 @@ def _blocked_message(name: str, sync: SyncRecord, findings: tuple[Finding, ...])
     return (
         f"delivering {name}: sync {sync.number} stops before anything is delivered: {reasons}. If that is as it should be, "
         f"`dinmo approve {name}` delivers this very snapshot; in Dagster, materialize activations/{name}/delivery alone, for partition "
-        f"{sync.label}, with the tag dinmo/approve: true. Else mend the source and start a new sync"
+        f"{sync.label}, with the tag dinmo/approve and your name as its value. Else mend the source and start a new sync"
     )

@@ -19,7 +19,7 @@ from .conftest import Dagster, delivery_metadata, failure
 
 InDagster = Callable[[Path], Dagster]
 
-APPROVE = {"dinmo/approve": "true"}
+APPROVE = {"dinmo/approve": "ana"}
 
 TWO_DAYS = '{source_age: "> 2 days"}'
 NOON = datetime(2025, 4, 14, 12, tzinfo=UTC)
@@ -102,7 +102,7 @@ def test_blocked_sync_is_an_error_of_its_check_and_approved_in_a_run_of_the_deli
     held = dagster.run("held", "monday")
     words = 'rows: 3 rows; fail_if says "< 4"'
     assert words in failure(held)[0]
-    assert "for partition monday, with the tag dinmo/approve: true" in failure(held)[0]
+    assert "for partition monday, with the tag dinmo/approve and your name as its value" in failure(held)[0]
     assert checks(held) == {"guards": (False, "ERROR", words)}
     assert delivered(tmp_path) == {}
 
@@ -110,14 +110,17 @@ def test_blocked_sync_is_an_error_of_its_check_and_approved_in_a_run_of_the_deli
     alone = dagster.run("held", "monday", assets=[delivery_key("held")], tags=APPROVE)
     assert alone.success
     assert checks(alone) == {"guards": (True, "WARN", words)}
+    history = json.loads(run_command("dinmo", "history", "held", "--json", cwd=tmp_path).out)
+    assert [(event["event"], event["by"]) for event in history[0]["events"]] == [("blocked", None), ("approved", "ana")]
     ((file, rows),) = delivered(tmp_path).items()
     assert [row[0] for row in rows] == ["1", "2", "3"], f"{file} must hold the rows that were held, not those that came since"
 
 
 def test_approving_another_partition_or_with_a_new_snapshot_is_refused(tmp_path: Path, in_dagster: InDagster) -> None:
     dagster = in_dagster(make_people(tmp_path, activation("held", fail_if='{rows: "< 4"}')))
-    text, _ = failure(dagster.run("held", "monday", tags={"dinmo/approve": "yes"}))
-    assert "the run has the tag dinmo/approve: 'yes'; write true" in text
+    for no_name in ("true", "yes", "No"):
+        text, _ = failure(dagster.run("held", "monday", tags={"dinmo/approve": no_name}))
+        assert f"the run has the tag dinmo/approve: {no_name!r}; write your name as its value" in text
     assert "no sync of it waits for approval" in failure(dagster.run("held", "monday", tags=APPROVE))[0]
     dagster.run("held", "tuesday")
     for partition, assets in (("monday", [delivery_key("held")]), ("tuesday", None)):

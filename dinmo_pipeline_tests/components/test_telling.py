@@ -28,7 +28,7 @@ from .conftest import Dagster, failure
 
 InDagster = Callable[[Path], Dagster]
 
-APPROVE = {"dinmo/approve": "true"}
+APPROVE = {"dinmo/approve": "ana"}
 
 SECRET = base64.b64encode(b"k" * 32).decode()
 UI = "https://dagster.example"

@@ -127,11 +127,11 @@ def test_person_approves_a_sync_that_a_guard_stopped(server: Server, page: Page)
     dialog.get_by_text("Tags", exact=True).click()
     dialog.get_by_role("button", name="Add tags").click()
     page.get_by_placeholder("Tag Key").fill("dinmo/approve")
-    page.get_by_placeholder("Tag Value").fill("true")
+    page.get_by_placeholder("Tag Value").fill("ana")
     page.get_by_role("button", name="Apply").click()
     page.get_by_role("button", name="Launch 1 run").click()
 
-    assert server.finished_run("emptied", **{"dinmo/approve": "true"})["status"] == "SUCCESS"
+    assert server.finished_run("emptied", **{"dinmo/approve": "ana"})["status"] == "SUCCESS"
     assert written(server.root, "removed")[2:] == [["1", "2", "5"]]
 
 

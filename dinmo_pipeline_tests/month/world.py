@@ -78,7 +78,7 @@ class World:
 
     def approve(self, activation: str, partition: str) -> None:
         """Launch the delivery of this partition alone, with the tag that approves, as a person does it in the UI."""
-        result = self._run(job_name(activation), partition, tags={"dinmo/approve": "true"}, asset_selection=[delivery_key(activation)])
+        result = self._run(job_name(activation), partition, tags={"dinmo/approve": "ana"}, asset_selection=[delivery_key(activation)])
         assert result.success
 
     def _partitions(self) -> AbstractContextManager[object]:
