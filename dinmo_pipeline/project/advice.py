@@ -8,6 +8,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from dinmo_pipeline.errors import Problem
+from dinmo_pipeline.formats.csv import CsvFormat
 from dinmo_pipeline.project.activations import unmapped_key
 from dinmo_pipeline.project.cron import first_ticks
 from dinmo_pipeline.project.definitions import Definition
@@ -30,6 +31,12 @@ def warnings_of(spec: ActivationSpec, definition: Definition[ActivationFields]) 
         unknown = "which rows they have already" if spec.sync_mode == SyncMode.INSERT else "which rows they change"
         message = f"mapping: the primary key's {', '.join(missing)} is not mapped; whoever reads the changes cannot tell {unknown}"
         yield definition.problem("mapping", message, at_key=True)
+    if (column := _lost_where_null(spec)) is not None:
+        message = (
+            f"mapping: {column} is the only column, and a CSV line of a null alone is empty: pandas, Python and PyArrow drop the row; "
+            "write a null_text in the format, such as NULL, or map another column beside it"
+        )
+        yield definition.problem("mapping", message, at_key=True)
     if not is_delta and spec.sync_mode in (SyncMode.UPSERT, SyncMode.INSERT):
         message = (
             f"sync_mode: with full_only, {spec.sync_mode} sends all rows every time, as snapshot does; write snapshot, or full_then_delta"
@@ -37,6 +44,13 @@ def warnings_of(spec: ActivationSpec, definition: Definition[ActivationFields]) 
         yield definition.problem("sync_mode", message)
     if is_delta and spec.schedules and (repeat := _name_repeat(spec)) is not None:
         yield definition.problem("file_name", f"file_name: {repeat}")
+
+
+def _lost_where_null(spec: ActivationSpec) -> str | None:
+    """Find the only column of a CSV file, where a null of it makes an empty line; a column of the key is never null."""
+    if spec.mapping is None or len(spec.mapping) != 1 or unmapped_key(spec.mapping, spec.primary_key) == []:
+        return None
+    return spec.mapping[0].name if isinstance(spec.format, CsvFormat) and not spec.format.null_text else None
 
 
 def _name_repeat(spec: ActivationSpec) -> str | None:

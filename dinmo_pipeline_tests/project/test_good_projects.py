@@ -88,15 +88,24 @@ def test_positions_name_the_file_and_line_of_each_definition(write_project: Writ
     assert positions["segments.lapsed"].line == 7
 
 
+FULL = {"run_type": "full_only", "sync_mode": "snapshot"}
+ALONE = (
+    "mapping: name is the only column, and a CSV line of a null alone is empty: pandas, Python and PyArrow drop the row; "
+    "write a null_text in the format, such as NULL, or map another column beside it"
+)
 WARNINGS: dict[str, tuple[dict[str, str], list[str]]] = {
     "nothing to warn of": ({}, []),
     "every column": ({"mapping": '"*"'}, ['mapping: "*" sends every column of the source; list those that may leave']),
     "key that is not mapped": (
         {"mapping": "[name]"},
-        ["mapping: the primary key's id is not mapped; whoever reads the changes cannot tell which rows they change"],
+        [ALONE, "mapping: the primary key's id is not mapped; whoever reads the changes cannot tell which rows they change"],
     ),
     "key that is mapped in another case": ({"mapping": "[ID]"}, []),
-    "key that a snapshot does not need": ({"mapping": "[name]", "run_type": "full_only", "sync_mode": "snapshot"}, []),
+    "key that a snapshot does not need": ({"mapping": "[name, more]", **FULL}, []),
+    "column alone whose null is an empty line": ({"mapping": "{first: name}", **FULL}, [ALONE]),
+    "column alone whose null has a text": ({"mapping": "[name]", "format": "{type: csv, null_text: \\N}", **FULL}, []),
+    "column alone of another format": ({"mapping": "[name]", "format": "ndjson", **FULL}, []),
+    "column alone that is the key": ({"mapping": "{ID: name}", **FULL}, []),
     "full_only with upsert": (
         {"run_type": "full_only"},
         ["sync_mode: with full_only, upsert sends all rows every time, as snapshot does; write snapshot, or full_then_delta"],
