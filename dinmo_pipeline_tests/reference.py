@@ -15,6 +15,8 @@ from pydantic.fields import FieldInfo
 
 from dinmo_pipeline.cli.app import app
 from dinmo_pipeline.formats import FORMATS
+from dinmo_pipeline.project.consumer_limits import value_text
+from dinmo_pipeline.project.consumers import CONSUMERS
 from dinmo_pipeline.project.definitions import COMPONENT_FIELDS
 from dinmo_pipeline.project.inbound_fields import ColumnFields
 from dinmo_pipeline.project.secrets import Secret
@@ -55,7 +57,7 @@ _COMPONENT_WORDS = {
 
 def render() -> str:
     """The whole page."""
-    return "\n".join([_INTRO, *_components(), *_columns(), *_formats(), *_commands(), *_settings(), *_variables()])
+    return "\n".join([_INTRO, *_components(), *_columns(), *_formats(), *_consumers(), *_commands(), *_settings(), *_variables()])
 
 
 def commands() -> dict[str, Any]:
@@ -107,6 +109,19 @@ def _formats() -> Iterator[str]:
         yield f"### {name}\n"
         yield f"{_sentence(model.__doc__ or '')}\n"
         yield from _table("option", model, leave_out=("type",))
+
+
+def _consumers() -> Iterator[str]:
+    yield "## Consumers\n"
+    yield "An activation's `consumer` sets these options of its format where the format's block does not say otherwise.\n"
+    yield "| consumer | sets | `dinmo check` warns of |\n|---|---|---|"
+    for name, reader in CONSUMERS.items():
+        alike: dict[str, list[str]] = {}
+        for form, chosen in reader.options.items():
+            alike.setdefault(", ".join(f"`{option}: {value_text(value)}`" for option, value in chosen.items()), []).append(form)
+        sets = "; ".join(f"{', '.join(forms)}: {options}" for options, forms in alike.items())
+        yield f"| `{name}` | {sets or 'nothing'} | {'; '.join(limit.shown for limit in reader.limits)} |"
+    yield ""
 
 
 def _commands() -> Iterator[str]:

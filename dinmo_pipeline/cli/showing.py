@@ -20,6 +20,7 @@ from dinmo_pipeline.cli.health import Health
 from dinmo_pipeline.cli.outcome import Imported, Outcome
 from dinmo_pipeline.inbound.names import printable
 from dinmo_pipeline.masking import masked
+from dinmo_pipeline.project.consumer_limits import format_text
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.storages.checkup import Step
 from dinmo_pipeline.sync.cleaning import Litter
@@ -81,7 +82,10 @@ def follow(names: Iterable[str], work: Callable[[str], Outcome]) -> list[Outcome
 
 
 def show_checked(project: Project, warnings: int) -> None:
-    """What a project without mistakes holds."""
+    """What a project without mistakes holds, and which options of formats come of the consumers of its activations."""
+    for spec in project.activations.values():
+        if spec.consumer is not None:
+            say(f"{spec.name}: consumer {spec.consumer}: {format_text(spec.format)}")
     models = sum(ref.kind == "models" for ref in project.tables)
     counts = {
         "model": models,

@@ -42,6 +42,7 @@ from dinmo_pipeline.io_managers.metadata import delivery_metadata, rehearsal_met
 from dinmo_pipeline.io_managers.requests import DeliveryRequest, SnapshotRequest
 from dinmo_pipeline.io_managers.snapshots import SnapshotIOManager
 from dinmo_pipeline.io_managers.turns import end_turn, take_turn
+from dinmo_pipeline.project.consumer_limits import format_text
 from dinmo_pipeline.project.fields import ActivationFields
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
@@ -185,6 +186,8 @@ def _delivery_asset(
                 "destination": spec.destination,
                 "folder": spec.folder,
                 "file name": spec.file_name,
+                "format": format_text(spec.format),
+                **({"consumer": spec.consumer} if spec.consumer is not None else {}),
                 "run type": spec.run_type.value,
                 "sync mode": spec.sync_mode.value,
                 **code_reference(loaded, f"activations.{spec.name}"),

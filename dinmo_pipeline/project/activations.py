@@ -250,6 +250,7 @@ def _spec(
         folder=fields.folder or ".",
         file_name=fields.file_name,
         format=format_,
+        consumer=fields.consumer,
         run_type=RunType(fields.run_type),
         sync_mode=SyncMode(fields.sync_mode),
         mapping=mapped_columns(fields),

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from dinmo_pipeline.errors import Problem
 from dinmo_pipeline.formats.csv import CsvFormat
 from dinmo_pipeline.project.activations import unmapped_key
+from dinmo_pipeline.project.consumers import consumer_warnings
 from dinmo_pipeline.project.cron import first_ticks
 from dinmo_pipeline.project.definitions import Definition
 from dinmo_pipeline.project.fields import ActivationFields
@@ -42,6 +43,8 @@ def warnings_of(spec: ActivationSpec, definition: Definition[ActivationFields]) 
             f"sync_mode: with full_only, {spec.sync_mode} sends all rows every time, as snapshot does; write snapshot, or full_then_delta"
         )
         yield definition.problem("sync_mode", message)
+    for path, message in consumer_warnings(spec):
+        yield definition.problem(path, message)
     if is_delta and spec.schedules and (repeat := _name_repeat(spec)) is not None:
         yield definition.problem("file_name", f"file_name: {repeat}")
 

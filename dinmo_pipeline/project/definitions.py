@@ -18,6 +18,7 @@ from dinmo_pipeline.errors import Problem
 from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.formats.contract import Format
 from dinmo_pipeline.project.complaints import problem_of
+from dinmo_pipeline.project.consumers import with_options_for
 from dinmo_pipeline.project.documents import PACKAGE, Document
 from dinmo_pipeline.project.fields import ActivationFields, ModelFields, NotifyFields, SegmentFields, name_problem
 from dinmo_pipeline.project.inbound_fields import FeedFields, InboxFields
@@ -117,10 +118,10 @@ def read_definitions(documents: Iterable[Document]) -> tuple[Definitions, list[P
 
 
 def read_format(definition: Definition[ActivationFields]) -> tuple[Format | None, list[Problem]]:
-    """The format of an activation, or what is wrong with its options."""
+    """The format of an activation, with the options that serve its consumer, or what is wrong with its options."""
     if not definition.fine("format"):
         return None, []
-    options = definition.fields.format
+    options = with_options_for(definition.fields.consumer if definition.fine("consumer") else None, definition.fields.format)
     kind = options.get("type")
     place = ("format", "type") if (_ATTRIBUTES, "format", "type") in definition.document.spots else ("format",)
     if not isinstance(kind, str) or kind not in FORMATS:

@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 from dinmo_pipeline.notify.email import Email
 from dinmo_pipeline.notify.slack import Slack
 from dinmo_pipeline.notify.webhook import Webhook
+from dinmo_pipeline.project.consumers import Consumer
 from dinmo_pipeline.project.cron import cron_problem
 from dinmo_pipeline.project.durations import duration_problem, every_problem
 from dinmo_pipeline.project.expected import ExpectedFields
@@ -254,6 +255,14 @@ class ActivationFields(Fields):
     format: Annotated[
         Annotated[dict[str, Any], BeforeValidator(typed, json_schema_input_type=str | dict[str, Any])],
         Field(description="csv, json, ndjson, xml or parquet, or {type: csv, …} with the format's options."),
+    ]
+    consumer: Annotated[
+        Consumer | None,
+        Field(
+            default=None,
+            description="Who reads the files: sets options of the format that are not written there, and has `dinmo check` warn of what it "
+            "does not read rightly; [each of them](#consumers).",
+        ),
     ]
     run_type: Annotated[
         Literal["full_only", "full_then_delta"],

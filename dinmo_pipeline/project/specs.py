@@ -96,6 +96,7 @@ class ActivationSpec:
 
     `schedules` are cron expressions, `after` names of what starts it: `models.x`, `segments.y`, an activation, `a/dagster/key`. With
     `paused` none of them does.
+    `format` has the options that serve its `consumer` already.
     `fail_if` is None for the default guards; `loaded_at` is there where a limit is on the age of the source.
     """
 
@@ -110,6 +111,7 @@ class ActivationSpec:
     sync_mode: SyncMode
     mapping: tuple[MappedColumn, ...] | None
     timezone: str
+    consumer: str | None = None
     extension: str | None = None
     schedules: tuple[str, ...] = ()
     after: tuple[str, ...] = ()

@@ -105,6 +105,15 @@ def test_dagster_reading_the_files_finds_the_same(example: Definitions) -> None:
     assert reference.line_number is not None
 
 
+def test_delivery_shows_its_format_with_all_options_and_its_consumer(tmp_path: Path) -> None:
+    root = make_people(tmp_path, activation("changes") + activation("more", consumer="mariadb", format="{type: csv, null_text: '-'}"))
+    graph = project_definitions(load_with_warnings(root)).resolve_asset_graph()
+    plain, more = (graph.get(AssetKey(["activations", name, "delivery"])).metadata for name in ("changes", "more"))
+
+    assert (plain["format"], "consumer" in plain) == ("csv", False)
+    assert (more["format"], more["consumer"]) == ("csv with booleans: 1/0, timestamps: sql, null_text: -", "mariadb")
+
+
 def test_deps_make_edges_to_other_assets(tmp_path: Path) -> None:
     root = make_people(tmp_path, activation("changes"))
     path = root / "defs" / "people" / "defs.yaml"
