@@ -43,10 +43,12 @@ class DuckType:
 
     `members` are the parts of a nested type with their names: STRUCT and UNION have their own, TUPLE has `1`, `2`, …,
     LIST and ARRAY have `item`, MAP has `key` and `value`. A DECIMAL all of whose digits stand behind the point is `DECIMAL BELOW ONE`.
+    `digits` are those of a decimal: all of them, and those behind the point.
     """
 
     kind: str
     members: tuple[tuple[str, DuckType], ...] = ()
+    digits: tuple[int, int] | None = None
 
     def walk(self) -> Iterator[DuckType]:
         """This type and all types inside it."""
@@ -72,6 +74,7 @@ def _parse(tokens: list[str], position: int) -> tuple[DuckType, int]:
     kind = " ".join(words).upper()
     kind = _ALIASES.get(kind, kind)
     members: tuple[tuple[str, DuckType], ...] = ()
+    digits = None
     if position < len(tokens) and tokens[position] == "(":
         if kind in ("STRUCT", "UNION"):
             members, position = _parse_members(tokens, position + 1, named=True)
@@ -82,10 +85,11 @@ def _parse(tokens: list[str], position: int) -> tuple[DuckType, int]:
         else:
             end = _skip_arguments(tokens, position)
             match tokens[position:end]:
-                case ["(", width, ",", scale, ")"] if kind == "DECIMAL" and width == scale:
-                    kind = "DECIMAL BELOW ONE"
+                case ["(", width, ",", scale, ")"] if kind == "DECIMAL":
+                    digits = int(width), int(scale)
+                    kind = "DECIMAL BELOW ONE" if width == scale else kind
             position = end
-    parsed = DuckType(kind, members)
+    parsed = DuckType(kind, members, digits)
     while position < len(tokens) and tokens[position][0] == "[":
         parsed = DuckType("LIST" if tokens[position] == "[]" else "ARRAY", (("item", parsed),))
         position += 1

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeGuard
 
 import duckdb
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from dinmo_pipeline.formats.contract import Rows, Written
+from dinmo_pipeline.formats.contract import Format, Rows, Written
 from dinmo_pipeline.formats.names import clashes
 from dinmo_pipeline.formats.text import COMPRESSED_ENDINGS, Lines, TextFormat
-from dinmo_pipeline.formats.types import column_types, with_local_times
+from dinmo_pipeline.formats.types import TextStyle, column_types, with_local_times
+from dinmo_pipeline.formats.xml_schema import SchemaColumn, XmlSchema, is_schema_name
 from dinmo_pipeline.formats.xml_values import REPLACEMENT, XmlElements, needs_nil, xml_name
 from dinmo_pipeline.warehouse.identifiers import quote_literal
 
 _NIL_NAMESPACE = ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+_NOT_IN_SCHEMA = "XML Schema knows no element <{name}>: write the name with other letters, or leave xsd out"
 _BLOCK = 1 << 20
 
 
@@ -30,6 +32,13 @@ def _name(text: str) -> str:
     return text
 
 
+def _with_schema(xsd: bool, others: ValidationInfo) -> bool:
+    for option in ("root", "row"):
+        if xsd and (name := others.data.get(option)) is not None and not is_schema_name(name):
+            raise PydanticCustomError("dinmo", "{message}", {"message": _NOT_IN_SCHEMA.format(name=name)})
+    return xsd
+
+
 class XmlFormat(TextFormat):
     """One root element that holds an element for each row."""
 
@@ -38,6 +47,10 @@ class XmlFormat(TextFormat):
     row: Annotated[str, AfterValidator(_name)] = Field(default="row", description="The name of the element of each row.")
     nulls: Literal["absent", "nil"] = Field(
         default="absent", description='absent: no element where the value is null; nil: an empty one with xsi:nil="true".'
+    )
+
+    xsd: Annotated[bool, AfterValidator(_with_schema)] = Field(
+        default=False, description="Write `<name>.xsd`, too: the XML Schema that every file of the delivery is valid by."
     )
 
     @property
@@ -64,11 +77,21 @@ class XmlFormat(TextFormat):
         return Written(replaced_characters=int(count))
 
     def name_problems(self, names: Sequence[str]) -> list[str]:
-        return clashes(names, xml_name, "become one XML element, <{written}>: give them different names")
+        problems = clashes(names, xml_name, "become one XML element, <{written}>: give them different names")
+        unknown = [name for name in map(xml_name, names) if self.xsd and not is_schema_name(name)]
+        return problems + [_NOT_IN_SCHEMA.format(name=name) for name in unknown]
+
+    def style(self, rows: Rows) -> TextStyle:
+        # xs:double calls them so.
+        return replace(super().style(rows), infinity="INF")
+
+    def xml_schema(self, columns: Sequence[SchemaColumn], timezone: str) -> bytes:
+        """Write the XML Schema of files with these columns."""
+        style = self.style(Rows("", (), timezone))
+        return XmlSchema(root=self.root, row=self.row, style=style, nulls=self.nulls).render(columns)
 
     def _query(self, rows: Rows, replacement: str) -> str:
-        # xs:double calls them so.
-        style = replace(self.style(rows), infinity="INF")
+        style = self.style(rows)
         query, locals_ = with_local_times(rows, style)
         elements = XmlElements(style=style, nil=self.nulls == "nil", replacement=replacement)
         parts = [
@@ -77,6 +100,11 @@ class XmlFormat(TextFormat):
         ]
         start, end = quote_literal(f"<{self.row}>"), quote_literal(f"</{self.row}>")
         return f"SELECT concat({start}, {', '.join(parts)}, {end}) AS line FROM ({query})"
+
+
+def has_schema(form: Format) -> TypeGuard[XmlFormat]:
+    """Say whether an XML Schema goes with the files."""
+    return isinstance(form, XmlFormat) and form.xsd
 
 
 def _holds(path: Path, text: bytes) -> bool:

@@ -76,7 +76,7 @@ class XmlElements:
             cases = " ".join(
                 f"WHEN {quote_literal(name)} THEN "
                 + self._element(written, part, f"union_extract({value}, {quote_literal(name)})", nil=True, depth=depth + 1)
-                for (name, part), written in zip(members, _member_names(column_type), strict=True)
+                for (name, part), written in zip(members, member_names(column_type), strict=True)
             )
             return f"CASE CAST(union_tag({value}) AS VARCHAR) {cases} END"
         if kind == "TUPLE":
@@ -88,7 +88,7 @@ class XmlElements:
         if kind == "STRUCT":
             parts = [
                 self._element(written, part, f"struct_extract({value}, {quote_literal(name)})", nil=self._nil, depth=depth + 1)
-                for (name, part), written in zip(members, _member_names(column_type), strict=True)
+                for (name, part), written in zip(members, member_names(column_type), strict=True)
             ]
             return f"CASE WHEN {value} IS NOT NULL THEN concat('', {', '.join(parts)}) END"
         return xml_duration(value) if kind == "INTERVAL" else plain_text(kind, value, self._style, local)
@@ -105,7 +105,8 @@ def _is_clean(text: str) -> str:
     return f"strlen(to_json({text})) = strlen({text}) + 2 AND {' AND '.join(absent)}"
 
 
-def _member_names(column_type: DuckType) -> list[str]:
+def member_names(column_type: DuckType) -> list[str]:
+    """Name the elements of a struct's or union's members. DataError where two become one."""
     names = [name for name, _ in column_type.members]
     if problems := clashes(names, xml_name, "become one XML element, <{written}>: give them different names"):
         raise DataError(f"writing XML: inside a {column_type.kind.lower()}, {problems[0]} in the query")

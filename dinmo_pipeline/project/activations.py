@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from dinmo_pipeline.errors import Problem
 from dinmo_pipeline.formats.contract import Format
+from dinmo_pipeline.formats.xml import has_schema
 from dinmo_pipeline.project.after import after_problems
 from dinmo_pipeline.project.definitions import Definition, Definitions, by_name, read_format
 from dinmo_pipeline.project.durations import every_cron
 from dinmo_pipeline.project.expected import Holidays, expected_of
 from dinmo_pipeline.project.fields import ActivationFields, ModelFields, SegmentFields
 from dinmo_pipeline.project.guards import limit_problems, limits_of, loaded_at_of
-from dinmo_pipeline.project.names import MANIFEST_ENDING, NO_EXTENSION, done_file_problem, is_dated, template_problems
+from dinmo_pipeline.project.names import MANIFEST_ENDING, NO_EXTENSION, SCHEMA_ENDING, done_file_problem, is_dated, template_problems
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, RunType, SyncMode, TableRef
 from dinmo_pipeline.project.targets import Target, shared_files
@@ -233,7 +234,7 @@ def _target(definition: ActivationDefinition, format_: Format | None, known: _Kn
         format_extension=format_.extension,
         in_three=fields.sync_mode == "difference",
         in_parts=fields.max_rows is not None or fields.max_bytes is not None,
-        endings=(*[MANIFEST_ENDING] * fields.manifest, *[done] * done.startswith(".")),
+        endings=(*[MANIFEST_ENDING] * fields.manifest, *[SCHEMA_ENDING] * has_schema(format_), *[done] * done.startswith(".")),
         others=(done,) if done and not done.startswith(".") else (),
     )
 

@@ -16,7 +16,7 @@ from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.specs import ActivationSpec
 
 NO_EXTENSION = "none"
-MANIFEST_ENDING = ".manifest.json"
+MANIFEST_ENDING, SCHEMA_ENDING = ".manifest.json", ".xsd"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _OWN_EXTENSION = re.compile(r"(?<=.)(?:\.[A-Za-z][A-Za-z0-9]{0,7})+$")

@@ -1,4 +1,7 @@
-"""Files that go with those of a sync: the manifest, which tells what they are, and the done file, which says that all have come."""
+"""Files that go with those of a sync: the schema that they keep, the manifest, which tells what they are, and the done file.
+
+The done file says that all have come.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dinmo_pipeline.formats.files import new_file
-from dinmo_pipeline.project.names import MANIFEST_ENDING, companion_name
-from dinmo_pipeline.sync.export import Change, Export
+from dinmo_pipeline.formats.xml import has_schema
+from dinmo_pipeline.formats.xml_schema import SchemaColumn
+from dinmo_pipeline.project.names import MANIFEST_ENDING, SCHEMA_ENDING, companion_name
+from dinmo_pipeline.sync.changes import file_columns
+from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Export
 from dinmo_pipeline.sync.render import Layout, Staged, staged_file
+from dinmo_pipeline.warehouse.identifiers import folded
 
-COMPANIONS = (Change.MANIFEST, Change.DONE)
+COMPANIONS = (Change.SCHEMA, Change.MANIFEST, Change.DONE)
 
 
 def companion_paths(layout: Layout) -> Iterator[tuple[Change, str]]:
     """What goes with the files of this sync, in the order in which it shows."""
     spec = layout.spec
+    if has_schema(spec.format):
+        yield Change.SCHEMA, layout.companion(companion_name(spec, layout.instant, SCHEMA_ENDING, trial=layout.trial))
     if spec.manifest:
         yield Change.MANIFEST, layout.companion(companion_name(spec, layout.instant, MANIFEST_ENDING, trial=layout.trial))
     if spec.done_file is not None:
@@ -36,9 +45,28 @@ def render_companions(export: Export, layout: Layout, local_folder: Path) -> tup
 
 
 def write_companion(export: Export, change: Change, local_path: Path) -> None:
-    """Write the manifest of an export, or its done file, to a new local file."""
+    """Write the schema of an export, its manifest or its done file to a new local file."""
+    made = {Change.SCHEMA: _schema, Change.MANIFEST: _manifest}
     with new_file(local_path):
-        local_path.write_bytes(_manifest(export) if change == Change.MANIFEST else b"")
+        local_path.write_bytes(made[change](export) if change in made else b"")
+
+
+def _schema(export: Export) -> bytes:
+    """The XML Schema that each file of rows keeps, whatever it holds: what was removed may have other types than what is there now."""
+    form, contract = export.format, export.contract
+    assert has_schema(form), "no other format has a schema"
+    keys = {folded(column.attribute) for column in contract.key}
+    files = [file_columns(export.comparison, change) for change in FILES_OF_MODE[contract.sync_mode]]
+    columns = [
+        SchemaColumn(
+            sent.name,
+            types=tuple(column.type for column in found),
+            has_nulls=folded(sent.attribute) not in keys,
+            in_all_files=folded(sent.attribute) in keys or not export.removed_key_only,
+        )
+        for sent, found in zip(contract.columns, zip(*files, strict=True), strict=True)
+    ]
+    return form.xml_schema(columns, export.timezone)
 
 
 def _manifest(export: Export) -> bytes:

@@ -27,6 +27,7 @@ class Change(StrEnum):
     CHANGED = "changed"
     UPDATED = "updated"
     REMOVED = "removed"
+    SCHEMA = "schema"
     MANIFEST = "manifest"
     DONE = "done"
 

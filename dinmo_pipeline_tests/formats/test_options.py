@@ -26,7 +26,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "json": OBJECTS,
     "ndjson": OBJECTS,
-    "xml": {"root": "rows", "row": "row", "nulls": "absent", **TEXT},
+    "xml": {"root": "rows", "row": "row", "nulls": "absent", "xsd": False, **TEXT},
     "parquet": {"compression": "zstd", "uuid": "text", "time": "text"},
 }
 
@@ -99,6 +99,8 @@ def test_uncompressed_keeps_every_other_option() -> None:
         ("csv", {"timestamps": "%Y%"}, "it has '%'"),
         ("json", {"numbers": "double"}, "Input should be 'exact' or 'text'"),
         ("ndjson", {"non_finite": "zero"}, "Input should be 'text' or 'null'"),
+        ("xml", {"root": "\u2135", "xsd": True}, "XML Schema knows no element <\u2135>"),
+        ("xml", {"row": "\u017f", "xsd": True}, "XML Schema knows no element <\u017f>"),
         *((name, {"compression": "bzip2"}, "Input should be 'none', 'gzip' or 'zstd'") for name in TEXT_FORMATS),
     ],
 )

@@ -497,6 +497,23 @@ FILES = {
             "give one of them another name or folder"
         ],
     ),
+    "a name that a schema has": (
+        {
+            "defs/a/defs.yaml": activation("file_name: all\nformat: {type: xml, xsd: true}"),
+            "defs/b/defs.yaml": activation("name: second\nfile_name: all\nextension: xsd"),
+        },
+        [
+            "defs/b/defs.yaml:4: Activation second: file_name: it writes the same file as activation export, in defs/a/defs.yaml:3; "
+            "give one of them another name or folder"
+        ],
+    ),
+    "a name that a schema cannot have": (
+        {"defs/a/defs.yaml": activation('format: {type: xml, xsd: true}\nmapping: {id: "\u2135"}')},
+        [
+            "defs/a/defs.yaml:4: Activation export: mapping: XML Schema knows no element <\u2135>: write the name with other letters, "
+            "or leave xsd out"
+        ],
+    ),
     "a name that a part has": (
         {
             "defs/a/defs.yaml": activation("file_name: all_2"),
