@@ -74,10 +74,10 @@ _LOAD_DATA = {
 _LOAD_DATA_LIMITS = (
     _unread(_PARQUET),
     Limit("type", "loads no array of JSON; write csv, or ndjson", (_JSON,)),
+    Limit("type", "makes null of an empty text in XML; write csv", (_XML,)),
     Limit("booleans", "makes 0 of the words of booleans; write 1/0", allowed=("1/0",)),
     Limit("timestamps", "drops offsets, and knows the form 2025-07-01 12:00:00 alone; write sql", allowed=("sql",)),
     Limit("null_text", "makes 0 or an empty text of every null but NULL; write NULL", allowed=("NULL",)),
-    Limit("nulls", "makes an empty text of xsi:nil; write absent", ("nil",)),
     _encodings("loads no UTF-16; write utf-8", "utf-16"),
     _COMMA,
     _PACKED,
@@ -111,9 +111,10 @@ CONSUMERS: Mapping[str, Reader] = {
     "mariadb": Reader("MariaDB", _LOAD_DATA, (*_LOAD_DATA_LIMITS, _encodings(_NO_SUCH, "iso-8859-15", "gb18030"))),
     "sqlite": Reader(
         "SQLite",
-        {_CSV: {"booleans": "1/0", "timestamps": "sql"}, **_each(_OBJECTS, timestamps="sql")},
+        {_CSV: {"booleans": "1/0"}, **_EXACT},
         (
             _unread(_XML, _PARQUET),
+            Limit("numbers", "makes floats of decimals; write text", ("exact",)),
             Limit("booleans", "knows no words for booleans, and true is false; write 1/0", allowed=("1/0",), formats=(_CSV,)),
             _PLAIN_UTF8,
             _COMMA,
@@ -121,7 +122,11 @@ CONSUMERS: Mapping[str, Reader] = {
             _ESCAPED,
         ),
     ),
-    "sqlserver": Reader("SQL Server", {_CSV: {"line_ending": "\r\n"}}, (_unread(_PARQUET), _COMMA, _PACKED, _ESCAPED)),
+    "sqlserver": Reader(
+        "SQL Server",
+        {_CSV: {"line_ending": "\r\n", "booleans": "1/0", "timestamps": "sql"}},
+        (_unread(_PARQUET), _COMMA, _PACKED, _ESCAPED),
+    ),
     "duckdb": Reader(
         "DuckDB",
         {},
@@ -141,7 +146,7 @@ CONSUMERS: Mapping[str, Reader] = {
     ),
     "spark": Reader(
         "Spark",
-        {_CSV: {"null_text": "\\N", "quoting": "all"}},
+        {_CSV: {"null_text": "\\N", "quoting": "texts"}},
         (
             _LINES,
             Limit("compression", "reads no brotli without a codec of others; write zstd", ("brotli",), formats=(_PARQUET,)),
@@ -155,10 +160,10 @@ CONSUMERS: Mapping[str, Reader] = {
             _ESCAPED,
         ),
     ),
-    "snowflake": Reader("Snowflake", {_CSV: {"quoting": "all"}}, (_ZONED, _COMMA, _ESCAPED)),
+    "snowflake": Reader("Snowflake", {_CSV: {"quoting": "texts"}}, (_ZONED, _COMMA, _ESCAPED)),
     "bigquery": Reader(
         "BigQuery",
-        {_CSV: {"null_text": "\\N"}},
+        {_CSV: {"null_text": "\\N", "quoting": "texts"}},
         (
             Limit("type", "loads a record a line; write ndjson", (_JSON,)),
             _unread(_XML),

@@ -31,14 +31,16 @@ COLUMNS = ("flag", "at", "amount", "share", "formula", "nothing", "word", "missi
 HEADER = ",".join(COLUMNS)
 PLAIN = 'true,2025-07-01T14:00:00+02:00,1.50,NaN,=a,"","NULL",'
 SQL = '1,2025-07-01 12:00:00,1.50,NaN,=a,"","NULL",'
+TEXTS_QUOTED = 'true,2025-07-01T14:00:00+02:00,1.50,NaN,"=a","","NULL",'
 # The line of a CSV file after its header; those that are not here have `PLAIN`.
 IN_CSV = {
     "mysql": SQL + "NULL",
     "mariadb": SQL + "NULL",
-    "sqlite": SQL,
-    "spark": '"true","2025-07-01T14:00:00+02:00","1.50","NaN","=a","","NULL",\\N',
-    "snowflake": '"true","2025-07-01T14:00:00+02:00","1.50","NaN","=a","","NULL",',
-    "bigquery": PLAIN + "\\N",
+    "sqlite": PLAIN.replace("true", "1"),
+    "sqlserver": SQL,
+    "spark": TEXTS_QUOTED + "\\N",
+    "snowflake": TEXTS_QUOTED,
+    "bigquery": TEXTS_QUOTED + "\\N",
     "libreoffice": 'true,2025-07-01 14:00:00,1.50,NaN,"=a","","NULL",',
 }
 OBJECT: dict[str, Any] = {
@@ -55,9 +57,8 @@ UTC_WITHOUT_OFFSET = "2025-07-01 12:00:00"
 IN_JSON: dict[str, dict[str, Any]] = {
     "mysql": {"flag": 1, "at": UTC_WITHOUT_OFFSET},
     "mariadb": {"flag": 1, "at": UTC_WITHOUT_OFFSET},
-    "sqlite": {"at": UTC_WITHOUT_OFFSET},
     "pyarrow": {"share": None},
-    **{name: {"amount": "1.50"} for name in ("pandas", "polars", "r", "php", "ruby", "perl", "node")},
+    **{name: {"amount": "1.50"} for name in ("sqlite", "pandas", "polars", "r", "php", "ruby", "perl", "node")},
 }
 EVERY_CONSUMER = pytest.mark.parametrize("consumer", CONSUMERS)
 
@@ -273,4 +274,5 @@ def test_table_has_every_consumer() -> None:
 
 def test_format_is_told_with_its_options(write_project: WriteProject) -> None:
     loaded = project_with(write_project, "sqlserver", {"type": "csv", "header": False})
-    assert format_text(loaded.project.activations["export"].format) == "csv with header: false, line_ending: \\r\\n"
+    told = format_text(loaded.project.activations["export"].format)
+    assert told == "csv with booleans: 1/0, timestamps: sql, header: false, line_ending: \\r\\n"
