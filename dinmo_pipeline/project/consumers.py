@@ -156,7 +156,7 @@ CONSUMERS: Mapping[str, Reader] = {
             Limit("booleans", "makes null of a boolean that is not true or false; write true/false", ("1/0", "Y/N")),
             _encodings("refuses the encoding; write utf-8", *_OLD),
             _ZONED,
-            _COMMA,
+            Limit("decimal", 'reads 1,50 as 150; write "."', (",",)),
             _ESCAPED,
         ),
     ),

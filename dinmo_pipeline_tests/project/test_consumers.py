@@ -207,6 +207,7 @@ def test_limit_is_told_where_it_is_met_and_nowhere_else(consumer: str, index: in
         ("clickhouse", {"type": "csv", "quoting": "texts"}, None),
         ("spark", {"type": "parquet", "uuid": "native"}, "format.uuid: Spark reads no column of a file that has a UUID; write text"),
         ("spark", {"type": "xml", "nulls": "nil"}, "format.nulls: Spark makes an empty text of xsi:nil; write absent"),
+        ("spark", {"type": "csv", "decimal": ","}, 'format.decimal: Spark reads 1,50 as 150; write "."'),
         ("bigquery", "json", "format: BigQuery loads a record a line; write ndjson"),
         ("postgres", "parquet", "format: PostgreSQL has no reader of parquet of its own; write csv"),
         ("postgres", {"type": "csv", "encoding": "windows-1252"}, None),
