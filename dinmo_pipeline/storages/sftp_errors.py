@@ -35,7 +35,7 @@ _TABLE: tuple[tuple[type[BaseException], type[StorageError], str], ...] = (
     (asyncssh.SFTPNoSuchFile, PermanentStorageError, "the folder or file is missing; make it, or correct the path: {start}"),
     (asyncssh.SFTPNoSuchPath, PermanentStorageError, "the folder is missing; make it, or correct the path: {start}"),
     (asyncssh.SFTPNotADirectory, PermanentStorageError, "a file stands where a folder is needed; move it away, or correct the path"),
-    (asyncssh.SFTPFileIsADirectory, PermanentStorageError, "a folder stands where the file belongs; choose another file_name"),
+    (asyncssh.SFTPFileIsADirectory, PermanentStorageError, "a folder stands where the file belongs; move it away, or choose another name"),
     (asyncssh.SFTPNoSpaceOnFilesystem, PermanentStorageError, "the server's disk is full; ask its owner to free some room"),
     (asyncssh.SFTPQuotaExceeded, PermanentStorageError, "the quota of the user {user} is used up; ask the server's owner for more room"),
     (asyncssh.SFTPInvalidFilename, PermanentStorageError, "the server does not take this name; choose a shorter or plainer one"),

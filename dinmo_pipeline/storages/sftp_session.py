@@ -193,10 +193,9 @@ class SftpServer(Storage):
                 await _in_flight((fetch(at, min(at + length, expected)) for at in range(0, expected, length)), length)
 
     async def _stat(self, remote_path: str) -> RemoteFile | None:
-        try:
+        with suppress(asyncssh.SFTPNoSuchFile):
             return _remote_file(posixpath.basename(remote_path), await _answer(self._client.stat(remote_path)))
-        except asyncssh.SFTPNoSuchFile:
-            return None
+        return None
 
     async def _exists(self, remote_path: str) -> bool:
         with suppress(*FAULTS):
@@ -223,6 +222,8 @@ class SftpServer(Storage):
             # Another delivery may be faster: then the next try says so.
             if await self._stat(target_path) is not None:
                 await self._delete(target_path)
+            elif await _answer(self._client.isdir(target_path)):
+                raise asyncssh.SFTPFileIsADirectory("a folder has this name")
 
     async def _delete(self, remote_path: str) -> None:
         with suppress(asyncssh.SFTPNoSuchFile):

@@ -111,6 +111,8 @@ def test_folder_in_the_place_of_a_file_and_the_other_way_round(openssh_server: O
         with pytest.raises(PermanentStorageError, match="a folder stands where the file belongs"):
             storage.put(local(tmp_path, b"x"), "a folder.csv")
         storage.put(local(tmp_path, b"x"), "a file")
+        with pytest.raises(PermanentStorageError, match="a folder stands where the file belongs"):
+            storage.move("a file", "a folder.csv")
         with pytest.raises(PermanentStorageError, match="a file/inner"):
             storage.make_folder("a file/inner")
 
