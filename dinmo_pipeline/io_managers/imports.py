@@ -111,7 +111,8 @@ def feed_check(project: Project, feed: FeedSpec, taken: Taken | None = None, pro
         check_name=REJECTS_CHECK,
         passed=not told,
         severity=AssetCheckSeverity.ERROR if problem is not None or any(e.is_severe for e in open_now) else AssetCheckSeverity.WARN,
-        description="; ".join(told[:_SHOWN_FILES]) + f"; and {more:,} more" * (more > 0) or fine,
+        # A paragraph each: Dagster shows Markdown.
+        description="\n\n".join([*told[:_SHOWN_FILES], *[f"and {more:,} more"] * (more > 0)]) or fine,
         metadata=metadata,
     )
 

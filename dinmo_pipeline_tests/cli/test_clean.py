@@ -11,8 +11,9 @@ from dinmo_pipeline.cli import cleaning
 from dinmo_pipeline.cli.running import Runner
 from dinmo_pipeline.project.load import load_with_warnings
 
-from ..components.test_imports import GOOD, drop
-from ..components.test_inbox import make_inbox
+from ..components.test_imports import GOOD
+from ..components.test_inbox import DEFINITIONS
+from ..inbox_projects import drop, make_inbox
 from ..people import activation, make_people
 from .conftest import Dinmo
 
@@ -77,7 +78,7 @@ def test_activation_whose_log_is_damaged_is_told_and_the_rest_is_cleaned(tmp_pat
 
 def test_older_runs_of_imports_go_with_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cleaning, "KEPT_IMPORTS", 1)
-    root = make_inbox(tmp_path)
+    root = make_inbox(tmp_path, DEFINITIONS)
     loaded = load_with_warnings(root)
     for day in (15, 16, 17):
         drop(root, f"contacts_shop_202203{day}.csv", GOOD)

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from ..components.test_imports import GOOD, drop
-from ..components.test_inbox import DEFINITIONS, make_inbox
+from ..components.test_imports import GOOD
+from ..components.test_inbox import DEFINITIONS
+from ..inbox_projects import drop, make_inbox
 from ..people import make_people
 from .conftest import Dinmo
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    return make_inbox(tmp_path)
+    return make_inbox(tmp_path, DEFINITIONS)
 
 
 def test_create_makes_the_folders_and_keeps_what_lies_there(dinmo: Dinmo, root: Path) -> None:

@@ -30,17 +30,12 @@ from dinmo_pipeline.io_managers import imports
 from dinmo_pipeline.project.load import load_with_warnings
 from dinmo_pipeline.project.specs import now_utc
 
+from ..inbox_projects import drop, make_inbox
 from .conftest import Dagster, failure
-from .test_inbox import DEFINITIONS, make_inbox
+from .test_inbox import DEFINITIONS
 
 GOOD = 'id,name,age\n1,"Ana ""A"" Lima",31\n2,Bruno,45\n'
 SHOP, WEB, CONTACTS = AssetKey(["feeds", "contacts_shop"]), AssetKey(["feeds", "contacts_web_leads"]), AssetKey(["entities", "contacts"])
-
-
-def drop(root: Path, name: str, text: str) -> None:
-    path = root / "drop" / "raw" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
 
 
 def tick(dagster: Dagster) -> SensorResult | SkipReason:
@@ -93,7 +88,7 @@ def checks(result: ExecuteInProcessResult) -> list[tuple[bool, str, str | None]]
 
 @pytest.fixture
 def partner(in_dagster: Callable[[Path], Dagster], tmp_path: Path) -> Dagster:
-    return in_dagster(make_inbox(tmp_path))
+    return in_dagster(make_inbox(tmp_path, DEFINITIONS))
 
 
 def test_files_of_a_feed_are_partitions_of_one_run_with_their_counts(partner: Dagster) -> None:
@@ -256,7 +251,7 @@ def test_of_very_many_files_each_has_an_event_or_is_told_together(
     tmp_path: Path, in_dagster: Callable[[Path], Dagster], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(imports, "FILES_WITH_EVENTS", 2)
-    dagster = in_dagster(make_inbox(tmp_path))
+    dagster = in_dagster(make_inbox(tmp_path, DEFINITIONS))
     for day in range(1, 7):
         drop(tmp_path, f"contacts_shop_2024010{day}.csv", GOOD if day != 5 else GOOD + "3,Carl,old\n")
 

@@ -10,35 +10,19 @@ from dagster import AssetKey, Definitions, load_from_defs_folder
 from dinmo_pipeline.components import project_definitions
 from dinmo_pipeline.project.load import load_with_warnings
 
-DEFINITIONS = """\
-type: dinmo_pipeline.LocalFolder
-attributes: {name: drop, path: drop}
----
-type: dinmo_pipeline.Inbox
-attributes: {name: partner, storage: drop, settle_seconds: 0}
----
-type: dinmo_pipeline.Feed
-attributes: {inbox: partner, entity: contacts, source: shop, primary_key: [id], columns: {age: number}}
----
-type: dinmo_pipeline.Feed
-attributes: {inbox: partner, entity: contacts, source: web, subsection: leads, primary_key: [id], format: json, load: append}
+from ..inbox_projects import INBOX, feed, make_inbox
+
+MODEL = """\
 ---
 type: dinmo_pipeline.Model
 attributes: {name: people, primary_key: [id], sql: "SELECT id FROM entities.contacts"}
 """
-
-
-def make_inbox(root: Path, definitions: str = DEFINITIONS) -> Path:
-    """A project with an inbox in `drop`."""
-    (root / "defs" / "inbound").mkdir(parents=True)
-    (root / "pyproject.toml").write_text("[tool.dinmo]\n", encoding="utf-8")
-    (root / "defs" / "inbound" / "defs.yaml").write_text(definitions, encoding="utf-8")
-    return root
+DEFINITIONS = INBOX + feed(columns="{age: number}") + feed(source="web", subsection="leads", format="json", load="append") + MODEL
 
 
 @pytest.fixture(params=["by us", "by Dagster"])
 def loaded(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Definitions:
-    root = make_inbox(tmp_path)
+    root = make_inbox(tmp_path, DEFINITIONS)
     if request.param == "by us":
         return project_definitions(load_with_warnings(root))
     # A module is loaded once a process, so each test's has a name of its own.

@@ -18,23 +18,10 @@ from dinmo_pipeline.project.specs import now_utc
 from dinmo_pipeline_tests.servers.mail import running_mail
 from dinmo_pipeline_tests.servers.web import WebServer, running_web
 
+from ..inbox_projects import INBOX, drop, feed, make_inbox
 from ..people import run_command
-from .test_inbox import make_inbox
 from .test_telling import SECRET, notify
 
-FEEDS = """\
-type: dinmo_pipeline.LocalFolder
-attributes: {name: drop, path: drop}
----
-type: dinmo_pipeline.Inbox
-attributes: {name: partner, storage: drop, settle_seconds: 0}
----
-type: dinmo_pipeline.Feed
-attributes: {inbox: partner, entity: contacts, source: shop, primary_key: [id]EXPECTED}
----
-type: dinmo_pipeline.Feed
-attributes: {inbox: partner, entity: orders, source: shop, primary_key: [id]}
-"""
 MAIL = """---
 type: dinmo_pipeline.Notify
 attributes: {name: mail, email: {host: 127.0.0.1, port: PORT, tls: none, from: dinmo@shop.example, to: team@shop.example}}
@@ -42,13 +29,10 @@ attributes: {name: mail, email: {host: 127.0.0.1, port: PORT, tls: none, from: d
 
 
 def project(root: Path, definitions: str, *, expected: str = "") -> Path:
-    make_inbox(root, FEEDS.replace("EXPECTED", f", expected: {expected}" if expected else "") + definitions)
+    contacts = feed(expected=expected) if expected else feed()
+    make_inbox(root, INBOX + contacts + feed("orders") + definitions)
     (root / "drop" / "raw").mkdir(parents=True)
     return root
-
-
-def drop(root: Path, name: str, text: str = "id,name\n1,Ana\n2,Bea\n") -> None:
-    (root / "drop" / "raw" / name).write_text(text, encoding="utf-8")
 
 
 def messages(web: WebServer, path: str = "/team") -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from dinmo_pipeline.sync.syncs import Syncs
 from dinmo_pipeline.sync.telling import Teller
 from dinmo_pipeline_tests.servers.web import WebServer, running_web
 
+from ..inbox_projects import feed
 from ..people import FIRST, SECOND, activation, make_people, run_command, write_people
 from .conftest import Dagster, failure
 
@@ -268,16 +269,14 @@ def test_tick_after_a_blocked_sync_is_not_skipped(tmp_path: Path, in_dagster: In
     assert isinstance(tick(dagster, datetime.now(UTC)), RunRequest)
 
 
-FEED = """---
-type: dinmo_pipeline.Inbox
-attributes: {name: partner, storage: elsewhere, settle_seconds: 0}
----
-type: dinmo_pipeline.Feed
-attributes: {inbox: partner, entity: contacts, source: shop, primary_key: [id]}
----
+FEED = (
+    "---\ntype: dinmo_pipeline.Inbox\nattributes: {name: partner, storage: elsewhere, settle_seconds: 0}\n"
+    + feed()
+    + """---
 type: dinmo_pipeline.Model
 attributes: {name: contacts, primary_key: [name], sql: "SELECT id, name FROM entities.contacts WHERE id::INT > (FROM 'n.csv')"}
 """
+)
 
 
 def import_contacts(dagster: Dagster, day: str, *names: str) -> None:

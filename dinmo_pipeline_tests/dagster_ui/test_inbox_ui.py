@@ -9,11 +9,17 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from ..components.test_imports import drop
-from ..components.test_inbox import DEFINITIONS, make_inbox
+from ..cli.test_odd_files import definitions as hundred
+from ..cli.test_odd_files import drop_a_hundred
+from ..components.test_inbox import DEFINITIONS
+from ..inbox_projects import drop, make_inbox
 from ..people import activation
+from ..servers.fixtures import openssh_server
+from ..servers.openssh import OpenSsh
 from ..waiting import wait_for
 from .conftest import Server, serving
+
+__all__ = ["openssh_server"]
 
 # One server serves all tests here, so they stay in one process.
 pytestmark = pytest.mark.xdist_group("dagster_ui")
@@ -29,20 +35,28 @@ query($key: AssetKeyInput!) {
 
 
 @pytest.fixture(scope="module")
-def inbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A project whose sensor runs, in which a file lies from the beginning; it was imported before any test begins."""
-    definitions = DEFINITIONS.replace("settle_seconds: 0", "settle_seconds: 1, poll_seconds: 5")
-    definitions += activation("people_to_web", destination="drop", folder="exports", mapping="{id: id}")
-    root = make_inbox(tmp_path_factory.mktemp("ui") / "inbox", definitions)
+def bad_files(openssh_server: OpenSsh) -> list[str]:
+    """Seven that are bad in seven ways among a hundred on a server of SFTP."""
+    return list(drop_a_hundred(openssh_server.login("plain"), "hundred"))
+
+
+@pytest.fixture(scope="module")
+def inbox(tmp_path_factory: pytest.TempPathFactory, openssh_server: OpenSsh, bad_files: list[str]) -> Iterator[Server]:
+    """A project whose sensors run, in whose inboxes files lie from the beginning; those were imported before any test begins."""
+    definitions = DEFINITIONS + activation("people_to_web", destination="drop", folder="exports", mapping="{id: id}")
+    definitions += f"---\n{hundred(openssh_server, 'hundred', inbox='hundred')}"
+    polled = definitions.replace("settle_seconds: 0", "settle_seconds: 1, poll_seconds: 5")
+    root = make_inbox(tmp_path_factory.mktemp("ui") / "inbox", polled)
     drop(root, "contacts_shop_20220315.csv", "id,name,age\n1,Ana,31\n2,Bruno,45\n,Nobody,7\n3,Chloé,old\n")
     with serving(root, DINMO_AUTOSTART="1") as server:
         wait_for(lambda: partitions(server) or None, "the import of the dropped file", _IMPORT_S)
+        wait_for(lambda: partitions(server, "orders_pos") or None, "the import of the hundred files", _IMPORT_S)
         yield server
 
 
-def partitions(server: Server) -> list[str]:
+def partitions(server: Server, feed: str = "contacts_shop") -> list[str]:
     """The partitions of the feed that are there."""
-    node: dict[str, Any] = server.query(_FILES, key={"path": ["feeds", "contacts_shop"]})["assetNodeOrError"]
+    node: dict[str, Any] = server.query(_FILES, key={"path": ["feeds", feed]})["assetNodeOrError"]
     return [each["partition"] for each in node["assetMaterializations"]]
 
 
@@ -80,3 +94,12 @@ def test_rejects_show_as_a_check(inbox: Server, page: Page) -> None:
     page.goto(f"{inbox.url}/assets/feeds/contacts_shop?view=checks&checkDetail=rejects")
 
     expect(page.get_by_text("contacts_shop_20220315.csv: 1 of 4 records rejected").first).to_be_visible(timeout=_SHOWN_MS)
+
+
+def test_check_of_a_feed_has_a_paragraph_for_each_bad_file(inbox: Server, page: Page, bad_files: list[str]) -> None:
+    page.goto(f"{inbox.url}/assets/feeds/orders_pos?view=checks&checkDetail=rejects")
+
+    reasons = ("Permission denied", "quote is never closed", "38 digits", "no key", "a folder has this name", "damaged", "no feed's name")
+    for path, reason in zip(bad_files, reasons, strict=True):
+        expect(page.locator("p").filter(has_text=f"{path}: ").filter(has_text=reason)).to_have_count(1, timeout=_SHOWN_MS)
+    expect(page.get_by_text("Failed", exact=True).first).to_be_visible()

@@ -20,6 +20,7 @@ from dinmo_pipeline.sync.syncs import Syncs
 from dinmo_pipeline.warehouse import connections
 from dinmo_pipeline.warehouse.connections import open_warehouse
 from dinmo_pipeline.warehouse.tables import refresh
+from dinmo_pipeline_tests.inbox_projects import INBOX, feed
 from dinmo_pipeline_tests.sync.conftest import CASES
 from dinmo_pipeline_tests.sync.disk import START, forking
 from dinmo_pipeline_tests.sync.readers import read_rows
@@ -27,15 +28,7 @@ from dinmo_pipeline_tests.waiting import wait_for_end
 
 ACTIVATIONS, SYNCS, FILES = int(4 * CASES), 2, 5
 
-DEFINITIONS = """\
-type: dinmo_pipeline.LocalFolder
-attributes: {name: drop, path: drop}
----
-type: dinmo_pipeline.Inbox
-attributes: {name: partner, storage: drop, settle_seconds: 0}
----
-type: dinmo_pipeline.Feed
-attributes: {inbox: partner, entity: contacts, source: shop, primary_key: [id], load: append}
+MODEL = """\
 ---
 type: dinmo_pipeline.Model
 attributes: {name: people, primary_key: [id], sql: "SELECT id, age FROM feeds.contacts_shop"}
@@ -54,7 +47,7 @@ def project(tmp_path: Path) -> Project:
     (tmp_path / "defs").mkdir()
     (tmp_path / "drop/raw").mkdir(parents=True)
     (tmp_path / "pyproject.toml").write_text("[tool.dinmo]\n")
-    (tmp_path / "defs/defs.yaml").write_text(DEFINITIONS + "".join(map(ACTIVATION.format, range(ACTIVATIONS))))
+    (tmp_path / "defs/defs.yaml").write_text(INBOX + feed(load="append") + MODEL + "".join(map(ACTIVATION.format, range(ACTIVATIONS))))
     import_one(tmp_path, 0)
     return load_project(tmp_path)
 
