@@ -7,11 +7,16 @@ import pty
 import time
 from pathlib import Path
 
+import asyncssh
+
 from ..people import BIN, activation, make_people
+from ..servers.asyncssh_server import PlainSftp, asyncssh_server
+from ..servers.relay import RELAY_HOST, Relay
 from ..servers.running import free_port
+from ..waiting import PATIENCE_S
+from .conftest import Dinmo
 
 CTRL_C = b"\x03"
-PATIENCE_S = 60
 
 
 def test_ctrl_c_while_a_server_is_away_ends_the_command_with_one_line_and_syncs_nothing_more(tmp_path: Path) -> None:
@@ -28,6 +33,39 @@ def test_ctrl_c_while_a_server_is_away_ends_the_command_with_one_line_and_syncs_
     assert "Traceback" not in seen
     assert "Stack Trace" not in seen
     assert not (root / "out" / "second").exists()
+
+
+def test_ctrl_c_while_parts_wait_in_a_thread_of_their_own_ends_with_one_line_and_no_row_comes_twice(dinmo: Dinmo, tmp_path: Path) -> None:
+    relay = Relay()
+    went: list[bytes] = []
+
+    class GoesAway(PlainSftp):
+        def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
+            if pflags & asyncssh.FXF_WRITE and not went:
+                went.append(path)
+                relay.go_away()
+            return super().open(path, pflags, attrs)
+
+    with asyncssh_server(GoesAway) as server, relay.listening([server.port]):
+        storage = f"""---
+type: dinmo_pipeline.SftpServer
+attributes: {{name: away, host: {RELAY_HOST}, port: {server.port}, username: partner, host_key: "{server.host_key}", \
+private_key: {{file: {server.private_key}}}}}
+"""
+        root = make_people(tmp_path, activation("changes", destination="away", max_rows="1") + storage)
+
+        code, seen = _interrupted_when(b"Ctrl-C stops", "dinmo", "sync", "changes", cwd=root)
+        relay.let_pass()
+        again = dinmo("sync", "changes", project=root)
+
+        assert went
+        assert code == 130
+        assert seen.count("interrupted") == 1
+        assert "Traceback" not in seen
+        assert "Stack Trace" not in seen
+        assert again.code == 0, again.err
+        parts = sorted((server.login("plain").home / "changes").iterdir())
+        assert [part.read_text(encoding="utf-8").splitlines()[1][:1] for part in parts] == ["1", "2", "3"]
 
 
 def _interrupted_when(words: bytes, *command: str, cwd: Path) -> tuple[int, str]:
