@@ -108,14 +108,14 @@ def sync(
     specs = _chosen(loaded.project, names or [], everything=everything)
     instant = _instant(at, loaded.project) or loaded.project.clock()
     if dry_run or limit is not None or to is not None:
-        with patiently(showing.warn):
+        with patiently(showing.tell_wait):
             _rehearse(loaded.project, specs, instant, full=full, send=not dry_run, limit=limit, to=to)
         return
     from dinmo_pipeline.cli.running import Runner
 
     if full and (unfit := [spec.name for spec in specs if spec.run_type == RunType.FULL_ONLY]) and not everything:
         showing.warn(f"{', '.join(unfit)}: full_only sends every row anyway")
-    with Runner(loaded) as runner, patiently(showing.warn):
+    with Runner(loaded) as runner, patiently(showing.tell_wait):
         outcomes = showing.follow((spec.name for spec in specs), lambda name: runner.sync(name, label_of_instant(instant), full=full))
     showing.show_outcomes(outcomes)
     _tell_deadlines(loaded.project)
@@ -201,7 +201,7 @@ def redeliver(
     loaded = load_project(find_project_root(project))
     spec = _activation(loaded, name)
     syncs = Syncs(loaded, spec)
-    with patiently(showing.warn):
+    with patiently(showing.tell_wait):
         if to is None:
             again = syncs.redeliver(number)
         else:
@@ -221,7 +221,7 @@ def approve(name: Annotated[str, typer.Argument(metavar="NAME", help="An activat
     approved = Syncs(loaded.project, _activation(loaded.project, name)).approve(by=current_operator())
     for finding in approved.findings:
         showing.say(f"approved: {finding.message}")
-    with Runner(loaded) as runner, patiently(showing.warn):
+    with Runner(loaded) as runner, patiently(showing.tell_wait):
         outcomes = showing.follow([name], lambda one: runner.deliver(one, approved.label))
     showing.show_outcomes(outcomes)
     if any(outcome.problem is not None for outcome in outcomes):

@@ -31,6 +31,7 @@ inbox_commands = typer.Typer(no_args_is_help=True, help="Where others drop files
 
 _FAILED = 1
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+_TOLD_WAIT_S = 2
 
 
 @inbox_commands.command()
@@ -89,7 +90,7 @@ def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
     from dinmo_pipeline.io_managers.deadlines import tell_deadlines
 
     failed = False
-    with Runner(loaded) as runner, patiently(showing.warn):
+    with Runner(loaded) as runner, patiently(showing.tell_wait):
         for inbox in inboxes:
             try:
                 failed |= showing.show_imported(inbox.name, _import_inbox(runner, loaded.project, inbox))
@@ -138,6 +139,7 @@ def _looks(project: Project, inbox: InboxSpec) -> Iterator[Look]:
     from dinmo_pipeline.inbound.passes import InboxPass
 
     end = time.monotonic() + 2 * inbox.settle_seconds + 1
+    told = inbox.settle_seconds < _TOLD_WAIT_S
     while True:
         with InboxPass(project, inbox.name) as held:
             seen = held.look()
@@ -149,6 +151,10 @@ def _looks(project: Project, inbox: InboxSpec) -> Iterator[Look]:
             for path in seen.waiting:
                 showing.warn(f"{path} waits for {why}")
             return
+        if not told:
+            told = True
+            files = "1 file" if len(seen.waiting) == 1 else f"{len(seen.waiting)} files"
+            showing.tell_wait(f"{inbox.name}: waiting {inbox.settle_seconds} s for {files} to settle")
         time.sleep(min(max(inbox.settle_seconds / 10, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S))
 
 

@@ -122,10 +122,14 @@ def test_model_over_an_entity_that_has_no_file_yet_says_so(dinmo: Dinmo, tmp_pat
 
 
 def test_import_waits_until_files_stand_still(dinmo: Dinmo, tmp_path: Path) -> None:
-    root = make_inbox(tmp_path, DEFINITIONS.replace("settle_seconds: 0", "settle_seconds: 1"))
+    root = make_inbox(tmp_path, DEFINITIONS.replace("settle_seconds: 0", "settle_seconds: 2"))
     drop(root, "contacts_shop_20220315.csv", GOOD)
 
-    assert dinmo("import", project=root).out.splitlines()[0] == "contacts_shop_20220315.csv: 2 of 2 records loaded"
+    done = dinmo("import", project=root)
+
+    assert done.out.splitlines()[0] == "contacts_shop_20220315.csv: 2 of 2 records loaded"
+    # No word of Ctrl-C: nobody is at a terminal.
+    assert done.err == "warning: partner: waiting 2 s for 1 file to settle\n"
 
 
 def test_import_leaves_what_waits_for_its_done_file(dinmo: Dinmo, tmp_path: Path) -> None:
