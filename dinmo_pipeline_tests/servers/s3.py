@@ -73,10 +73,17 @@ class S3Server:
 
     port: int
     keys: dict[str, AccessKey]
+    program: Program
+    log: Path
 
     def url(self, host: str = HOST) -> str:
         """The server's address, there or at something in front of it."""
         return f"http://{host}:{self.port}"
+
+    def start(self) -> None:
+        """Start it, for the first time or after it was killed, and wait until it takes objects."""
+        self.program.start()
+        _make_bucket(self.client(), self.log)
 
     def client(self) -> S3Client:
         """The owner's own client."""
@@ -100,11 +107,11 @@ def s3() -> Iterator[S3Server]:
     ports = {name: (free_port(), free_port()) for name in _PARTS_OF_IT}
     with server_folder() as folder:
         (folder / "users.json").write_text(json.dumps(_users(keys)))
-        server = S3Server(port=ports["s3"][0], keys=keys)
-        weed = Program(_command(program, folder, ports), port=server.port, log=folder / "s3.log")
+        log = folder / "s3.log"
+        weed = Program(_command(program, folder, ports), port=ports["s3"][0], log=log)
+        server = S3Server(ports["s3"][0], keys, weed, log)
         try:
-            weed.start()
-            _make_bucket(server.client(), folder / "s3.log")
+            server.start()
             yield server
         finally:
             # It would wait for its clients; nothing of it is kept.

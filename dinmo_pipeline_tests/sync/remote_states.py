@@ -72,7 +72,11 @@ class RemoteState:
 
 
 def s3_state(request: pytest.FixtureRequest, folder: str) -> RemoteState:
-    server: s3.S3Server = request.getfixturevalue("s3_server")
+    return state_on_s3(request.getfixturevalue("s3_server"), folder)
+
+
+def state_on_s3(server: s3.S3Server, folder: str) -> RemoteState:
+    """What keeps the state in this folder of the server's bucket."""
     owner = server.keys["owner"]
     return RemoteState(
         {
