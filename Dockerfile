@@ -1,10 +1,15 @@
-# The product alone; a project is mounted at /project or copied into an image made from this one.
-FROM python:3.12-slim AS build
+# The product alone; a project is mounted at /project or copied into an image made from this one. Every package is checked against its hash.
+ARG PYTHON=python:3.12-slim
+FROM ${PYTHON} AS build
+COPY requirements/installer.txt requirements/image.txt /src/requirements/
+RUN pip install --no-cache-dir --require-hashes -r /src/requirements/installer.txt \
+    && python -m venv --without-pip /opt/dinmo \
+    && uv pip install --no-cache --python /opt/dinmo/bin/python --require-hashes -r /src/requirements/image.txt
 COPY pyproject.toml README.md LICENSE /src/
 COPY dinmo_pipeline /src/dinmo_pipeline
-RUN python -m venv /opt/dinmo && /opt/dinmo/bin/pip install --no-cache-dir /src "dagster-postgres>=0.29,<1"
+RUN uv pip install --no-cache --python /opt/dinmo/bin/python --no-index --no-deps --no-build-isolation /src
 
-FROM python:3.12-slim
+FROM ${PYTHON}
 RUN useradd --uid 10001 --no-create-home dinmo \
     && mkdir -p /project /var/lib/dinmo/dagster \
     && printf '#!/bin/sh\nset -e\ndinmo instance init\nexec "$@"\n' > /usr/local/bin/start && chmod 755 /usr/local/bin/start \

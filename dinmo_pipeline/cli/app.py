@@ -44,7 +44,7 @@ from dinmo_pipeline.sync.steps import Target
 from dinmo_pipeline.sync.syncs import Syncs
 from dinmo_pipeline.sync.telling import Teller
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tables in, files out.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(inbox_commands, name="inbox")
 app.add_typer(instance_commands, name="instance")
 app.command("import")(import_files)
@@ -58,6 +58,21 @@ _FAILED, _WRONG = 1, 2
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="An activation.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        showing.say(f"dinmo-pipeline {version('dinmo-pipeline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Tables in, files out."""
 
 
 def main() -> NoReturn:

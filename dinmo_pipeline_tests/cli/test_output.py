@@ -10,6 +10,7 @@ import re
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -232,3 +233,9 @@ def test_characters_that_xml_forbids_are_counted_wherever_somebody_looks(tmp_pat
     assert said in done.err
     (sync,) = json.loads(dinmo("history", "tree", "--json", project=project).out)
     assert sync["notes"] == [said]
+
+
+def test_version_is_that_of_the_package(tmp_path: Path) -> None:
+    done = run_command("dinmo", "--version", cwd=tmp_path)
+
+    assert (done.code, done.out) == (0, f"dinmo-pipeline {version('dinmo-pipeline')}\n")
