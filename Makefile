@@ -11,7 +11,7 @@ ENVIRONMENT := $(if $(wildcard .venv/dev.stamp),dev,demo)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --excludes requirements/excludes.txt
 
-.PHONY: help demo dev test check audit bench bench-full bench-destinations test-faults soak soak-daemon screenshots format lock clean
+.PHONY: help demo dev test check audit bench bench-full bench-destinations test-faults soak soak-daemon screenshots format lock release clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,10 @@ lock: .venv/$(ENVIRONMENT).stamp ## Pin the newest allowed versions in requireme
 	$(COMPILE) --group installer --output-file requirements/installer.txt
 	$(COMPILE) pyproject.toml --extra demo --group build --group dev --output-file requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra demo --group build --constraints requirements/dev.txt --output-file requirements/demo.txt
+	$(COMPILE) pyproject.toml --extra postgres --group build --constraints requirements/dev.txt --output-file requirements/image.txt
+
+release: .venv/dev.stamp ## Make dist/: the wheel, the list of packages that it stands on, checksums, notes
+	@scripts/release
 
 clean: ## Remove the environment, the caches and all that the example shop made
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis dist .dinmo drop deliveries
