@@ -11,7 +11,7 @@ ENVIRONMENT := $(if $(wildcard .venv/dev.stamp),dev,demo)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --excludes requirements/excludes.txt
 
-.PHONY: help demo dev test check audit bench bench-full bench-destinations test-faults soak soak-daemon screenshots format lock release clean
+.PHONY: help demo dev test check audit bench bench-full bench-destinations test-readers test-faults soak soak-daemon screenshots format lock release clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,11 @@ test: .venv/dev.stamp ## Run all tests
 	@scripts/ensure-azurite
 	@scripts/ensure-corpora
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup
+
+# With CI set a test fails where it would skip: every reader is installed here.
+test-readers: .venv/dev.stamp ## Let every reader of docs/consumers.md load delivered files by the commands that stand there
+	@scripts/ensure-readers
+	@CI=true $(BIN)/python -m pytest dinmo_pipeline_tests/readers -m "readers or not readers" -n 0
 
 test-faults: .venv/dev.stamp ## Let a thousand faults happen at any call of syncs and imports (FAULTS=1000 SEED=)
 	@scripts/ensure-servers
@@ -78,6 +83,8 @@ lock: .venv/$(ENVIRONMENT).stamp ## Pin the newest allowed versions in requireme
 	$(COMPILE) pyproject.toml --extra demo --group build --group dev --output-file requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra demo --group build --constraints requirements/dev.txt --output-file requirements/demo.txt
 	$(COMPILE) pyproject.toml --extra postgres --group build --constraints requirements/dev.txt --output-file requirements/image.txt
+	$(filter-out --excludes requirements/excludes.txt,$(COMPILE)) --group readers --constraints requirements/dev.txt \
+		--output-file requirements/readers.txt
 
 release: .venv/dev.stamp ## Make dist/: the wheel, the list of packages that it stands on, checksums, notes
 	@scripts/release

@@ -1,0 +1,23 @@
+"""The readers that the tests' own environment has: Python, DuckDB, polars, PyArrow. `test_programs.py` has all others."""
+
+from __future__ import annotations
+
+import pytest
+
+from . import dump
+from .cells import differences
+from .limits import LIMITS
+from .page import Recipe, recipes
+from .product import Files
+from .table import rows
+
+LIBRARIES = ("Python", "DuckDB", "polars", "PyArrow")
+
+
+@pytest.mark.parametrize("recipe", [recipe for recipe in recipes() if recipe.consumer in LIBRARIES], ids=lambda recipe: recipe.name)
+def test_library_has_every_value(recipe: Recipe, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(files.folder(recipe))
+    wrong, compared = differences(rows(), dump.run(recipe.code("python")), LIMITS.get(recipe.name, ()))
+
+    assert wrong == []
+    assert compared == 4220
