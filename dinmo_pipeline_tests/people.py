@@ -92,14 +92,14 @@ def make_people(root: Path, activations: str = A_MODE_EACH, *, people: Sequence[
     return root
 
 
-def sync_people(root: Path, name: str, instant: datetime) -> Delivery:
+def sync_people(root: Path, name: str, instant: datetime, *, full: bool = False) -> Delivery:
     """Refresh and deliver as a run does it, without Dagster: for tests of what comes after."""
     project = load_project(root)
     for table in project.tables_for(project.activations[name].source):
         refresh(project, table)
     syncs, label = Syncs(project, project.activations[name]), label_of_instant(instant)
     if syncs.spec.run_type == RunType.FULL_THEN_DELTA:
-        syncs.take_snapshot(label, now=instant)
+        syncs.take_snapshot(label, now=instant, full=full)
     return syncs.deliver(label, now=instant)
 
 

@@ -52,8 +52,8 @@ def finite(value: Any) -> Any:
 
 
 def cell(value: Any) -> Any:
-    """The text of a spreadsheet's cell: no tabs, and one kind of line ending."""
-    return "" if value is None else value.replace("\r\n", "\n").replace("\r", "\n").replace("\t", "")
+    """The text of a spreadsheet's cell: no tabs, one kind of line ending, and so long at most."""
+    return "" if value is None else value[:65535].replace("\r\n", "\n").replace("\r", "\n").replace("\t", "")
 
 
 LIMITS: Final[dict[str, list[Limit]]] = {

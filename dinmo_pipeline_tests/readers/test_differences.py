@@ -91,12 +91,12 @@ def make_project(root: Path, recipe: Recipe) -> None:
 
 
 def hold_ten_days(root: Path, consumer: str, apply: Apply) -> None:
-    """Deliver ten days and apply each, the sixth one twice: the consumer's table is the source's, day by day."""
+    """Deliver ten days and apply each, the sixth one twice, the eighth one in full: the consumer's table is the source's, day by day."""
     make_project(root, RECIPES[consumer])
     changes = 0
     for day, prices in enumerate(histories()):
         write_prices(root, prices)
-        sync_people(root, "prices", NOW + timedelta(days=day))
+        sync_people(root, "prices", NOW + timedelta(days=day), full=day == 7)
         for _ in range(2 if day == 5 else 1):
             assert apply(root / "out") == prices, f"day {day + 1}"
         changes += len(prices)

@@ -59,6 +59,19 @@ def test_xmllint_counts_every_row(recipe: Recipe, files: Files) -> None:
     assert int(programs.run(["sh", "-c", recipe.code("sh")], files.folder(recipe))) == ROWS
 
 
+def test_copy_of_psql_stops_where_the_page_says(files: Files, postgres_server: Server) -> None:
+    recipe = next(recipe for recipe in recipes() if recipe.name == "PostgreSQL, CSV")
+    table = recipe.code("sql").partition("COPY")[0]
+    copy = f"\\copy customers FROM '{files.folder(recipe) / 'customers.csv'}' (FORMAT csv, HEADER MATCH)"
+    problem = postgres_server.refused(f"SET client_min_messages = warning; DROP TABLE IF EXISTS customers;\n{table}\n{copy}\n")
+    assert "unterminated CSV quoted field" in problem
+
+
+def test_warnings_of_mariadb_would_be_seen(mariadb_server: Server) -> None:
+    shown = mariadb_server.run("CREATE TEMPORARY TABLE numbers (number int); INSERT IGNORE INTO numbers VALUES ('text')")
+    assert "Warning (Code 1366)" in shown
+
+
 def test_every_recipe_is_tried() -> None:
     tried = {*LIBRARIES, *programs.CONSUMERS, "PostgreSQL", "MariaDB", "Spark", "xmllint"}
     assert {recipe.consumer for recipe in recipes()} == tried
