@@ -6,15 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from .page import recipes
+from .page import Recipe, whole_files
 from .product import Files
 from .servers import Server, mariadb, postgres
 from .spark import Spark, spark
 
+ONE_COLUMN = Recipe("PostgreSQL", "one column", {"format": "csv", "mapping": ["name"]}, ())
+
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return Files(tmp_path_factory.mktemp("delivered"), recipes())
+    return Files(tmp_path_factory.mktemp("delivered"), [*whole_files(), ONE_COLUMN])
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,6 @@ def mariadb_rows(server: Server, recipe: Recipe, folder: Path) -> Rows:
     """What MariaDB has after the recipe."""
     server.run("DROP TABLE IF EXISTS customers")
     warnings = server.run(recipe.code("sql"), cwd=folder)
-    assert warnings == ""
+    assert warnings == "", warnings
     columns = ", ".join(f"'{name}', {'TO_BASE64(photo)' if name == 'photo' else f'CAST({name} AS CHAR)'}" for name in COLUMNS)
     return json_lines(server.run(f"SELECT JSON_OBJECT({columns}) FROM customers"))

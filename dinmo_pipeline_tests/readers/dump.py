@@ -58,19 +58,36 @@ def text(value: Any) -> str | None:
 
 
 def main() -> None:
-    """Run the recipes that standard input names, a file of code a line, and print a line of JSON of each; `spark` gives them a session."""
-    given = {"spark": _spark()} if "spark" in sys.argv else {}
+    """Run the recipes that standard input names, a file of code a line, and print a line of JSON of each: its rows, or Spark's error.
+
+    The argument `spark` gives them a session of Spark, which goes on after an error.
+    """
+    given, errors = _spark() if "spark" in sys.argv else ({}, ())
     for line in sys.stdin:
-        print(json.dumps(run(Path(line.strip()).read_text(encoding="utf-8"), **given)), flush=True)
+        try:
+            answer: Any = run(Path(line.strip()).read_text(encoding="utf-8"), **given)
+        except errors as error:
+            answer = str(error)
+        print(json.dumps(answer), flush=True)
 
 
-def _spark() -> Any:
-    """A session of Spark on this machine alone, as `pyspark` opens one."""
+def answered(line: str) -> list[dict[str, str | None]]:
+    """The rows of an answer; an assertion fails where it is an error."""
+    answer = json.loads(line)
+    assert isinstance(answer, list), answer
+    return answer
+
+
+def _spark() -> tuple[dict[str, Any], tuple[type[Exception], ...]]:
+    """A session of Spark on this machine alone, as `pyspark` opens one, and what it raises."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
     settings = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1", "spark.ui.enabled": "false"}
     settings |= {"spark.sql.session.timeZone": "UTC", "spark.sql.shuffle.partitions": "1", "spark.log.level": "ERROR"}
-    return SparkSession.builder.master("local[1]").config(map=settings).getOrCreate()
+    session = SparkSession.builder.master("local[1]").config(map=settings).getOrCreate()
+    return {"spark": session}, (Py4JError, PySparkException)
 
 
 if __name__ == "__main__":

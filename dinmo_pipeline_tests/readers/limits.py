@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from .cells import Limit
+from .page import Recipe
 from .table import COLUMNS
 
 NULLABLE: Final = COLUMNS[1:]
@@ -71,6 +72,10 @@ LIMITS: Final[dict[str, list[Limit]]] = {
         limit(name, "a text that is the null text is null, though it is quoted", lambda value: None if value == "\\N" else value)
         for name in ("name", "zip")
     ],
+    "Spark, CSV, line_ending '\\r\\n'": [
+        limit("zip", "a text that is the null text is null, though it is quoted", lambda value: None if value == "\\N" else value),
+        limit("name", "the same, and CR LF is LF", lambda value: None if value in (None, "\\N") else value.replace("\r\n", "\n")),
+    ],
     "Spark, XML": [
         limit("tags", "an empty list is null, a null item an empty text", lambda value: [item or "" for item in value] if value else None),
         limit("quotas", "an empty map is null", lambda value: value or None),
@@ -90,3 +95,15 @@ LIMITS: Final[dict[str, list[Limit]]] = {
         limit("quotas", "numbers are texts", plain_map),
     ],
 }
+
+# What a reader refuses by the same commands, and what it says then.
+REFUSED: Final = {
+    "ClickHouse, CSV, quoting all": "CANNOT_PARSE_BOOL",
+    "MariaDB, CSV, line_ending '\\r\\n'": "Warning",
+    "Spark, Parquet, compression brotli": "(?i)brotli",
+}
+
+
+def limits_of(recipe: Recipe) -> list[Limit]:
+    """The limits of a recipe: those of its variant where it has some."""
+    return LIMITS.get(recipe.full_name, LIMITS.get(recipe.name, []))

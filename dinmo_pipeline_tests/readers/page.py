@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "consumers.md"
+_VARIED: Final = {
+    "csv": [("quoting", "texts"), ("quoting", "all"), ("line_ending", "\r\n")],
+    "parquet": [("compression", name) for name in ("snappy", "gzip", "lz4", "brotli", "none")],
+}
 DIFFERENCES: Final = "Differences"
 _PART = re.compile(r"^(##+) (.+?)$|^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -22,10 +27,16 @@ class Recipe:
     form: str
     settings: dict[str, Any]
     blocks: tuple[tuple[str, str], ...]
+    variant: str = ""
 
     @property
     def name(self) -> str:
         return f"{self.consumer}, {self.form}"
+
+    @property
+    def full_name(self) -> str:
+        """The name with what is varied."""
+        return f"{self.name}, {self.variant}" if self.variant else self.name
 
     def code(self, language: str) -> str:
         """All its commands of a language."""
@@ -34,7 +45,7 @@ class Recipe:
 
 def activations() -> dict[str, dict[str, Any]]:
     """The two activations at the top of the page, by name; recipes say their `format`."""
-    return {document["attributes"]["name"]: document["attributes"] for document in _documents() if "type" in document}
+    return {document["attributes"]["name"]: document["attributes"] for document in documents() if "type" in document}
 
 
 def recipes() -> list[Recipe]:
@@ -63,7 +74,22 @@ def recipes() -> list[Recipe]:
     return found
 
 
-def _documents() -> list[dict[str, Any]]:
+def whole_files() -> list[Recipe]:
+    """The recipes that load a whole file, each followed by its variants: other options of the format, and the same commands."""
+    return [each for recipe in recipes() if recipe.form != DIFFERENCES for each in (recipe, *_variants(recipe))]
+
+
+def _variants(recipe: Recipe) -> Iterator[Recipe]:
+    format_ = recipe.settings["format"]
+    stated = format_ if isinstance(format_, dict) else {"type": format_}
+    for option, value in _VARIED.get(stated["type"], ()):
+        if option not in stated:
+            variant = f"{option} {value!r}" if value == "\r\n" else f"{option} {value}"
+            yield replace(recipe, settings={"format": {**stated, option: value}}, variant=variant)
+
+
+def documents() -> list[dict[str, Any]]:
+    """Every YAML document of the page."""
     text = PAGE.read_text(encoding="utf-8")
     return [
         document for block in re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) for document in yaml.safe_load_all(block)

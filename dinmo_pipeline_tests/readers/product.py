@@ -13,7 +13,7 @@ import yaml
 from dinmo_pipeline_tests.people import sync_people
 
 from . import table
-from .page import DIFFERENCES, Recipe, activations
+from .page import Recipe, activations
 
 NOW = datetime(2025, 4, 14, 7, tzinfo=UTC)
 
@@ -23,10 +23,8 @@ class Files:
 
     def __init__(self, root: Path, recipes: Sequence[Recipe]) -> None:
         self._root = root
-        self._names = {
-            key: f"customers_{number}"
-            for number, key in enumerate(dict.fromkeys(_key(recipe) for recipe in recipes if recipe.form != DIFFERENCES))
-        }
+        keys = dict.fromkeys(map(_key, recipes))
+        self._names = {key: f"customers_{number}" for number, key in enumerate(keys)}
         (root / "pyproject.toml").write_text(f'[tool.dinmo]\ntimezone = "{table.ZONE}"\n', encoding="utf-8")
         documents: list[dict[str, Any]] = [
             {"type": "dinmo_pipeline.LocalFolder", "attributes": {"name": "out", "path": "out"}},

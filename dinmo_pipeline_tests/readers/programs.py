@@ -125,8 +125,7 @@ def _python(recipe: Recipe, language: str, folder: Path) -> Rows:
     code = Path(dump.__file__)
     done = subprocess.run([str(PYTHON), str(code)], input=str(path), cwd=folder, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
-    found: Rows = json.loads(done.stdout)
-    return found
+    return dump.answered(done.stdout)
 
 
 def _clickhouse(recipe: Recipe, language: str, folder: Path) -> Rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -31,8 +30,7 @@ class Spark:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         assert answer, (self.folder / "log").read_text(encoding="utf-8", errors="replace")[-5000:]
-        found: Rows = json.loads(answer)
-        return found
+        return dump.answered(answer)
 
 
 @contextmanager

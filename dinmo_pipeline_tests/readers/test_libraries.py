@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import duckdb
 import pytest
 
 from . import dump
 from .cells import differences
-from .limits import LIMITS
-from .page import Recipe, recipes
+from .limits import limits_of
+from .page import Recipe, whole_files
 from .product import Files
 from .table import rows
 
@@ -22,11 +25,18 @@ def in_duckdb(code: str) -> list[dict[str, str | None]]:
         return dump.run("", customers=connection.sql("FROM customers"))
 
 
-@pytest.mark.parametrize("recipe", [recipe for recipe in recipes() if recipe.consumer in LIBRARIES], ids=lambda recipe: recipe.name)
+def tried() -> Iterator[Any]:
+    """The recipes of these libraries; `make test` leaves their variants to `make test-readers`."""
+    for recipe in whole_files():
+        if recipe.consumer in LIBRARIES:
+            yield pytest.param(recipe, id=recipe.full_name, marks=[pytest.mark.readers] if recipe.variant else [])
+
+
+@pytest.mark.parametrize("recipe", list(tried()))
 def test_library_has_every_value(recipe: Recipe, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(files.folder(recipe))
     found = in_duckdb(recipe.code("sql")) if recipe.consumer == "DuckDB" else dump.run(recipe.code("python"))
-    wrong, compared = differences(rows(), found, LIMITS.get(recipe.name, ()))
+    wrong, compared = differences(rows(), found, limits_of(recipe))
 
     assert wrong == []
     assert compared == 4220
