@@ -21,6 +21,8 @@ class Spark:
 
     def rows(self, code: str, delivered: Path) -> Rows:
         """The rows of `customers` after the code, which finds the delivered files."""
+        for old in self.folder.glob("*_*.parquet"):
+            old.unlink()
         for path in delivered.iterdir():
             shutil.copy(path, self.folder)
         (self.folder / "recipe.py").write_text(code, encoding="utf-8")

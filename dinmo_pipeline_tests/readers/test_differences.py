@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -31,7 +32,6 @@ pytestmark = pytest.mark.readers
 Key = tuple[str, str]
 Row = tuple[Decimal | None, date | None, str | None]
 Prices = dict[Key, Row]
-Apply = Callable[[Path], Prices]
 
 DAYS: Final = 10
 SHORT: Final = [text for text in TEXTS if len(text) <= 60]
@@ -90,20 +90,39 @@ def make_project(root: Path, recipe: Recipe) -> None:
     (root / "defs" / "defs.yaml").write_text(yaml.safe_dump_all(documents), encoding="utf-8")
 
 
-def hold_ten_days(root: Path, consumer: str, apply: Apply) -> None:
-    """Deliver ten days and apply each, the sixth one twice, the eighth one in full: the consumer's table is the source's, day by day."""
-    make_project(root, RECIPES[consumer])
-    changes = 0
+@dataclass(frozen=True)
+class Consumer:
+    """Who applies deliveries, and shows its table; an assertion fails when it refuses one."""
+
+    name: str
+    apply: Callable[[Path], object]
+    prices: Callable[[], Prices]
+
+
+def hold_ten_days(root: Path, consumer: Consumer) -> None:
+    """Deliver ten days and apply each: the consumer's table is the source's, day by day.
+
+    On the fourth one file or another is missing at first, the sixth one comes twice, the eighth one is in full.
+    """
+    make_project(root, RECIPES[consumer.name])
+    before: Prices = {}
     for day, prices in enumerate(histories()):
         write_prices(root, prices)
         sync_people(root, "prices", NOW + timedelta(days=day), full=day == 7)
+        for part in ("removed", "updated", "added") if day == 3 else ():
+            shutil.copytree(root / "out", root / part, ignore=shutil.ignore_patterns(f"prices_{part}.*"))
+            with pytest.raises(AssertionError):
+                consumer.apply(root / part)
+            assert consumer.prices() == before, f"without {part}"
         for _ in range(2 if day == 5 else 1):
-            assert apply(root / "out") == prices, f"day {day + 1}"
-        changes += len(prices)
-    assert changes > 5000
+            consumer.apply(root / "out")
+            assert consumer.prices() == prices, f"day {day + 1}"
+        before = prices
+    assert len(before) > 500
 
 
 def as_prices(found: list[dict[str, str | None]]) -> Prices:
+    """The rows as the source has them."""
     made = {}
     for each in found:
         price, day = each["price"], each["valid_from"]
@@ -115,49 +134,57 @@ def as_prices(found: list[dict[str, str | None]]) -> Prices:
 
 def test_postgres_is_equal_each_day(tmp_path: Path, postgres_server: Server) -> None:
     code = RECIPES["PostgreSQL"].code("sql").replace("/data/", f"{postgres_server.data}/")
+    shown = "SELECT row_to_json(texts) FROM (SELECT shop, sku, price::text, valid_from::text, note FROM prices) AS texts"
 
-    def apply(folder: Path) -> Prices:
+    def apply(folder: Path) -> None:
         postgres_server.take(folder)
         postgres_server.run(f"SET client_min_messages = warning;\n{code}")
-        shown = "SELECT row_to_json(texts) FROM (SELECT shop, sku, price::text, valid_from::text, note FROM prices) AS texts"
-        return as_prices(json_lines(postgres_server.run(shown)))
 
-    hold_ten_days(tmp_path, "PostgreSQL", apply)
+    hold_ten_days(tmp_path, Consumer("PostgreSQL", apply, lambda: as_prices(json_lines(postgres_server.run(shown)))))
 
 
 def test_mariadb_is_equal_each_day(tmp_path: Path, mariadb_server: Server) -> None:
-    def apply(folder: Path) -> Prices:
-        mariadb_server.run(RECIPES["MariaDB"].code("sql"), cwd=folder)
-        columns = "'shop', shop, 'sku', sku, 'price', CAST(price AS CHAR), 'valid_from', CAST(valid_from AS CHAR), 'note', note"
-        return as_prices(json_lines(mariadb_server.run(f"SELECT JSON_OBJECT({columns}) FROM prices")))
+    columns = "'shop', shop, 'sku', sku, 'price', CAST(price AS CHAR), 'valid_from', CAST(valid_from AS CHAR), 'note', note"
+    shown = f"SELECT JSON_OBJECT({columns}) FROM prices"
 
-    hold_ten_days(tmp_path, "MariaDB", apply)
+    def apply(folder: Path) -> None:
+        mariadb_server.run(RECIPES["MariaDB"].code("sql"), cwd=folder)
+
+    hold_ten_days(tmp_path, Consumer("MariaDB", apply, lambda: as_prices(json_lines(mariadb_server.run(shown)))))
 
 
 def test_sqlite_is_equal_each_day(tmp_path: Path) -> None:
-    def apply(folder: Path) -> Prices:
+    def apply(folder: Path) -> None:
         command = ["sqlite3", "-bail", str(tmp_path / "shop.db")]
         done = subprocess.run(command, input=RECIPES["SQLite"].code("sql"), cwd=folder, text=True, capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
+
+    def prices() -> Prices:
         with sqlite3.connect(tmp_path / "shop.db") as connection:
             connection.row_factory = sqlite3.Row
             return as_prices([dict(found) for found in connection.execute("SELECT * FROM prices")])
 
-    hold_ten_days(tmp_path, "SQLite", apply)
+    hold_ten_days(tmp_path, Consumer("SQLite", apply, prices))
 
 
 def test_clickhouse_is_equal_each_day(tmp_path: Path) -> None:
     shown = "SELECT shop, sku, toString(price) AS price, toString(valid_from) AS valid_from, note FROM prices;\n"
 
-    def apply(folder: Path) -> Prices:
-        shutil.copytree(folder, tmp_path / "work", dirs_exist_ok=True)
-        (tmp_path / "recipe.sql").write_text(RECIPES["ClickHouse"].code("sql") + shown, encoding="utf-8")
+    def query(code: str, folder: Path) -> str:
+        (tmp_path / "recipe.sql").write_text(code, encoding="utf-8")
         command = [str(PYTHON), str(ROOT / "dinmo_pipeline_tests" / "readers" / "clickhouse.py"), str(tmp_path / "db")]
-        return as_prices(json_lines(run([*command, str(tmp_path / "recipe.sql")], tmp_path / "work")))
+        return run([*command, str(tmp_path / "recipe.sql")], folder)
 
-    hold_ten_days(tmp_path, "ClickHouse", apply)
+    def apply(folder: Path) -> None:
+        query(RECIPES["ClickHouse"].code("sql"), folder)
+
+    hold_ten_days(tmp_path, Consumer("ClickHouse", apply, lambda: as_prices(json_lines(query(shown, tmp_path)))))
 
 
 def test_spark_is_equal_each_day(tmp_path: Path, spark_session: Spark) -> None:
-    code = RECIPES["Spark"].code("python") + 'customers = spark.table("prices")\n'
-    hold_ten_days(tmp_path, "Spark", lambda folder: as_prices(spark_session.rows(code, folder)))
+    nothing, shown = "customers = []\n", 'customers = spark.table("prices")\n'
+
+    def apply(folder: Path) -> None:
+        spark_session.rows(RECIPES["Spark"].code("python") + nothing, folder)
+
+    hold_ten_days(tmp_path, Consumer("Spark", apply, lambda: as_prices(spark_session.rows(shown, tmp_path / "out"))))
