@@ -45,7 +45,7 @@ class Recipe:
 
 def activations() -> dict[str, dict[str, Any]]:
     """The two activations at the top of the page, by name; recipes say their `format`."""
-    return {document["attributes"]["name"]: document["attributes"] for document in documents() if "type" in document}
+    return {document["attributes"]["name"]: document["attributes"] for document in _documents() if "type" in document}
 
 
 def recipes() -> list[Recipe]:
@@ -88,7 +88,7 @@ def _variants(recipe: Recipe) -> Iterator[Recipe]:
             yield replace(recipe, settings={"format": {**stated, option: value}}, variant=variant)
 
 
-def documents() -> list[dict[str, Any]]:
+def _documents() -> list[dict[str, Any]]:
     """Every YAML document of the page."""
     text = PAGE.read_text(encoding="utf-8")
     return [

@@ -147,4 +147,4 @@ _RUNNERS: Final[dict[str, Callable[[Recipe, str, Path], Rows]]] = {
     "pandas": _python,
     "ClickHouse": _clickhouse,
 }
-CONSUMERS: Final = tuple(_RUNNERS)
+PROGRAMS: Final = tuple(_RUNNERS)

@@ -39,7 +39,7 @@ def hold(recipe: Recipe, load: Callable[[], Rows]) -> None:
     assert compared == 4220
 
 
-@recipes_of(*programs.CONSUMERS)
+@recipes_of(*programs.PROGRAMS)
 def test_program_has_every_value(recipe: Recipe, files: Files, tmp_path: Path) -> None:
     hold(recipe, lambda: programs.rows_of(recipe, files.folder(recipe), tmp_path))
 
