@@ -99,7 +99,7 @@ def _sqlite(recipe: Recipe, language: str, folder: Path) -> Rows:
     done = subprocess.run(
         ["sqlite3", "-bail", "shop.db"], input=recipe.code("sql"), cwd=folder, text=True, capture_output=True, check=False
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
     with sqlite3.connect(folder / "shop.db") as connection:
         connection.row_factory = sqlite3.Row
         return [_texts(dict(row)) for row in connection.execute("SELECT * FROM customers")]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -12,60 +14,90 @@ from .cells import differences
 from .conftest import ONE_COLUMN
 from .databases import mariadb_rows, postgres_rows
 from .limits import REFUSED, limits_of
-from .page import Recipe, recipes, whole_files
+from .page import Recipe, whole_files
 from .product import Files
 from .programs import Rows
 from .servers import Server, json_lines
-from .spark import Spark
 from .table import ROWS, rows
+from .test_libraries import LIBRARIES, library_rows
 
 pytestmark = pytest.mark.readers
 
+Load = Callable[[Recipe], Rows]
 
-def recipes_of(*consumers: str) -> pytest.MarkDecorator:
-    """The test for each recipe of these consumers that loads a whole file."""
-    found = [recipe for recipe in whole_files() if recipe.consumer in consumers]
-    return pytest.mark.parametrize("recipe", found, ids=lambda recipe: recipe.full_name)
+RECIPES: Final = {recipe.full_name: recipe for recipe in whole_files()}
+XMLLINT: Final = RECIPES["xmllint, XML"]
+# What the page warns of, or why a recipe has an option: the recipe with another text in place of one of its own, and what is wrong then.
+WARNINGS: Final[list[tuple[str, str, str, str]]] = [
+    ("DuckDB, CSV", "allow_quoted_nulls = false, ", "", "tier: None for ''"),
+    ("PHP, CSV", ", '\"', ''", ", '\"'", "same number of elements"),
+    ("MariaDB, CSV", " ESCAPED BY ''", "", "Warning"),
+    ("Spark, CSV", "multiLine=True, ", "", "MALFORMED"),
+    ("Spark, XML", "score string", "score double", 'Unparseable number: "INF"'),
+    ("Spark, XML", "visits decimal(20,0)", "visits long", 'For input string: "9223372036854775808"'),
+    (
+        "ClickHouse, Parquet",
+        "INSERT INTO customers SELECT",
+        "CREATE TABLE untyped ENGINE = MergeTree ORDER BY tuple() AS SELECT",
+        "into JSON column",
+    ),
+    ("R, CSV with data.table", "customers[,", "customers[0,", "name"),
+    ("R, CSV with readr", '.default = "c", ', '.default = "c", score = "d", ', "score: None for 'inf'"),
+    ("SQLite, JSON", "'customers.json'", "'missing.json'", "malformed JSON"),
+]
 
 
-def hold(recipe: Recipe, load: Callable[[], Rows]) -> None:
-    """Every value is what was sent, or the reader's own limit; or the reader refuses the file, and says why."""
-    if recipe.full_name in REFUSED:
-        with pytest.raises(AssertionError, match=REFUSED[recipe.full_name]):
-            load()
+@pytest.fixture
+def load(files: Files, tmp_path: Path, request: pytest.FixtureRequest) -> Load:
+    """Runs a recipe on its delivered files, whoever its consumer is: the rows that the consumer has then."""
+
+    def loaded(recipe: Recipe) -> Rows:
+        delivered = files.folder(recipe)
+        if recipe.consumer == "PostgreSQL":
+            return postgres_rows(request.getfixturevalue("postgres_server"), recipe, delivered)
+        if recipe.consumer == "MariaDB":
+            return mariadb_rows(request.getfixturevalue("mariadb_server"), recipe, delivered)
+        if recipe.consumer == "Spark":
+            found: Rows = request.getfixturevalue("spark_session").rows(recipe.code("python"), delivered)
+            return found
+        if recipe.consumer in LIBRARIES:
+            request.getfixturevalue("monkeypatch").chdir(delivered)
+            return library_rows(recipe)
+        return programs.rows_of(recipe, delivered, tmp_path)
+
+    return loaded
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.consumer not in LIBRARIES and recipe is not XMLLINT])
+def test_program_has_every_value(name: str, load: Load) -> None:
+    if name in REFUSED:
+        with pytest.raises(AssertionError, match=REFUSED[name]):
+            load(RECIPES[name])
         return
-    wrong, compared = differences(rows(), load(), limits_of(recipe))
+    wrong, compared = differences(rows(), load(RECIPES[name]), limits_of(RECIPES[name]))
     assert wrong == []
     assert compared == 4220
 
 
-@recipes_of(*programs.PROGRAMS)
-def test_program_has_every_value(recipe: Recipe, files: Files, tmp_path: Path) -> None:
-    hold(recipe, lambda: programs.rows_of(recipe, files.folder(recipe), tmp_path))
+def test_xmllint_finds_every_row_valid(files: Files) -> None:
+    assert int(programs.run(["sh", "-c", XMLLINT.code("sh")], files.folder(XMLLINT))) == ROWS
 
 
-@recipes_of("PostgreSQL")
-def test_postgres_has_every_value(recipe: Recipe, files: Files, postgres_server: Server) -> None:
-    hold(recipe, lambda: postgres_rows(postgres_server, recipe, files.folder(recipe)))
+@pytest.mark.parametrize(("name", "text", "instead", "problem"), WARNINGS)
+def test_what_the_page_warns_of_happens(name: str, text: str, instead: str, problem: str, load: Load) -> None:
+    recipe = RECIPES[name]
+    blocks = tuple((language, code.replace(text, instead)) for language, code in recipe.blocks)
+    assert blocks != recipe.blocks
 
-
-@recipes_of("MariaDB")
-def test_mariadb_has_every_value(recipe: Recipe, files: Files, mariadb_server: Server) -> None:
-    hold(recipe, lambda: mariadb_rows(mariadb_server, recipe, files.folder(recipe)))
-
-
-@recipes_of("Spark")
-def test_spark_has_every_value(recipe: Recipe, files: Files, spark_session: Spark) -> None:
-    hold(recipe, lambda: spark_session.rows(recipe.code("python"), files.folder(recipe)))
-
-
-@recipes_of("xmllint")
-def test_xmllint_counts_every_row(recipe: Recipe, files: Files) -> None:
-    assert int(programs.run(["sh", "-c", recipe.code("sh")], files.folder(recipe))) == ROWS
+    try:
+        seen = "\n".join(differences(rows(), load(replace(recipe, blocks=blocks)), limits_of(recipe))[0])
+    except AssertionError as error:
+        seen = str(error)
+    assert problem in seen
 
 
 def test_copy_of_psql_stops_where_the_page_says(files: Files, postgres_server: Server) -> None:
-    recipe = next(recipe for recipe in recipes() if recipe.name == "PostgreSQL, CSV")
+    recipe = RECIPES["PostgreSQL, CSV"]
     table = recipe.code("sql").partition("COPY")[0]
     copy = f"\\copy customers FROM '{files.folder(recipe) / 'customers.csv'}' (FORMAT csv, HEADER MATCH)"
     problem = postgres_server.refused(f"SET client_min_messages = warning; DROP TABLE IF EXISTS customers;\n{table}\n{copy}\n")
