@@ -12,6 +12,8 @@ from sqlalchemy import Engine, event
 
 from dinmo_pipeline import masking
 
+from . import random_cases as random_cases
+
 
 @pytest.fixture(scope="session", autouse=True)
 def states_lie_in_a_folder_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

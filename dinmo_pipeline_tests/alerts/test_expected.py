@@ -104,7 +104,7 @@ def test_deadline_on_nights_when_clocks_are_set(by: tuple[str, str], deadline: s
 
 
 @pytest.mark.parametrize("zone", ZONES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(day=DAYS, by=TIMES)
 def test_deadline_is_the_instant_at_which_a_schedule_of_that_time_comes(zone: str, day: date, by: time) -> None:
     there = ZoneInfo(zone)
@@ -120,7 +120,7 @@ def test_deadline_is_the_instant_at_which_a_schedule_of_that_time_comes(zone: st
 
 
 @pytest.mark.parametrize("zone", ZONES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(day=DAYS, by=TIMES, grace=st.integers(0, 3 * 24 * 60))
 def test_each_day_becomes_late_once_at_its_deadline(zone: str, day: date, by: time, grace: int) -> None:
     there = ZoneInfo(zone)
@@ -139,7 +139,7 @@ def test_each_day_becomes_late_once_at_its_deadline(zone: str, day: date, by: ti
 
 
 @pytest.mark.parametrize("zone", ZONES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(first=DAYS, by=TIMES)
 def test_days_that_are_due_never_go_back(zone: str, first: date, by: time) -> None:
     expected = Expected(by=by)

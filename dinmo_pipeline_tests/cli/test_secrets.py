@@ -26,7 +26,7 @@ from dinmo_pipeline_tests.servers.vsftpd import Vsftpd
 from dinmo_pipeline_tests.servers.web import WebServer, running_web
 
 from ..people import MODEL, activation
-from ..sync.conftest import CASES as DINMO_TEST_CASES
+from ..random_cases import CASES as DINMO_TEST_CASES
 from .conftest import Dinmo
 
 __all__ = ["azurite_server", "gcs_relay", "gcs_server", "gcs_tokens", "openssh_server", "s3_server", "vsftpd_explicit"]

@@ -14,10 +14,11 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dinmo_pipeline.formats.contract import Column, Rows
+from dinmo_pipeline_tests.random_cases import CASES
 
 from .conftest import make
 from .readers import Field, Nil, read_csv, read_json, read_parquet, read_xml
@@ -125,7 +126,7 @@ def tables(draw: st.DrawFn) -> tuple[list[Kind], list[list[Any]]]:
 def test_random_table_is_read_back(name: str, connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     check = {"csv": check_csv, "json": check_json, "ndjson": check_ndjson, "xml": check_xml, "parquet": check_parquet}[name]
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], derandomize=True)
+    @settings(max_examples=int(60 * CASES))
     @given(tables())
     def run(table: tuple[list[Kind], list[list[Any]]]) -> None:
         kinds, rows = table

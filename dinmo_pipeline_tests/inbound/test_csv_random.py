@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dinmo_pipeline.inbound.csv_reading import CsvReading
 from dinmo_pipeline.inbound.reading import FileRefused
 from dinmo_pipeline.project.specs import CsvDialect
+from dinmo_pipeline_tests.random_cases import CASES
 
 from .slow_csv import Expected, Refusal, read_slowly
 
@@ -66,10 +66,7 @@ def files(draw: st.DrawFn) -> tuple[CsvDialect, str]:
     return dialect, text + "." if text.endswith("\0") else text
 
 
-CASES = float(os.environ.get("DINMO_TEST_CASES", "1"))
-
-
-@settings(max_examples=int(400 * CASES), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=int(400 * CASES))
 @given(file=files(), block_bytes=st.sampled_from([1, 2, 3, 7, 64, 100_000]))
 def test_random_text_gives_what_the_slow_reader_gives(
     file: tuple[CsvDialect, str], block_bytes: int, tmp_path_factory: pytest.TempPathFactory

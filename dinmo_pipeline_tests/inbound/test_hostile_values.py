@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dinmo_pipeline.formats import FORMATS
@@ -376,7 +376,7 @@ SHORT = [text for text in TEXTS if len(text) < 1000]
 CELLS = st.none() | st.sampled_from(SHORT) | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=30)
 @example(rows=[[None, None]], delimiter=",", line_ending="\n", quoting="minimal")
 @given(
     rows=st.lists(st.lists(CELLS, min_size=2, max_size=2), min_size=1, max_size=6),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ from dinmo_pipeline.inbound.identifiers import identifier
 from dinmo_pipeline.inbound.json_reading import open_json
 from dinmo_pipeline.inbound.reading import LINE, RECORD, FileRefused, Reject
 from dinmo_pipeline_tests.inbound.corpora import corpus_file, names
-
-CASES = int(os.environ.get("DINMO_TEST_CASES", "1"))
+from dinmo_pipeline_tests.random_cases import CASES
 
 
 class Written(str):
@@ -104,7 +102,7 @@ VALUES = st.recursive(SCALARS, lambda inner: st.builds(listed, st.lists(inner, m
 DOCUMENTS = st.lists(objects(VALUES, NAMES), min_size=1, max_size=12)
 
 
-@settings(max_examples=150 * CASES, deadline=None)
+@settings(max_examples=int(150 * CASES))
 @given(DOCUMENTS, st.sampled_from(["\n", "\r\n", "\r", "\n\n"]))
 def test_lines_hold_what_python_reads(tmp_path_factory: pytest.TempPathFactory, records: list[str], ending: str) -> None:
     path = tmp_path_factory.getbasetemp() / "lines.json"
@@ -116,7 +114,7 @@ def test_lines_hold_what_python_reads(tmp_path_factory: pytest.TempPathFactory, 
     assert_same(rows, {number: strictly(text.encode()) for number, text in enumerate(records, 1)})
 
 
-@settings(max_examples=150 * CASES, deadline=None)
+@settings(max_examples=int(150 * CASES))
 @given(DOCUMENTS, st.sampled_from([",", ",\n", "\n,\n", " , "]))
 def test_array_holds_what_python_reads(tmp_path_factory: pytest.TempPathFactory, records: list[str], between: str) -> None:
     path = tmp_path_factory.getbasetemp() / "array.json"
@@ -142,7 +140,7 @@ def originals_of(count: int, chance: random.Random) -> list[dict[str, Any]]:
     return [{"id": number, "name": chance.choice(nested), "total": number / 7, "tags": chance.choice(nested)} for number in range(count)]
 
 
-@pytest.mark.parametrize("seed", range(150 * CASES))
+@pytest.mark.parametrize("seed", range(int(150 * CASES)))
 def test_damaged_lines_are_read_as_python_reads_them_or_rejected(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     path = tmp_path / "lines.json"
@@ -168,7 +166,7 @@ def test_damaged_lines_are_read_as_python_reads_them_or_rejected(tmp_path: Path,
     assert_same(rows, good)
 
 
-@pytest.mark.parametrize("seed", range(150 * CASES))
+@pytest.mark.parametrize("seed", range(int(150 * CASES)))
 def test_damaged_array_is_read_as_python_reads_it_or_refused(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(seed)
     # Pieces of some records, so that the damage is met in the first one, in the last one and between two.

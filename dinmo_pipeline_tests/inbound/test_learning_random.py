@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import duckdb
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dinmo_pipeline.inbound.arrivals import Arrival
@@ -25,7 +25,7 @@ from dinmo_pipeline.inbound.record import FileRecord, Outcome
 from dinmo_pipeline.inbound.taking import open_feed_file
 from dinmo_pipeline.project.specs import CsvDialect, FeedSpec, InboundColumn
 from dinmo_pipeline_tests.inbound.inboxes import NOW, LocalInbox, contacts
-from dinmo_pipeline_tests.sync.conftest import CASES
+from dinmo_pipeline_tests.random_cases import CASES
 
 Format = Literal["csv", "ndjson", "json"]
 DAY = date(2024, 5, 1)
@@ -194,7 +194,7 @@ FORMATS: st.SearchStrategy[Format] = st.sampled_from(["csv", "ndjson", "json"])
 
 
 @given(load=LOADS, format_=FORMATS, data=st.data())
-@settings(max_examples=int(4 * CASES), deadline=None, suppress_health_check=list(HealthCheck), derandomize=CASES <= 1)
+@settings(max_examples=int(4 * CASES))
 def test_table_is_that_of_the_accepted_records_of_the_accepted_files(load: str, format_: Format, data: st.DataObject) -> None:
     files: list[Sent] = data.draw(sent_files(format_), label="files")
     seen = imported(load, format_, divided(files, data))
@@ -221,7 +221,7 @@ def test_table_is_that_of_the_accepted_records_of_the_accepted_files(load: str, 
 
 
 @given(load=LOADS, format_=FORMATS, data=st.data())
-@settings(max_examples=int(16 * CASES), deadline=None, suppress_health_check=list(HealthCheck), derandomize=CASES <= 1)
+@settings(max_examples=int(16 * CASES))
 def test_files_at_once_are_what_they_are_one_by_one(load: str, format_: Format, data: st.DataObject) -> None:
     files: list[Sent] = data.draw(sent_files(format_), label="files")
     if load == "replace":

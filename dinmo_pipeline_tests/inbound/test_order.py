@@ -6,11 +6,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
-from dinmo_pipeline_tests.sync.conftest import CASES
+from dinmo_pipeline_tests.random_cases import CASES
 
 Row = tuple[int, int, int | None]
 # A record is its key, a value that tells it from all others, and how many hours after midnight it was changed.
@@ -40,7 +40,7 @@ def expected(files: list[list[Row]]) -> dict[str, str]:
 
 
 @given(files=FILES, data=st.data())
-@settings(max_examples=int(10 * CASES), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=int(10 * CASES))
 def test_newest_records_stay_in_whatever_order_and_batches_files_come(
     files: list[list[tuple[int, int | None]]], data: st.DataObject
 ) -> None:

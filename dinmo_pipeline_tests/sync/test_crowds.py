@@ -21,7 +21,7 @@ from dinmo_pipeline.warehouse import connections
 from dinmo_pipeline.warehouse.connections import open_warehouse
 from dinmo_pipeline.warehouse.tables import refresh
 from dinmo_pipeline_tests.inbox_projects import INBOX, feed
-from dinmo_pipeline_tests.sync.conftest import CASES
+from dinmo_pipeline_tests.random_cases import CASES
 from dinmo_pipeline_tests.sync.disk import START, forking
 from dinmo_pipeline_tests.sync.readers import read_rows
 from dinmo_pipeline_tests.waiting import wait_for_end

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dinmo_pipeline.formats import FORMATS
@@ -24,7 +24,7 @@ from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Counts
 from dinmo_pipeline.sync.keeping import SnapshotFiles
 from dinmo_pipeline.sync.snapshots import FolderSnapshots
 from dinmo_pipeline.warehouse.tables import table_columns
-from dinmo_pipeline_tests.sync.conftest import CASES, SHRINK
+from dinmo_pipeline_tests.random_cases import CASES
 from dinmo_pipeline_tests.sync.readers import read_rows
 
 NUMBERS = ["TINYINT", "BIGINT", "HUGEINT", "DECIMAL(2,2)", "DECIMAL(5,2)", "DECIMAL(38,10)", "FLOAT", "DOUBLE", "UHUGEINT"]
@@ -248,16 +248,7 @@ def test_deltas_of_random_tables_applied_to_the_full_file_give_the_table(
     monkeypatch.setattr(keeping, "LARGEST_PATCH", 3)
     synced = patches = patches_of_patches = 0
 
-    @settings(
-        max_examples=int(250 * CASES),
-        # The usual run is the same each time; a longer one looks where nobody has looked.
-        derandomize=CASES <= 1,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-        phases=[phase for phase in Phase if SHRINK or phase != Phase.shrink],
-    )
+    @settings(max_examples=int(150 * CASES))
     @given(histories())
     def check(history: tuple[SyncMode, str, tuple[str, ...], list[Step]]) -> None:
         nonlocal synced, patches, patches_of_patches
@@ -271,9 +262,9 @@ def test_deltas_of_random_tables_applied_to_the_full_file_give_the_table(
             patches_of_patches += desk.patches_of_patches
 
     check()
-    assert synced > 250 * CASES
-    assert patches > 100 * CASES
-    assert patches_of_patches > 20 * CASES
+    assert synced > 150 * CASES
+    assert patches > 60 * CASES
+    assert patches_of_patches > 12 * CASES
 
 
 def test_nested_key_in_xml_is_sent_once_whatever_columns_are_beside_it(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 from dinmo_pipeline.errors import BusyError, DinmoError, PermanentStorageError, StateError
 from dinmo_pipeline.sync.syncs import Completed, Delivery
 from dinmo_pipeline_tests.faults.kinds import Ballast
+from dinmo_pipeline_tests.random_cases import CASES
 from dinmo_pipeline_tests.servers.disks import small_folder
-from dinmo_pipeline_tests.sync.conftest import CASES
 from dinmo_pipeline_tests.sync.disk import DIFFERENCE, START, Disk, forking, run
 from dinmo_pipeline_tests.waiting import wait_for_end
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
@@ -20,7 +20,7 @@ from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, RunType, 
 from dinmo_pipeline.sync.export import Export
 from dinmo_pipeline.sync.state import State, SyncRecord
 from dinmo_pipeline.sync.steps import Target
-from dinmo_pipeline_tests.sync.conftest import CASES, SHRINK
+from dinmo_pipeline_tests.random_cases import CASES
 from dinmo_pipeline_tests.sync.simulation import SPEC, Consumer, Crash, Outcome, Simulation, crash, is_temporary
 
 pytestmark = pytest.mark.usefixtures("in_memory")
@@ -493,17 +493,5 @@ def test_consumer_after_any_history_has_the_table(fields: dict[str, object]) -> 
 
 
 def random_histories(count: int) -> settings:
-    """So many histories of thirty steps; what fails is made short only where somebody asks for it, since that takes minutes."""
-    phases = [phase for phase in Phase if SHRINK or phase != Phase.shrink]
-    checks = list(HealthCheck)
-    return settings(
-        max_examples=int(count * CASES),
-        stateful_step_count=30,
-        # The usual run is the same each time; a longer one looks where nobody has looked.
-        derandomize=CASES <= 1,
-        deadline=None,
-        database=None,
-        report_multiple_bugs=False,
-        phases=phases,
-        suppress_health_check=checks,
-    )
+    """So many histories of thirty steps."""
+    return settings(max_examples=int(count * CASES), stateful_step_count=30)
