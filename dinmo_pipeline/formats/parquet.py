@@ -32,6 +32,9 @@ class ParquetFormat(Format):
     time: Literal["text", "native"] = Field(
         default="text", description="text: a TIME is a string, 24:00:00 too; native: Parquet's time, in which 24:00:00 is refused."
     )
+    json_columns: Literal["text", "native"] = Field(
+        default="text", description="text: a JSON value is a string, which every reader takes; native: Parquet's JSON."
+    )
 
     @property
     def extension(self) -> str:
@@ -53,7 +56,7 @@ class ParquetFormat(Format):
         return Written()
 
     def _style(self, rows: Rows) -> ParquetStyle:
-        kinds = {"UUID": self.uuid, "TIME": self.time, "TIME_NS": self.time}
+        kinds = {"UUID": self.uuid, "TIME": self.time, "TIME_NS": self.time, "JSON": self.json_columns}
         return ParquetStyle(rows.timezone, frozenset(kind for kind, form in kinds.items() if form == "native"))
 
     def uncompressed(self) -> ParquetFormat:

@@ -10,8 +10,8 @@ from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 
 # DuckDB would cut intervals to milliseconds and refuse negative ones, drop the offset of a time, and store a variant in a shape that
 # few readers know; it would make doubles of the largest integers, and a file that PyArrow refuses of an array that is null. A time of
-# Parquet ends before 24:00:00, and of a UUID some readers make bytes.
-_AS_TEXT = frozenset({"INTERVAL", "TIME", "TIME_NS", "TIME WITH TIME ZONE", "UUID", "VARIANT"})
+# Parquet ends before 24:00:00; of a UUID and of JSON some readers make bytes, and others refuse the file at JSON that is no object.
+_AS_TEXT = frozenset({"INTERVAL", "JSON", "TIME", "TIME_NS", "TIME WITH TIME ZONE", "UUID", "VARIANT"})
 _AS_DECIMAL = frozenset({"HUGEINT", "UHUGEINT"})
 # What is infinite is a number without meaning in Parquet, and years beyond these keep Python's readers from the whole file.
 _RANGES = {

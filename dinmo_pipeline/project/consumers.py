@@ -138,6 +138,7 @@ CONSUMERS: Mapping[str, Reader] = {
         (
             _unread(_XML),
             Limit("quoting", "refuses a boolean in quotes; write minimal, or texts", ("all",)),
+            Limit("json_columns", "refuses the file at JSON that is no object; write text", ("native",)),
             _PLAIN_UTF8,
             _ZONED,
             _COMMA,
@@ -205,6 +206,7 @@ CONSUMERS: Mapping[str, Reader] = {
             Limit("null_text", "takes the very text in quotes for null, too; leave null_text out", allowed=("",)),
             Limit("numbers", "makes floats of decimals; write text", ("exact",)),
             Limit("uuid", "makes 16 bytes of a UUID; write text", ("native",)),
+            Limit("json_columns", "makes bytes of JSON; write text", ("native",)),
             _encodings("misreads UTF-16 without a word; write utf-8", "utf-16"),
             _EMPTY_FILES,
             _ESCAPED,

@@ -27,7 +27,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "json": OBJECTS,
     "ndjson": OBJECTS,
     "xml": {"root": "rows", "row": "row", "nulls": "absent", "xsd": False, **TEXT},
-    "parquet": {"compression": "zstd", "uuid": "text", "time": "text"},
+    "parquet": {"compression": "zstd", "uuid": "text", "time": "text", "json_columns": "text"},
 }
 
 
@@ -88,6 +88,7 @@ def test_uncompressed_keeps_every_other_option() -> None:
         ("parquet", {"delimiter": ";"}, "Extra inputs"),
         ("parquet", {"uuid": "bytes"}, "Input should be 'text' or 'native'"),
         ("parquet", {"time": "us"}, "Input should be 'text' or 'native'"),
+        ("parquet", {"json_columns": "variant"}, "Input should be 'text' or 'native'"),
         *((name, {"booleans": "yes/no"}, "Input should be 'true/false', '1/0' or 'Y/N'") for name in TEXT_FORMATS),
         *((name, {"decimal": ";"}, "Input should be '.' or ','") for name in TEXT_FORMATS),
         *(

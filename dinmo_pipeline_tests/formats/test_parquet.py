@@ -124,6 +124,16 @@ def test_folder_of_files_with_and_without_nulls_is_read_as_one(connection: duckd
     assert pa.concat_tables([pq.read_table(tmp_path / f"{number}.parquet") for number in range(4)]).num_rows == 7
 
 
+def test_json_may_keep_the_type_of_parquet(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    rows = rows_of(connection, """SELECT '{"a": 1}'::JSON AS j, ['[1, "x"]'::JSON, NULL] AS l""")
+    for form, logical in (("text", "String"), ("native", "JSON")):
+        write(connection, make("parquet", json_columns=form), rows, tmp_path)
+        file = pq.ParquetFile(tmp_path / "file.parquet")
+        assert [str(file.schema.column(number).logical_type) for number in (0, 1)] == [logical, logical]
+        assert pl.read_parquet(tmp_path / "file.parquet")["j"].dtype == (pl.String if form == "text" else pl.Binary)
+        assert read_parquet(tmp_path / "file.parquet").to_pylist() == [{"j": '{"a": 1}', "l": ['[1, "x"]', None]}]
+
+
 def test_uuid_and_time_may_keep_the_types_of_parquet(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     uuid = "00112233-4455-6677-8899-aabbccddeeff"
     query = f"SELECT '{uuid}'::UUID AS u, TIME '23:59:59.999999' AS t, [TIME '12:00:00'] AS l, '12:00:00.123456789'::TIME_NS AS n"
