@@ -11,7 +11,7 @@ ENVIRONMENT := $(if $(wildcard .venv/dev.stamp),dev,demo)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --excludes requirements/excludes.txt
 
-.PHONY: help demo dev test check audit bench bench-full bench-destinations test-readers test-faults soak soak-daemon screenshots format lock release clean
+.PHONY: help demo dev prepare test check audit bench bench-full bench-destinations test-readers test-faults soak soak-daemon screenshots format lock release clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,11 +23,13 @@ dev: .venv/$(ENVIRONMENT).stamp ## Open the example shop in the Dagster UI
 	@$(BIN)/python -m demo --data-only
 	@$(BIN)/dinmo dev
 
-test: .venv/dev.stamp ## Run all tests
+prepare: .venv/dev.stamp ## Install what the tests start and read: a browser, servers, files that others made
 	@scripts/ensure-browser
 	@scripts/ensure-servers
 	@scripts/ensure-azurite
 	@scripts/ensure-corpora
+
+test: prepare ## Run all tests
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 # With CI set a test fails where it would skip: every reader is installed here.
