@@ -40,6 +40,7 @@ VARIABLES = {
     "DINMO_STATE_URL": "Where the syncs' logs and snapshots are, if not in `DINMO_HOME`: see [state.md](state.md).",
     "DINMO_REQUIRE_STATE": "`1` refuses an address without state until `dinmo state init`, so that a lost volume resends nothing.",
     "DINMO_REDIRECT": "The name of a storage that gets every delivery in place of its own destination; no base is moved.",
+    "DINMO_UMASK": "The rights that what a `LocalFolder` delivers does not get, such as `0027`; the umask of whoever starts it by default.",
     "DINMO_AUTOSTART": "`1` has schedules run from the start; else a person starts each in the UI.",
     "DINMO_USER": "Who gives a command, for the history of approvals, dismissals and baselines; the user and host by default.",
     "DINMO_UI_URL": "The address at which people reach the UI, such as `https://dagster.shop.example`: messages link there.",

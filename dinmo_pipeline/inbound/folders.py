@@ -12,6 +12,7 @@ from dinmo_pipeline.inbound.names_in_imports import free_name, reason_path, reje
 from dinmo_pipeline.project.specs import InboxSpec
 from dinmo_pipeline.storages.connection import Connection
 from dinmo_pipeline.storages.contract import Listing, RemoteFile, Storage
+from dinmo_pipeline.storages.temporary import is_temporary_name, temporary_beside
 
 RAW: Final = "raw"
 INIT: Final = "init"
@@ -52,9 +53,13 @@ class Folders:
         return self._listed.get(relative, set())
 
     def list_targets(self, folder: str) -> None:
-        """Learn what lies in a folder that files go to, once: `free_target` asks nobody."""
+        """Learn what lies in a folder that files go to, once: `free_target` asks nobody. What a killed pass was writing there goes."""
         if folder not in self._taken:
-            self._taken[folder] = {file.name for file in self.list(folder)} | self._reserved.get(folder, set())
+            names = {file.name for file in self.list(folder)}
+            # Whoever lists has the inbox to himself, so that they are those of a process that was killed.
+            for name in filter(is_temporary_name, names):
+                self.delete(f"{folder}/{name}")
+            self._taken[folder] = names | self._reserved.get(folder, set())
 
     def free_target(self, folder: str, name: str) -> str:
         """A path in `folder` for a file of this name, that nothing lies under and that was not given away before.
@@ -100,6 +105,7 @@ class Folders:
     def put(self, local_path: Path, relative: str) -> None:
         """Write a file of ours, whole, to a path that `free_target` gave away or that stands beside one."""
         self._make_folder_of(relative)
+        self.list_targets(posixpath.dirname(relative))
         path = self.path(relative)
 
         def write(storage: Storage) -> None:
@@ -107,8 +113,7 @@ class Folders:
                 storage.put(local_path, path)
                 return
             # Who reads there sees no part of it.
-            folder, name = posixpath.split(path)
-            temporary = posixpath.join(folder, f".{name}.part")
+            temporary = temporary_beside(path)
             storage.put(local_path, temporary)
             storage.move(temporary, path)
 

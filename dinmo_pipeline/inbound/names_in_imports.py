@@ -12,8 +12,6 @@ from dinmo_pipeline.inbound.names import without_extension
 REJECTS_ENDING, REASON_ENDING = ".rejects.csv", ".reason.txt"
 # What the file systems of Linux, macOS and Windows take.
 _MOST_BYTES: Final = 255
-# While a file of ours is written it is called `.<name>.part`.
-_WRITTEN_BYTES: Final = len("..part")
 _DIGEST_LETTERS = 12
 
 
@@ -51,7 +49,7 @@ def shortened(name: str, most_bytes: int) -> str:
 
 def _beside(target: str, ending: str) -> str:
     folder, name = posixpath.split(target)
-    return posixpath.join(folder, shortened(name, _MOST_BYTES - _WRITTEN_BYTES - len(ending)) + ending)
+    return posixpath.join(folder, shortened(name, _MOST_BYTES - len(ending)) + ending)
 
 
 def _candidates(name: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import BinaryIO, Literal, Self
 
 from dinmo_pipeline.errors import PermanentStorageError
 
@@ -50,7 +50,7 @@ class LocalFile:
     def __init__(self, local_path: Path, mode: Literal["rb", "wb"]) -> None:
         self._local_path = local_path
         try:
-            self._stream = local_path.open(mode, buffering=0)
+            self._stream: BinaryIO = local_path.open(mode, buffering=0)
             self.size = os.fstat(self._stream.fileno()).st_size
         except OSError as error:
             raise self._fault(error) from error
@@ -60,6 +60,11 @@ class LocalFile:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stream.close()
+
+    @property
+    def stream(self) -> BinaryIO:
+        """The open file itself."""
+        return self._stream
 
     def read_at(self, position: int, length: int) -> bytes:
         """`length` bytes from `position`, all of them: a file that became shorter is an error."""

@@ -14,8 +14,9 @@ from typing import Self
 
 from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.storages.publish import Publisher
+from dinmo_pipeline.storages.temporary import temporary_beside
 from dinmo_pipeline.sync.export import Put
-from dinmo_pipeline.sync.render import Staged, temporary_beside
+from dinmo_pipeline.sync.render import Staged
 
 _NAMES_AT_ONCE = 32
 """So that a file in a thousand parts makes thirty entries, and whoever tidies after a crash asks for few files that are not there."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,13 +12,13 @@ from dinmo_pipeline.formats.contract import Format, Rows
 from dinmo_pipeline.project.names import target_folder, target_name
 from dinmo_pipeline.project.specs import ActivationSpec
 from dinmo_pipeline.storages.blocks import sha256_of
+from dinmo_pipeline.storages.temporary import temporary_beside
 from dinmo_pipeline.sync.comparing import Changes
 from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Export, Put, joined
 
 # The first part is measured with this many rows; a later one starts from what the last one took.
 _FIRST_GUESS_ROWS = 1000
 _FULL_ENOUGH, _CAUTION = 0.85, 0.97
-_TEMPORARY = ".dinmo-{token}.part"
 
 
 @dataclass(frozen=True)
@@ -104,11 +102,6 @@ def staged_file(local_path: Path, *, change: Change, path: str, series: str, fir
     """The put of a local file that was just written, under a temporary name of its own."""
     size = local_path.stat().st_size
     return Staged(Put(change, first, rows, size, sha256_of(local_path), temporary_beside(path), path, series), local_path)
-
-
-def temporary_beside(path: str) -> str:
-    """A path in the same folder that nothing else has, and that no consumer takes for a file."""
-    return joined(posixpath.dirname(path), _TEMPORARY.format(token=secrets.token_hex(8)))
 
 
 def render_again(changes: Changes, export: Export, put: Put, local_path: Path) -> Staged:

@@ -52,7 +52,7 @@ def test_link_that_replaces_a_listed_file_is_not_followed(tmp_path: Path) -> Non
         path.unlink()
         path.symlink_to(private)
         assert list(held.take(due)) == []
-    assert "it is a symbolic link, which is not followed" in inbox.open()[0].reason
+    assert strangers(inbox) == {f"raw/{NAME}": "it is a symbolic link; put the file itself there"}
 
 
 def test_pipe_and_folder_are_passed_over_and_keep_nobody_waiting(tmp_path: Path) -> None:
