@@ -36,6 +36,11 @@ _ALIASES = {
 
 _TOKEN = re.compile(r"""\s*("(?:[^"]|"")*"|'(?:[^']|'')*'|\[\d*\]|[(),]|[^\s"'(),\[\]]+)""")
 
+_WORD = re.compile(r"""[A-Za-z_][A-Za-z0-9_]*|"(?:[^"]|"")*\"""")
+_LITERAL = re.compile(r"\d+|'(?:[^']|'')*'")
+_SIZE = re.compile(r"\[\d*\]")
+_NESTED = ("STRUCT", "UNION", "MAP", "TUPLE")
+
 
 @dataclass(frozen=True)
 class DuckType:
@@ -57,6 +62,17 @@ class DuckType:
             yield from member.walk()
 
 
+def is_type(text: str) -> bool:
+    """Whether the text has the form of a type, as DuckDB prints it, and of nothing else: put into a query it stays one."""
+    spaced = list(_TOKEN.finditer(text))
+    if "".join(found[0] for found in spaced) != text:
+        return False
+    try:
+        return _skip_type([found[1] for found in spaced], 0) == len(spaced)
+    except IndexError:
+        return False
+
+
 def parse_type(text: str) -> DuckType:
     """The tree of a type as DuckDB prints it; a type that is not known keeps its name as `kind` and has no members."""
     tokens = _TOKEN.findall(text)
@@ -64,6 +80,26 @@ def parse_type(text: str) -> DuckType:
     if position != len(tokens):
         raise ValueError(f"reading the type {text!r}: unexpected {tokens[position]!r}; give the type as DuckDB prints it")
     return parsed
+
+
+def _skip_type(tokens: list[str], position: int) -> int:
+    """The position after the type that begins here; -1 where there is none. IndexError where the text ends within it."""
+    start = position
+    while position < len(tokens) and _WORD.fullmatch(tokens[position]):
+        position += 1
+    if position == start:
+        return -1
+    if position < len(tokens) and tokens[position] == "(":
+        nested = tokens[position - 1].upper() in _NESTED
+        while position >= 0 and tokens[position] in ("(", ","):
+            literal = _LITERAL.fullmatch(tokens[position + 1]) is not None
+            position = position + 2 if literal else _skip_type(tokens, position + 1) if nested else -1
+        if position < 0 or tokens[position] != ")":
+            return -1
+        position += 1
+    while position < len(tokens) and _SIZE.fullmatch(tokens[position]):
+        position += 1
+    return position
 
 
 def _parse(tokens: list[str], position: int) -> tuple[DuckType, int]:

@@ -27,7 +27,7 @@ class DestinationIOManager(IOManager):
             # Whoever made the request is not asked to go on after an error.
             obj.close()
         if not delivery.recorded:
-            context.log.warning(f"DINMO_REDIRECT is set: the files went to {delivery.export.place.fields['name']}, and no base was moved")
+            context.log.warning(f"DINMO_REDIRECT is set: the files went to {delivery.export.place.name}, and no base was moved")
         context.add_output_metadata(delivery_metadata(delivery, context.asset_key, preview_rows=self._project.preview_rows))
 
     def load_input(self, context: InputContext) -> SyncRecord | None:

@@ -41,7 +41,7 @@ def delivery_metadata(delivery: Delivery, key: AssetKey, *, preview_rows: int) -
     if outcome.notes:
         metadata["notes"] = MetadataValue.text("; ".join(outcome.notes))
     if not delivery.recorded:
-        metadata["redirected to"] = str(export.place.fields["name"])
+        metadata["redirected to"] = export.place.name
     return metadata
 
 

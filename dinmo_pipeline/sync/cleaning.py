@@ -14,7 +14,7 @@ from pathlib import Path
 from dinmo_pipeline.errors import StateError, StorageError
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.storages.publish import Publisher
-from dinmo_pipeline.sync.snapshots import SnapshotStore
+from dinmo_pipeline.sync.snapshots import SnapshotStore, snapshots_folder
 from dinmo_pipeline.sync.state import State
 
 _DAY_S = 24 * 3600.0
@@ -39,7 +39,9 @@ def clean_snapshots(
     """
     unneeded = set(state.unneeded_snapshots(keep))
     kept = snapshots.kept(activation)
-    stray = set(kept) - set(state.snapshot_files)
+    needed = {path for path in state.snapshot_files if path not in unneeded and path.startswith(f"{snapshots_folder(activation)}/")}
+    # Where one is missing that the log names, what nobody names may be that one: by a wrong entry none is deleted.
+    stray = set(kept) - set(state.snapshot_files) if needed <= set(kept) else set()
     try:
         stray -= set(known_to_others()) if stray else stray
     except StateError:
@@ -72,10 +74,13 @@ def clean_destinations(project: Project, state: State, *, dry_run: bool) -> Iter
         return
     silent: set[str] = set()
     for leftover in state.leftovers:
+        why = f"sync {leftover.number} failed and left it"
         storage = leftover.place.storage(project.storages)
+        if storage is None:
+            yield Litter("temporary files", str(leftover.place), why, "the project defines no such storage; delete them there")
+            continue
         if storage.address in silent:
             continue
-        why = f"sync {leftover.number} failed and left it"
         try:
             with Publisher(storage, project.root) as publisher:
                 for path in leftover.temporary_paths if publisher.moves else ():

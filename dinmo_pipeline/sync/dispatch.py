@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from dinmo_pipeline.errors import SyncRefused
 from dinmo_pipeline.project.names import is_dated
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.storages.contract import StorageSpec
@@ -78,7 +79,7 @@ class Dispatch:
         assert sync.shown, "an intent follows a prepared export"
         # A later attempt than that of the intent may have been cut off in its puts: its temporary files prove nothing.
         export = sync.shown[-1]
-        storage = export.place.storage(self.project.storages)
+        storage = self._storage_of(export, doing="completing")
         with self.engine.scratch(self.spec.name) as folder, self.outbox(storage, export=export) as outbox:
             notes = self.tidy_elsewhere(state, storage)
             outcome = complete_export(self.log, outbox, export, self.engine, folder, state.leftovers, notes=notes)
@@ -93,7 +94,7 @@ class Dispatch:
             self.log.check_unchanged()
             sync, state = state.syncs[number], self.log.state
             export = _export_of(sync)
-            storage = export.place.storage(self.project.storages)
+            storage = self._storage_of(export, doing="delivering once more")
             notes = self.tidy_elsewhere(state, storage)
             deliveries.append(self._again(Again(self.log), sync, export, storage, state.leftovers, notes=notes))
         return tuple(deliveries)
@@ -117,15 +118,35 @@ class Dispatch:
             outcome = deliver_export(log, outbox, export, staged, leftovers, Stopwatch(), notes=(*notes, *changed))
         return Delivery(sync.label, export, outcome, recorded=False)
 
+    def _storage_of(self, export: Export, *, doing: str) -> StorageSpec:
+        """Today's definition of the place that a recorded export goes to. SyncRefused where that is another one: nothing is sent on an
+        entry's word.
+        """
+        if (storage := export.place.storage(self.project.storages)) is None:
+            raise SyncRefused(
+                f"{doing} sync {export.number} of {self.spec.name}: its files go to {export.place}, and the project defines no such "
+                f"storage. If they belong there, define it so again, and start the sync again; else `dinmo sync {self.spec.name} --full` "
+                "sends every row to today's destination, and what came of that sync stays as it is"
+            )
+        return storage
+
     def tidy_elsewhere(self, state: State, here: StorageSpec) -> tuple[str, ...]:
-        """Take temporary files away from destinations that the activation had when a sync crashed and has no more."""
-        left: dict[str, tuple[StorageSpec, list[str]]] = {}
+        """Take temporary files away from destinations that the activation had when a sync crashed and has no more.
+
+        Where today's definitions do not name the place, nothing is connected to, and the note says where they may be.
+        """
+        left: dict[Place, list[str]] = {}
         for leftover in state.leftovers:
-            storage = leftover.place.storage(self.project.storages)
-            if storage.address != here.address:
-                left.setdefault(storage.address, (storage, []))[1].extend(leftover.temporary_paths)
+            if leftover.place.address != here.address:
+                left.setdefault(leftover.place, []).extend(leftover.temporary_paths)
         notes: tuple[str, ...] = ()
-        for storage, paths in left.values():
+        for place, paths in left.items():
+            if (storage := place.storage(self.project.storages)) is None:
+                notes += (
+                    f"temporary files, {paths[0]} and others, may be left at {place}, and the project defines no such storage; delete them "
+                    "there",
+                )
+                continue
             with Publisher(storage, self.project.root) as publisher:
                 notes += publisher.tidy(paths)
         return notes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from dinmo_pipeline.sync.export import Export, Place, Snapshot
+from dinmo_pipeline.sync.export import Export, KeptPlace, Snapshot
 from dinmo_pipeline.sync.findings import Finding
 
 
@@ -55,7 +55,7 @@ class Announced:
     """Files of sync `number` may lie at this place under these temporary names from here on, while the rest is rendered."""
 
     number: int
-    place: Place
+    place: KeptPlace
     temporary_paths: tuple[str, ...]
     type: Literal["announced"] = "announced"
 

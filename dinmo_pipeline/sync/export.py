@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ValidationError
 
 from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.formats.contract import Format
@@ -124,22 +126,39 @@ class Put:
 
 @dataclass(frozen=True)
 class Place:
-    """A storage's definition as it was, without secrets."""
+    """A storage as an entry tells of it, by name and address: how it is reached stands in today's definitions alone."""
 
-    type: str
-    fields: Mapping[str, Any]
+    name: str
+    address: str
 
     @classmethod
     def of(cls, spec: StorageSpec) -> Place:
         """The place that `spec` defines."""
-        kind = next(name for name, spec_type in STORAGES.items() if type(spec) is spec_type)
-        return cls(kind, spec.model_dump(mode="json", exclude_defaults=True))
+        return cls(spec.name, spec.address)
 
-    def storage(self, current: Mapping[str, StorageSpec]) -> StorageSpec:
-        """The storage as defined now where it still is the same address (its credentials may be new), else as it was."""
-        recorded = STORAGES[self.type].model_validate(dict(self.fields))
-        now = current.get(recorded.name)
-        return now if now is not None and now.address == recorded.address else recorded
+    def storage(self, current: Mapping[str, StorageSpec]) -> StorageSpec | None:
+        """The storage of this name as it is defined now; None where there is none, or where its address is another one."""
+        now = current.get(self.name)
+        return now if now is not None and now.address == self.address else None
+
+    def __str__(self) -> str:
+        return f"storage {self.name} ({self.address or 'an address that nobody can tell any more'})"
+
+
+def _read_place(kept: Any) -> Any:
+    """What an entry says of a place: earlier versions kept the whole definition, of which the name and the address count."""
+    if not isinstance(kept, dict) or "fields" not in kept:
+        return kept
+    try:
+        return Place.of(STORAGES[kept["type"]].model_validate(kept["fields"]))
+    except (KeyError, ValidationError):
+        # Defined in a way that is none any more: no storage of today has that address.
+        fields = kept["fields"]
+        return {"name": fields.get("name") if isinstance(fields, dict) else None, "address": ""}
+
+
+KeptPlace = Annotated[Place, BeforeValidator(_read_place)]
+"""A place as entries hold it."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +177,7 @@ class Export:
     base: int | None
     reason: str
     counts: Counts
-    place: Place
+    place: KeptPlace
     folder: str
     format_options: Mapping[str, Any]
     puts: tuple[Put, ...]

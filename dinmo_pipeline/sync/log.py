@@ -14,6 +14,7 @@ from dinmo_pipeline.project.specs import KEEP_SYNCS, now_utc
 from dinmo_pipeline.sync.chapters import CHECKPOINTS, begins_chapter, folder_of, path_of, position_of
 from dinmo_pipeline.sync.entries import Fact, HandedOver, Renamed, numbers_of
 from dinmo_pipeline.sync.fold import fold
+from dinmo_pipeline.sync.foreign import find_foreign
 from dinmo_pipeline.sync.marks import Mark, Marks
 from dinmo_pipeline.sync.records import Checkpoint, Entry, Record, from_json, to_json
 from dinmo_pipeline.sync.state import State
@@ -156,7 +157,7 @@ class Log:
             pages += [checkpoint, *self._shelf.read(self.activation, folder_of(position_of(checkpoint.path)))]
         pages = [page for page in pages if until is None or position_of(page.path) <= until]
         self._check_complete(pages)
-        records = [from_json(page.text, where=page.where) for page in pages]
+        records = [_record_of(page) for page in pages]
         if whole:
             records = [record for record in records if not isinstance(record.entry, Checkpoint)]
         return _Entries(pages, position_of(pages[-1].path) if pages else 0, chapter, records)
@@ -253,6 +254,17 @@ class Log:
             f"another process went on with activation {self.activation} meanwhile, so this one stops before it shows anything more; "
             "see `dinmo history`, then start the sync again"
         )
+
+
+def _record_of(page: Page) -> Record:
+    record = from_json(page.text, where=page.where)
+    if (foreign := next(find_foreign(record.entry), None)) is not None:
+        raise StateError(
+            f"reading the log entry {page.where}: it has {foreign}, which no version of this product writes, so somebody else wrote "
+            "it, and nothing was done that it says. See who may write to the state; restore the log from a backup, or move the "
+            "activation's folder away and start again with `dinmo sync --full`"
+        )
+    return record
 
 
 def _reaches(entries: _Entries, mark: Mark) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -11,11 +12,17 @@ from dinmo_pipeline.storages.blocks import sha256_of
 from dinmo_pipeline.sync.export import Snapshot
 
 _WAY_OUT = "no delta can be made from it. Restore it from a backup, or send every row with `dinmo sync --full`"
+_SNAPSHOT_PATH = re.compile(r"activations/[a-z][a-z0-9_]*/snapshots/[0-9]{6,}-[0-9a-f]{8}\.parquet")
 
 
 def snapshots_folder(activation: str) -> str:
     """The folder of an activation's snapshots, as their paths begin."""
     return f"activations/{activation}/snapshots"
+
+
+def is_snapshot_path(path: str) -> bool:
+    """Whether an activation's snapshot may lie there, below the state's folder."""
+    return _SNAPSHOT_PATH.fullmatch(path) is not None
 
 
 class SnapshotStore(Protocol):

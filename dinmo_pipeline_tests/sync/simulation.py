@@ -542,7 +542,7 @@ class Simulation:
             self.fuse.put_out()
 
     def place_of(self, export: Export) -> Place:
-        return self.places[str(export.place.fields["name"])]
+        return self.places[export.place.name]
 
     def kept_rows(self, sync: SyncRecord) -> tuple[Row, ...]:
         """The table as it was when the sync took its snapshot."""

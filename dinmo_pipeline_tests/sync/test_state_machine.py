@@ -428,7 +428,7 @@ class Histories(RuleBasedStateMachine):
                     assert not wanted & {put.path for put in other.export.puts}, "unread changes were overwritten"
 
     def check_copy(self, sync: SyncRecord, export: Export, state: State) -> None:
-        consumer = self.consumers[str(export.place.fields["name"])]
+        consumer = self.consumers[export.place.name]
         self.apply(consumer)
         if sync.snapshot is None:
             return
