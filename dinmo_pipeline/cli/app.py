@@ -17,6 +17,7 @@ from dinmo_pipeline.alerts.telling import BUDGET_S
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.explaining import show_explanation
 from dinmo_pipeline.cli.health import health_of, unknown_health
+from dinmo_pipeline.cli.homes import open_homes
 from dinmo_pipeline.cli.inbox import approve_file, dismiss, import_files, inbox_commands
 from dinmo_pipeline.cli.instance import broken_storage, dagster_home_in
 from dinmo_pipeline.cli.instance_commands import instance_commands
@@ -32,6 +33,7 @@ from dinmo_pipeline.project.operators import current_operator
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.checkup import check_storage
+from dinmo_pipeline.storages.rights import delivery_umask, keep_new_files_private
 from dinmo_pipeline.storages.waiting import patiently
 from dinmo_pipeline.sync.cleaning import Litter, clean_abandoned_scratch
 from dinmo_pipeline.sync.condition import BETWEEN_STEPS
@@ -77,6 +79,7 @@ def options(
 
 def main() -> NoReturn:
     """Run the command line: 0 fine, 1 the work failed, 2 the definitions or the call are wrong."""
+    keep_new_files_private()
     try:
         with masked_errors():
             app()
@@ -92,6 +95,8 @@ def main() -> NoReturn:
 @app.command()
 def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is new or empty.")]) -> None:
     """Make a project that works at once."""
+    # Definitions are for all who work on them.
+    os.umask(delivery_umask())
     files = make_project(directory)
     showing.say(f"made {directory}: {', '.join(files)}")
     showing.say("definitions live in files called defs.yaml, each in a folder of its own below defs; files of other names are not read")
@@ -102,9 +107,10 @@ def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder
 def check(project: ProjectOption = HERE) -> None:
     """Find every mistake in the definitions, with file and line, and warn of what may surprise."""
     loaded = load_with_warnings(find_project_root(project))
-    for warning in loaded.warnings:
-        showing.warn(str(warning))
-    showing.show_checked(loaded.project, len(loaded.warnings))
+    warnings = [*map(str, loaded.warnings), *open_homes(loaded.project)]
+    for warning in warnings:
+        showing.warn(warning)
+    showing.show_checked(loaded.project, len(warnings))
 
 
 @app.command()
@@ -164,6 +170,8 @@ def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
             lines.append(unknown_health(spec, error, now=loaded.clock()))
     feeds, inboxes = inbound_health(loaded)
     showing.show_status(lines, feeds, inboxes, as_json=as_json)
+    for warning in open_homes(loaded):
+        showing.warn(warning)
     if (broken := broken_storage(dagster_home_in(loaded.home))) is not None:
         showing.complain(f"Dagster's storage is broken: {broken}; stop Dagster, and let `dinmo instance init` mend it")
     waiting = (

@@ -9,6 +9,7 @@ import dagster_webserver.cli
 from dagster_webserver.app import create_app_from_workspace_process_context
 
 from dinmo_pipeline.alerts.telling import UI_URL
+from dinmo_pipeline.storages.rights import keep_new_files_private
 from dinmo_pipeline.webserver.guard import SameOriginGuard
 
 
@@ -20,6 +21,7 @@ def guarded_app(*arguments: Any, **options: Any) -> SameOriginGuard:
 
 def main() -> None:
     """Run the server until it is stopped."""
+    keep_new_files_private()
     # The command makes its application by this name and has no other place for a middleware.
     vars(dagster_webserver.cli).update(create_app_from_workspace_process_context=guarded_app)
     dagster_webserver.cli.main()  # type: ignore[no-untyped-call]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -19,13 +20,20 @@ def dinmo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     """`dinmo("sync", "--all", project=root)`, as from a shell with a pipe behind it."""
     for name in ("DINMO_HOME", "DINMO_STATE_URL", "DINMO_REQUIRE_STATE", "DINMO_REDIRECT", "DINMO_AUTOSTART", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
+    umask = os.umask(0o022)
+    os.umask(umask)
+    # A process of its own would leave both as they were.
+    monkeypatch.setenv("DINMO_UMASK", f"{umask:04o}")
 
     def run(*arguments: object, project: object = None) -> Ran:
         argv = ["dinmo", *map(str, arguments), *(() if project is None else ("--project", str(project)))]
         monkeypatch.setattr(sys, "argv", argv)
         capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main()
+        finally:
+            os.umask(umask)
         out, err = capsys.readouterr()
         return Ran(int(ended.value.code or 0), out, err)
 
