@@ -38,6 +38,7 @@ Definitions are YAML, several documents a file called `defs.yaml`, in any folder
 VARIABLES = {
     "DINMO_HOME": "Where warehouse, state and Dagster's storage are; `.dinmo` in the project by default.",
     "DINMO_STATE_URL": "Where the syncs' logs and snapshots are, if not in `DINMO_HOME`: see [state.md](state.md).",
+    "DINMO_STATE_KEY": "A key, 32 characters or more: only log entries that were written with it count ([state.md](state.md#a-key)).",
     "DINMO_REQUIRE_STATE": "`1` refuses an address without state until `dinmo state init`, so that a lost volume resends nothing.",
     "DINMO_REDIRECT": "The name of a storage that gets every delivery in place of its own destination; no base is moved.",
     "DINMO_UMASK": "The rights that what a `LocalFolder` delivers does not get, such as `0027`; the umask of whoever starts it by default.",

@@ -322,6 +322,21 @@ def state_init(project: ProjectOption = HERE) -> None:
     showing.say(f"state begins at {state.place}" if begun else f"there is state at {state.place} already; nothing was changed")
 
 
+@state_app.command("sign")
+def state_sign(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="Activations.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every activation.")] = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Take the logs for true as they stand now; from then on only entries count that were written with `DINMO_STATE_KEY`."""
+    loaded = load_project(find_project_root(project))
+    state = open_state(loaded)
+    for spec in _chosen(loaded, names or [], everything=everything):
+        log = state.log(loaded, spec)
+        with log.locked():
+            showing.say(f"{spec.name}: {log.vouch():,} entries are taken for true; others count only if they are signed")
+
+
 @app.command()
 def dev(
     port: Annotated[int, typer.Option(help="The port of the UI.")] = 3000,

@@ -20,6 +20,11 @@ def begins_chapter(position: int) -> bool:
     return position % CHAPTER == 0
 
 
+def chapter_of(position: int) -> int:
+    """The chapter of the entry at `position`: its checkpoint is in it."""
+    return position // CHAPTER * CHAPTER
+
+
 def path_of(position: int, chapter: int) -> str:
     """The path of the entry at `position`, below the activation's folder, where `chapter` is the newest before it."""
     return f"{CHECKPOINTS if begins_chapter(position) else folder_of(chapter)}/{position:08d}.json"

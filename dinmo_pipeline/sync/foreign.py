@@ -10,6 +10,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.formats.duck_types import is_type
 from dinmo_pipeline.project.fields import name_problem
 from dinmo_pipeline.storages.temporary import is_temporary_name
@@ -23,8 +24,17 @@ from dinmo_pipeline.sync.state import State
 _PART_NUMBER = re.compile(r"_[1-9][0-9]*(?=\.|$)")
 
 
-def find_foreign(entry: Entry) -> Iterator[str]:
-    """What in the entry this product never writes, in words for people."""
+def refuse_foreign(entry: Entry, *, where: str) -> None:
+    """StateError for an entry that has anything which this product never writes."""
+    if (foreign := next(_in_entry(entry), None)) is not None:
+        raise StateError(
+            f"reading the log entry {where}: it has {foreign}, which no version of this product writes, so somebody else wrote it, and "
+            "nothing was done that it says. See who may write to the state; restore the log from a backup, or move the activation's folder "
+            "away and start again with `dinmo sync --full`"
+        )
+
+
+def _in_entry(entry: Entry) -> Iterator[str]:
     match entry:
         case Renamed() | HandedOver():
             if name_problem(entry.name) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from dinmo_pipeline.project.specs import KEEP_SYNCS, now_utc
 from dinmo_pipeline.sync.chapters import CHECKPOINTS, begins_chapter, folder_of, path_of, position_of
 from dinmo_pipeline.sync.entries import Fact, HandedOver, Renamed, numbers_of
 from dinmo_pipeline.sync.fold import fold
-from dinmo_pipeline.sync.foreign import find_foreign
+from dinmo_pipeline.sync.foreign import refuse_foreign
 from dinmo_pipeline.sync.marks import Mark, Marks
 from dinmo_pipeline.sync.records import Checkpoint, Entry, Record, from_json, to_json
+from dinmo_pipeline.sync.signing import STATE_KEY, VOUCHERS, Signer, is_signed
 from dinmo_pipeline.sync.state import State
 
 LOCK_WAIT_S = 3600.0
@@ -64,7 +66,8 @@ class Log:
     """The log of one activation. Appending is safe against every other process; the lock only spares them the work of losing.
 
     A log without a past that is `renamed_from` another one has that one's; the first entry that it appends makes this lasting.
-    `marks` remember on this machine how far it went. A checkpoint tells of the last `keep_syncs` deliveries.
+    `marks` remember on this machine how far it went. With a `signer` only entries count that he signed, or that somebody vouched for.
+    A checkpoint tells of the last `keep_syncs` deliveries.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Log:
         renamed_from: str | None = None,
         keep_syncs: int = KEEP_SYNCS,
         marks: Marks | None = None,
+        signer: Signer | None = None,
         clock: Callable[[], datetime] = now_utc,
     ) -> None:
         self.activation = activation
@@ -82,11 +86,12 @@ class Log:
         self._renamed_from = renamed_from
         self._keep_syncs = keep_syncs
         self._marks = marks
+        self._signer = signer
         self._clock = clock
         self._known: list[Record] = []
         self._position = 0
         self._chapter = 0
-        self._newest_sha256 = ""
+        self._newest: bytes | None = None
         self._past: Renamed | None = None
 
     def read(self) -> State:
@@ -98,6 +103,7 @@ class Log:
         mark, mark_of_past = self._mark(self.activation), self._mark(self._renamed_from)
         own = self._read_own()
         self._position, self._chapter = own.position, own.chapter
+        self._newest = own.pages[-1].text if own.pages else None
         self._known, self._past = self._history(own.records), None
         if not self._known and self._renamed_from is not None:
             self._known, self._past = self._find_past(self._renamed_from)
@@ -135,13 +141,26 @@ class Log:
         self._known.append(self._write(fact))
         state = fold(self._known)
         if self._marks is not None:
-            self._marks.keep(self.activation, Mark(self._position, self._newest_sha256, state.next_number - 1))
+            self._marks.keep(self.activation, Mark(self._position, hashlib.sha256(self._newest or b"").hexdigest(), state.next_number - 1))
         return state
 
     def check_unchanged(self) -> None:
         """SyncRefused when another process has written since `read`: whoever wants to show something to a consumer asks first."""
         if self._shelf.has(self.activation, path_of(self._position + 1, self._chapter)):
             raise SyncRefused(self._overtaken())
+
+    def vouch(self) -> int:
+        """Take all entries that there are for true, also those under earlier names; how many they are. StateError without a key."""
+        if self._signer is None:
+            raise StateError(f"signing the log of activation {self.activation}: {STATE_KEY} is not set; `openssl rand -hex 32` makes one")
+        own = Log(self._shelf, self.activation)._read_own(whole=True)
+        names = {record.entry.name for record in own.records if isinstance(record.entry, Renamed)}
+        if not own.pages and self._renamed_from is not None:
+            names.add(self._renamed_from)
+        if own.pages:
+            path = f"{VOUCHERS}/{len(own.pages):08d}-{secrets.token_hex(4)}.json"
+            self._shelf.create(self.activation, path, self._signer.vouch(self.activation, own.pages))
+        return len(own.pages) + sum(self._log_of(name).vouch() for name in sorted(names))
 
     def locked(self, *, wait_s: float = LOCK_WAIT_S) -> AbstractContextManager[None]:
         """Hold the activation for this process. BusyError when another has had it for `wait_s` seconds."""
@@ -155,6 +174,8 @@ class Log:
         pages = list(self._shelf.read(self.activation, folder_of(0))) if whole or not chapter else []
         for checkpoint in checkpoints if whole else checkpoints[-1:]:
             pages += [checkpoint, *self._shelf.read(self.activation, folder_of(position_of(checkpoint.path)))]
+        if self._signer is not None:
+            self._signer.check(self.activation, pages, self._shelf.read(self.activation, VOUCHERS))
         pages = [page for page in pages if until is None or position_of(page.path) <= until]
         self._check_complete(pages)
         records = [_record_of(page) for page in pages]
@@ -222,7 +243,7 @@ class Log:
         return bool(records) and records[-1].entry == HandedOver(name)
 
     def _log_of(self, name: str) -> Log:
-        return Log(self._shelf, name, keep_syncs=self._keep_syncs, clock=self._clock)
+        return Log(self._shelf, name, keep_syncs=self._keep_syncs, signer=self._signer, clock=self._clock)
 
     def _write(self, fact: Fact) -> Record:
         if begins_chapter(self._position + 1):
@@ -233,9 +254,16 @@ class Log:
     def _create(self, entry: Entry) -> Record:
         record = Record(at=self._clock(), entry=entry)
         position, text = self._position + 1, to_json(record)
+        if self._signer is not None:
+            text = self._signer.sign(self.activation, position, text, self._newest)
+        elif self._newest is not None and is_signed(self._newest):
+            raise StateError(
+                f"writing the log of activation {self.activation}: its entries are signed, and {STATE_KEY} is not set here: set it to the "
+                "key that the others have"
+            )
         if not self._shelf.create(self.activation, path_of(position, self._chapter), text):
             raise SyncRefused(self._overtaken())
-        self._position, self._newest_sha256 = position, hashlib.sha256(text).hexdigest()
+        self._position, self._newest = position, text
         return record
 
     def _mark(self, name: str | None) -> Mark | None:
@@ -258,12 +286,7 @@ class Log:
 
 def _record_of(page: Page) -> Record:
     record = from_json(page.text, where=page.where)
-    if (foreign := next(find_foreign(record.entry), None)) is not None:
-        raise StateError(
-            f"reading the log entry {page.where}: it has {foreign}, which no version of this product writes, so somebody else wrote "
-            "it, and nothing was done that it says. See who may write to the state; restore the log from a backup, or move the "
-            "activation's folder away and start again with `dinmo sync --full`"
-        )
+    refuse_foreign(record.entry, where=page.where)
     return record
 
 

@@ -19,12 +19,15 @@ from dinmo_pipeline.sync.chapters import CHECKPOINTS
 from dinmo_pipeline.sync.export import Snapshot
 from dinmo_pipeline.sync.lease import LEASE_S, Lease, leased
 from dinmo_pipeline.sync.log import Page
+from dinmo_pipeline.sync.signing import VOUCHERS
 from dinmo_pipeline.sync.snapshots import FolderSnapshots, snapshots_folder
 from dinmo_pipeline.warehouse.folders import make_private_folder
 
 Connect = Callable[[], Connection[ObjectStorage]]
 
 _AT_ONCE = 16
+# What is read with each chapter.
+_KEPT = (CHECKPOINTS, VOUCHERS)
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,8 @@ class ObjectShelf:
         # Entries never change, so one that was read once is not asked for again; those of earlier chapters are let go.
         known, wanted = self._entries.get(activation, {}), set(files)
         texts = {file: text for file, text in known.get(folder, {}).items() if file in wanted}
-        if folder != CHECKPOINTS:
-            known = {CHECKPOINTS: known.get(CHECKPOINTS, {})}
+        if folder not in _KEPT:
+            known = {name: known.get(name, {}) for name in _KEPT}
         self._entries[activation] = {**known, folder: texts}
 
         def load(storage: ObjectStorage, file: RemoteFile) -> None:

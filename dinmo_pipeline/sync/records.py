@@ -28,13 +28,15 @@ Entry = Fact | Checkpoint
 
 
 class Record(BaseModel):
-    """An entry as it is stored: the version of its form, when it was written, what happened."""
+    """An entry as it is stored: the version of its form, when it was written, what happened. `signing` adds the last two."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = VERSION
     at: datetime
     entry: Annotated[Entry, Field(discriminator="type")]
+    previous: str | None = None
+    mac: str | None = None
 
 
 @lru_cache(maxsize=1)
@@ -44,7 +46,7 @@ def _adapter() -> TypeAdapter[Record]:
 
 def to_json(record: Record) -> bytes:
     """The bytes that the log keeps."""
-    return _adapter().dump_json(record, indent=1)
+    return _adapter().dump_json(record, indent=1, exclude={"previous", "mac"})
 
 
 def from_json(text: bytes, *, where: str) -> Record:

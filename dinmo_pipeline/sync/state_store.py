@@ -15,6 +15,7 @@ from dinmo_pipeline.sync.log import Log
 from dinmo_pipeline.sync.marked_shelf import REQUIRE_STATE, Markable, MarkedShelf
 from dinmo_pipeline.sync.marks import Marks
 from dinmo_pipeline.sync.object_state import ObjectShelf, ObjectSnapshots
+from dinmo_pipeline.sync.signing import signer_of_environment
 from dinmo_pipeline.sync.snapshots import FolderSnapshots, SnapshotStore
 from dinmo_pipeline.sync.state_address import STATE_URL, ObjectStoreSpec, parse_state_url
 
@@ -30,7 +31,15 @@ class StateStore:
 
     def log(self, project: Project, spec: ActivationSpec) -> Log:
         """The activation's log."""
-        return Log(self.shelf, spec.name, renamed_from=spec.renamed_from, keep_syncs=spec.keep_syncs, marks=self.marks, clock=project.clock)
+        return Log(
+            self.shelf,
+            spec.name,
+            renamed_from=spec.renamed_from,
+            keep_syncs=spec.keep_syncs,
+            marks=self.marks,
+            signer=signer_of_environment(),
+            clock=project.clock,
+        )
 
 
 def open_state(project: Project) -> StateStore:

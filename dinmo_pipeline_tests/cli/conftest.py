@@ -18,7 +18,15 @@ Dinmo = Callable[..., Ran]
 @pytest.fixture
 def dinmo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Dinmo:
     """`dinmo("sync", "--all", project=root)`, as from a shell with a pipe behind it."""
-    for name in ("DINMO_HOME", "DINMO_STATE_URL", "DINMO_REQUIRE_STATE", "DINMO_REDIRECT", "DINMO_AUTOSTART", "DAGSTER_HOME"):
+    for name in (
+        "DINMO_HOME",
+        "DINMO_STATE_URL",
+        "DINMO_REQUIRE_STATE",
+        "DINMO_STATE_KEY",
+        "DINMO_REDIRECT",
+        "DINMO_AUTOSTART",
+        "DAGSTER_HOME",
+    ):
         monkeypatch.delenv(name, raising=False)
     umask = os.umask(0o022)
     os.umask(umask)
