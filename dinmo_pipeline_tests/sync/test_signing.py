@@ -12,9 +12,12 @@ import pytest
 
 from dinmo_pipeline.errors import CallError, StateError, SyncBlocked
 from dinmo_pipeline.sync import chapters
+from dinmo_pipeline.sync.chapters import path_of
+from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.state_store import open_state
-from dinmo_pipeline.sync.syncs import Delivery
+from dinmo_pipeline.sync.syncs import Delivery, Syncs
 from dinmo_pipeline_tests.sync.disk import Disk
+from dinmo_pipeline_tests.sync.remote_states import RemoteState
 
 KEY, OTHER = "k" * 32, "another key, as long as the first"
 
@@ -200,9 +203,6 @@ def test_renamed_activation_goes_on_from_what_was_vouched_for(unsigned: Disk, mo
     def base(name: str) -> int | None:
         unsigned.refresh()
         project, now = unsigned.project, unsigned.tick()
-        from dinmo_pipeline.sync.labels import label_of_instant
-        from dinmo_pipeline.sync.syncs import Syncs
-
         syncs = Syncs(project, project.activations[name])
         syncs.take_snapshot(label_of_instant(now), now=now)
         return syncs.deliver(label_of_instant(now), now=now).export.base
@@ -227,3 +227,23 @@ def test_short_key_is_none(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DINMO_STATE_KEY", "secret")
     with pytest.raises(CallError, match=r"DINMO_STATE_KEY has 6 characters, and 32 at least .*openssl rand -hex 32"):
         disk.run()
+
+
+def test_log_in_an_object_store_is_vouched_for_and_signed(state: RemoteState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Disk(tmp_path / "project")
+    made.set_rows({1: "a"})
+    with state.in_use():
+        made.run()
+        monkeypatch.setenv("DINMO_STATE_KEY", KEY)
+        with pytest.raises(StateError, match="is not signed"):
+            made.run()
+        assert vouch(made) == 5
+        for value in "bc":
+            made.set_rows({1: value})
+            assert isinstance(made.run(), Delivery)
+        assert len(made.syncs().whole_history().syncs) == 3
+        forged = json.dumps({"version": 1, "at": "2025-04-14T12:00:00Z", "entry": {"type": "restored", "number": 9}})
+        assert state.shelf().create("export", path_of(16, 0), forged.encode())
+        with pytest.raises(StateError, match=r"00000016\.json is not signed"):
+            made.run()
+    assert copied(made) == {repr("c")}
