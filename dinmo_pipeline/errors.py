@@ -11,6 +11,7 @@ DinmoError
 ├── StorageError            a storage said no
 │   ├── TransientStorageError   worth another try: the same bytes, after a pause
 │   └── PermanentStorageError   trying again changes nothing: says what to ask for
+│       └── LimitError              a server sends more, or takes longer, than [tool.dinmo.limits] allows
 ├── MessageError            nobody could be told of a failure or a warning
 │   └── TransientMessageError   another try may do
 └── BusyError               somebody else held a lock for longer than we wait
@@ -106,6 +107,10 @@ class TransientStorageError(StorageError):
 
 class PermanentStorageError(StorageError):
     """A fault that another try does not cure: a missing right, a missing folder, a full disk."""
+
+
+class LimitError(PermanentStorageError):
+    """A server sends more than it announced, or more, or slower, than a limit of the project allows; what came of it is of no use."""
 
 
 class MessageError(DinmoError):

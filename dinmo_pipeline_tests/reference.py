@@ -19,6 +19,7 @@ from dinmo_pipeline.project.consumer_limits import value_text
 from dinmo_pipeline.project.consumers import CONSUMERS
 from dinmo_pipeline.project.definitions import COMPONENT_FIELDS
 from dinmo_pipeline.project.inbound_fields import ColumnFields
+from dinmo_pipeline.project.intake_limits import limit_words
 from dinmo_pipeline.project.secrets import Secret
 from dinmo_pipeline.project.settings import OPTIONS
 
@@ -33,6 +34,12 @@ so it is never behind it. [destinations.md](destinations.md) explains the storag
 Definitions are YAML, several documents a file called `defs.yaml`, in any folder below `defs/`:
 `type: dinmo_pipeline.<component>`, and below
 `attributes:` the fields of the tables here. A field whose default is `required` must be written.
+"""
+
+_LIMITS = """\
+What servers and files of others may take of this machine, below `[tool.dinmo.limits]`. What breaks one is refused, with the number and
+the name of the limit, and keeps no other file out. How long a login may take is a storage's `connect_timeout`; of a file on a server no
+more is read than one byte beyond the size that its listing tells.
 """
 
 VARIABLES = {
@@ -145,6 +152,11 @@ def _settings() -> Iterator[str]:
     yield "`pyproject.toml`, below `[tool.dinmo]`:\n"
     yield "| setting | what it says |\n|---|---|"
     yield from (f"| `{name}` | {words} |" for name, words in OPTIONS.items())
+    yield ""
+    yield "### Limits of what others send\n"
+    yield _LIMITS
+    yield "| limit | default | what it counts |\n|---|---|---|"
+    yield from (f"| `{name}` | {default:,} | {words} |" for name, default, words in limit_words())
     yield ""
 
 

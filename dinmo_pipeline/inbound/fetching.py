@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import duckdb
 
-from dinmo_pipeline.errors import BusyError, PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.errors import BusyError, LimitError, PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.inbound.arrivals import Arrival
 from dinmo_pipeline.inbound.folders import Folders
 from dinmo_pipeline.inbound.loading import Fetched
@@ -32,6 +32,7 @@ class Fetcher:
         self._folders = folders
         self.notes: list[str] = []
         self.failures: list[tuple[Arrival, Exception]] = []
+        self._errors: dict[Arrival, Exception] = {}
 
     def fetch(self, arrivals: Sequence[Arrival], local_folder: Path) -> Iterator[Fetched]:
         """Copies of those files that are still as they were listed when all of them have been copied.
@@ -48,10 +49,13 @@ class Fetcher:
         }
         for arrival, is_there in there.items():
             local_path = copies[arrival]
-            if is_there is None:
+            error = self._errors.pop(arrival, None)
+            is_as_listed = now.get((arrival.folder, arrival.name)) == arrival.sight
+            if error is not None and (is_as_listed or not isinstance(error, LimitError)):
+                self.failures.append((arrival, error))
                 continue
             size = local_path.stat().st_size if is_there else None
-            if now.get((arrival.folder, arrival.name)) != arrival.sight:
+            if not is_as_listed:
                 self.notes.append(f"{arrival.path} changed or went away while it was read; it is looked at again")
             elif size != arrival.sight.size:
                 self.failures.append((arrival, _unlike_listed(arrival, size)))
@@ -59,15 +63,15 @@ class Fetcher:
                 with local_path.open("rb") as stream:
                     yield Fetched(arrival, local_path, hashlib.file_digest(stream, "sha256").hexdigest())
 
-    def _copy(self, arrival: Arrival, local_path: Path) -> bool | None:
-        """Whether the file was there to be copied; None when that failed."""
+    def _copy(self, arrival: Arrival, local_path: Path) -> bool:
+        """Whether the file was there to be copied; False also when that failed, which is kept."""
         try:
-            return ask_of_file(self._folders, lambda: self._folders.fetch(arrival.path, local_path))
+            return ask_of_file(self._folders, lambda: self._folders.fetch(arrival.path, local_path, arrival.sight.size))
         except Exception as error:  # noqa: BLE001 (whatever one file does to its reader is told of that file)
-            check_storage(self._folders, error, answered=bool(self.failures))
-            self.failures.append((arrival, error))
+            check_storage(self._folders, error, answered=bool(self._errors))
+            self._errors[arrival] = error
             local_path.unlink(missing_ok=True)
-            return None
+            return False
 
 
 def _unlike_listed(arrival: Arrival, size: int | None) -> PermanentStorageError:

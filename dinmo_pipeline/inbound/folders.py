@@ -7,7 +7,7 @@ from collections.abc import Set
 from pathlib import Path
 from typing import Final
 
-from dinmo_pipeline.errors import PermanentStorageError, StorageError
+from dinmo_pipeline.errors import LimitError, PermanentStorageError, StorageError
 from dinmo_pipeline.inbound.names_in_imports import free_name, reason_path, rejects_path
 from dinmo_pipeline.project.specs import InboxSpec
 from dinmo_pipeline.storages.connection import Connection
@@ -80,14 +80,20 @@ class Folders:
         except StorageError:
             raise error from None
 
-    def fetch(self, relative: str, local_path: Path) -> bool:
-        """Copy a file to `local_path`; False when it is not there any more."""
+    def fetch(self, relative: str, local_path: Path, size: int | None = None) -> bool:
+        """Copy a file to `local_path`, no more than the `size` that it was listed with; False when it is not there any more."""
+        path = self.path(relative)
 
         def read(storage: Storage) -> bool:
             try:
-                storage.read(self.path(relative), local_path)
+                if size is None:
+                    storage.read(path, local_path)
+                else:
+                    storage.read_listed(path, local_path, size)
+            except LimitError:
+                raise
             except StorageError as error:
-                if _is_gone(storage, self.path(relative), error):
+                if _is_gone(storage, path, error):
                     return False
                 raise
             return True

@@ -141,6 +141,7 @@ def _read(root: Path) -> _Outcome:
         timezone=settings.timezone,
         memory_limit=settings.memory_limit,
         preview_rows=settings.preview_rows,
+        limits=settings.limits,
         tables=tables.specs,
         storages={definition.fields.name: definition.fields for definition in definitions.storages},
         activations=activations,

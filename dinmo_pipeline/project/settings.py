@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from dinmo_pipeline.errors import CallError, Problem
+from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits, parse_limits
 from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.surroundings import check_database_path, default_home, read_env_file
 
@@ -25,7 +26,7 @@ OPTIONS = {
     "preview_rows": "How many rows of models, segments and deliveries Dagster is given to show, with all columns: they stay in its "
     "event log for as long as the run does. None by default.",
 }
-"""What `[tool.dinmo]` may say, in words."""
+"""What `[tool.dinmo]` may say, in words; `[tool.dinmo.limits]` has words of its own."""
 
 _MOST_PREVIEW_ROWS = 100
 _SIZE = re.compile(r"\d+(\.\d+)? ?[KMGT]i?B", re.IGNORECASE)
@@ -33,7 +34,7 @@ _SIZE = re.compile(r"\d+(\.\d+)? ?[KMGT]i?B", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Settings:
-    """A project's folders, time zone, limit of memory and how many of its rows Dagster may show; `problems` are the faults of its
+    """A project's folders, time zone, limits, and how many of its rows Dagster may show; `problems` are the faults of its
     `pyproject.toml`.
     """
 
@@ -43,6 +44,7 @@ class Settings:
     timezone: str
     memory_limit: str | None = None
     preview_rows: int = 0
+    limits: IntakeLimits = DEFAULT_LIMITS
     problems: tuple[Problem, ...] = ()
 
 
@@ -86,24 +88,18 @@ def read_settings(root: Path) -> Settings:
         problems.append(Problem(PYPROJECT, int(line[1]) if line else max(1, text.count("\n")), f"this is not TOML: {error}"))
         tool = {}
     dinmo = tool.get("dinmo", {})
+    limits, limit_problems = parse_limits(dinmo.get("limits", {}))
+    problems += [Problem(PYPROJECT, _line_of(text, option), problem) for option, problem in limit_problems.items()]
     for option in dinmo:
-        if option not in OPTIONS:
+        if option not in OPTIONS and option != "limits":
             hint = nearest_hint(option, OPTIONS)
             problems.append(Problem(PYPROJECT, _line_of(text, option), f"[tool.dinmo] has an unknown option {option!r}{hint}"))
     timezone = dinmo.get("timezone", DEFAULT_TIMEZONE)
     if (problem := timezone_problem(timezone)) is not None:
         problems.append(Problem(PYPROJECT, _line_of(text, "timezone"), f"[tool.dinmo] timezone: {problem}"))
         timezone = DEFAULT_TIMEZONE
-    memory_limit = dinmo.get("memory_limit")
-    if memory_limit is not None and not (isinstance(memory_limit, str) and _SIZE.fullmatch(memory_limit)):
-        problem = f"expected a size such as 4GB, found {memory_limit!r}"
-        problems.append(Problem(PYPROJECT, _line_of(text, "memory_limit"), f"[tool.dinmo] memory_limit: {problem}"))
-        memory_limit = None
-    preview_rows = dinmo.get("preview_rows", 0)
-    if isinstance(preview_rows, bool) or not isinstance(preview_rows, int) or not 0 <= preview_rows <= _MOST_PREVIEW_ROWS:
-        problem = f"expected a number of rows from 0 to {_MOST_PREVIEW_ROWS}, found {preview_rows!r}"
-        problems.append(Problem(PYPROJECT, _line_of(text, "preview_rows"), f"[tool.dinmo] preview_rows: {problem}"))
-        preview_rows = 0
+    memory_limit, preview_rows, found = _checked_values(dinmo)
+    problems += [Problem(PYPROJECT, _line_of(text, option), f"[tool.dinmo] {option}: {problem}") for option, problem in found.items()]
     return Settings(
         root=root,
         home=_home(root),
@@ -111,8 +107,31 @@ def read_settings(root: Path) -> Settings:
         timezone=timezone,
         memory_limit=memory_limit,
         preview_rows=preview_rows,
+        limits=limits,
         problems=tuple(problems),
     )
+
+
+def _checked_values(dinmo: Mapping[str, Any]) -> tuple[str | None, int, Mapping[str, str]]:
+    """`memory_limit` and `preview_rows`, as they are by default where they are wrong; with why, by the option."""
+    problems = {}
+    memory_limit, preview_rows = dinmo.get("memory_limit"), dinmo.get("preview_rows", 0)
+    if memory_limit is not None and not (isinstance(memory_limit, str) and _SIZE.fullmatch(memory_limit)):
+        problems["memory_limit"] = f"expected a size such as 4GB, found {memory_limit!r}"
+        memory_limit = None
+    if isinstance(preview_rows, bool) or not isinstance(preview_rows, int) or not 0 <= preview_rows <= _MOST_PREVIEW_ROWS:
+        problems["preview_rows"] = f"expected a number of rows from 0 to {_MOST_PREVIEW_ROWS}, found {preview_rows!r}"
+        preview_rows = 0
+    return memory_limit, preview_rows, problems
+
+
+def read_limits(root: Path) -> IntakeLimits:
+    """The limits that the project in `root` sets; reads `pyproject.toml`, whose faults are for `read_settings` to tell."""
+    try:
+        dinmo = tomllib.loads(_read_pyproject(root)).get("tool", {}).get("dinmo", {})
+    except tomllib.TOMLDecodeError:
+        return DEFAULT_LIMITS
+    return parse_limits(dinmo.get("limits", {}))[0]
 
 
 @lru_cache(maxsize=1024)
@@ -155,6 +174,6 @@ def _defs_folder(root: Path, dg_project: Mapping[str, Any]) -> Path:
 
 
 def _line_of(text: str, option: str) -> int:
-    table = re.search(r"^\s*\[tool\.dinmo\]", text, re.MULTILINE)
+    table = re.search(r"^\s*\[tool\.dinmo(\.limits)?\]", text, re.MULTILINE)
     key = re.compile(rf"^\s*\"?{re.escape(option)}\"?\s*=", re.MULTILINE).search(text, table.end() if table else 0)
     return text.count("\n", 0, key.end()) + 1 if key else 1

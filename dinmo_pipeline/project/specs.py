@@ -17,6 +17,7 @@ from typing import Literal
 from dinmo_pipeline.formats.contract import Format
 from dinmo_pipeline.notify.contract import Channel
 from dinmo_pipeline.project.expected import Expected
+from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits
 from dinmo_pipeline.project.limits import Limit
 from dinmo_pipeline.project.surroundings import search_folder
 from dinmo_pipeline.storages.contract import StorageSpec
@@ -264,8 +265,8 @@ class Project:
 
     `root` is the project's folder, `home` is `DINMO_HOME` (warehouse, state, Dagster's storage);
     `timezone` and `memory_limit` are what every query runs in, `preview_rows` is how many rows of a table or
-    delivery Dagster is shown. Tables are in dependency order. `clock` gives the time to all that is
-    done with it.
+    delivery Dagster is shown, `limits` is what servers and files of others may take. Tables are in dependency
+    order. `clock` gives the time to all that is done with it.
     """
 
     root: Path
@@ -279,6 +280,7 @@ class Project:
     notifications: Mapping[str, NotifySpec] = field(default_factory=dict)
     memory_limit: str | None = None
     preview_rows: int = 0
+    limits: IntakeLimits = DEFAULT_LIMITS
     clock: Callable[[], datetime] = field(default=now_utc, compare=False, repr=False)
 
     @property

@@ -10,7 +10,9 @@ from pydantic import Field, model_validator
 
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.masking import mask_logs
+from dinmo_pipeline.project.intake_limits import IntakeLimits
 from dinmo_pipeline.project.secrets import Secret, SecretField, Setting, resolve_setting
+from dinmo_pipeline.project.settings import read_limits
 from dinmo_pipeline.storages.azure_session import AzureContainer
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.objects import ANSWER_SECONDS, AT_ONCE, CONNECT_SECONDS, address_problem, folder_problem
@@ -56,7 +58,7 @@ class AzureContainerSpec(StorageSpec):
         url = self._url(project_root)
         container = self._text("container", self.container, project_root)
         credential, credentials = self._credential(url, project_root)
-        return _open(url, container, credential, name=self.name, credentials=credentials)
+        return _open(url, container, credential, name=self.name, credentials=credentials, limits=read_limits(project_root))
 
     def _url(self, project_root: Path) -> str:
         if self.account_name is not None:
@@ -86,7 +88,7 @@ class AzureContainerSpec(StorageSpec):
         return DefaultAzureCredential(), "the default credentials"
 
 
-def _open(url: str, container: str, credential: Any, *, name: str, credentials: str) -> AzureContainer:
+def _open(url: str, container: str, credential: Any, *, name: str, credentials: str, limits: IntakeLimits) -> AzureContainer:
     from azure.storage.blob import ContainerClient, LinearRetry
 
     mask_logs()
@@ -105,7 +107,7 @@ def _open(url: str, container: str, credential: Any, *, name: str, credentials: 
     except ValueError:
         advice = f"the container's name or {credentials} is of the wrong form; correct it"
         raise PermanentStorageError(f"could not open {place} (storage {name}): {advice}") from None
-    return AzureContainer(name=name, place=place, client=client, credentials=credentials)
+    return AzureContainer(name=name, place=place, client=client, credentials=credentials, limits=limits)
 
 
 def _account_url(text: str) -> str:

@@ -15,9 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from dinmo_pipeline.project.intake_limits import IntakeLimits
 from dinmo_pipeline.storages.azure_errors import cause_of, code_of
 from dinmo_pipeline.storages.blocks import IN_FLIGHT, block_size, send_blocks
-from dinmo_pipeline.storages.contract import Listing, RemoteFile, Upload, listed
+from dinmo_pipeline.storages.contract import Listing, RemoteFile, Upload
+from dinmo_pipeline.storages.intake import ListingCount, counted_listing
 from dinmo_pipeline.storages.object_errors import Cause
 from dinmo_pipeline.storages.objects import (
     DELETE,
@@ -55,20 +57,20 @@ class _Blocks:
 class AzureContainer(ObjectStorage):
     """The open container. A blob of several blocks appears when they are committed, so a reader never sees a part."""
 
-    def __init__(self, *, name: str, place: str, client: ContainerClient, credentials: str) -> None:
-        super().__init__(name=name, place=place)
+    def __init__(self, *, name: str, place: str, client: ContainerClient, credentials: str, limits: IntakeLimits) -> None:
+        super().__init__(name=name, place=place, limits=limits)
         self._client = client
         self._credentials = credentials
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._client.close()
 
-    def read(self, remote_path: str, local_path: Path) -> None:
-        with self._translating(READ, remote_path), local_path.open("wb") as stream:
+    def _read(self, remote_path: str, local_path: Path, listed_size: int | None) -> None:
+        with self._translating(READ, remote_path):
             # As it is stored: a packed blob would else come unpacked, and longer than its size.
             download = self._blob(remote_path).download_blob(max_concurrency=IN_FLIGHT, decompress=False)
+        with self._receiving(remote_path, local_path, download.size, listed_size) as stream:
             download.readinto(stream)
-        self._check_length(local_path, remote_path, download.size)
 
     def stat(self, remote_path: str) -> RemoteFile | None:
         found = self._properties(remote_path)
@@ -114,10 +116,11 @@ class AzureContainer(ObjectStorage):
             found = self._client.walk_blobs(name_starts_with=prefix or None, include=["metadata"], delimiter="/")
             files = (
                 RemoteFile(name=blob.name.removeprefix(prefix), size=blob.size, modified=blob.last_modified)
-                for blob in found
                 if isinstance(blob, BlobProperties) and not blob.name.endswith("/") and not _is_folder(blob)
+                else None
+                for blob in found
             )
-            return listed(files, remote_folder, self._place)
+            return counted_listing(files, ListingCount(self._limits))
 
     def load(self, remote_path: str) -> Stored | None:
         from azure.core.exceptions import ResourceNotFoundError

@@ -19,11 +19,12 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from dinmo_pipeline.errors import PermanentStorageError
+from dinmo_pipeline.errors import LimitError
 from dinmo_pipeline.project.durations import span_seconds
+from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS
 
-MOST_LISTED = 500_000
-"""A folder with more files is not listed: they are all kept in memory, and looking at so many takes a third of a sensor's minute."""
+MOST_LISTED = DEFAULT_LIMITS.listing_entries
+"""A folder of this machine with more files is not listed: they are all kept in memory."""
 
 NO_SIZE = "the server tells no size of it, so nobody knows when it is whole"
 """Why a file stays out of a listing that its server tells no size of."""
@@ -62,19 +63,14 @@ def unread_line(text: str, reason: str) -> str:
 
 
 def listed(files: Iterable[RemoteFile], remote_folder: str, where: str) -> Listing:
-    """The files of a folder, which are asked for one by one; PermanentStorageError when there are more than MOST_LISTED."""
+    """The files of a folder of this machine, which are asked for one by one; LimitError when there are more than MOST_LISTED."""
     found = Listing(islice(files, MOST_LISTED + 1))
-    refuse_too_many(len(found), remote_folder, where)
-    return found
-
-
-def refuse_too_many(count: int, remote_folder: str, where: str) -> None:
-    """End a listing that has come to `count` files, when these are more than MOST_LISTED: PermanentStorageError."""
-    if count > MOST_LISTED:
-        raise PermanentStorageError(
+    if len(found) > MOST_LISTED:
+        raise LimitError(
             f"could not list the folder {remote_folder or '.'} on {where}: more than {MOST_LISTED:,} files lie there; move most of them to "
             "another folder, and back a part at a time"
         )
+    return found
 
 
 class StorageSpec(BaseModel, ABC):
@@ -192,6 +188,13 @@ class Storage(ABC):
         Overwrites what is there; may leave a part when it raises.
         """
 
+    def read_listed(self, remote_path: str, local_path: Path, size: int) -> None:
+        """`read` a file that a listing shows with `size` bytes. LimitError where a server sends more: one byte more is taken at most.
+
+        A storage on this machine tells no other size than the file has.
+        """
+        self.read(remote_path, local_path)
+
     @abstractmethod
     def stat(self, remote_path: str) -> RemoteFile | None:
         """The file, or None when there is no such file; a folder is none."""
@@ -230,5 +233,5 @@ class Storage(ABC):
     def list(self, remote_folder: str) -> Listing:
         """The files directly in the folder, and what could not be read of it; empty when the folder does not exist.
 
-        PermanentStorageError when they are too many to list, or when nothing of what the server answers can be read.
+        LimitError when they are too many to list, PermanentStorageError when nothing of what the server answers can be read.
         """

@@ -14,7 +14,9 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from dinmo_pipeline.errors import PermanentStorageError
+from dinmo_pipeline.project.intake_limits import IntakeLimits
 from dinmo_pipeline.project.secrets import Port, SecretField, Setting, resolve_port, resolve_setting
+from dinmo_pipeline.project.settings import read_limits
 from dinmo_pipeline.storages.contract import Storage, StorageSpec
 from dinmo_pipeline.storages.ftp_client import PlainFtp, TlsFtp
 from dinmo_pipeline.storages.ftp_commands import FtpCommands
@@ -46,7 +48,7 @@ class FtpServerSpec(StorageSpec):
     publish: Literal["temp_name", "direct"] = Field(
         default="temp_name", description="`direct` writes under the final name, for servers that forbid renaming; a reader may see a part."
     )
-    connect_timeout: float = Field(default=30, ge=1, description="Seconds until the server must have answered.")
+    connect_timeout: float = Field(default=30, ge=1, description="Seconds until the server must have let us in.")
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -78,13 +80,15 @@ class FtpServerSpec(StorageSpec):
         password = self.password.resolve(project_root, what=f"the password of storage {self.name}") if self.password else ""
         ftp = self._client(project_root)
         try:
-            commands = self._logged_in(ftp, login, password, where)
+            limits = read_limits(project_root)
+            ftp.begin_login(limits, self.connect_timeout)
+            commands = self._logged_in(ftp, login, password, where, limits)
         except BaseException:  # an interrupt, too, must leave no connection open
             ftp.close()
             raise
         return FtpServer(commands, user=login.username, where=where, moves=self.moves)
 
-    def _client(self, project_root: Path) -> ftplib.FTP:
+    def _client(self, project_root: Path) -> PlainFtp:
         if self.tls == "none":
             return PlainFtp(timeout=self.connect_timeout, encoding="utf-8")
         return TlsFtp(context=self._tls_context(project_root), implicit=self.tls == "implicit", timeout=self.connect_timeout)
@@ -107,7 +111,7 @@ class FtpServerSpec(StorageSpec):
         except OSError as error:
             raise PermanentStorageError(f"could not read {what}: {value}: {error.strerror}; correct the path") from error
 
-    def _logged_in(self, ftp: ftplib.FTP, login: _Login, password: str, where: str) -> FtpCommands:
+    def _logged_in(self, ftp: PlainFtp, login: _Login, password: str, where: str, limits: IntakeLimits) -> FtpCommands:
         credentials = "the password" if password else "no password"
 
         @contextmanager
@@ -134,7 +138,9 @@ class FtpServerSpec(StorageSpec):
             ftp.set_pasv(self.passive)
             ftp.voidcmd("TYPE I")
             features = _features(ftp)
-            return FtpCommands(ftp, features=features, start=ftp.pwd())
+            start = ftp.pwd()
+            ftp.end_login()
+            return FtpCommands(ftp, features=features, start=start, limits=limits)
 
 
 @dataclass(frozen=True)

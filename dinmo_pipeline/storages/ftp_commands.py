@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from socket import socket
+from socket import SHUT_RDWR, socket
 
+from dinmo_pipeline.project.intake_limits import IntakeLimits
 from dinmo_pipeline.storages.actions import MOVE_ATTEMPTS, LocalFile
+from dinmo_pipeline.storages.ftp_client import PlainFtp
 from dinmo_pipeline.storages.ftp_listing import (
     Entries,
     Entry,
@@ -20,8 +22,10 @@ from dinmo_pipeline.storages.ftp_listing import (
     listed_entries,
     machine_entries,
     machine_entry,
+    number,
     timestamp,
 )
+from dinmo_pipeline.storages.intake import LimitBroken, ListingCount, TransferCount
 
 _BLOCK = 512 * 1024
 IDLE_SECONDS = 180.0
@@ -37,8 +41,9 @@ _LINE_END = re.compile("\r?\n")
 class FtpCommands:
     """Requests on a logged-in connection in binary mode, whose current folder is `start`. `features` are the names that FEAT gave."""
 
-    def __init__(self, ftp: ftplib.FTP, *, features: frozenset[str], start: str) -> None:
+    def __init__(self, ftp: PlainFtp, *, features: frozenset[str], start: str, limits: IntakeLimits) -> None:
         self.start = start
+        self.limits = limits
         self._ftp = ftp
         self._features = features
         self._tells_times = True
@@ -71,13 +76,19 @@ class FtpCommands:
             raise
         self._ftp.voidresp()
 
-    def download(self, command: str, consume: Callable[[bytes], None]) -> str:
-        """Hand on the bytes that the command brings, and return the server's last word."""
-        with self._ftp.transfercmd(command) as connection:
-            connection.settimeout(IDLE_SECONDS)
-            while block := connection.recv(_BLOCK):
-                consume(block)
-            _say_goodbye(connection)
+    def download(self, command: str, consume: Callable[[bytes], None], count: TransferCount | ListingCount) -> str:
+        """Hand on the bytes that the command brings, and return the server's last word.
+
+        `count` says for how long they may come. LimitBroken where that is over, or where `consume` raises it.
+        """
+        try:
+            with self._ftp.transfercmd(command) as connection:
+                while block := _received(connection, count):
+                    consume(block)
+                _say_goodbye(connection)
+        except LimitBroken:
+            self._hear_out()
+            raise
         return self._ftp.voidresp()
 
     def rename(self, remote_path: str, target_path: str) -> None:
@@ -130,7 +141,7 @@ class FtpCommands:
     def size(self, remote_path: str) -> int | None:
         """The file's size, or None when there is none or the account may not know."""
         try:
-            return self._ftp.size(remote_path)
+            return self._size(remote_path)
         except ftplib.error_perm as error:
             if not str(error).startswith(_UNKNOWN_REQUEST):
                 return None
@@ -151,7 +162,7 @@ class FtpCommands:
                 entry = machine_entry(answer[1].removeprefix(" "))
                 return None if entry is None else self._as_a_file(remote_path, replace(entry, name=name))
         try:
-            return Entry(name=name, kind="file", size=self._ftp.size(remote_path), modified=self._modified(remote_path))
+            return Entry(name=name, kind="file", size=self._size(remote_path), modified=self._modified(remote_path))
         except ftplib.error_perm as error:
             if not str(error).startswith(_UNKNOWN_REQUEST):
                 return None
@@ -208,8 +219,14 @@ class FtpCommands:
         return listed_entries(lines, datetime.now(UTC))
 
     def _lines(self, command: str) -> tuple[list[str], str]:
-        data = bytearray()
-        answer = self.download(command, data.extend)
+        data, count = bytearray(), ListingCount(self.limits)
+
+        def consume(block: bytes) -> None:
+            count.add_bytes(len(block))
+            count.add_entries(block.count(b"\n"))
+            data.extend(block)
+
+        answer = self.download(command, consume, count)
         return _LINE_END.split(data.decode("utf-8", "surrogateescape")), answer
 
     def _is_missing(self, remote_folder: str) -> bool:
@@ -227,9 +244,12 @@ class FtpCommands:
         finally:
             self._ftp.cwd(self.start)
 
+    def _size(self, remote_path: str) -> int | None:
+        return number(self._ftp.sendcmd(f"SIZE {remote_path}").partition(" ")[2].strip())
+
     def _told_size(self, remote_path: str) -> int | None:
         try:
-            return self._ftp.size(remote_path)
+            return self._size(remote_path)
         except (ftplib.error_perm, ftplib.error_temp) as error:
             _raise_unless_about_the_file(error)
             return None
@@ -244,7 +264,22 @@ class FtpCommands:
             _raise_unless_about_the_file(error)
             return None
 
+    def _hear_out(self) -> None:
+        """Take what the server says of a transfer that was broken off: the next reply is that of the next request.
+
+        The connection is over where it says nothing.
+        """
+        self._wait_at_most(FAREWELL_SECONDS)
+        try:
+            self._ftp.getmultiline()
+        except (ftplib.Error, OSError, EOFError, ValueError):
+            with suppress(OSError):
+                if self._ftp.sock is not None:
+                    self._ftp.sock.shutdown(SHUT_RDWR)
+        self._wait_at_most(IDLE_SECONDS)
+
     def _wait_at_most(self, seconds: float) -> None:
+        self._ftp.reply_seconds = seconds
         if self._ftp.sock is not None:
             self._ftp.sock.settimeout(seconds)
 
@@ -252,6 +287,16 @@ class FtpCommands:
 def _raise_unless_about_the_file(error: ftplib.error_perm | ftplib.error_temp) -> None:
     if isinstance(error, ftplib.error_temp) and not str(error).startswith(_FILE_IS_BUSY):
         raise error
+
+
+def _received(connection: socket, count: TransferCount | ListingCount) -> bytes:
+    """The next bytes, none at the end. LimitBroken when the time is over that `count` leaves, TimeoutError after IDLE_SECONDS."""
+    try:
+        connection.settimeout(min(count.seconds_left, IDLE_SECONDS))
+        return connection.recv(_BLOCK)
+    except TimeoutError:
+        _ = count.seconds_left
+        raise
 
 
 def _say_goodbye(connection: socket) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.storages.ftp_listing import UnknownListing
+from dinmo_pipeline.storages.intake import LimitBroken
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ def translated(error: BaseException, what: str, circumstances: Circumstances, *,
     """The error as this package raises it: `what` was being done, what came back, what to do next (`advice` when it is known better)."""
     if isinstance(error, StorageError):
         return error
+    if isinstance(error, LimitBroken):
+        return error.error(what)
     kind, usual = next((kind, advice) for cause, kind, advice in _TABLE if isinstance(error, cause))
     if isinstance(error, ftplib.error_temp | ftplib.error_perm):
         kind, usual = _ANSWERS.get(str(error)[:3], (kind, usual))

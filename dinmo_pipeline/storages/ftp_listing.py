@@ -70,6 +70,7 @@ _WINDOWS = re.compile(
 _EPLF = re.compile(r"\+([^\t]*)\t(.+)", re.DOTALL)
 # `total 12`, in any language: only the first line may be it, and no file's line has a word and a number alone.
 _TOTAL = re.compile(r"[^\d\s][^\d]*\s*\d[\d.,]*\w{0,2}\s*")
+_NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 _YEAR_FIRST = re.compile(r"\d{4}")
 _LINK_MARK = " -> "
 
@@ -90,7 +91,7 @@ def machine_entry(line: str) -> Entry | None:
         # Some servers give the path, which no name holds.
         name=_readable(posixpath.basename(found[2]) or found[2]),
         kind="other" if plain in _NO_FILES else _MACHINE_KINDS.get(plain, "unknown"),
-        size=int(size) if size.isdecimal() else None,
+        size=number(size),
         modified=modified,
         is_exact=modified is not None,
     )
@@ -110,6 +111,11 @@ def listed_entries(lines: Iterable[str], now: datetime) -> Entries:
     if given and _TOTAL.fullmatch(given[0]) and " " in given[0].strip():
         del given[0]
     return _read(given, lambda line: [_listed_entry(line, now)])
+
+
+def number(text: str) -> int | None:
+    """The number that a server tells; None when it is none, or one that no file system has."""
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def timestamp(text: str) -> datetime | None:
@@ -143,7 +149,7 @@ def _listed_entry(line: str, now: datetime) -> Entry:
         # Of what is neither a folder nor a file nothing is known but its name: a link of one of several kinds.
         kind = "file" if mark is None else "folder" if mark.upper() == "DIR" else "unknown"
         digits = re.sub(r"\D", "", size or "")
-        return Entry(name=_readable(name), kind=kind, size=int(digits) if digits else None, modified=parse_date(when, now))
+        return Entry(name=_readable(name), kind=kind, size=number(digits), modified=parse_date(when, now))
     if eplf := _EPLF.fullmatch(line):
         return _eplf_entry({fact[:1]: fact[1:] for fact in eplf[1].split(",")}, eplf[2])
     raise UnreadLine(UNKNOWN_FORM)
@@ -151,14 +157,21 @@ def _listed_entry(line: str, now: datetime) -> Entry:
 
 def _eplf_entry(facts: Mapping[str, str], name: str) -> Entry:
     size, seconds = facts.get("s", ""), facts.get("m", "")
-    modified = datetime.fromtimestamp(int(seconds), UTC) if seconds.isdecimal() else None
+    modified = _instant(number(seconds))
     return Entry(
         name=_readable(name),
         kind="folder" if "/" in facts else "file" if "r" in facts else "other",
-        size=int(size) if size.isdecimal() else None,
+        size=number(size),
         modified=modified,
         is_exact=modified is not None,
     )
+
+
+def _instant(seconds: int | None) -> datetime | None:
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _unix_entry(mark: str, rest: str, now: datetime) -> Entry:
@@ -174,8 +187,7 @@ def _unix_entry(mark: str, rest: str, now: datetime) -> Entry:
     size, when, name = best.groups()
     kind = _UNIX_KINDS.get(mark, "other")
     first, *others = _link_names(_readable(name)) if kind == "link" else [_readable(name)]
-    told = int(size) if size.isdecimal() else None
-    return Entry(first, kind, told, parse_date(when, now), other_names=tuple(others))
+    return Entry(first, kind, number(size), parse_date(when, now), other_names=tuple(others))
 
 
 def _likelihood(rest: str, found: re.Match[str]) -> tuple[bool, bool, bool]:

@@ -13,10 +13,11 @@ from types import TracebackType
 
 from dinmo_pipeline.errors import StorageError, TransientStorageError
 from dinmo_pipeline.storages.actions import DELETE, LIST, LOOK, MAKE_FOLDER, MOVE, OVERWRITE, READ, WRITE, Action, LocalFile
-from dinmo_pipeline.storages.contract import NO_SIZE, Listing, RemoteFile, Storage, listed, unread_line
+from dinmo_pipeline.storages.contract import NO_SIZE, Listing, RemoteFile, Storage, unread_line
 from dinmo_pipeline.storages.ftp_commands import FtpCommands
 from dinmo_pipeline.storages.ftp_errors import FAULTS, Circumstances, translated
 from dinmo_pipeline.storages.ftp_listing import Entry
+from dinmo_pipeline.storages.intake import ListingCount, TransferCount, counted
 
 _MOST_TIMES_ASKED = 1_000
 """In a folder of more files the dates of the listing must do: each time that is asked for is a request."""
@@ -54,16 +55,25 @@ class FtpServer(Storage):
                 )
 
     def read(self, remote_path: str, local_path: Path) -> None:
+        self._read(remote_path, local_path, None)
+
+    def read_listed(self, remote_path: str, local_path: Path, size: int) -> None:
+        self._read(remote_path, local_path, size)
+
+    def _read(self, remote_path: str, local_path: Path, listed_size: int | None) -> None:
         received = 0
 
         def write(block: bytes) -> None:
             nonlocal received
+            count.add(len(block))
             target.write_at(received, block)
             received += len(block)
 
         with LocalFile(local_path, "wb") as target, self._translating(READ, remote_path):
+            count = TransferCount(target.stream.fileno(), self._commands.limits, listed=listed_size)
             expected = self._commands.size(remote_path)
-            self._commands.download(f"RETR {remote_path}", write)
+            count.expect(expected)
+            self._commands.download(f"RETR {remote_path}", write, count)
         if expected is not None and received < expected:
             raise TransientStorageError(
                 f"read {received:,} bytes of {remote_path} on {self._where}, which should have {expected:,}; "
@@ -87,7 +97,8 @@ class FtpServer(Storage):
         with self._translating(LIST, remote_folder):
             entries = self._commands.entries(remote_folder)
             unread = [*entries.unread]
-            files = listed(self._files(remote_folder, entries.found, unread), remote_folder, self._where)
+            # What the listing leaves out is asked for file by file, which takes its time, too.
+            files = counted(self._files(remote_folder, entries.found, unread), ListingCount(self._commands.limits))
             return Listing(files, unread=unread)
 
     def _files(self, remote_folder: str, entries: tuple[Entry, ...], unread: MutableSequence[str]) -> Iterator[RemoteFile]:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.masking import mask_logs
 from dinmo_pipeline.project.secrets import Secret, SecretField, Setting, resolve_setting
+from dinmo_pipeline.project.settings import read_limits
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.gcs_errors import cause_of
 from dinmo_pipeline.storages.gcs_session import GcsBucket
@@ -65,7 +66,8 @@ class GcsBucketSpec(StorageSpec):
         options = {"api_endpoint": endpoint} if endpoint else None
         try:
             client = Client(project=None, credentials=credential, client_options=options)
-            return GcsBucket(name=self.name, bucket=bucket, place=place, client=client, credentials=credentials)
+            limits = read_limits(project_root)
+            return GcsBucket(name=self.name, bucket=bucket, place=place, client=client, credentials=credentials, limits=limits)
         except ValueError:
             raise PermanentStorageError(f"could not open {place} (storage {self.name}): correct the bucket's name") from None
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dinmo_pipeline.storages.contract import Listing, RemoteFile, Upload, listed
+from dinmo_pipeline.project.intake_limits import IntakeLimits
+from dinmo_pipeline.storages.contract import Listing, RemoteFile, Upload
 from dinmo_pipeline.storages.gcs_errors import OTHER_BYTES, cause_of, says_file_is_missing
 from dinmo_pipeline.storages.gcs_upload import ChunkedUpload
+from dinmo_pipeline.storages.intake import ListingCount, counted_listing
 from dinmo_pipeline.storages.object_errors import Cause
 from dinmo_pipeline.storages.objects import (
     ANSWER_SECONDS,
@@ -40,10 +43,10 @@ _RETRY_SECONDS = 5
 class GcsBucket(ObjectStorage):
     """The open bucket. A resumable upload makes the object when its last chunk has come, so a reader never sees a part."""
 
-    def __init__(self, *, name: str, bucket: str, place: str, client: Client, credentials: str) -> None:
+    def __init__(self, *, name: str, bucket: str, place: str, client: Client, credentials: str, limits: IntakeLimits) -> None:
         from google.cloud.storage.retry import DEFAULT_RETRY
 
-        super().__init__(name=name, place=place)
+        super().__init__(name=name, place=place, limits=limits)
         self._client = client
         self._bucket = client.bucket(bucket)
         self._credentials = credentials
@@ -53,16 +56,16 @@ class GcsBucket(ObjectStorage):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._client.close()
 
-    def read(self, remote_path: str, local_path: Path) -> None:
+    def _read(self, remote_path: str, local_path: Path, listed_size: int | None) -> None:
         found = self._blob(remote_path)
         with self._translating(READ, remote_path):
             found.reload(**self._patience)
+            size = int(found.size)
+        with self._receiving(remote_path, local_path, size, listed_size) as stream:
             # Not from `found`: it knows a link of the server's own, which may lead past endpoint_url. As it is stored, because
             # a packed object would else come unpacked, and longer than its size.
             blob = self._blob(remote_path)
-            with local_path.open("wb") as stream:
-                blob.download_to_file(stream, raw_download=True, if_generation_match=found.generation, **self._patience)
-        self._check_length(local_path, remote_path, found.size)
+            blob.download_to_file(stream, raw_download=True, if_generation_match=found.generation, **self._patience)
 
     def stat(self, remote_path: str) -> RemoteFile | None:
         found = self._find(remote_path)
@@ -97,9 +100,15 @@ class GcsBucket(ObjectStorage):
         prefix = folder_prefix(remote_folder)
         with self._translating(LIST, remote_folder):
             found = self._client.list_blobs(self._bucket, prefix=prefix, delimiter="/", **self._patience)
-            # An object whose name ends so is a folder that a tool made.
-            files = (_remote_file(blob, blob.name.removeprefix(prefix)) for blob in found if not blob.name.endswith("/"))
-            return listed(files, remote_folder, self._place)
+            return counted_listing(self._listed(found.pages, prefix), ListingCount(self._limits))
+
+    def _listed(self, pages: Iterable[Any], prefix: str) -> Iterator[RemoteFile | None]:
+        """The files, and None for each page and for all else that lies there."""
+        for page in pages:
+            yield from (None, *(None for _ in page.prefixes))
+            for blob in page:
+                # An object whose name ends so is a folder that a tool made.
+                yield None if blob.name.endswith("/") else _remote_file(blob, blob.name.removeprefix(prefix))
 
     def load(self, remote_path: str) -> Stored | None:
         from google.api_core.exceptions import NotFound, PreconditionFailed

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 from urllib.parse import urlsplit
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.project.intake_limits import IntakeLimits
 from dinmo_pipeline.storages.blocks import sha256_of
 from dinmo_pipeline.storages.contract import Storage, Upload
+from dinmo_pipeline.storages.intake import LimitBroken, Received, TransferCount
 from dinmo_pipeline.storages.object_errors import Cause, local_cause
 
 SHA256 = "sha256"
@@ -105,9 +107,25 @@ class ObjectStorage(Storage):
 
     moves: Literal[False] = False
 
-    def __init__(self, *, name: str, place: str) -> None:
+    def __init__(self, *, name: str, place: str, limits: IntakeLimits) -> None:
         self._name = name
         self._place = place
+        self._limits = limits
+
+    def read(self, remote_path: str, local_path: Path) -> None:
+        self._read(remote_path, local_path, None)
+
+    def read_listed(self, remote_path: str, local_path: Path, size: int) -> None:
+        self._read(remote_path, local_path, size)
+
+    @contextmanager
+    def _receiving(self, remote_path: str, local_path: Path, size: int, listed_size: int | None) -> Iterator[BinaryIO]:
+        """The local file that an object of `size` bytes is written to: whole, or what has come of it is of no use."""
+        with self._translating(READ, remote_path), local_path.open("wb") as stream:
+            count = TransferCount(stream.fileno(), self._limits, listed=size if listed_size is None else listed_size)
+            count.expect(size)
+            yield Received(stream, count)
+        self._check_length(local_path, remote_path, size)
 
     def make_folder(self, remote_folder: str) -> None:
         # A folder is a part of its objects' keys, or made by the store with the first of them.
@@ -150,6 +168,10 @@ class ObjectStorage(Storage):
         return found.version if found is not None and found.writer == writer else None
 
     @abstractmethod
+    def _read(self, remote_path: str, local_path: Path, listed_size: int | None) -> None:
+        """Do what `read` and `read_listed` do, by `_receiving`."""
+
+    @abstractmethod
     def _put_at_once(self, content: bytes, remote_path: str) -> None:
         """Write and verify a file in one request; raises the client library's own errors."""
 
@@ -179,6 +201,8 @@ class ObjectStorage(Storage):
             yield
         except StorageError:
             raise
+        except LimitBroken as error:
+            raise error.error(self._where(action, remote_path)) from None
         except Exception as error:
             cause = local_cause(error) or self._cause(error, action)
             if cause is None:
@@ -188,9 +212,11 @@ class ObjectStorage(Storage):
 
     def _error(self, action: str, remote_path: str, cause: Cause) -> StorageError:
         kind = TransientStorageError if cause.transient else PermanentStorageError
+        return kind(f"{self._where(action, remote_path)}: {cause.found}; {cause.advice}")
+
+    def _where(self, action: str, remote_path: str) -> str:
         key = object_key(remote_path)
-        where = f"{self._place}/{key}" if key else self._place
-        return kind(f"could not {action} {where} (storage {self._name}): {cause.found}; {cause.advice}")
+        return f"could not {action} {f'{self._place}/{key}' if key else self._place} (storage {self._name})"
 
     def _check_length(self, local_path: Path, remote_path: str, expected: int) -> None:
         length = local_path.stat().st_size

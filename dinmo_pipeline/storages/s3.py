@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.project.secrets import Secret, SecretField, Setting, resolve_setting
+from dinmo_pipeline.project.settings import read_limits
 from dinmo_pipeline.storages.contract import StorageSpec
 from dinmo_pipeline.storages.objects import ANSWER_SECONDS, CONNECT_SECONDS, address_problem, folder_problem
 from dinmo_pipeline.storages.s3_session import S3Bucket
@@ -79,6 +80,7 @@ class S3BucketSpec(StorageSpec):
             place=f"{endpoint.rstrip('/')}/{bucket}" if endpoint else f"s3://{bucket}",
             client=client,
             credentials="the default credentials" if self.access_key_id is None else f"the access key {self.access_key_id}",
+            limits=read_limits(project_root),
         )
 
     def _bucket(self, project_root: Path) -> str:

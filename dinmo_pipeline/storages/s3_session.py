@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from dinmo_pipeline.errors import StorageError
+from dinmo_pipeline.project.intake_limits import IntakeLimits
 from dinmo_pipeline.storages.blocks import BLOCK_SIZE, IN_FLIGHT, block_size, send_blocks
-from dinmo_pipeline.storages.contract import Listing, RemoteFile, Upload, listed
+from dinmo_pipeline.storages.contract import Listing, RemoteFile, Upload
+from dinmo_pipeline.storages.intake import ListingCount, counted_listing
 from dinmo_pipeline.storages.object_errors import Cause
 from dinmo_pipeline.storages.objects import (
     DELETE,
@@ -35,7 +37,13 @@ from dinmo_pipeline.storages.s3_errors import cause_of, code_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, HeadObjectOutputTypeDef, PutObjectOutputTypeDef, UploadPartOutputTypeDef
+    from mypy_boto3_s3.type_defs import (
+        CompletedPartTypeDef,
+        HeadObjectOutputTypeDef,
+        ListObjectsV2OutputTypeDef,
+        PutObjectOutputTypeDef,
+        UploadPartOutputTypeDef,
+    )
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _MOST_PARTS = 10_000
@@ -56,8 +64,8 @@ class _Parts:
 class S3Bucket(ObjectStorage):
     """The open bucket. An object of several parts appears when they are completed, so a reader never sees one of them."""
 
-    def __init__(self, *, name: str, bucket: str, place: str, client: S3Client, credentials: str) -> None:
-        super().__init__(name=name, place=place)
+    def __init__(self, *, name: str, bucket: str, place: str, client: S3Client, credentials: str, limits: IntakeLimits) -> None:
+        super().__init__(name=name, place=place, limits=limits)
         self._bucket = bucket
         self._client = client
         self._credentials = credentials
@@ -70,16 +78,15 @@ class S3Bucket(ObjectStorage):
         if upload.sent is not None:
             self._abort(upload.remote_path, upload.sent.upload)
 
-    def read(self, remote_path: str, local_path: Path) -> None:
+    def _read(self, remote_path: str, local_path: Path, listed_size: int | None) -> None:
         from boto3.s3.transfer import TransferConfig
 
         found = self._head(remote_path, READ)
         if found is None:
             raise self._error(READ, remote_path, Cause("there is no such file", "see what else deletes there"))
-        with self._translating(READ, remote_path), local_path.open("wb") as stream:
+        with self._receiving(remote_path, local_path, found["ContentLength"], listed_size) as stream:
             config = TransferConfig(max_concurrency=IN_FLIGHT, multipart_chunksize=BLOCK_SIZE)
             self._client.download_fileobj(self._bucket, object_key(remote_path), stream, Config=config)
-        self._check_length(local_path, remote_path, found["ContentLength"])
 
     def stat(self, remote_path: str) -> RemoteFile | None:
         found = self._head(remote_path, LOOK)
@@ -116,14 +123,7 @@ class S3Bucket(ObjectStorage):
         prefix = folder_prefix(remote_folder)
         with self._translating(LIST, remote_folder):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
-            files = (
-                RemoteFile(name=found["Key"].removeprefix(prefix), size=found["Size"], modified=found["LastModified"])
-                for page in pages
-                for found in page.get("Contents", [])
-                # An object whose key ends so is a folder that a tool made.
-                if not found["Key"].endswith("/")
-            )
-            return listed(files, remote_folder, self._place)
+            return counted_listing(_listed(pages, prefix), ListingCount(self._limits))
 
     def load(self, remote_path: str) -> Stored | None:
         from botocore.exceptions import ClientError
@@ -220,6 +220,17 @@ class S3Bucket(ObjectStorage):
 
     def _cause(self, error: Exception, action: str) -> Cause | None:
         return cause_of(error, action, credentials=self._credentials)
+
+
+def _listed(pages: Iterable[ListObjectsV2OutputTypeDef], prefix: str) -> Iterator[RemoteFile | None]:
+    """The files, and None for each page and for all else that lies there."""
+    for page in pages:
+        yield from (None, *(None for _ in page.get("CommonPrefixes", [])))
+        for found in page.get("Contents", []):
+            # An object whose key ends so is a folder that a tool made.
+            is_folder = found["Key"].endswith("/")
+            name = found["Key"].removeprefix(prefix)
+            yield None if is_folder else RemoteFile(name=name, size=found["Size"], modified=found["LastModified"])
 
 
 def _base64(digest: bytes) -> str:

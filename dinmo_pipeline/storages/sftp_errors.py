@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import asyncssh
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.storages.intake import LimitBroken
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ def translated(error: BaseException, what: str, circumstances: Circumstances) ->
     """The error as this package raises it: `what` was being done, what came back, what to do next."""
     if isinstance(error, StorageError):
         return error
+    if isinstance(error, LimitBroken):
+        return error.error(what)
     kind, advice = next((kind, advice) for cause, kind, advice in _TABLE if isinstance(error, cause))
     if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
         kind, advice = TransientStorageError, "the name service did not answer; try again later"

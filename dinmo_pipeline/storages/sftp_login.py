@@ -12,6 +12,7 @@ import asyncssh
 
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.project.secrets import resolve_setting
+from dinmo_pipeline.project.settings import read_limits
 from dinmo_pipeline.storages.background import run_in_background
 from dinmo_pipeline.storages.sftp_errors import FAULTS, Circumstances, translated
 from dinmo_pipeline.storages.sftp_session import SftpServer
@@ -37,7 +38,7 @@ def log_in(spec: SftpServerSpec, login: Login, project_root: Path) -> SftpServer
     except FAULTS as error:
         circumstances = Circumstances(user=login.username, credentials=proof.shown, host_key=_host_key_advice(login, visitor, trust))
         raise translated(error, f"could not log in to {where}", circumstances) from error
-    return SftpServer(connection, client, user=login.username, where=where, start=start, moves=spec.moves)
+    return SftpServer(connection, client, user=login.username, where=where, start=start, moves=spec.moves, limits=read_limits(project_root))
 
 
 @dataclass(frozen=True)

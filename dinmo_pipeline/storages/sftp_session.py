@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, MutableSequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -14,11 +14,14 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import asyncssh
+from asyncssh.sftp import MAX_SFTP_READ_LEN
 
 from dinmo_pipeline.errors import StorageError, TransientStorageError
+from dinmo_pipeline.project.intake_limits import IntakeLimits
 from dinmo_pipeline.storages.actions import DELETE, LIST, LOOK, MAKE_FOLDER, MOVE, MOVE_ATTEMPTS, OVERWRITE, READ, WRITE, Action, LocalFile
 from dinmo_pipeline.storages.background import run_in_background
-from dinmo_pipeline.storages.contract import NO_SIZE, Listing, RemoteFile, Storage, refuse_too_many, unread_line
+from dinmo_pipeline.storages.contract import NO_SIZE, Listing, RemoteFile, Storage, unread_line
+from dinmo_pipeline.storages.intake import LimitBroken, ListingCount, TransferCount
 from dinmo_pipeline.storages.sftp_errors import FAULTS, Circumstances, disk_full, translated
 
 T = TypeVar("T")
@@ -41,7 +44,15 @@ class SftpServer(Storage):
     """
 
     def __init__(
-        self, connection: asyncssh.SSHClientConnection, client: asyncssh.SFTPClient, *, user: str, where: str, start: str, moves: bool
+        self,
+        connection: asyncssh.SSHClientConnection,
+        client: asyncssh.SFTPClient,
+        *,
+        user: str,
+        where: str,
+        start: str,
+        moves: bool,
+        limits: IntakeLimits,
     ) -> None:
         self.moves = moves
         self._connection = connection
@@ -49,6 +60,7 @@ class SftpServer(Storage):
         self._user = user
         self._where = where
         self._start = start
+        self._limits = limits
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         # A connection that is broken already needs no farewell.
@@ -64,7 +76,11 @@ class SftpServer(Storage):
 
     def read(self, remote_path: str, local_path: Path) -> None:
         with LocalFile(local_path, "wb") as target:
-            self._run(READ, remote_path, self._read(remote_path, target))
+            self._run(READ, remote_path, self._read(remote_path, target, None))
+
+    def read_listed(self, remote_path: str, local_path: Path, size: int) -> None:
+        with LocalFile(local_path, "wb") as target:
+            self._run(READ, remote_path, self._read(remote_path, target, size))
 
     def stat(self, remote_path: str) -> RemoteFile | None:
         return self._run(LOOK, remote_path, self._stat(remote_path))
@@ -167,15 +183,19 @@ class SftpServer(Storage):
             if free < needed:
                 raise disk_full(WRITE.described(remote_path, self._where), free)
 
-    async def _read(self, remote_path: str, target: LocalFile) -> None:
+    async def _read(self, remote_path: str, target: LocalFile, listed_size: int | None) -> None:
+        count = TransferCount(target.stream.fileno(), self._limits, listed=listed_size)
         async with await _answer(self._client.open(remote_path, "rb", block_size=0)) as file:
             # Where the server tells no size, or 0 of every file, it is read to its end.
             expected = await anext(self._sizes(file, remote_path), None) or None
-            length = self._client.limits.max_read_len
+            count.expect(expected)
+            length = min(self._client.limits.max_read_len, MAX_SFTP_READ_LEN)
 
             async def fetch(position: int, end: int | None) -> None:
                 while end is None or position < end:
-                    block = await _answer(file.read(length if end is None else end - position, position))
+                    asked = length if end is None else end - position
+                    async with _in_time(count):
+                        block = await _answer(file.read(asked, position))
                     assert isinstance(block, bytes)
                     if not block and end is None:
                         return
@@ -184,6 +204,10 @@ class SftpServer(Storage):
                             f"read {position:,} bytes of {remote_path} on {self._where}, which should have {expected:,}; "
                             "something else writes there"
                         )
+                    if len(block) > asked:
+                        found = f"the server was asked for {asked:,} bytes, and sent {len(block):,}"
+                        raise LimitBroken(found, "it does not speak SFTP as it should; ask its owner")
+                    count.add(len(block))
                     target.write_at(position, block)
                     position += len(block)
 
@@ -232,22 +256,30 @@ class SftpServer(Storage):
     async def _list(self, remote_folder: str) -> Listing:
         files: list[RemoteFile] = []
         unread: list[str] = []
+        count = ListingCount(self._limits)
         try:
-            async for entry in self._client.scandir(remote_folder):
-                name, attributes = str(entry.filename), entry.attrs
-                is_link = attributes.type == asyncssh.FILEXFER_TYPE_SYMLINK
-                file = _remote_file(name, attributes)
-                if is_link or (file is not None and (file.size is None or attributes.type == asyncssh.FILEXFER_TYPE_UNKNOWN)):
-                    # What the listing leaves out a server may tell when it is asked of the file itself.
-                    file = await self._stat(posixpath.join(remote_folder, name))
-                if file is not None and file.size is None:
-                    unread.append(unread_line(name, NO_SIZE))
-                elif file is not None:
-                    files.append(replace(file, is_link=is_link))
-                refuse_too_many(len(files), remote_folder, self._where)
+            async with _in_time(count):
+                await self._list_into(files, unread, remote_folder, count)
         except asyncssh.SFTPNoSuchFile:
             return Listing()
         return Listing(files, unread=unread)
+
+    async def _list_into(
+        self, files: MutableSequence[RemoteFile], unread: MutableSequence[str], remote_folder: str, count: ListingCount
+    ) -> None:
+        async for entry in self._client.scandir(remote_folder):
+            name, attributes = str(entry.filename), entry.attrs
+            count.add_entries()
+            count.add_bytes(len(name))
+            is_link = attributes.type == asyncssh.FILEXFER_TYPE_SYMLINK
+            file = _remote_file(name, attributes)
+            if is_link or (file is not None and (file.size is None or attributes.type == asyncssh.FILEXFER_TYPE_UNKNOWN)):
+                # What the listing leaves out a server may tell when it is asked of the file itself.
+                file = await self._stat(posixpath.join(remote_folder, name))
+            if file is not None and file.size is None:
+                unread.append(unread_line(name, NO_SIZE))
+            elif file is not None:
+                files.append(replace(file, is_link=is_link))
 
     def _run(self, action: Action, remote_path: str, work: Coroutine[Any, Any, T]) -> T:
         try:
@@ -263,6 +295,17 @@ class SftpServer(Storage):
 
 async def _answer(request: Awaitable[T]) -> T:
     return await asyncio.wait_for(request, IDLE_SECONDS)
+
+
+@asynccontextmanager
+async def _in_time(count: TransferCount | ListingCount) -> AsyncIterator[None]:
+    """What is done here must end before the time is over that `count` leaves; LimitBroken then."""
+    try:
+        async with asyncio.timeout(count.seconds_left):
+            yield
+    except TimeoutError:
+        _ = count.seconds_left
+        raise
 
 
 async def _in_flight(requests: Iterable[Coroutine[Any, Any, object]], length: int) -> None:
@@ -296,5 +339,12 @@ async def _in_flight(requests: Iterable[Coroutine[Any, Any, object]], length: in
 def _remote_file(name: str, attributes: asyncssh.SFTPAttrs) -> RemoteFile | None:
     if attributes.type not in _MAYBE_A_FILE:
         return None
-    modified = None if attributes.mtime is None else datetime.fromtimestamp(attributes.mtime, tz=UTC)
-    return RemoteFile(name=name, size=attributes.size, modified=modified)
+    return RemoteFile(name=name, size=attributes.size, modified=_instant(attributes.mtime))
+
+
+def _instant(seconds: int | None) -> datetime | None:
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC)
+    except (ValueError, OverflowError, OSError):
+        # A number that is no time of this world is for this file alone.
+        return None

@@ -582,6 +582,18 @@ def test_bad_project_settings_are_told_with_the_definitions(write_project: Write
     ]
 
 
+def test_bad_limits_are_told_with_their_lines(write_project: WriteProject) -> None:
+    pyproject = '[tool.dinmo.limits]\nlisting_entrys = 5\nreply_bytes = 0\nlisting_seconds = "1 minute"\nfree_disk_bytes = 0\n'
+    assert errors_of(write_project, {}, pyproject=pyproject) == [
+        "pyproject.toml:2: [tool.dinmo.limits] has an unknown option 'listing_entrys'; did you mean 'listing_entries'?",
+        "pyproject.toml:3: [tool.dinmo.limits] reply_bytes: expected a whole number from 1, found 0",
+        "pyproject.toml:4: [tool.dinmo.limits] listing_seconds: expected a whole number from 1, found '1 minute'",
+    ]
+    assert errors_of(write_project, {}, pyproject="[tool.dinmo]\nlimits = 5\n") == [
+        "pyproject.toml:2: expected a table [tool.dinmo.limits], found 5"
+    ]
+
+
 def test_project_without_definitions_is_told_how_to_begin(write_project: WriteProject) -> None:
     assert errors_of(write_project, {}, base=False) == [
         "defs:1: no definitions yet; write a Model, a LocalFolder and an Activation into defs/defs.yaml, "

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.errors import LimitError, PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.storages import contract
 from dinmo_pipeline.storages.contract import Storage
+from dinmo_pipeline.storages.local import LocalFolderSpec
 from dinmo_pipeline_tests.storages.places import Place
 
 MIB = 1024 * 1024
@@ -50,9 +51,21 @@ class StorageContract:
             storage.make_folder(place.folder)
             for name in ("a.csv", "b.csv", "c.csv"):
                 storage.put(local(tmp_path, b"1"), place.path(name))
-            monkeypatch.setattr(contract, "MOST_LISTED", 2)
-            with pytest.raises(PermanentStorageError, match="more than 2 files lie there"):
-                storage.list(place.folder)
+        monkeypatch.setattr(contract, "MOST_LISTED", 2)
+        (place.project_root / "pyproject.toml").write_text("[tool.dinmo.limits]\nlisting_entries = 2\n")
+        with place.connect() as storage, pytest.raises(LimitError, match=r"more than 2 (files|entries) lie there"):
+            storage.list(place.folder)
+
+    def test_file_that_is_longer_than_it_was_listed_is_not_read(self, place: Place, tmp_path: Path) -> None:
+        copy = tmp_path / "copy"
+        with place.connect() as storage:
+            storage.make_folder(place.folder)
+            storage.put(local(tmp_path, b"12345"), place.path("a.csv"))
+            storage.read_listed(place.path("a.csv"), copy, 5)
+            assert copy.read_bytes() == b"12345"
+            if not isinstance(place.spec, LocalFolderSpec):
+                with pytest.raises(LimitError, match="the listing shows it with 4 bytes, and the server has more: 5"):
+                    storage.read_listed(place.path("a.csv"), copy, 4)
 
     def test_put_over_a_file_replaces_it(self, place: Place, tmp_path: Path) -> None:
         with place.connect() as storage:

@@ -1,0 +1,147 @@
+"""What a server may send at most: counted while it comes, so that neither memory, disk nor time is filled by one that never ends."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
+
+from dinmo_pipeline.errors import LimitError
+from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits, how_to_raise
+from dinmo_pipeline.storages.contract import Listing, RemoteFile
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+T = TypeVar("T")
+
+_MEGABYTE = 1_000_000
+# How often the disk is asked for its free room.
+_ROOM_STEP_BYTES = 16 * 1024 * 1024
+
+
+class LimitBroken(ValueError):
+    """More came than is taken: what was found, and what to do about it, to stand between what was being done and the end of a sentence."""
+
+    def __init__(self, found: str, advice: str) -> None:
+        super().__init__(f"{found}; {advice}")
+
+    def error(self, what: str) -> LimitError:
+        """The same as the storage raises it: `what` was being done."""
+        return LimitError(f"{what}: {self}")
+
+
+def broken(found: str, limit: str, advice: str = "ask its owner why") -> LimitBroken:
+    """What breaks the limit of this name: the words of what was `found` hold its number."""
+    return LimitBroken(found, f"{advice}, or {how_to_raise(limit)}")
+
+
+class ListingCount:
+    """Counts one listing while it comes; each method raises LimitBroken where that is too much."""
+
+    def __init__(self, limits: IntakeLimits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self._bytes = self._entries = 0
+        self._began = time.monotonic()
+
+    @property
+    def seconds_left(self) -> float:
+        """Until when it must have come; LimitBroken when that is over."""
+        left = self._limits.listing_seconds - (time.monotonic() - self._began)
+        if left <= 0:
+            raise broken(f"it takes longer than {self._limits.listing_seconds:,} seconds", "listing_seconds")
+        return left
+
+    def add_bytes(self, count: int) -> None:
+        """Count so many bytes more."""
+        self._bytes += count
+        if self._bytes > self._limits.listing_bytes:
+            raise broken(f"the listing is longer than {self._limits.listing_bytes:,} bytes", "listing_bytes")
+
+    def add_entries(self, count: int = 1) -> None:
+        """Count so many entries more, and look at the time."""
+        self._entries += count
+        if self._entries > self._limits.listing_entries:
+            advice = "move most of them to another folder, and back a part at a time"
+            raise broken(f"more than {self._limits.listing_entries:,} entries lie there", "listing_entries", advice)
+        _ = self.seconds_left
+
+
+def counted(entries: Iterable[T], count: ListingCount) -> Iterator[T]:
+    """The entries, each of which is counted when it is asked for."""
+    for entry in entries:
+        count.add_entries()
+        yield entry
+
+
+class Received(io.FileIO):
+    """A local file that bytes of a server are written to, in any order: each is counted, and LimitBroken raised where they are too many."""
+
+    def __init__(self, stream: BinaryIO, count: TransferCount) -> None:
+        super().__init__(stream.fileno(), "wb", closefd=False)
+        self._count = count
+
+    def write(self, block: ReadableBuffer) -> int:
+        self._count.add(memoryview(block).nbytes)
+        return super().write(block)
+
+
+def counted_listing(files: Iterable[RemoteFile | None], count: ListingCount) -> Listing:
+    """The files of a listing of files and of other entries, which stand there as None; all of them are counted."""
+    return Listing(file for file in counted(files, count) if file is not None)
+
+
+class TransferCount:
+    """Counts the bytes of one file that is read from a server; `add` raises LimitBroken where they are too many, or too slow.
+
+    `listed` is the size in the folder's listing, None where nobody knows it.
+    """
+
+    def __init__(self, descriptor: int, limits: IntakeLimits = DEFAULT_LIMITS, *, listed: int | None = None) -> None:
+        self._descriptor = descriptor
+        self._limits = limits
+        self._listed = listed
+        self._received = 0
+        self._room_asked_at = 0
+        self._began = time.monotonic()
+
+    @property
+    def seconds_left(self) -> float:
+        """Until when the next byte must come; LimitBroken when that is over."""
+        allowed = self._limits.seconds_per_megabyte * (1 + self._received / _MEGABYTE)
+        left = allowed - (time.monotonic() - self._began)
+        if left <= 0:
+            found = f"it came slower than a megabyte in {self._limits.seconds_per_megabyte:,} seconds: {self._received:,} bytes"
+            raise broken(f"{found} in {time.monotonic() - self._began:,.0f} seconds", "seconds_per_megabyte", "look at the network")
+        return left
+
+    def expect(self, size: int | None) -> None:
+        """Be told by the server how long the file is, None where it does not tell: there must be room for it."""
+        if size is not None:
+            self._check_size(size)
+            self._check_room(size)
+
+    def add(self, count: int) -> None:
+        """Count so many bytes, before they are written."""
+        self._received += count
+        self._check_size(self._received)
+        if self._received - self._room_asked_at >= _ROOM_STEP_BYTES or not self._room_asked_at:
+            self._room_asked_at = self._received
+            self._check_room(count)
+        _ = self.seconds_left
+
+    def _check_size(self, size: int) -> None:
+        if self._listed is not None and size > self._listed:
+            found = f"the listing shows it with {self._listed:,} bytes, and the server has more: {size:,}"
+            raise LimitBroken(found, "it is still being written, or the server does not say what it has; look at it there")
+
+    def _check_room(self, needed: int) -> None:
+        disk = os.fstatvfs(self._descriptor)
+        free = disk.f_bavail * disk.f_frsize
+        if self._limits.free_disk_bytes and free - needed < self._limits.free_disk_bytes:
+            found = (
+                f"it takes {needed:,} bytes more, and this machine's disk has {free:,} free, of which {self._limits.free_disk_bytes:,} stay"
+            )
+            raise LimitBroken(found, "free some room, or lower free_disk_bytes in [tool.dinmo.limits] of pyproject.toml")
