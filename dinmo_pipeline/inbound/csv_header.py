@@ -15,6 +15,7 @@ from dinmo_pipeline.inbound.csv_scan import Scanner
 from dinmo_pipeline.inbound.csv_values import values
 from dinmo_pipeline.inbound.identifiers import identifiers
 from dinmo_pipeline.inbound.reading import FileRefused, is_ours
+from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits, how_to_raise
 from dinmo_pipeline.project.specs import CsvDialect
 
 DELIMITERS = (";", ",", "\t", "|")
@@ -70,21 +71,29 @@ def take_separator_line(blocks: Iterator[bytes]) -> tuple[str | None, Iterator[b
 
 
 def read_header(
-    name: str, blocks: Iterator[bytes], line: int, dialect: CsvDialect, key: Collection[str], known: Collection[str] = ()
+    name: str,
+    blocks: Iterator[bytes],
+    line: int,
+    dialect: CsvDialect,
+    key: Collection[str],
+    known: Collection[str] = (),
+    limits: IntakeLimits = DEFAULT_LIMITS,
 ) -> Header:
     """The header of the text, which begins at this line, with the declared delimiter or the one that divides it into most names.
 
-    `known` are columns that the feed has, perhaps by former names. FileRefused where there is no header, where names are unfit, and where
-    a column of `key` is missing.
+    `known` are columns that the feed has, perhaps by former names. FileRefused where there is no header, where names are unfit, too many
+    or too long, and where a column of `key` is missing.
     """
     candidates = [each for each in DELIMITERS if each != dialect.quote] if dialect.delimiter is None else [dialect.delimiter]
     readings = {
-        delimiter: _first_record(name, copy, line, Scanner(delimiter, dialect.quote, dialect.escape))
+        delimiter: _first_record(name, copy, line, Scanner(delimiter, dialect.quote, dialect.escape), limits)
         for delimiter, copy in zip(candidates, tee(blocks, len(candidates)), strict=True)
     }
-    delimiter = _best(readings, key, known)
+    delimiter = _best(readings, key, known, limits)
     records, names = readings[delimiter]
     check_header(name, records)
+    if (problem := _too_much(names, limits)) is not None:
+        raise FileRefused(f"{name}: {problem}.")
     if len(names) == 1 and key and identifiers(names, known)[0] not in key:
         tried = "; , tab and | were tried" if dialect.delimiter is None else f"{dialect.delimiter!r} is declared"
         raise FileRefused(
@@ -101,18 +110,31 @@ def read_header(
     return Header(delimiter, columns, unnamed_last)
 
 
-def _best(readings: dict[str, tuple[Records, list[str]]], key: Collection[str], known: Collection[str]) -> str:
+def _too_much(names: Sequence[str], limits: IntakeLimits) -> str | None:
+    """Why there are too many names, or one is too long; None where they will do."""
+    if len(names) > limits.file_columns:
+        told = f"its header has {len(names):,} columns, which is more than {limits.file_columns:,}"
+        return f"{told}: ask for a file of fewer, or {how_to_raise('file_columns')}"
+    for number, each in enumerate(names, 1):
+        if len(each) > limits.column_name_characters:
+            told = f"the name of column {number:,} has {len(each):,} characters, which is more than {limits.column_name_characters:,}"
+            return f"{told}: {_short(each)}. Ask for a shorter one, or {how_to_raise('column_name_characters')}"
+    return None
+
+
+def _best(readings: dict[str, tuple[Records, list[str]]], key: Collection[str], known: Collection[str], limits: IntakeLimits) -> str:
     def merit(delimiter: str) -> tuple[bool, int]:
         _, names = readings[delimiter]
-        return set(key) <= set(identifiers(names, known)), len(names)
+        # Identifiers of very many names, or of one of a megabyte, would take minutes.
+        return _too_much(names, limits) is None and set(key) <= set(identifiers(names, known)), len(names)
 
     ranked = sorted(readings, key=merit, reverse=True)
     doubtful = len(ranked) > 1 and merit(ranked[0]) == merit(ranked[1])
     return DELIMITERS[0] if doubtful and DELIMITERS[0] in readings else ranked[0]
 
 
-def _first_record(name: str, blocks: Iterator[bytes], line: int, scanner: Scanner) -> tuple[Records, list[str]]:
-    for block in read_blocks(name, blocks, scanner, line):
+def _first_record(name: str, blocks: Iterator[bytes], line: int, scanner: Scanner, limits: IntakeLimits) -> tuple[Records, list[str]]:
+    for block in read_blocks(name, blocks, scanner, line, limits):
         records = block.records()
         if records.size:
             break

@@ -17,29 +17,40 @@ from dinmo_pipeline.inbound.csv_rejects import judge
 from dinmo_pipeline.inbound.csv_scan import Scanner
 from dinmo_pipeline.inbound.csv_values import values
 from dinmo_pipeline.inbound.opening import open_plain
-from dinmo_pipeline.inbound.reading import REJECTS_LIMIT, FileRefused, Reading, Reject
+from dinmo_pipeline.inbound.reading import Reading, Reject
 from dinmo_pipeline.inbound.text import text_blocks, without_last_lines
+from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits
 from dinmo_pipeline.project.specs import CsvDialect
 
 _BLOCK_BYTES = 1024 * 1024
 _BLOCKS_AHEAD = 2
 
 
-def open_csv(path: Path, dialect: CsvDialect, *, key: Collection[str] = (), known: Collection[str] = ()) -> CsvReading:
+def open_csv(
+    path: Path, dialect: CsvDialect, *, key: Collection[str] = (), known: Collection[str] = (), limits: IntakeLimits = DEFAULT_LIMITS
+) -> CsvReading:
     """Read the header of the local CSV file at `path`, compressed or not as its name says; the rows follow in `batches`.
 
     `key` are columns, as identifiers, that must be there, `known` those that the feed has.
     FileRefused says why nothing of the file can be taken; OSError is the disk's.
     """
-    return CsvReading(path, dialect, key, known=known)
+    return CsvReading(path, dialect, key, known=known, limits=limits)
 
 
 class CsvReading(Reading):
     """A CSV file being read. `delimiter` is the one found or declared."""
 
     def __init__(
-        self, path: Path, dialect: CsvDialect, key: Collection[str], block_bytes: int = _BLOCK_BYTES, *, known: Collection[str] = ()
+        self,
+        path: Path,
+        dialect: CsvDialect,
+        key: Collection[str],
+        block_bytes: int = _BLOCK_BYTES,
+        *,
+        known: Collection[str] = (),
+        limits: IntakeLimits = DEFAULT_LIMITS,
     ) -> None:
+        self.limits = limits
         self.rejects: list[Reject] = []
         self.warnings: list[str] = []
         self._path = path
@@ -47,7 +58,7 @@ class CsvReading(Reading):
         self._block_bytes = block_bytes
         top = self._open()
         # Nothing is kept open: of a batch all headers are read before the first rows, and a process may have so many open files.
-        self._header = read_header(path.name, top.blocks, top.line, top.dialect, key, known)
+        self._header = read_header(path.name, top.blocks, top.line, top.dialect, key, known, limits)
         self.columns = self._header.columns
         self.delimiter = self._header.delimiter
 
@@ -83,21 +94,18 @@ class CsvReading(Reading):
                 return
 
     def _open(self) -> _Top:
-        blocks = _text(self._path, self._dialect, self._block_bytes)
+        blocks = _text(self._path, self._dialect, self._block_bytes, self.limits)
         separator, blocks = take_separator_line(blocks)
         dialect = self._dialect if separator is None else replace(self._dialect, delimiter=separator)
         return _Top(blocks, 1 + dialect.skip_lines + (separator is not None), dialect)
 
     def _read(self, top: _Top) -> Iterator[Block]:
-        return read_blocks(self._path.name, top.blocks, Scanner(self.delimiter, self._dialect.quote, self._dialect.escape), top.line)
+        scanner = Scanner(self.delimiter, self._dialect.quote, self._dialect.escape)
+        return read_blocks(self._path.name, top.blocks, scanner, top.line, self.limits)
 
     def _keep(self, rejects: Collection[Reject]) -> None:
         self.rejects += rejects
-        if len(self.rejects) > REJECTS_LIMIT:
-            raise FileRefused(
-                f"{self._path.name}: more records are rejected than REJECTS_LIMIT, {REJECTS_LIMIT:,}; the first one is on line "
-                f"{self.rejects[0].line}: {self.rejects[0].reason}."
-            )
+        self.check_rejects(self._path.name)
 
 
 @dataclass
@@ -109,9 +117,9 @@ class _Top:
     dialect: CsvDialect
 
 
-def _text(path: Path, dialect: CsvDialect, block_bytes: int) -> Iterator[bytes]:
-    with open_plain(path) as file:
-        blocks = text_blocks(file, path.name, dialect.encoding, block_bytes)
+def _text(path: Path, dialect: CsvDialect, block_bytes: int, limits: IntakeLimits) -> Iterator[bytes]:
+    with open_plain(path, limits) as file:
+        blocks = text_blocks(file, path.name, dialect.encoding, block_bytes, limits=limits)
         yield from without_first_lines(without_last_lines(blocks, dialect.skip_last_lines), dialect.skip_lines)
 
 

@@ -11,9 +11,8 @@ import numpy as np
 from dinmo_pipeline.inbound.csv_quotes import NONE, Positions
 from dinmo_pipeline.inbound.csv_scan import Found, Scanner
 from dinmo_pipeline.inbound.reading import FileRefused
+from dinmo_pipeline.project.intake_limits import IntakeLimits, how_to_raise
 
-RECORD_LIMIT = 256 * 1024 * 1024
-FIELDS_LIMIT = 1_000_000
 _LONGEST_READ = 16 * 1024 * 1024
 
 
@@ -130,10 +129,10 @@ class Records:
         return self.text[self.starts[index] : self.ends[index]].decode()
 
 
-def read_blocks(name: str, texts: Iterator[bytes], scanner: Scanner, line: int) -> Iterator[Block]:
+def read_blocks(name: str, texts: Iterator[bytes], scanner: Scanner, line: int, limits: IntakeLimits) -> Iterator[Block]:
     """The text, which begins at a record and at this line, in blocks that end with a record.
 
-    `name` is the file's, for errors. FileRefused where a record is longer than RECORD_LIMIT or has more fields than FIELDS_LIMIT.
+    `name` is the file's, for errors. FileRefused where a record is longer, or has more fields, than `limits` allow.
     """
     text = b""
     final = False
@@ -148,7 +147,7 @@ def read_blocks(name: str, texts: Iterator[bytes], scanner: Scanner, line: int) 
             found.append(scanner.scan(text, final=final))
             ended = bool(found[-1].breaks.any())
             if not ended:
-                _check_limits(name, line, text, sum(len(part.marks) for part in found))
+                _check_limits(limits, name, line, text, sum(len(part.marks) for part in found))
         block = Block(text, Found.joined(found), line, final, scanner.inside)
         if text:
             yield block
@@ -167,11 +166,13 @@ def _read(texts: Iterator[bytes], at_least: int) -> bytes:
     return b"".join(pieces)
 
 
-def _check_limits(name: str, line: int, text: bytes, fields: int) -> None:
+def _check_limits(limits: IntakeLimits, name: str, line: int, text: bytes, fields: int) -> None:
     where = f"{name}, line {line}: the record that begins here"
-    if fields > FIELDS_LIMIT:
-        raise FileRefused(f"{where} has more fields than FIELDS_LIMIT, {FIELDS_LIMIT:,}.")
-    if len(text) > RECORD_LIMIT:
+    if fields > limits.record_fields:
+        raise FileRefused(
+            f"{where} has more than {limits.record_fields:,} fields. Ask for the file again, or {how_to_raise('record_fields')}."
+        )
+    if len(text) > limits.record_bytes:
         truncated = text.endswith(b"\0")
         why = "It goes on in NUL bytes: the file looks truncated." if truncated else "Perhaps a quote in it is not closed."
-        raise FileRefused(f"{where} is longer than RECORD_LIMIT, {RECORD_LIMIT:,} bytes. {why}")
+        raise FileRefused(f"{where} is longer than {limits.record_bytes:,} bytes. {why} If not, {how_to_raise('record_bytes')}.")

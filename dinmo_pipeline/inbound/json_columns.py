@@ -9,8 +9,6 @@ import pyarrow
 import pyarrow.compute as pc
 from msgspec import Raw
 
-from dinmo_pipeline.inbound.json_values import LEVELS
-
 _TEXT = pyarrow.large_string()
 # Stands in no JSON, whatever it holds.
 _BETWEEN = b"\0"
@@ -38,11 +36,11 @@ def written_texts(values: bytes) -> pyarrow.Array:
     return texts.cast(_TEXT)
 
 
-def deep_values(values: bytes) -> list[bytes]:
-    """Those of the joined values that hold an object, or arrays that may have too many levels."""
+def deep_values(values: bytes, levels: int) -> list[bytes]:
+    """Those of the joined values that hold an object, or arrays that may have more than `levels` levels."""
     if b"{" not in values and b"[" not in values:
         return []
-    return [value for value in values.split(_BETWEEN) if value[:1] in _OPENING and (b"{" in value or len(value) > LEVELS)]
+    return [value for value in values.split(_BETWEEN) if value[:1] in _OPENING and (b"{" in value or len(value) > levels)]
 
 
 def colons(column: pyarrow.Array) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -13,8 +13,9 @@ from dinmo_pipeline.inbound.identifiers import identifiers
 from dinmo_pipeline.inbound.json_pieces import Piece, Pieces
 from dinmo_pipeline.inbound.json_values import JsonFault, Members, members, plain_members
 from dinmo_pipeline.inbound.reading import FileRefused, is_ours
+from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits, how_to_raise
 
-COLUMN_LIMIT: Final = 4096
+_SHOWN = 60
 _NO_FIELD = re.compile(r'["\\\x00-\x1f]')
 
 
@@ -24,9 +25,10 @@ class Names:
     `columns` holds, for each column in order of first appearance, the names that mean it; `known` are columns that the feed has.
     """
 
-    def __init__(self, file_name: str, known: Collection[str] = ()) -> None:
+    def __init__(self, file_name: str, known: Collection[str] = (), limits: IntakeLimits = DEFAULT_LIMITS) -> None:
         self._file = file_name
         self._known = known
+        self._limits = limits
         self.columns: dict[str, list[str]] = {}
         self._is_text: dict[str, bool] = {}
 
@@ -56,6 +58,11 @@ class Names:
 
     def column_of(self, name: str) -> str:
         """The column that a member of this name belongs to; FileRefused where there can be none."""
+        if len(name) > (most := self._limits.column_name_characters):
+            raise FileRefused(
+                f"{self._file}: a name has {len(name):,} characters, which is more than {most:,}: {name[:_SHOWN]!r}…. "
+                f"Ask for a shorter one, or {how_to_raise('column_name_characters')}."
+            )
         [column] = identifiers([name], self._known)
         if not column:
             raise FileRefused(f"{self._file}: the name {name!r} has no letter or digit, so no column can be called by it.")
@@ -66,7 +73,7 @@ class Names:
     def members_by_column(self, text: bytes) -> dict[str, tuple[str, bytes]]:
         """The name and the value, as it is written, of each column of the object that `text` is; JsonFault where it cannot be taken."""
         row: dict[str, tuple[str, bytes]] = {}
-        for name, value in members(text).items():
+        for name, value in members(text, self._limits.json_levels).items():
             column = self.column_of(name)
             if column in row:
                 raise JsonFault(f"has two names for the column {column}: {row[column][0]!r} and {name!r}")
@@ -91,10 +98,10 @@ class Names:
             is_text = _is_text(value)
             if name not in self._is_text:
                 self.columns.setdefault(self.column_of(name), []).append(name)
-                if len(self._is_text) >= COLUMN_LIMIT:
+                if len(self._is_text) >= (most := self._limits.file_columns):
                     raise FileRefused(
-                        f"{self._file}: more than {COLUMN_LIMIT:,} names (COLUMN_LIMIT); the last is {name!r}. "
-                        "Names that differ from record to record are values: nest them in one member."
+                        f"{self._file}: more than {most:,} names; the last is {name!r}. Names that differ from record to record are "
+                        f"values: nest them in one member. Or {how_to_raise('file_columns')}."
                     )
                 self._is_text[name] = is_text
             elif not is_text:

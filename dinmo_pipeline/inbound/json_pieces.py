@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from types import GenericAlias
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,8 +23,8 @@ from dinmo_pipeline.inbound.json_values import TOO_EARLY, JsonFault, elements, p
 from dinmo_pipeline.inbound.opening import open_plain
 from dinmo_pipeline.inbound.reading import FileRefused
 from dinmo_pipeline.inbound.text import text_blocks
+from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits, how_to_raise
 
-RECORD_LIMIT: Final = 256 * 1024 * 1024
 # What the caches of a processor hold: larger ones take twice as long.
 _PIECE = 512 * 1024
 _NO_OTHER_ENCODING = "JSON is UTF-8: ask for the file in UTF-8."
@@ -143,22 +143,22 @@ class Beginning:
             left -= len(piece.data)
 
 
-def pieces_of(path: Path) -> Pieces:
+def pieces_of(path: Path, limits: IntakeLimits = DEFAULT_LIMITS) -> Pieces:
     """What gives the file's pieces from its start each time it is called. FileRefused, also while reading, where it is no JSON."""
-    first = next((byte for block in _blocks(path) for byte in block.lstrip(_SPACE)[:1]), None)
+    first = next((byte for block in _blocks(path, limits) for byte in block.lstrip(_SPACE)[:1]), None)
     if first is None:
         raise FileRefused(f"{path.name}: empty file. There is nothing to read in it; ask for it again if it should hold records.")
     if first == ord("["):
-        return lambda: _Array(path).pieces()
-    if _is_lines(path):
-        return lambda: _line_pieces(path)
-    whole = _one_object(path)
+        return lambda: _Array(path, limits).pieces()
+    if _is_lines(path, limits):
+        return lambda: _line_pieces(path, limits)
+    whole = _one_object(path, limits)
     return lambda: iter([whole])
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
-    with open_plain(path) as file:
-        yield from text_blocks(file, path.name, "utf-8", _PIECE, _NO_OTHER_ENCODING)
+def _blocks(path: Path, limits: IntakeLimits) -> Iterator[bytes]:
+    with open_plain(path, limits) as file:
+        yield from text_blocks(file, path.name, "utf-8", _PIECE, _NO_OTHER_ENCODING, limits)
 
 
 def _start(path: Path) -> int:
@@ -172,15 +172,15 @@ def _newlines(text: bytes, start: int, end: int) -> int:
     return text.count(b"\n", start, end) + (returns - text.count(b"\r\n", start, end) if returns else 0)
 
 
-def _line_pieces(path: Path) -> Iterator[Lines]:
+def _line_pieces(path: Path, limits: IntakeLimits) -> Iterator[Lines]:
     held: list[bytes] = []
     line = 1
-    for block in chain(_blocks(path), [b""]):
+    for block in chain(_blocks(path, limits), [b""]):
         # A return at the end of a block may be half of a line ending.
         end = max(block.rfind(b"\n"), block.rfind(b"\r", 0, -1)) + 1
         held.append(block[:end] if end else block)
-        if sum(map(len, held)) > RECORD_LIMIT:
-            raise _too_long(path, line)
+        if sum(map(len, held)) > limits.record_bytes:
+            raise _too_long(path, line, limits)
         if end or not block:
             data = b"".join(held)
             if b"\r" in data:
@@ -191,9 +191,9 @@ def _line_pieces(path: Path) -> Iterator[Lines]:
             held = [block[end:]]
 
 
-def _is_lines(path: Path) -> bool:
+def _is_lines(path: Path, limits: IntakeLimits) -> bool:
     """Whether the first or the second line that is not blank is an object."""
-    records = chain.from_iterable(piece.records() for piece in _line_pieces(path))
+    records = chain.from_iterable(piece.records() for piece in _line_pieces(path, limits))
     for record in islice(records, 2):
         with suppress(JsonFault):
             plain_members(record.text)
@@ -201,14 +201,14 @@ def _is_lines(path: Path) -> bool:
     return False
 
 
-def _one_object(path: Path) -> Piece:
+def _one_object(path: Path, limits: IntakeLimits) -> Piece:
     held: list[bytes] = []
-    for block in _blocks(path):
+    for block in _blocks(path, limits):
         held.append(block)
-        if sum(map(len, held)) > RECORD_LIMIT:
+        if sum(map(len, held)) > limits.record_bytes:
             raise FileRefused(
-                f"{path.name}: neither an array nor one object a line, and too long for one object: more than {RECORD_LIMIT:,} bytes "
-                "(RECORD_LIMIT). Ask for one object a line."
+                f"{path.name}: neither an array nor one object a line, and too long for one object: more than "
+                f"{limits.record_bytes:,} bytes. Ask for one object a line, or {how_to_raise('record_bytes')}."
             )
     text = b"".join(held)
     try:
@@ -228,19 +228,20 @@ def _placed(error: JsonFault, text: bytes, line: int, offset: int) -> str:
     return f"{error.reason} (line {line + _newlines(text, 0, error.byte)}, byte {offset + error.byte:,} counted from 0)"
 
 
-def _too_long(path: Path, line: int) -> FileRefused:
+def _too_long(path: Path, line: int, limits: IntakeLimits) -> FileRefused:
     return FileRefused(
-        f"{path.name}: the record at line {line} is longer than {RECORD_LIMIT:,} bytes (RECORD_LIMIT). "
-        "Split it, or take what is so large out of it."
+        f"{path.name}: the record at line {line} is longer than {limits.record_bytes:,} bytes. "
+        f"Split it, take what is so large out of it, or {how_to_raise('record_bytes')}."
     )
 
 
 class _Array:
     """An array that is cut between elements while it is read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: IntakeLimits) -> None:
         self._path = path
-        self._blocks = _blocks(path)
+        self._limits = limits
+        self._blocks = _blocks(path, limits)
         self._text = b""
         self._offset = _start(path)
         self._line = 1
@@ -301,8 +302,8 @@ class _Array:
             if found is not None:
                 return found
             self._check_beginning()
-            if len(self._text) > RECORD_LIMIT:
-                raise _too_long(self._path, self._line)
+            if len(self._text) > self._limits.record_bytes:
+                raise _too_long(self._path, self._line, self._limits)
             if not self._grow():
                 raise self._refused(self._fault(self._text))
 

@@ -16,8 +16,9 @@ from msgspec import UNSET
 from dinmo_pipeline.inbound.json_columns import colons, deep_values, joined, written_texts
 from dinmo_pipeline.inbound.json_names import Names
 from dinmo_pipeline.inbound.json_pieces import Lines, Piece, Pieces, Record, pieces_of
-from dinmo_pipeline.inbound.json_values import LEVELS, JsonFault, NoObject, check_nesting
-from dinmo_pipeline.inbound.reading import REJECTS_LIMIT, FileRefused, Reading, Reject
+from dinmo_pipeline.inbound.json_values import JsonFault, NoObject, check_nesting
+from dinmo_pipeline.inbound.reading import FileRefused, Reading, Reject
+from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits
 
 _BATCH_BYTES = 16 * 1024 * 1024
 _NULL = b"null"
@@ -25,15 +26,15 @@ _NULL = b"null"
 _ESCAPED_COLON = b"\\u003"
 
 
-def open_json(path: Path, *, key: Collection[str] = (), known: Collection[str] = ()) -> JsonReading:
+def open_json(path: Path, *, key: Collection[str] = (), known: Collection[str] = (), limits: IntakeLimits = DEFAULT_LIMITS) -> JsonReading:
     """An array of objects, one object, or one object a line, by its content; read once here for its names.
 
     `known` are columns that the feed has.
     FileRefused where it is none of them, where it holds names that no column can have, and where it has records and lacks a column of
     `key`.
     """
-    pieces = pieces_of(path)
-    reading = JsonReading(path.name, pieces, known)
+    pieces = pieces_of(path, limits)
+    reading = JsonReading(path.name, pieces, known, limits)
     missing = [name for name in key if name not in reading.columns]
     if missing and any(True for piece in pieces() for _ in piece.records()):
         found = ", ".join(reading.columns) or "none"
@@ -46,8 +47,9 @@ class JsonReading(Reading):
 
     records_name_columns = True
 
-    def __init__(self, file_name: str, pieces: Pieces, known: Collection[str] = ()) -> None:
-        names = Names(file_name, known)
+    def __init__(self, file_name: str, pieces: Pieces, known: Collection[str] = (), limits: IntakeLimits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
+        names = Names(file_name, known, limits)
         names.learn(pieces)
         self.columns = tuple(names.columns)
         self.rejects: list[Reject] = []
@@ -117,7 +119,7 @@ class JsonReading(Reading):
             there = len([value for value in values if value is not UNSET])
             if there < len(values):
                 values = [(None if is_text else _NULL) if value is UNSET else value for value in values]
-            column = pyarrow.array(values, pyarrow.large_string()) if is_text else _written(joined(values))
+            column = pyarrow.array(values, pyarrow.large_string()) if is_text else _written(joined(values), self.limits.json_levels)
             if column is None:
                 return None
             members_found += there
@@ -158,12 +160,7 @@ class JsonReading(Reading):
             raise FileRefused(f"{self._file}: the record at line {record.line} {error.reason}.") from error
         where = "" if error.byte is None else f" (byte {error.byte:,} of the line, counted from 0)"
         self.rejects.append(Reject(number, record.line, None, None, f"{error.reason}{where}"))
-        if len(self.rejects) > REJECTS_LIMIT:
-            first = self.rejects[0]
-            raise FileRefused(
-                f"{self._file}: more records are rejected than REJECTS_LIMIT, {REJECTS_LIMIT:,}; the first one, at line {first.line}, "
-                f"{first.reason}."
-            )
+        self.check_rejects(self._file)
 
     def _batch(self, numbers: Sequence[int], lines: Sequence[int], columns: Sequence[pyarrow.Array]) -> pyarrow.RecordBatch:
         return pyarrow.RecordBatch.from_arrays(
@@ -171,10 +168,10 @@ class JsonReading(Reading):
         )
 
 
-def _written(values: bytes) -> pyarrow.Array | None:
+def _written(values: bytes, levels: int) -> pyarrow.Array | None:
     """The column of joined values that are not all text; None where one of them has a fault inside."""
     try:
-        check_nesting(deep_values(values), LEVELS - 1)
+        check_nesting(deep_values(values, levels), levels - 1)
     except JsonFault:
         return None
     return written_texts(values)

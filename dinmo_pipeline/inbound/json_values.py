@@ -10,12 +10,12 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-LEVELS: Final = 200
 TOO_EARLY: Final = "is no JSON: it ends too early"
 
 Members = dict[str, Raw]
 
-_TOO_DEEP = f"is nested deeper than {LEVELS} levels, which is the limit"
+# More than the parser takes itself.
+_TOO_DEEP = "is nested deeper than can be read"
 _MEMBERS = msgspec.json.Decoder(Members)
 _ELEMENTS = msgspec.json.Decoder(list[Raw])
 _WORDS = re.compile(r"JSON is malformed: (?P<reason>.*) \(byte (?P<byte>\d+)\)")
@@ -38,10 +38,10 @@ class NoObject(JsonFault):
     """The text is JSON, but no object."""
 
 
-def members(text: bytes) -> Members:
-    """The members of the object that `text` is, each as it is written; JsonFault where it is none, repeats a name or is too deep."""
+def members(text: bytes, levels: int) -> Members:
+    """The members of the object that `text` is, each as it is written; JsonFault where it is none, repeats a name or has more `levels`."""
     found = plain_members(text)
-    check_nesting([text])
+    check_nesting([text], levels)
     return found
 
 
@@ -75,14 +75,24 @@ def _fault(error: msgspec.DecodeError | RecursionError, text: bytes) -> JsonFaul
     return JsonFault(f"is no JSON: {told['reason']}", byte - 1 if told["reason"] == "trailing characters" else byte)
 
 
-def check_nesting(texts: Sequence[bytes], levels: int = LEVELS) -> None:
+def check_nesting(texts: Sequence[bytes], levels: int) -> None:
     """Raise JsonFault where one of these valid JSON texts has more than `levels` levels, or an object that has a name twice."""
     for text in texts:
-        if text.count(b"{") + text.count(b"[") > levels and _levels(text) > levels:
-            raise JsonFault(_TOO_DEEP)
+        if is_too_deep(text, levels):
+            raise JsonFault(too_deep(levels))
     together = b"[" + b",".join(texts) + b"]"
     if _may_repeat_names(together):
         json.loads(together, object_pairs_hook=_refuse_repeated, parse_int=str, parse_float=str)
+
+
+def is_too_deep(text: bytes, levels: int) -> bool:
+    """Whether the valid JSON text has more than `levels` levels."""
+    return text.count(b"{") + text.count(b"[") > levels and _levels(text) > levels
+
+
+def too_deep(levels: int) -> str:
+    """What is wrong with such a text, to follow its name in a sentence."""
+    return f"is nested deeper than {levels} levels, the limit json_levels"
 
 
 def _levels(text: bytes) -> int:

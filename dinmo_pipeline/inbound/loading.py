@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from dinmo_pipeline.errors import StateError
+from dinmo_pipeline.errors import DataError, StateError
 from dinmo_pipeline.inbound.arrivals import Arrival
 from dinmo_pipeline.inbound.earlier_files import EarlierFiles, KnownBytes, LoadedFile
 from dinmo_pipeline.inbound.entities import show_entity
@@ -17,6 +17,7 @@ from dinmo_pipeline.inbound.judging import Decided, Fetched, Item, Judge, told_m
 from dinmo_pipeline.inbound.reading import Reading, Reject
 from dinmo_pipeline.inbound.record import FileRecord, Outcome, Record
 from dinmo_pipeline.inbound.staging import InboundFile
+from dinmo_pipeline.project.intake_limits import IntakeLimits, how_to_raise
 from dinmo_pipeline.project.limits import is_halved
 from dinmo_pipeline.project.specs import FeedSpec, Project
 from dinmo_pipeline.warehouse.connections import open_warehouse, transaction
@@ -47,7 +48,7 @@ def load_batch(
         record = Record(connection)
         try:
             with transaction(connection):
-                loading = _Loading(connection, record, feed, opening, stays=stays)
+                loading = _Loading(connection, record, feed, opening, stays=stays, limits=project.limits)
                 recorded = loading.run(files, target, now)
                 show_entity(connection, feed.entity_ref, project.entities[feed.entity_ref])
         except duckdb.Error as error:
@@ -60,12 +61,15 @@ def load_batch(
 
 
 class _Loading:
-    def __init__(self, connection: duckdb.DuckDBPyConnection, record: Record, feed: FeedSpec, opening: Opening, *, stays: bool) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, record: Record, feed: FeedSpec, opening: Opening, *, stays: bool, limits: IntakeLimits
+    ) -> None:
         self._connection = connection
         self._record = record
         self._feed = feed
         self._opening = opening
         self._stays = stays
+        self._limits = limits
         self._table = FeedTable(connection, feed)
         self._known = frozenset(self._table.columns())
 
@@ -83,6 +87,7 @@ class _Loading:
         last = self._record.last_loaded(self._feed.name) if self._feed.load == "replace" else None
         for item in items:
             self._begin(item, known_bytes, earlier, last)
+        self._check_width([item for item in items if item.outcome is None])
         judge = Judge(self._connection, self._feed, self._table, earlier, known_bytes, self._guard)
         wanted = [item for item in items if item.outcome is None]
         if self._feed.load == "replace":
@@ -131,6 +136,17 @@ class _Loading:
         item.begin()
         if item.outcome is None and item.columns and (missing := earlier.undeclared(item.columns)) is not None:
             item.end(Outcome.REFUSED, told_missing(missing, item.columns))
+
+    def _check_width(self, items: Sequence[Item]) -> None:
+        """Refuse a file for which the table has no room; DataError where that is so of several together, which are to come apart."""
+        most = self._limits.feed_columns
+        wanted = dict.fromkeys(name for item in items for name in item.columns if name not in self._known)
+        if not wanted or len(self._known) + len(wanted) <= most:
+            return
+        if len(items) > 1:
+            raise DataError(f"loading {len(items):,} files into {self._feed.ref}: together they have more columns than {most:,}")
+        told = f"its {len(wanted):,} new columns would make {len(self._known) + len(wanted):,} of the table, which is more than {most:,}"
+        items[0].end(Outcome.REFUSED, f"{told}: ask for a file of fewer, or {how_to_raise('feed_columns')}")
 
     def _replace(self, items: Sequence[Item], judge: Judge, now: datetime) -> None:
         """Load the newest of the files that is not refused; those before it are outdated."""

@@ -11,6 +11,7 @@ import pyarrow
 
 from dinmo_pipeline.inbound.reading import FileRefused
 from dinmo_pipeline.inbound.zstd_frames import Trailing, ZstdFrames
+from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits, how_to_raise
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -18,22 +19,21 @@ if TYPE_CHECKING:
 _CODECS = {".gz": "gzip", ".zst": "zstd"}
 
 # gzip packs at most 1,032 times; real files are packed 5 to 50 times, and those of the same line again and again some hundred.
-EXPANSION_LIMIT = 500
 _HARMLESS_BYTES = 256 * 1024 * 1024
 
 _PACKED_READ = 256 * 1024
 _GZIP = zlib.MAX_WBITS | 16
 
 
-def open_plain(path: Path) -> io.RawIOBase:
+def open_plain(path: Path, limits: IntakeLimits = DEFAULT_LIMITS) -> io.RawIOBase:
     """The bytes of the file at exactly `path`; `.gz` and `.zst` in its name, in any case, are undone while it is read.
 
-    Close it after use. Reading raises FileRefused where an archive is damaged or cut off, and where it expands past EXPANSION_LIMIT;
+    Close it after use. Reading raises FileRefused where an archive is damaged or cut off, and where it expands past `unpacked_ratio`;
     OSError is the disk's.
     """
     codec = _CODECS.get(path.suffix.lower())
     file = path.open("rb", buffering=0)
-    return file if codec is None else _Unpacked(file, path, codec)
+    return file if codec is None else _Unpacked(file, path, codec, limits.unpacked_ratio)
 
 
 class _Stream(Protocol):
@@ -112,12 +112,13 @@ def _zstd(file: io.FileIO) -> _Stream:
 
 
 class _Unpacked(io.RawIOBase):
-    def __init__(self, file: io.FileIO, path: Path, codec: str) -> None:
+    def __init__(self, file: io.FileIO, path: Path, codec: str, most_times: int) -> None:
         self._file = file
         self._path = path
         self._codec = codec
         self._packed_bytes = path.stat().st_size
         self._plain_bytes = 0
+        self._most_times = most_times
         self._stream: _Stream = _Gzip(file) if codec == "gzip" else _zstd(file)
 
     def readable(self) -> bool:
@@ -140,10 +141,10 @@ class _Unpacked(io.RawIOBase):
                 f"({error}). Ask for the file again."
             ) from error
         self._plain_bytes += count
-        if self._plain_bytes > max(_HARMLESS_BYTES, EXPANSION_LIMIT * self._packed_bytes):
+        if self._plain_bytes > max(_HARMLESS_BYTES, self._most_times * self._packed_bytes):
             raise FileRefused(
                 f"{self._path.name}: {self._packed_bytes:,} packed bytes became more than {self._plain_bytes:,}, which is past "
-                f"EXPANSION_LIMIT ({EXPANSION_LIMIT} times). If the file is meant to be so, send it without compression."
+                f"{self._most_times} times. If the file is meant to be so, send it unpacked, or {how_to_raise('unpacked_ratio')}."
             )
         return count
 

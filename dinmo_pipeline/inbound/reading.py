@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from dinmo_pipeline.errors import DataError
+from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits, how_to_raise
 
 if TYPE_CHECKING:
     import pyarrow
 
 RECORD = "_record"
 LINE = "_line"
-REJECTS_LIMIT = 1_000_000
-"""A file with more records that cannot be read is refused: they are all kept in memory."""
 SHOWN = 1000
 """So many characters of a rejected value are told; the record is kept as it came."""
 
@@ -61,9 +60,20 @@ class Reading(ABC):
     records_name_columns: ClassVar[bool] = False
     """Whether each record names its own members, and no header the columns of all."""
 
+    limits: IntakeLimits = DEFAULT_LIMITS
     columns: tuple[str, ...]
     rejects: list[Reject]
     warnings: list[str]
+
+    def check_rejects(self, file_name: str) -> None:
+        """FileRefused where there are more rejects than `limits` allow: all of them are kept in memory."""
+        most = self.limits.rejected_records
+        if len(self.rejects) > most:
+            first = self.rejects[0]
+            raise FileRefused(
+                f"{file_name}: more than {most:,} records are rejected; the first one is on line {first.line}: {first.reason}. "
+                f"Ask for the file again, or {how_to_raise('rejected_records')}."
+            )
 
     @property
     def schema(self) -> pyarrow.Schema:

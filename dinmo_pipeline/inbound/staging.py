@@ -14,8 +14,10 @@ from itertools import chain, islice
 import duckdb
 import pyarrow
 
+from dinmo_pipeline.inbound.json_depth import without_deep_values
 from dinmo_pipeline.inbound.reading import LINE, RECORD, FileRefused, Reading, Reject
 from dinmo_pipeline.inbound.types import ColumnType, Shape
+from dinmo_pipeline.project.intake_limits import how_to_raise
 from dinmo_pipeline.project.specs import FeedSpec, InboundColumn
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 
@@ -55,16 +57,30 @@ class InboundFile:
             self.columns = self._reading.columns
             self.records_name_columns = self._reading.records_name_columns
 
-    def batches(self) -> Batches:
-        """The records of a file that has begun, as text; refuses it where they end in a fault."""
+    def batches(self, json_columns: Collection[str] = ()) -> Batches:
+        """The records of a file that has begun, as text; refuses it where they end in a fault.
+
+        Those are rejected whose JSON in one of `json_columns` has too many levels.
+        """
         reading, self._reading = self._reading, None
         if reading is None or self.refusal is not None:
             return
         try:
-            yield from reading.batches()
+            yield from self._limited(reading, json_columns)
         except FileRefused as error:
             self.refusal = str(error)
         self.rejects, self.warnings = list(reading.rejects), list(reading.warnings)
+
+    def _limited(self, reading: Reading, json_columns: Collection[str]) -> Batches:
+        limits, records = reading.limits, 0
+        nested = [name for name in json_columns if name in reading.columns]
+        for batch in reading.batches():
+            records += len(batch)
+            if records + len(reading.rejects) > limits.file_records:
+                raise FileRefused(
+                    f"it has more than {limits.file_records:,} records: ask for it in several files, or {how_to_raise('file_records')}"
+                )
+            yield without_deep_values(batch, nested, reading, limits.json_levels) if nested else batch
 
     def columns_without(self, records: Collection[int]) -> tuple[str, ...]:
         """The columns that the file has without these records; reads it again where records, not a header, name them."""
@@ -134,7 +150,7 @@ def stage(
     """
     shapes: dict[str, Shape | None] = {name: known_shapes.get(name, type_.first_shape()) for name, type_ in types.items()}
     shapes |= dict.fromkeys(as_text)
-    stream = _stream(files, tuple(types))
+    stream = _stream(files, types)
     # What the first good rows need is how most columns are staged, so that hardly a value stays a text.
     beginning = list(islice(stream, 1))
     first = None
@@ -234,10 +250,12 @@ def _case(branches: Iterable[str]) -> str:
     return f"CASE {cases} END" if cases else "CAST(NULL AS VARCHAR)"
 
 
-def _stream(files: Sequence[InboundFile], columns: tuple[str, ...]) -> Batches:
+def _stream(files: Sequence[InboundFile], types: Mapping[str, ColumnType]) -> Batches:
+    columns = tuple(types)
     schema = _schema(columns)
+    json_columns = [name for name, type_ in types.items() if type_.column.type in ("json", "array")]
     for file in files:
-        for batch in file.batches():
+        for batch in file.batches(json_columns):
             arrivals = pyarrow.repeat(pyarrow.scalar(file.arrival, pyarrow.int64()), len(batch))
             absent = pyarrow.nulls(len(batch), pyarrow.large_string())
             own = dict(zip(batch.schema.names, batch.columns, strict=True))

@@ -23,6 +23,7 @@ from dinmo_pipeline.inbound.reading import Reading, Reject
 from dinmo_pipeline.inbound.record import FileRecord, Outcome, Record
 from dinmo_pipeline.inbound.set_aside import why
 from dinmo_pipeline.inbound.tidying import Tidier
+from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
 from dinmo_pipeline.warehouse.connections import open_warehouse
 
@@ -33,17 +34,17 @@ _MOST_BATCHES = 100
 Recorded = Sequence[tuple[FileRecord, Sequence[Reject]]]
 
 
-def open_feed_file(feed: FeedSpec, local_path: Path, known: Collection[str] = ()) -> Reading:
+def open_feed_file(feed: FeedSpec, local_path: Path, known: Collection[str] = (), *, limits: IntakeLimits = DEFAULT_LIMITS) -> Reading:
     """The reading of a file of this feed, whose table has the `known` columns. FileRefused when it cannot be told apart into records."""
     named = {*known, *feed.primary_key, *feed.optional, *(column.name for column in feed.columns)}
     # Imported when a file is read: whoever only looks at an inbox does not wait for the parsers.
     if feed.csv is None:
         from dinmo_pipeline.inbound.json_reading import open_json
 
-        return open_json(local_path, key=feed.primary_key, known=named)
+        return open_json(local_path, key=feed.primary_key, known=named, limits=limits)
     from dinmo_pipeline.inbound.csv_reading import open_csv
 
-    return open_csv(local_path, feed.csv, key=feed.primary_key, known=named)
+    return open_csv(local_path, feed.csv, key=feed.primary_key, known=named, limits=limits)
 
 
 class Taking:
@@ -86,11 +87,11 @@ class Taking:
                 self._set_aside(arrival, error)
             if not fetched:
                 return
-            target = self._targets()
+            target, opening = self._targets(), partial(open_feed_file, limits=self._project.limits)
             stays, now = self._inbox.after_import == "leave", self._now
 
             def load(files: Sequence[Fetched]) -> Recorded:
-                return load_batch(self._project, feed, files, opening=open_feed_file, target=target, stays=stays, now=now)
+                return load_batch(self._project, feed, files, opening=opening, target=target, stays=stays, now=now)
 
             for files, loaded in load_divided(fetched, load):
                 if isinstance(loaded, Exception):
@@ -194,7 +195,7 @@ class Taking:
         tidier.tidy(made, rejects, local_path, self._opening(made.feed), self._companions(made))
 
     def _opening(self, feed: str) -> Callable[[Path], Reading] | None:
-        return partial(open_feed_file, self._feeds[feed]) if feed in self._feeds else None
+        return partial(open_feed_file, self._feeds[feed], limits=self._project.limits) if feed in self._feeds else None
 
     def _companions(self, made: FileRecord) -> list[str]:
         return DoneFiles(self._inbox, self._folders.listed_names(made.folder)).of(made.name)

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import codecs
 import io
+import time
 from collections.abc import Iterator
 
 import numpy as np
 import pyarrow
 
 from dinmo_pipeline.inbound.reading import FileRefused
+from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits, how_to_raise
 
 _BREAKS = b"\r\n"
 
 OTHER_ENCODING = "Declare the feed's encoding, or ask for the file in UTF-8."
 
 
-def text_blocks(file: io.RawIOBase, name: str, encoding: str, block_bytes: int, advice: str = OTHER_ENCODING) -> Iterator[bytes]:
+def text_blocks(
+    file: io.RawIOBase, name: str, encoding: str, block_bytes: int, advice: str = OTHER_ENCODING, limits: IntakeLimits = DEFAULT_LIMITS
+) -> Iterator[bytes]:
     """The file's text as valid UTF-8, whatever `encoding` it has; no block is empty, none ends inside a character.
 
     `name` is the file's, for errors, and `advice` what to do about bytes that are none of the encoding.
-    FileRefused where bytes are none of the encoding, with their position, and where the text
-    ends in NUL.
+    FileRefused where bytes are none of the encoding, with their position, where the text
+    ends in NUL, and where reading and using it takes longer than `file_seconds`.
     """
-    pieces = iter(lambda: file.read(block_bytes), b"")
+    pieces = _in_time(file, name, block_bytes, limits.file_seconds)
     is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
     decoded = _checked(pieces, name, advice) if is_utf8 else _transcoded(pieces, name, encoding, advice)
     first = True
@@ -38,6 +42,16 @@ def text_blocks(file: io.RawIOBase, name: str, encoding: str, block_bytes: int, 
         raise FileRefused(
             f"{name}: the file ends in NUL bytes, it looks truncated: room was made for it and never filled. Ask for it again."
         )
+
+
+def _in_time(file: io.RawIOBase, name: str, block_bytes: int, seconds: int) -> Iterator[bytes]:
+    ends = time.monotonic() + seconds
+    while piece := file.read(block_bytes):
+        if time.monotonic() > ends:
+            raise FileRefused(
+                f"{name}: reading it takes longer than {seconds:,} seconds. Ask for it in several files, or {how_to_raise('file_seconds')}."
+            )
+        yield piece
 
 
 def without_last_lines(blocks: Iterator[bytes], count: int) -> Iterator[bytes]:

@@ -34,6 +34,16 @@ class IntakeLimits:
     free_disk_bytes: int = _limit(
         200_000_000, "Bytes that reading a file from a server leaves free on this machine's disk; 0 is none.", least=0
     )
+    unpacked_ratio: int = _limit(500, "How many times its own size a packed inbound file may become, once that is more than 256 MiB.")
+    file_columns: int = _limit(2_000, "Columns of an inbound file: names in the header of a CSV file, or in all records of a JSON file.")
+    feed_columns: int = _limit(5_000, "Columns of a feed's table: a file that brings more than its table has room for is refused.")
+    column_name_characters: int = _limit(1_000, "Characters of a column's name in an inbound file.")
+    json_levels: int = _limit(200, "Levels of JSON, in JSON files and in columns of the types `json` and `array`.")
+    record_fields: int = _limit(1_000_000, "Fields of one record of a CSV file.")
+    record_bytes: int = _limit(256 * 1024 * 1024, "Bytes of one record of an inbound file.")
+    rejected_records: int = _limit(1_000_000, "Records of an inbound file that cannot be read; they are kept in memory.")
+    file_records: int = _limit(200_000_000, "Records of an inbound file.")
+    file_seconds: int = _limit(3_600, "Seconds until an inbound file is read from its beginning to its end.")
 
 
 DEFAULT_LIMITS = IntakeLimits()

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.inbound import csv_reading, csv_records
 from dinmo_pipeline.inbound.csv_reading import open_csv
 from dinmo_pipeline.inbound.reading import FileRefused, Reading
+from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits
 from dinmo_pipeline.project.specs import CsvDialect
 
 Row = tuple[str | None, ...]
@@ -44,10 +44,17 @@ ReadText = Callable[..., Read]
 
 @pytest.fixture
 def read(tmp_path: Path) -> ReadText:
-    def read(content: str | bytes, *, key: Collection[str] = (), name: str = "contacts.csv", **dialect: object) -> Read:
+    def read(
+        content: str | bytes,
+        *,
+        key: Collection[str] = (),
+        name: str = "contacts.csv",
+        limits: IntakeLimits = DEFAULT_LIMITS,
+        **dialect: object,
+    ) -> Read:
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return Read(open_csv(path, CsvDialect(**dialect), key=key))  # type: ignore[arg-type]
+        return Read(open_csv(path, CsvDialect(**dialect), key=key, limits=limits))  # type: ignore[arg-type]
 
     return read
 
@@ -224,17 +231,17 @@ def test_a_huge_value_loads(size: int, read: ReadText) -> None:
     assert same
 
 
-def test_a_record_over_the_limit_is_refused_with_its_name(refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_records, "RECORD_LIMIT", 10_000_000)
+def test_a_record_over_the_limit_is_refused_with_its_name(refusal: Callable[..., str]) -> None:
+    limits = IntakeLimits(record_bytes=10_000_000)
 
-    assert "line 3: the record that begins here is longer than RECORD_LIMIT, 10,000,000 bytes" in refusal(
-        'id;a\n1;x\n2;"' + "b" * 20_000_000 + '"\n'
+    assert "line 3: the record that begins here is longer than 10,000,000 bytes" in refusal(
+        'id;a\n1;x\n2;"' + "b" * 20_000_000 + '"\n', limits=limits
     )
-    assert "the file looks truncated" in refusal(b"id;a\n1;x\n" + b"\0" * 40_000_000)
+    assert "the file looks truncated" in refusal(b"id;a\n1;x\n" + b"\0" * 40_000_000, limits=limits)
 
 
 def test_a_record_of_too_many_fields_is_refused_with_the_limits_name(refusal: Callable[..., str]) -> None:
-    assert "line 2: the record that begins here has more fields than FIELDS_LIMIT, 1,000,000" in refusal("id;a\n" + ";" * 5_000_000 + "\n")
+    assert "line 2: the record that begins here has more than 1,000,000 fields" in refusal("id;a\n" + ";" * 5_000_000 + "\n")
 
 
 @pytest.mark.parametrize(
@@ -497,11 +504,9 @@ def test_originals_of_a_large_file_come_from_all_over_it(tmp_path: Path) -> None
     assert [(number, text.split(";")[0]) for number, text in found] == [(1, "1"), (50_000, "50000"), (100_000, "100000")]
 
 
-def test_rejects_without_end_refuse_the_file_with_the_limits_name(refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_reading, "REJECTS_LIMIT", 1000)
-
-    assert "more records are rejected than REJECTS_LIMIT, 1,000; the first one is on line 3: 1 value" in refusal(
-        "id;a\n1;x\n" + "2\n" * 2000
+def test_rejects_without_end_refuse_the_file_with_the_limits_name(refusal: Callable[..., str]) -> None:
+    assert "more than 1,000 records are rejected; the first one is on line 3: 1 value" in refusal(
+        "id;a\n1;x\n" + "2\n" * 2000, limits=IntakeLimits(rejected_records=1000)
     )
 
 

@@ -12,13 +12,14 @@ import pytest
 
 from dinmo_pipeline.inbound.json_reading import open_json
 from dinmo_pipeline.inbound.reading import LINE, RECORD, FileRefused, Reject
+from dinmo_pipeline.project.intake_limits import IntakeLimits
 
 
 class Outcome:
     """A file that was read to its end. `rows` are the columns' values, `places` the number and line of each."""
 
-    def __init__(self, path: Path, key: Collection[str] = ()) -> None:
-        self.reading = open_json(path, key=key)
+    def __init__(self, path: Path, key: Collection[str] = (), **limits: int) -> None:
+        self.reading = open_json(path, key=key, limits=IntakeLimits(**limits))
         records = [row for batch in self.reading.batches() for row in batch.to_pylist()]
         self.columns = self.reading.columns
         self.places = [(row.pop(RECORD), row.pop(LINE)) for row in records]
@@ -33,13 +34,13 @@ def write(folder: Path, content: bytes | str, name: str = "orders_pos_20240131.j
     return path
 
 
-def read(folder: Path, content: bytes | str, *, key: Collection[str] = ()) -> Outcome:
-    return Outcome(write(folder, content), key)
+def read(folder: Path, content: bytes | str, *, key: Collection[str] = (), **limits: int) -> Outcome:
+    return Outcome(write(folder, content), key, **limits)
 
 
-def refusal(folder: Path, content: bytes | str, *, key: Collection[str] = ()) -> str:
+def refusal(folder: Path, content: bytes | str, *, key: Collection[str] = (), **limits: int) -> str:
     with pytest.raises(FileRefused) as caught:
-        read(folder, content, key=key)
+        read(folder, content, key=key, **limits)
     return str(caught.value)
 
 
@@ -158,7 +159,7 @@ BAD_ARRAYS = {
     "name twice": ('[{"id": 1},\n{"id": 1, "id": 2}]', "line 2 has the name 'id' twice"),
     "name twice, once escaped": ('[{"id": 1, "i\\u0064": 2}]', "has the name 'id' twice"),
     "name twice, nested": ('[{"id": 1, "x": [{"a": 1, "b": {}, "a": ":"}]}]', "has the name 'a' twice"),
-    "10,000 levels": ('[{"id": ' + "[" * 10_000 + "]" * 10_000 + "}]", "deeper than 200 levels"),
+    "10,000 levels": ('[{"id": ' + "[" * 10_000 + "]" * 10_000 + "}]", "nested deeper than"),
     "201 levels": ('[{"id": ' + "[" * 200 + "]" * 200 + "}]", "deeper than 200 levels"),
 }
 
@@ -199,7 +200,7 @@ BAD_LINES = {
     "name twice and an escaped colon": ('{"id": "\\u003a", "id": "\\u003A"}', "has the name 'id' twice"),
     "name with a colon, twice": ('{"i:d": 1, "i:d": 1}', "has the name 'i:d' twice"),
     "name twice, nested": ('{"id": {"a": {"b": 1, "b": 2}}}', "has the name 'b' twice"),
-    "10,000 levels": ('{"id": ' + "[" * 10_000 + "]" * 10_000 + "}", "deeper than 200 levels"),
+    "10,000 levels": ('{"id": ' + "[" * 10_000 + "]" * 10_000 + "}", "nested deeper than"),
     "300 levels": ('{"id": ' + '{"a":' * 300 + "1" + "}" * 300 + "}", "deeper than 200 levels"),
 }
 
@@ -301,7 +302,17 @@ def test_missing_key_column_refuses_the_file_with_those_it_has(tmp_path: Path) -
 
 
 def test_names_beyond_the_limit_refuse_the_file(tmp_path: Path) -> None:
-    assert "COLUMN_LIMIT" in refusal(tmp_path, json.dumps({f"name{number}": 1 for number in range(5000)}))
+    assert len(read(tmp_path, json.dumps({f"name{number}": 1 for number in range(2000)})).columns) == 2000
+    told = refusal(tmp_path, json.dumps({f"name{number}": 1 for number in range(2001)}))
+    assert "more than 2,000 names; the last is 'name2000'" in told
+    assert "raise file_columns in [tool.dinmo.limits] of pyproject.toml" in told
+
+
+def test_name_beyond_the_limit_refuses_the_file(tmp_path: Path) -> None:
+    assert read(tmp_path, json.dumps({"n" * 1000: 1})).rows
+    told = refusal(tmp_path, json.dumps({"n" * 1_000_000: 1}))
+    assert "a name has 1,000,000 characters, which is more than 1,000: 'nnn" in told
+    assert len(told) < 400
 
 
 @pytest.mark.parametrize("length", [3_000_000, 100_000_000])
@@ -313,18 +324,15 @@ def test_value_of_any_length_loads(tmp_path: Path, length: int, layout: str) -> 
 
 
 @pytest.mark.parametrize("layout", ["{}\n{}\n", "[{},\n{}]"], ids=["lines", "array"])
-def test_record_beyond_the_limit_is_refused_with_its_name(tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dinmo_pipeline.inbound.json_pieces.RECORD_LIMIT", 2_000_000)
+def test_record_beyond_the_limit_is_refused_with_its_name(tmp_path: Path, layout: str) -> None:
     long = json.dumps({"id": "x" * 5_000_000})
 
-    assert "RECORD_LIMIT" in refusal(tmp_path, layout.format('{"id": 1}', long))
+    assert "longer than 2,000,000 bytes" in refusal(tmp_path, layout.format('{"id": 1}', long), record_bytes=2_000_000)
 
 
-def test_rejects_beyond_the_limit_refuse_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dinmo_pipeline.inbound.json_reading.REJECTS_LIMIT", 3)
-
-    assert len(read(tmp_path, '{"id": 1}\n' + "5\n" * 3).rejects) == 3
-    assert "REJECTS_LIMIT" in refusal(tmp_path, '{"id": 1}\n' + "5\n" * 4)
+def test_rejects_beyond_the_limit_refuse_the_file(tmp_path: Path) -> None:
+    assert len(read(tmp_path, '{"id": 1}\n' + "5\n" * 3, rejected_records=3).rejects) == 3
+    assert "raise rejected_records" in refusal(tmp_path, '{"id": 1}\n' + "5\n" * 4, rejected_records=3)
 
 
 def test_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:

@@ -265,13 +265,13 @@ def test_random_texts_are_never_given_a_type_that_one_of_them_has_not(tmp_path: 
 
 
 def test_thousands_of_columns_are_looked_at_together(tmp_path: Path) -> None:
-    numbers = {f"n{column}": [f"{row}.5" for row in range(3)] for column in range(1_500)}
-    dates = {f"d{column}": ["31/01/2024", "01/02/2024", None] for column in range(1_500)}
+    numbers = {f"n{column}": [f"{row}.5" for row in range(3)] for column in range(990)}
+    dates = {f"d{column}": ["31/01/2024", "01/02/2024", None] for column in range(990)}
 
     found = of_columns(tmp_path, {"id": ["a", "b", "c"], **numbers, **dates})
 
     assert [(column.type.type, column.type.format) for column in found.columns[1:]] == [
-        *[("number", None)] * 1_500,
-        *[("date", "%d/%m/%Y")] * 1_500,
+        *[("number", None)] * 990,
+        *[("date", "%d/%m/%Y")] * 990,
     ]
     assert found.keys == (("id",),)

@@ -18,6 +18,7 @@ from dinmo_pipeline.inbound.loading import Fetched, load_batch
 from dinmo_pipeline.inbound.passes import InboxPass
 from dinmo_pipeline.inbound.reading import Reading
 from dinmo_pipeline.inbound.troubles import troubles_path
+from dinmo_pipeline.project.intake_limits import IntakeLimits
 from dinmo_pipeline.project.specs import FeedSpec
 from dinmo_pipeline.storages.local import LocalFolder
 from dinmo_pipeline.warehouse.connections import open_warehouse
@@ -121,10 +122,10 @@ def choking(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) ->
     """Have the reader of one file fail in a way that nobody foresaw."""
     real = taking.open_feed_file
 
-    def opening(feed: FeedSpec, local_path: Path, *known: Collection[str]) -> Reading:
+    def opening(feed: FeedSpec, local_path: Path, known: Collection[str] = (), **options: IntakeLimits) -> Reading:
         if local_path.name == name:
             raise error
-        return real(feed, local_path, *known)
+        return real(feed, local_path, known, **options)
 
     monkeypatch.setattr(taking, "open_feed_file", opening)
 

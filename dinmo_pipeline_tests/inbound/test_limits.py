@@ -1,0 +1,163 @@
+"""Files that are too wide, too deep, too long or too slow are refused in words, and keep no other out."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dinmo_pipeline.inbound import text
+from dinmo_pipeline.inbound.opening import open_plain
+from dinmo_pipeline.inbound.reading import FileRefused
+from dinmo_pipeline.inbound.record import FileRecord, Outcome
+from dinmo_pipeline.project.intake_limits import IntakeLimits
+from dinmo_pipeline.project.specs import InboundColumn
+from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
+
+HONEST = "contacts_shop_20240131.csv"
+ROWS = "id,updated_at,age\n1,2024-01-31,31\n"
+
+
+def inbox(root: Path, limits: dict[str, int] | None = None, **feed: Any) -> LocalInbox:
+    """An inbox of these limits."""
+    made = LocalInbox(root, feeds=(contacts(**feed),))
+    made.project = replace(made.project, limits=IntakeLimits(**(limits or {})))
+    return made
+
+
+def refused(made: LocalInbox, content: str | bytes, name: str = "contacts_shop_20240130.csv") -> str:
+    """Why the file is refused; the honest one that comes with it, and after it, is loaded."""
+    made.drop(name, content)
+    made.drop(HONEST, ROWS)
+    outcomes = {record.name: record for record in made.run()}
+    assert outcomes[HONEST].outcome == Outcome.LOADED
+    made.drop("contacts_shop_20240201.csv", ROWS)
+    assert [record.outcome for record in made.run()] == [Outcome.LOADED]
+    assert outcomes[name].outcome == Outcome.REFUSED
+    assert len(outcomes[name].reason or "") < 1000
+    return outcomes[name].reason or ""
+
+
+def loaded(made: LocalInbox, content: str | bytes, name: str = "contacts_shop_20240130.csv") -> FileRecord:
+    """The record of a file that is loaded."""
+    made.drop(name, content)
+    [record] = made.run()
+    assert record.outcome == Outcome.LOADED, record.reason
+    return record
+
+
+def wide(columns: int, first: str = "junk") -> str:
+    """A CSV file of one record and so many columns."""
+    names = ["id", "updated_at", "age", *(f"{first}{number}" for number in range(columns - 3))]
+    return f"{','.join(names)}\n1,2024-01-30,31{',x' * (columns - 3)}\n"
+
+
+def test_file_of_too_many_columns_is_refused(tmp_path: Path) -> None:
+    told = refused(inbox(tmp_path), wide(2001))
+    assert "its header has 2,001 columns, which is more than 2,000" in told
+    assert "raise file_columns in [tool.dinmo.limits] of pyproject.toml" in told
+
+
+def test_file_of_as_many_columns_as_are_allowed_is_loaded(tmp_path: Path) -> None:
+    assert len(loaded(inbox(tmp_path), wide(2000)).columns) == 2000
+
+
+def test_a_million_columns_are_refused_at_once(tmp_path: Path) -> None:
+    assert "has 1,000,000 columns, which is more than 2,000" in refused(inbox(tmp_path), wide(1_000_000))
+
+
+def test_name_of_a_megabyte_is_refused(tmp_path: Path) -> None:
+    told = refused(inbox(tmp_path), f"id,updated_at,age,{'n' * 1_000_000}\n1,2024-01-30,31,x\n")
+    assert "the name of column 4 has 1,000,000 characters, which is more than 1,000" in told
+    assert "raise column_name_characters" in told
+
+
+def test_columns_that_nobody_declared_may_vanish(tmp_path: Path) -> None:
+    made = inbox(tmp_path)
+    loaded(made, ROWS, "contacts_shop_20240129.csv")
+    loaded(made, wide(300))
+    record = loaded(made, ROWS, HONEST)
+    assert "junk0" in record.warnings[0]
+
+
+def test_table_of_a_feed_grows_up_to_its_limit(tmp_path: Path) -> None:
+    made = inbox(tmp_path, {"feed_columns": 600})
+    loaded(made, ROWS, "contacts_shop_20240101.csv")
+    loaded(made, wide(300, "a"), "contacts_shop_20240102.csv")
+    loaded(made, wide(300, "b"), "contacts_shop_20240103.csv")
+    told = refused(made, wide(300, "c"))
+    assert "its 297 new columns would make 894 of the table, which is more than 600" in told
+    assert "raise feed_columns" in told
+
+
+def test_files_that_are_too_wide_together_come_apart(tmp_path: Path) -> None:
+    made = inbox(tmp_path, {"feed_columns": 600})
+    loaded(made, ROWS, "contacts_shop_20240101.csv")
+    for day, letter in enumerate("abc", 2):
+        made.drop(f"contacts_shop_2024010{day}.csv", wide(300, letter))
+    assert sorted(record.outcome for record in made.run()) == [Outcome.LOADED, Outcome.LOADED, Outcome.REFUSED]
+
+
+@pytest.mark.parametrize("type_", ["json", "array"])
+def test_json_in_a_column_has_as_many_levels_as_a_json_file(type_: str, tmp_path: Path) -> None:
+    made = inbox(tmp_path, columns=(InboundColumn("nested", type_),), max_rejected=1)
+
+    def row(number: int, levels: int) -> str:
+        return f'{number},2024-01-30,"{"[" * levels}{"]" * levels}"\n'
+
+    record = loaded(made, "id,updated_at,nested\n" + row(1, 200) + row(2, 100_000))
+    assert (record.loaded, record.rejected, record.records) == (1, 1, 2)
+    [(line, column, reason)] = made.rows('SELECT line, "column", reason FROM inbound.rejects')
+    assert (line, column, reason) == (3, "nested", "it is nested deeper than 200 levels, the limit json_levels")
+    # Brackets beside each other are no levels.
+    assert loaded(made, f'id,updated_at,nested\n3,2024-01-31,"[{"[]," * 500}[]]"\n', HONEST).loaded == 1
+
+
+def test_records_without_end_are_refused(tmp_path: Path) -> None:
+    told = refused(inbox(tmp_path, {"file_records": 1000}), "id,updated_at,age\n" + "1,2024-01-30,31\n" * 1001)
+    assert "it has more than 1,000 records" in told
+    assert "raise file_records" in told
+    loaded(inbox(tmp_path / "more", {"file_records": 1000}), "id,updated_at,age\n" + "1,2024-01-30,31\n" * 1000)
+
+
+def test_file_that_takes_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    class Clock:
+        @staticmethod
+        def monotonic() -> float:
+            now[0] += 1
+            return now[0]
+
+    # Time passes with each block that is read: the machine's own would make the test depend on its speed.
+    monkeypatch.setattr(text, "time", Clock)
+    made = inbox(tmp_path, {"file_seconds": 5})
+    told = refused(made, "id,updated_at,age\n" + "1,2024-01-30,31\n" * 1_000_000)
+    assert "reading it takes longer than 5 seconds" in told
+    assert "raise file_seconds" in told
+
+
+def test_ratio_of_a_bomb_may_be_set(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.csv.gz"
+    path.write_bytes(gzip.compress(b"1;2\n" * 250_000, 9) * 280)
+
+    def unpacked_bytes(ratio: int) -> int:
+        with open_plain(path, IntakeLimits(unpacked_ratio=ratio)) as stream:
+            return sum(len(block) for block in iter(lambda: stream.read(1 << 20), b""))
+
+    assert unpacked_bytes(2000) == 280_000_000
+    with pytest.raises(FileRefused, match="past 50 times"):
+        unpacked_bytes(50)
+
+
+def test_names_of_json_are_limited_as_those_of_csv(tmp_path: Path) -> None:
+    made = inbox(tmp_path, csv=None)
+    made.drop("contacts_shop_20240130.json", json.dumps({"id": 1, **{f"junk{number}": 1 for number in range(2000)}}))
+    made.drop("contacts_shop_20240131.json", '{"id": 1, "age": 5}')
+    outcomes = {record.name: record for record in made.run()}
+    assert outcomes["contacts_shop_20240131.json"].outcome == Outcome.LOADED
+    assert "more than 2,000 names" in (outcomes["contacts_shop_20240130.json"].reason or "")
