@@ -19,6 +19,7 @@ from dinmo_pipeline.project.fields import ActivationFields
 from dinmo_pipeline.project.inbound_fields import FeedFields
 from dinmo_pipeline.project.inboxes import read_inboxes
 from dinmo_pipeline.project.notifications import read_notifications
+from dinmo_pipeline.project.plain_http import plain_http_warnings
 from dinmo_pipeline.project.secrets import remember_secrets
 from dinmo_pipeline.project.settings import PYPROJECT, Settings, read_settings
 from dinmo_pipeline.project.specs import ActivationSpec, Project
@@ -47,15 +48,18 @@ class LoadedProject:
     project: Project
     positions: Mapping[str, Position]
     written: tuple[tuple[ActivationSpec, Definition[ActivationFields]], ...]
+    reached: tuple[Definition[Any], ...] = ()
+    """Storages and notifications: definitions that name servers."""
 
     @cached_property
     def warnings(self) -> tuple[Problem, ...]:
         """What is valid and yet may not do what its author wants; found when asked for, since a run does not ask."""
         moved = moved_home_reason(self.project.root)
+        found = (*check_warnings(self.written), *sorted(plain_http_warnings(self.reached, self.project.root)))
         if moved is None or "DINMO_HOME" in os.environ:
-            return check_warnings(self.written)
+            return found
         told = f"{moved}: its state and Dagster's runs are kept in {self.project.home}; DINMO_HOME names another folder"
-        return (Problem(PYPROJECT, 1, told), *check_warnings(self.written))
+        return (Problem(PYPROJECT, 1, told), *found)
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,8 @@ def _read(root: Path) -> _Outcome:
     )
     written = by_name(definitions.activations)
     pairs = tuple((spec, written[name]) for name, spec in activations.items())
-    return _Outcome(LoadedProject(project, _positions(definitions), pairs), (), (*tables.files, *holidays.files))
+    reached = (*definitions.storages, *definitions.notifications)
+    return _Outcome(LoadedProject(project, _positions(definitions), pairs, reached), (), (*tables.files, *holidays.files))
 
 
 def _read_holidays(definitions: Definitions, root: Path) -> tuple[Holidays, list[Problem]]:

@@ -103,6 +103,8 @@ def _open(url: str, container: str, credential: Any, *, name: str, credentials: 
             connection_timeout=CONNECT_SECONDS,
             read_timeout=ANSWER_SECONDS,
             max_single_put_size=AT_ONCE,
+            # Where the account's owner did not say that rows may go, they do not.
+            permit_redirects=False,
         )
     except ValueError:
         advice = f"the container's name or {credentials} is of the wrong form; correct it"

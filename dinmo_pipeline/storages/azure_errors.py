@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dinmo_pipeline.storages.object_errors import PASSING_STATUS, Cause, connection_cause
+from dinmo_pipeline.storages.object_errors import PASSING_STATUS, REDIRECTS, Cause, connection_cause, redirect_cause
 from dinmo_pipeline.storages.objects import DELETE, LIST, LOOK, MOVE, READ, WRITE
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def cause_of(error: Exception, action: str, *, credentials: str) -> Cause | None
     if isinstance(error, HttpResponseError) and error.response is not None:
         code, status = code_of(error), error.status_code or 0
         found = f"Azure answered {status} {code}".rstrip()
+        if status in REDIRECTS:
+            return redirect_cause(status)
         if code in _LASTING:
             return Cause(found, _LASTING[code].format(credentials=credentials, right=_RIGHTS[action]))
         if code in _PASSING or status in PASSING_STATUS:

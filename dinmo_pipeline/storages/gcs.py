@@ -59,13 +59,15 @@ class GcsBucketSpec(StorageSpec):
         credential, credentials = self._credential(project_root)
         from google.cloud.storage import Client
 
+        from dinmo_pipeline.storages.gcs_transport import session_without_redirects
+
         mask_logs()
         # Else the library asks about the bucket in the background, for a telemetry that is not used, which takes a right of its own.
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         place = f"{endpoint.rstrip('/')}/{bucket}" if endpoint else f"gs://{bucket}"
         options = {"api_endpoint": endpoint} if endpoint else None
         try:
-            client = Client(project=None, credentials=credential, client_options=options)
+            client = Client(project=None, credentials=credential, client_options=options, _http=session_without_redirects(credential))
             limits = read_limits(project_root)
             return GcsBucket(name=self.name, bucket=bucket, place=place, client=client, credentials=credentials, limits=limits)
         except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dinmo_pipeline.storages.object_errors import PASSING_STATUS, Cause, connection_cause
+from dinmo_pipeline.storages.object_errors import PASSING_STATUS, REDIRECTS, Cause, connection_cause, first_cause_first, redirect_cause
 from dinmo_pipeline.storages.objects import DELETE, LIST, LOOK, MOVE, READ, WRITE
 
 _RIGHTS = {
@@ -48,9 +48,12 @@ def cause_of(error: Exception, action: str, *, credentials: str) -> Cause | None
     from google.api_core.exceptions import GoogleAPICallError, RetryError
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError, TransportError
     from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
-    from requests import RequestException
+    from requests import RequestException, TooManyRedirects
     from urllib3.exceptions import HTTPError
 
+    redirected = next((each for each in first_cause_first(error) if isinstance(each, TooManyRedirects)), None)
+    if redirected is not None:
+        return redirect_cause(redirected.response.status_code if redirected.response is not None else 302)
     if isinstance(error, RetryError) and isinstance(error.cause, Exception):
         return cause_of(error.cause, action, credentials=credentials)
     if isinstance(error, GoogleAPICallError | InvalidResponse):
@@ -78,6 +81,8 @@ def says_file_is_missing(error: Any) -> bool:
 
 def _answer(error: Any, action: str, credentials: str) -> Cause:
     status = int(error.response.status_code if error.response is not None else error.code)
+    if status in REDIRECTS:
+        return redirect_cause(status)
     details = _details(error)
     reasons = [entry.get("reason", "") for entry in details.get("errors", []) if isinstance(entry, Mapping)]
     reason = reasons[0] if reasons else ""

@@ -69,7 +69,8 @@ class GcsBucket(ObjectStorage):
 
     def stat(self, remote_path: str) -> RemoteFile | None:
         found = self._find(remote_path)
-        return None if found is None else _remote_file(found, found.name.rpartition("/")[2])
+        with self._translating(LOOK, remote_path):
+            return None if found is None else _remote_file(found, found.name.rpartition("/")[2])
 
     def matches(self, remote_path: str, size: int, sha256: str) -> bool:
         found = self._find(remote_path)
@@ -153,6 +154,9 @@ class GcsBucket(ObjectStorage):
         blob = self._blob(remote_path)
         blob.metadata = {SHA256: sha256}
         upload = ChunkedUpload(blob, local_path, size, content_type(remote_path), self._patience)
+        if (host := upload.foreign_host) is not None:
+            found = f"the server sends the upload on to {host}, which is not followed"
+            raise self._error(WRITE, remote_path, Cause(found, "correct endpoint_url, or ask the server's owner"))
         upload.send()
         return upload
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from dinmo_pipeline.project.loopback import is_loopback
 from dinmo_pipeline.storages.blocks import read_piece
 
 if TYPE_CHECKING:
@@ -31,6 +33,13 @@ class ChunkedUpload:
         self._upload, self._transport = blob._initiate_resumable_upload(
             None, _Reopened(local_path, size), content_type, size, chunk_size=chunk, checksum="crc32c", **patience
         )
+
+    @property
+    def foreign_host(self) -> str | None:
+        """The host that the server wants the rows to go to, where that is neither its own nor Google's; else None."""
+        chosen, asked = (urlsplit(address).hostname or "" for address in (self._upload.resumable_url, self._upload.upload_url))
+        own = chosen == asked or f".{chosen}".endswith(".googleapis.com") or (is_loopback(chosen) and is_loopback(asked))
+        return None if own else chosen
 
     def send(self) -> None:
         """Send all chunks but the last."""

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 PASSING_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 """The HTTP statuses that another try may cure."""
 
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""The HTTP statuses that send a request on to another address."""
+
 
 @dataclass(frozen=True)
 class Cause:
@@ -25,7 +28,7 @@ def connection_cause(error: BaseException) -> Cause:
 
     In the operating system's words: the texts of the HTTP libraries hold addresses with signatures in them.
     """
-    for fault in _first_cause_first(error):
+    for fault in first_cause_first(error):
         if isinstance(fault, ssl.SSLError) and not _is_refusal(fault):
             return Cause("the secured connection broke", "check the network, and the address if it lasts", transient=True)
         if isinstance(fault, ssl.SSLError):
@@ -40,6 +43,27 @@ def connection_cause(error: BaseException) -> Cause:
         if isinstance(fault, OSError) and fault.strerror:
             return Cause(f"the network failed: {fault.strerror}", "check the address and the firewall", transient=True)
     return Cause("the connection broke, or no answer came in time", "check the network if it lasts", transient=True)
+
+
+def redirect_cause(status: int | None = None) -> Cause:
+    """What an answer means that sends the request on to another address."""
+    answered = "" if status is None else f"answered {status} and "
+    return Cause(
+        f"the server {answered}sends the request on to another address, which is not followed",
+        "correct the address, or ask the server's owner",
+    )
+
+
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+"""What the client libraries raise of an answer that is not what the service says that it is."""
+
+
+def unreadable_cause(error: BaseException) -> Cause | None:
+    """What an error means that a library came to while it read an answer; None of any other. Its text may quote the answer."""
+    if not isinstance(error, UNREADABLE):
+        return None
+    found = f"the server's answer could not be read ({type(error).__name__})"
+    return Cause(found, "what answers there does not speak the service's language as it should; check the address")
 
 
 # What TLS makes of a server without it, and of one that agrees to nothing that we offer: both are the same at the next try.
@@ -70,7 +94,8 @@ def local_cause(error: BaseException) -> Cause | None:
     return None
 
 
-def _first_cause_first(error: BaseException) -> Iterator[BaseException]:
+def first_cause_first(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that it came of, however the libraries keep that; the first cause first."""
     found: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
     while waiting:

@@ -16,7 +16,7 @@ from dinmo_pipeline.project.intake_limits import IntakeLimits
 from dinmo_pipeline.storages.blocks import sha256_of
 from dinmo_pipeline.storages.contract import Storage, Upload
 from dinmo_pipeline.storages.intake import LimitBroken, Received, TransferCount
-from dinmo_pipeline.storages.object_errors import Cause, local_cause
+from dinmo_pipeline.storages.object_errors import Cause, local_cause, unreadable_cause
 
 SHA256 = "sha256"
 """The metadata entry in which an object carries its content's SHA-256, so that `matches` needs no download."""
@@ -204,7 +204,7 @@ class ObjectStorage(Storage):
         except LimitBroken as error:
             raise error.error(self._where(action, remote_path)) from None
         except Exception as error:
-            cause = local_cause(error) or self._cause(error, action)
+            cause = local_cause(error) or self._cause(error, action) or unreadable_cause(error)
             if cause is None:
                 raise
             # Not chained: the libraries' own errors hold addresses with signatures in them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dinmo_pipeline.storages.object_errors import PASSING_STATUS, Cause, connection_cause
+from dinmo_pipeline.storages.object_errors import PASSING_STATUS, REDIRECTS, Cause, connection_cause, redirect_cause
 from dinmo_pipeline.storages.objects import DELETE, LIST, LOOK, MOVE, READ, WRITE
 
 _RIGHTS = {
@@ -71,6 +71,9 @@ def cause_of(error: Exception, action: str, *, credentials: str) -> Cause | None
 
     if isinstance(error, ClientError):
         return _answer(error.response, action, credentials)
+    if isinstance(error, RecursionError):
+        # After each redirect the client asks where the bucket is, and is sent on again.
+        return redirect_cause()
     if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
         return Cause(f"{credentials} were not found", _NO_CREDENTIALS)
     if isinstance(error, ParamValidationError):
@@ -84,6 +87,8 @@ def _answer(response: object, action: str, credentials: str) -> Cause:
     found = f"S3 answered {status}" if code == str(status) else f"S3 answered {status} {code}"
     if code in _LASTING:
         return Cause(found, _LASTING[code].format(credentials=credentials, right=_RIGHTS[action]))
+    if status in REDIRECTS:
+        return redirect_cause(status)
     if code in _PASSING_CODES or status in PASSING_STATUS:
         return Cause(found, _PASSING.get(code, _BUSY), transient=True)
     return Cause(found, "look the code up in S3's documentation, mend the cause and start again")

@@ -92,7 +92,8 @@ class S3Bucket(ObjectStorage):
         found = self._head(remote_path, LOOK)
         if found is None:
             return None
-        return RemoteFile(name=object_key(remote_path).rpartition("/")[2], size=found["ContentLength"], modified=found["LastModified"])
+        with self._translating(LOOK, remote_path):
+            return RemoteFile(name=object_key(remote_path).rpartition("/")[2], size=found["ContentLength"], modified=found["LastModified"])
 
     def matches(self, remote_path: str, size: int, sha256: str) -> bool:
         found = self._head(remote_path, LOOK)

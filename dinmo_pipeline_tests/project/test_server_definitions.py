@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dinmo_pipeline.errors import DefinitionErrors
-from dinmo_pipeline.project.load import load_project
+from dinmo_pipeline.project.load import load_project, load_with_warnings
 
 from .conftest import WriteProject
 
@@ -39,4 +39,46 @@ def test_bad_server_shows_every_error_with_its_line_and_no_secret(write_project:
         "9: SftpServer partner: publish: unknown value 'fast'; valid are direct, temp_name",
         "10: SftpServer partner: unknown field 'prot'; did you mean 'port'?",
         "13: FtpServer agency: with 'tls: none' there is no certificate; remove 'ca_file' and 'verify_certificate'",
+    ]
+
+
+PLAIN = """\
+type: dinmo_pipeline.S3Bucket
+attributes: {name: a, bucket: b, endpoint_url: "http://s3.partner.example"}
+---
+type: dinmo_pipeline.GcsBucket
+attributes: {name: b, bucket: b, service_account_key: {env: PLAIN_KEY}}
+---
+type: dinmo_pipeline.AzureContainer
+attributes: {name: c, container: c, account_url: {env: PLAIN_ACCOUNT}}
+---
+type: dinmo_pipeline.Notify
+attributes:
+  name: team
+  slack: {webhook_url: {env: PLAIN_SLACK}}
+---
+type: dinmo_pipeline.S3Bucket
+attributes: {name: d, bucket: b, endpoint_url: "http://127.0.0.1:9000"}
+---
+type: dinmo_pipeline.S3Bucket
+attributes: {name: e, bucket: b, endpoint_url: "https://s3.partner.example"}
+---
+type: dinmo_pipeline.S3Bucket
+attributes: {name: f, bucket: b, endpoint_url: {env: PLAIN_MISSING}}
+"""
+
+
+def test_addresses_that_are_not_encrypted_are_warned_of_without_being_shown(
+    write_project: WriteProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAIN_KEY", '{"type": "service_account", "token_uri": "http://tokens.partner.example/x"}')
+    monkeypatch.setenv("PLAIN_ACCOUNT", "http://account.partner.example")
+    monkeypatch.setenv("PLAIN_SLACK", "http://hooks.partner.example/services/secret-of-slack")
+    warnings = [str(warning) for warning in load_with_warnings(write_project({"defs/a/defs.yaml": PLAIN})).warnings]
+    advice = "what goes there can be read on the way, credentials and rows; write https://"
+    assert warnings == [
+        f"defs/a/defs.yaml:2: S3Bucket a: endpoint_url: an address of http:// is not encrypted: {advice}",
+        f"defs/a/defs.yaml:5: GcsBucket b: service_account_key: its token_uri is an address of http://, which is not encrypted: {advice}",
+        f"defs/a/defs.yaml:8: AzureContainer c: account_url: an address of http:// is not encrypted: {advice}",
+        f"defs/a/defs.yaml:13: Notify team: webhook_url: an address of http:// is not encrypted: {advice}",
     ]
