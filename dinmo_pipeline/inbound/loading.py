@@ -44,7 +44,7 @@ def load_batch(
     `target` tells where a file goes afterwards, `stays` whether files are meant to stay where they lie. Raises StateError when the
     warehouse cannot keep it, DataError when a column's type was declared otherwise before; nothing of the batch is loaded then.
     """
-    with open_warehouse(project.warehouse_path, project.query_settings) as connection:
+    with open_warehouse(project.warehouse_path, project.query_settings, isolated=True) as connection:
         record = Record(connection)
         try:
             with transaction(connection):

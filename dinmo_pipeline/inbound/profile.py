@@ -19,6 +19,7 @@ from dinmo_pipeline.inbound.json_reading import JsonReading
 from dinmo_pipeline.inbound.opening import open_plain
 from dinmo_pipeline.inbound.reading import Reading
 from dinmo_pipeline.project.specs import CsvDialect, InboundColumn
+from dinmo_pipeline.warehouse.connections import isolate
 from dinmo_pipeline.warehouse.identifiers import quote_identifier
 from dinmo_pipeline.warehouse.rows import keys_are_single
 
@@ -93,6 +94,7 @@ def profile_file(path: Path) -> Profile:
     with duckdb.connect() as connection:
         # It would be written between the lines of the command.
         connection.execute("SET enable_progress_bar = false")
+        isolate(connection)
         columns = tuple(_columns(connection, reading.columns, sample))
         keys = tuple(_keys(connection, columns, sample))
     return Profile(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dinmo_pipeline.formats.files import new_file
 from dinmo_pipeline.inbound.folders import Folders
+from dinmo_pipeline.inbound.formulas import inert
 from dinmo_pipeline.inbound.names_in_imports import reason_path, rejects_path
 from dinmo_pipeline.inbound.reading import FileRefused, Reading, Reject
 from dinmo_pipeline.inbound.record import FileRecord, Outcome
@@ -73,4 +74,5 @@ def _write_rejects(local_path: Path, rejects: Sequence[Reject], originals: dict[
         writer = csv.writer(stream)
         writer.writerow(("line", "column", "value", "reason", "record"))
         for reject in rejects:
-            writer.writerow((reject.line, reject.column, reject.value, reject.reason, originals.get(reject.record)))
+            record = originals.get(reject.record)
+            writer.writerow((reject.line, reject.column, inert(reject.value), reject.reason, inert(record)))

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from dinmo_pipeline.errors import MessageError, TransientMessageError
 
@@ -20,10 +21,21 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return
 
 
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0
+    except ValueError:
+        return False
+
+
 def post_json(url: str, body: bytes, headers: Mapping[str, str], *, what: str, timeout_s: float) -> None:
     """Post `body` as JSON. The address may be a secret, so errors call it `what`."""
     if not url.startswith(("https://", "http://")):
         raise MessageError(f"sending a message to {what}: its address does not begin with https:// or http://; correct it")
+    # The library takes the port 99999999 for another one, and would try an address without a host again.
+    if not _is_web_address(url):
+        raise MessageError(f"sending a message to {what}: its address is no web address; correct it")
     try:
         request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json", "User-Agent": "dinmo", **headers})
         with urllib.request.build_opener(_NoRedirects()).open(request, timeout=min(timeout_s, _LONGEST_S)):

@@ -25,8 +25,10 @@ ATTACHED = "warehouse"
 
 
 @contextmanager
-def open_warehouse(path: Path, settings: QuerySettings, *, wait_s: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The warehouse for writing, alone, with these settings.
+def open_warehouse(
+    path: Path, settings: QuerySettings, *, wait_s: float | None = None, isolated: bool = False
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The warehouse for writing, alone, with these settings. `isolated`: with nothing but its tables, for data of strangers.
 
     Makes the file. BusyError when other processes have it for longer than `wait_s`, half an hour by default; StateError when the disk
     fails.
@@ -35,6 +37,8 @@ def open_warehouse(path: Path, settings: QuerySettings, *, wait_s: float | None 
         make_private_folder(path.parent)
         with _turn(path, shared=False, wait_s=wait_s), _open(path) as connection:
             configure(connection, settings)
+            if isolated:
+                isolate(connection)
             yield connection
 
 
@@ -88,6 +92,16 @@ def configure(connection: duckdb.DuckDBPyConnection, settings: QuerySettings) ->
     connection.execute("SET parquet_can_have_nan = true")
     # DuckDB 2.0 can hang when a COPY fails while its writer works in the background.
     connection.execute("SET async_threads = 0")
+
+
+def isolate(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let queries reach nothing but this database and what Python hands them: no file, no network, no extension, no other setting.
+
+    No text of a stranger becomes SQL; this is the wall behind that. It lasts until the connection is closed.
+    """
+    for setting in ("autoinstall_known_extensions", "autoload_known_extensions", "allow_community_extensions", "enable_external_access"):
+        connection.execute(f"SET {setting} = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def _default_memory_limit(connection: duckdb.DuckDBPyConnection) -> str:

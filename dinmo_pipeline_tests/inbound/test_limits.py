@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
-from dinmo_pipeline.inbound import text
+from dinmo_pipeline.inbound import taking, text
 from dinmo_pipeline.inbound.opening import open_plain
 from dinmo_pipeline.inbound.reading import FileRefused
 from dinmo_pipeline.inbound.record import FileRecord, Outcome
@@ -161,3 +163,35 @@ def test_names_of_json_are_limited_as_those_of_csv(tmp_path: Path) -> None:
     outcomes = {record.name: record for record in made.run()}
     assert outcomes["contacts_shop_20240131.json"].outcome == Outcome.LOADED
     assert "more than 2,000 names" in (outcomes["contacts_shop_20240130.json"].reason or "")
+
+
+def test_nothing_but_the_warehouse_is_within_reach_while_files_of_others_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = inbox(tmp_path)
+    found: list[tuple[Any, ...]] = []
+    settings = "enable_external_access autoload_known_extensions autoinstall_known_extensions allow_community_extensions lock_configuration"
+    wanted = ", ".join(f"current_setting('{name}')" for name in settings.split())
+    real = taking.open_feed_file
+
+    def looking(*arguments: Any, **options: Any) -> Any:
+        # A second connection of one process is of the same database, with its settings.
+        with duckdb.connect(str(made.project.warehouse_path)) as connection:
+            found.extend(connection.execute(f"SELECT {wanted}").fetchall())
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(taking, "open_feed_file", looking)
+    loaded(made, ROWS)
+    assert found[0] == (False, False, False, False, True)
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t"])
+def test_rejects_are_no_formulas(first: str, tmp_path: Path) -> None:
+    made = inbox(tmp_path, max_rejected=2)
+    formula = f"{first}HYPERLINK(1)"
+    loaded(made, f"age,updated_at,id\n{formula},2024-01-30,1\n7,2024-01-30,2\n")
+    [path] = made.folder.rglob("*.rejects.csv")
+    with path.open(newline="") as stream:
+        [rejected] = csv.DictReader(stream)
+    assert rejected["value"] == f"'{formula}"
+    assert rejected["record"] == f"'{formula},2024-01-30,1"
+    # The warehouse has it as it came.
+    assert made.rows("SELECT value FROM inbound.rejects") == [(formula,)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -113,11 +114,37 @@ def test_answer_that_is_no_success_is_an_error_without_the_address(
     assert len(web.posted) == 1
 
 
-@pytest.mark.parametrize("url", ["ftp://x.example/s3cret", "https://exa mple/s3cret", "http://[s3cret"])
-def test_address_that_is_none_is_an_error_without_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> None:
-    with pytest.raises(MessageError, match="sending a message to Slack") as caught:
-        slack(url, monkeypatch).send(NOTICE, tmp_path)
-    assert "s3cret" not in str(caught.value)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://x.example/s3cret",
+        "https://exa mple/s3cret",
+        "http://[s3cret",
+        "https://hooks.example/services/T0/B0/s3cret token",
+        "https://hooks.example:s3cret/",
+        "https://hooks.example/s3\x01cret s3cret",
+        "https://user:s3cret@hooks.example/",
+        "https:///s3cret",
+        "https://127.0.0.1:99999999/s3cret",
+        "https://s3cret.example/\u00e9",
+        f"https://{'s3cret' * 20}.example/",
+        "s3cret",
+    ],
+)
+@pytest.mark.parametrize("channel", ["Slack", "webhook"])
+def test_address_that_is_none_is_an_error_without_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str, channel: str) -> None:
+    (tmp_path / "secret").write_text(base64.b64encode(b"key").decode())
+    hook = Webhook.model_validate({"url": url, "secret": {"file": "secret"}})
+    with pytest.raises(MessageError, match=f"sending a message to (the )?{channel}: its address ") as caught:
+        (slack(url, monkeypatch) if channel == "Slack" else hook).send(NOTICE, tmp_path)
+    # Another try would meet the same.
+    assert not isinstance(caught.value, TransientMessageError)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_blanks_around_an_address_are_none_of_it(web: WebServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    slack(f"  {web.url}/s3cret \t\n", monkeypatch).send(NOTICE, tmp_path)
+    assert [posted.path for posted in web.posted] == ["/s3cret"]
 
 
 def test_secret_of_a_webhook_that_is_no_base64_is_told(web: WebServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

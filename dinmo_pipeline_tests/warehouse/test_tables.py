@@ -152,3 +152,44 @@ def test_query_that_needs_more_memory_than_it_may_have_is_told_how(tmp_path: Pat
         open_warehouse(tmp_path / "w.duckdb", settings) as connection,
     ):
         connection.execute("SELECT list(i::VARCHAR || repeat('x', 100)) FROM range(2000000) t(i)").fetchone()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_csv('{file}')",
+        "SELECT * FROM read_text('{file}')",
+        "SELECT * FROM glob('{folder}/*')",
+        "SELECT * FROM '{file}'",
+        "COPY (SELECT 1) TO '{folder}/out.csv'",
+        "ATTACH '{folder}/other.duckdb'",
+        "INSTALL httpfs",
+        "INSTALL h3 FROM community",
+        "LOAD httpfs",
+        "SELECT * FROM read_csv('http://127.0.0.1:9/x.csv')",
+        "SET enable_external_access = true",
+        "SET memory_limit = '1TB'",
+        "SET lock_configuration = false",
+        "RESET enable_external_access",
+    ],
+)
+def test_isolated_warehouse_reaches_nothing_but_its_tables(sql: str, tmp_path: Path) -> None:
+    file = tmp_path / "secret.csv"
+    file.write_text("a\n1\n")
+    path, settings = tmp_path / "warehouse.duckdb", QuerySettings(tmp_path, "UTC")
+    with open_warehouse(path, settings) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1 AS a")
+    with open_warehouse(path, settings, isolated=True) as connection:
+        with pytest.raises(duckdb.Error):
+            connection.execute(sql.format(file=file, folder=tmp_path))
+        assert connection.execute("SELECT a FROM t").fetchall() == [(1,)]
+    assert sorted(each.name for each in tmp_path.iterdir() if each.suffix != ".lock") == ["secret.csv", "warehouse.duckdb"]
+    # Of the next one it is not.
+    with open_warehouse(path, settings) as connection:
+        assert connection.execute(f"SELECT * FROM read_csv({quote_literal(str(file))})").fetchall() == [(1,)]
+
+
+def test_isolated_warehouse_still_spills(tmp_path: Path) -> None:
+    with open_warehouse(tmp_path / "warehouse.duckdb", QuerySettings(tmp_path, "UTC", "100MiB"), isolated=True) as connection:
+        connection.execute("CREATE TEMP TABLE big AS SELECT range AS a, repeat('x', 100) || range AS b FROM range(3_000_000)")
+        assert connection.execute("SELECT a FROM big ORDER BY b DESC LIMIT 1 OFFSET 2_999_999").fetchall() == [(0,)]
