@@ -17,7 +17,7 @@ ROWS = b"id,updated_at,age\n1,2022-03-15,31\n"
 
 @dataclass
 class LyingFtp:
-    """What it says: its greeting, the lines of MLSD, the bytes of RETR, its answers to other commands by their names.
+    """What it says: its greeting, the lines of MLSD, the bytes of RETR (`contents` by the end of a path), answers to other commands.
 
     `commands` are those that came. What is given as an iterable is sent piece by piece, with `pause_s` between.
     """
@@ -26,6 +26,7 @@ class LyingFtp:
     greeting: Iterable[bytes] = (b"220 welcome\r\n",)
     listing: Iterable[bytes] = ()
     content: Iterable[bytes] = (ROWS,)
+    contents: dict[str, Iterable[bytes]] = field(default_factory=dict)
     answers: dict[str, Iterable[bytes]] = field(default_factory=dict)
     pause_s: float = 0.0
     passive_host: str = HOST
@@ -108,7 +109,7 @@ def _speak(server: LyingFtp, connection: socket.socket) -> None:
                 where = ",".join([*server.passive_host.split("."), str(port >> 8), str(port & 255)])
                 connection.sendall(f"227 here ({where})\r\n".encode())
             elif name in {"MLSD", "RETR", "STOR"} and passive is not None:
-                _transfer(server, connection, passive, name)
+                _transfer(server, connection, passive, command)
                 passive = None
             else:
                 server.send(connection, server.answer(name))
@@ -116,7 +117,8 @@ def _speak(server: LyingFtp, connection: socket.socket) -> None:
                     return
 
 
-def _transfer(server: LyingFtp, connection: socket.socket, passive: socket.socket, name: str) -> None:
+def _transfer(server: LyingFtp, connection: socket.socket, passive: socket.socket, command: str) -> None:
+    name, _, path = command.partition(" ")
     connection.sendall(b"150 data follows\r\n")
     with passive:
         passive.settimeout(30)
@@ -128,7 +130,8 @@ def _transfer(server: LyingFtp, connection: socket.socket, passive: socket.socke
                 while data.recv(65536):
                     pass
             else:
-                server.send(data, server.listing if name == "MLSD" else server.content)
+                content = next((each for end, each in server.contents.items() if path.endswith(end)), server.content)
+                server.send(data, (server.listing if path.endswith("raw") else ()) if name == "MLSD" else content)
         except OSError:
             ended = b"426 broken off\r\n"
     connection.sendall(ended)
