@@ -14,7 +14,7 @@ from dinmo_pipeline.inbound.csv_rejects import check_header
 from dinmo_pipeline.inbound.csv_scan import Scanner
 from dinmo_pipeline.inbound.csv_values import values
 from dinmo_pipeline.inbound.identifiers import identifiers
-from dinmo_pipeline.inbound.reading import FileRefused, is_ours
+from dinmo_pipeline.inbound.reading import FileRefused, is_ours, listed
 from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits, how_to_raise
 from dinmo_pipeline.project.specs import CsvDialect
 
@@ -23,7 +23,6 @@ DELIMITERS = (";", ",", "\t", "|")
 _BREAK = re.compile(rb"\r\n|\r|\n")
 _SEPARATOR_LINE = re.compile(rb'"?sep=([^"\r\n]{1,4})"?(?:\r\n|\r|\n|$)', re.IGNORECASE)
 _SHOWN = 60
-_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def read_header(
         if column not in columns:
             nearest = difflib.get_close_matches(column, columns, n=1)
             hint = f" Is it {nearest[0]!r}?" if nearest else ""
-            raise FileRefused(f"{name}: the key column {column!r} is missing; columns found: {_listed(columns)}.{hint}")
+            raise FileRefused(f"{name}: the key column {column!r} is missing; columns found: {listed(columns)}.{hint}")
     return Header(delimiter, columns, unnamed_last)
 
 
@@ -147,12 +146,12 @@ def _columns(name: str, names: Sequence[str], known: Collection[str]) -> tuple[s
     columns = tuple(identifiers(names, known))
     if "" in columns:
         places = [str(number) for number, column in enumerate(columns, 1) if not column]
-        raise FileRefused(f"{name}: the header has no name for column {_listed(places)}: {_quoted(names)}. Each column needs one.")
+        raise FileRefused(f"{name}: the header has no name for column {listed(places)}: {_quoted(names)}. Each column needs one.")
     doubles = {column for column, count in Counter(columns).items() if count > 1}
     if doubles:
         clashing = [each for each, column in zip(names, columns, strict=True) if column in doubles]
         raise FileRefused(
-            f"{name}: names in the header are the same column ({_listed(sorted(doubles))}): {_quoted(clashing)}. "
+            f"{name}: names in the header are the same column ({listed(sorted(doubles))}): {_quoted(clashing)}. "
             "Names differ by more than case, spaces and signs."
         )
     reserved = [column for column in columns if is_ours(column)]
@@ -161,13 +160,8 @@ def _columns(name: str, names: Sequence[str], known: Collection[str]) -> tuple[s
     return columns
 
 
-def _listed(texts: Sequence[str]) -> str:
-    more = f" and {len(texts) - _LISTED} more" if len(texts) > _LISTED else ""
-    return ", ".join(texts[:_LISTED]) + more
-
-
 def _quoted(names: Sequence[str]) -> str:
-    return _listed([_short(each) for each in names])
+    return listed([_short(each) for each in names])
 
 
 def _short(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from dinmo_pipeline.inbound.reading import listed
 from dinmo_pipeline.project.specs import FeedSpec
 
 
@@ -68,7 +69,7 @@ class EarlierFiles:
 
 
 def _named(names: Sequence[str]) -> str:
-    return f"it has no column {', '.join(names)}"
+    return f"it has no column {listed(names)}"
 
 
 class KnownBytes:

@@ -17,7 +17,7 @@ from dinmo_pipeline.inbound.json_columns import colons, deep_values, joined, wri
 from dinmo_pipeline.inbound.json_names import Names
 from dinmo_pipeline.inbound.json_pieces import Lines, Piece, Pieces, Record, pieces_of
 from dinmo_pipeline.inbound.json_values import JsonFault, NoObject, check_nesting
-from dinmo_pipeline.inbound.reading import FileRefused, Reading, Reject
+from dinmo_pipeline.inbound.reading import FileRefused, Reading, Reject, listed
 from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits
 
 _BATCH_BYTES = 16 * 1024 * 1024
@@ -37,7 +37,7 @@ def open_json(path: Path, *, key: Collection[str] = (), known: Collection[str] =
     reading = JsonReading(path.name, pieces, known, limits)
     missing = [name for name in key if name not in reading.columns]
     if missing and any(True for piece in pieces() for _ in piece.records()):
-        found = ", ".join(reading.columns) or "none"
+        found = listed(reading.columns) or "none"
         raise FileRefused(f"{path.name}: lacks the key column {', '.join(missing)}. Its columns are: {found}.")
     return reading
 

@@ -15,7 +15,7 @@ import duckdb
 from dinmo_pipeline.inbound.arrivals import Arrival
 from dinmo_pipeline.inbound.earlier_files import EarlierFiles, KnownBytes, LoadedFile
 from dinmo_pipeline.inbound.feed_tables import Counted, FeedTable
-from dinmo_pipeline.inbound.reading import LINE, RECORD, SHOWN, Reject
+from dinmo_pipeline.inbound.reading import LINE, RECORD, SHOWN, Reject, listed
 from dinmo_pipeline.inbound.record import Outcome
 from dinmo_pipeline.inbound.staging import ARRIVAL, FAULT, FAULT_VALUE, STAGED, InboundFile, Staged, column_types, stage
 from dinmo_pipeline.inbound.types import Shape
@@ -240,7 +240,7 @@ class Judge:
 
 def told_missing(missing: str, columns: Sequence[str]) -> str:
     """Why a file with these columns is refused, given what is `missing`, and what to do about it."""
-    return f"{missing}; it has {', '.join(columns)}. Ask for the whole file, or add the column to the feed's `optional`"
+    return f"{missing}; it has {listed(columns)}. Ask for the whole file, or add the column to the feed's `optional`"
 
 
 def _short(value: str) -> str:

@@ -14,7 +14,7 @@ from dinmo_pipeline.inbound.earlier_files import EarlierFiles, KnownBytes, Loade
 from dinmo_pipeline.inbound.entities import show_entity
 from dinmo_pipeline.inbound.feed_tables import AcceptedFile, FeedTable
 from dinmo_pipeline.inbound.judging import Decided, Fetched, Item, Judge, told_missing
-from dinmo_pipeline.inbound.reading import Reading, Reject
+from dinmo_pipeline.inbound.reading import Reading, Reject, listed
 from dinmo_pipeline.inbound.record import FileRecord, Outcome, Record
 from dinmo_pipeline.inbound.staging import InboundFile
 from dinmo_pipeline.project.intake_limits import IntakeLimits, how_to_raise
@@ -208,7 +208,7 @@ class _Loading:
         yield from item.file.warnings
         new = [name for name in item.columns if known and name not in known]
         if new:
-            yield f"it has new columns: {', '.join(new)}"
+            yield f"it has new columns: {listed(new)}"
         if item.missed is not None:
             yield item.missed
         updated_at = self._feed.updated_at

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
 
 from dinmo_pipeline.errors import DataError
@@ -22,6 +23,8 @@ LINE = "_line"
 SHOWN = 1000
 """So many characters of a rejected value are told; the record is kept as it came."""
 
+_LISTED = 20
+_SHOWN_NAME = 60
 _OURS = frozenset(
     {RECORD, LINE, "_file", "_file_date", "_loaded_at", "_updated_at", "_arrival", "_feed", "_largest", "_fault_column", "_fault_value"}
 )
@@ -30,6 +33,13 @@ _OURS = frozenset(
 def is_ours(column: str) -> bool:
     """Whether the product gives this name to a column of its own, so that no file may."""
     return column in _OURS or column.startswith("_dinmo")
+
+
+def listed(names: Collection[str]) -> str:
+    """The names for a message: the first of very many, and the beginning of very long ones."""
+    shown = [name if len(name) <= _SHOWN_NAME else f"{name[:_SHOWN_NAME]}…" for name in islice(names, _LISTED)]
+    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+    return ", ".join(shown) + more
 
 
 class FileRefused(DataError):

@@ -40,7 +40,7 @@ def refused(made: LocalInbox, content: str | bytes, name: str = "contacts_shop_2
     made.drop("contacts_shop_20240201.csv", ROWS)
     assert [record.outcome for record in made.run()] == [Outcome.LOADED]
     assert outcomes[name].outcome == Outcome.REFUSED
-    assert len(outcomes[name].reason or "") < 1000
+    assert len(outcomes[name].reason or "") < 2000
     return outcomes[name].reason or ""
 
 
@@ -84,6 +84,13 @@ def test_columns_that_nobody_declared_may_vanish(tmp_path: Path) -> None:
     loaded(made, wide(300))
     record = loaded(made, ROWS, HONEST)
     assert "junk0" in record.warnings[0]
+
+
+def test_refusal_lists_a_few_names_and_their_beginnings(tmp_path: Path) -> None:
+    names = [f"{number}{'n' * 900}" for number in range(1900)]
+    told = refused(inbox(tmp_path), f"id,updated_at,{','.join(names)}\n1,2024-01-30{',x' * 1900}\n")
+    assert "it has no column age, which the feed declares; it has id, updated_at, 0nnn" in told
+    assert "… and 1,882 more. Ask for the whole file" in told
 
 
 def test_table_of_a_feed_grows_up_to_its_limit(tmp_path: Path) -> None:
