@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import asyncssh
-from asyncssh.sftp import MAX_SFTP_READ_LEN
+from asyncssh.sftp import MAX_SFTP_READ_LEN, MAX_SFTP_WRITE_LEN
 
 from dinmo_pipeline.errors import StorageError, TransientStorageError
 from dinmo_pipeline.project.intake_limits import IntakeLimits
@@ -119,7 +119,7 @@ class SftpServer(Storage):
     async def _put(self, source: LocalFile, remote_path: str) -> None:
         file = await self._open_for_writing(remote_path)
         try:
-            length = self._client.limits.max_write_len
+            length = min(self._client.limits.max_write_len, MAX_SFTP_WRITE_LEN)
             blocks = ((position, min(length, source.size - position)) for position in range(0, source.size, length))
             await _in_flight((file.write(source.read_at(position, size), position) for position, size in blocks), length)
             with suppress(*_REFUSED):

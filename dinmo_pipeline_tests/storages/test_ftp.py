@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.errors import LimitError, PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.storages import ftp_commands
 from dinmo_pipeline.storages.ftp import FtpServerSpec
 from dinmo_pipeline_tests.servers.certificates import make_certificates
@@ -71,6 +71,22 @@ class TestVsftpd:
         assert isinstance(error, PermanentStorageError)
         assert "the ca_file of storage partner" in str(error)
         assert problem in str(error)
+
+    @pytest.mark.parametrize("tls", ["explicit", "none"])
+    def test_connection_goes_on_after_a_file_that_was_not_read_to_its_end(
+        self, tls: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        server: Vsftpd = request.getfixturevalue(f"vsftpd_{tls}")
+        with ftp_spec(server, server.login, tmp_path, tls=tls).connect(tmp_path) as storage:
+            storage.make_folder("long")
+            storage.put(local(tmp_path, random.randbytes(20 * MIB)), "long/a.csv")
+            # Else the size that the server tells would be enough.
+            monkeypatch.setattr(ftp_commands.FtpCommands, "size", lambda *_: None)
+            for _ in range(2):
+                with pytest.raises(LimitError, match="the listing shows it with 10 bytes, and the server has more"):
+                    storage.read_listed("long/a.csv", tmp_path / "copy", 10)
+                assert [(file.name, file.size) for file in storage.list("long")] == [("a.csv", 20 * MIB)]
+            storage.delete("long/a.csv")
 
     def test_server_without_tls_is_not_talked_to_in_the_clear(self, vsftpd_none: Vsftpd, tmp_path: Path) -> None:
         error = refusal(ftp_spec(vsftpd_none, vsftpd_none.login, tmp_path, tls="explicit"), tmp_path)

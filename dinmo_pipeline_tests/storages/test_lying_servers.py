@@ -258,6 +258,21 @@ class TestSftp:
         told = self.told(ShortAnswers, tmp_path, lambda storage: storage.read_listed("a.csv", tmp_path / "copy", len(ROWS)))
         assert "it came slower than a megabyte in 1 seconds" in told
 
+    @pytest.mark.parametrize("most", [1, 2**32, 2**63 - 1])
+    def test_limits_that_no_server_has_are_not_believed(self, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def limits(*_: object) -> asyncssh.sftp.SFTPLimits:
+            return asyncssh.sftp.SFTPLimits(most, most, most, 1)
+
+        # The server is asyncssh's own, which has no setting for it.
+        handlers = asyncssh.sftp.SFTPServerHandler._packet_handlers
+        monkeypatch.setitem(handlers, b"limits@openssh.com", limits)
+        (tmp_path / "small").write_bytes(ROWS * 10)
+        with asyncssh_server() as server, sftp_spec(server, server.login("plain")).connect(tmp_path) as storage:
+            assert storage._client.limits.max_read_len == most  # type: ignore[attr-defined]
+            storage.put(tmp_path / "small", "b.csv")
+            storage.read_listed("b.csv", tmp_path / "copy", len(ROWS) * 10)
+        assert (tmp_path / "copy").read_bytes() == ROWS * 10
+
     def test_number_that_is_none_of_this_world_hides_nobody(self, tmp_path: Path) -> None:
         with asyncssh_server(FarFuture) as server, sftp_spec(server, server.login("plain")).connect(tmp_path) as storage:
             assert [file.name for file in storage.list(".")] == ["odd.csv", "honest.csv"]
