@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,17 @@ def states_lie_in_a_folder_of_the_tests(tmp_path_factory: pytest.TempPathFactory
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("states")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_can_be_interrupted() -> Iterator[None]:
+    """Take Ctrl-C where this process ignores it, as a shell's background job does: what tests start would ignore it, too."""
+    ignores = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if ignores:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    if ignores:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @pytest.fixture(autouse=True)
