@@ -54,7 +54,7 @@ check: .venv/dev.stamp ## Lint, check the format and the types
 
 # Without --strict a package that the list does not answer for would count as safe.
 audit: .venv/dev.stamp ## Ask PyPI's list of known vulnerabilities for every pinned package
-	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --timeout 5 -r requirements/dev.txt
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --timeout 5 -r requirements/dev.txt -r requirements/image.txt -r requirements/readers.txt
 
 bench: .venv/dev.stamp ## Measure syncs, imports, loading and growth, each beside its yardstick (ONLY=)
 	@scripts/ensure-servers
