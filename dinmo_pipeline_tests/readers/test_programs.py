@@ -35,12 +35,6 @@ WARNINGS: Final[list[tuple[str, str, str, str]]] = [
     ("Spark, CSV", "multiLine=True, ", "", "MALFORMED"),
     ("Spark, XML", "score string", "score double", 'Unparseable number: "INF"'),
     ("Spark, XML", "visits decimal(20,0)", "visits long", 'For input string: "9223372036854775808"'),
-    (
-        "ClickHouse, Parquet",
-        "INSERT INTO customers SELECT",
-        "CREATE TABLE untyped ENGINE = MergeTree ORDER BY tuple() AS SELECT",
-        "into JSON column",
-    ),
     ("R, CSV with data.table", "customers[,", "customers[0,", "name"),
     ("R, CSV with readr", '.default = "c", ', '.default = "c", score = "d", ', "score: None for 'inf'"),
     ("SQLite, JSON", "'customers.json'", "'missing.json'", "malformed JSON"),
