@@ -31,7 +31,7 @@ from dinmo_pipeline_tests.sync.disk import forking
 
 Job = Literal["sync", "import"]
 
-LEASE_S = 0.6
+LEASE_S = 4.0
 # So that small files, too, go to object stores as uploads that are completed later; the smallest do not.
 _AT_ONCE = 20
 _LONGEST_S = 300

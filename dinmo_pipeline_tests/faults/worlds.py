@@ -107,7 +107,8 @@ class World(ABC):
         self._now = START
         (root / "tmp").mkdir()
         (root / "defs").mkdir()
-        (root / "pyproject.toml").write_text("[tool.dinmo]\n")
+        # The disks here are smaller than what an import leaves free by default.
+        (root / "pyproject.toml").write_text("[tool.dinmo.limits]\nfree_disk_bytes = 0\n")
         storage = {"type": f"dinmo_pipeline.{destination.type}", "attributes": {**destination.attributes, "name": "partner"}}
         documents = [storage, *self.documents()]
         (root / "defs/defs.yaml").write_text("\n---\n".join(map(json.dumps, documents)))
