@@ -86,9 +86,11 @@ def ordered(troubles: Iterable[Trouble]) -> tuple[Trouble, ...]:
 def save_troubles(path: Path, troubles: Iterable[Trouble]) -> None:
     """Write what is open, in one step, where it differs from what was; the caller holds the inbox. Raises OSError."""
     plain = [{**asdict(each), "since": each.since.isoformat()} for each in ordered(troubles)]
-    if plain == _read(path):
-        return
     draft = path.with_name(path.name + ".draft")
+    if plain == _read(path):
+        # What a pass was writing that was killed, or found the disk full.
+        draft.unlink(missing_ok=True)
+        return
     descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         json.dump(plain, stream, ensure_ascii=False, indent=1)
