@@ -53,10 +53,10 @@ class Folders:
         return self._listed.get(relative, set())
 
     def list_targets(self, folder: str) -> None:
-        """Learn what lies in a folder that files go to, once: `free_target` asks nobody. What a killed pass was writing there goes."""
+        """List a target folder once, so that `free_target` needs no request; delete the temporary files of a killed pass there."""
         if folder not in self._taken:
             names = {file.name for file in self.list(folder)}
-            # Whoever lists has the inbox to himself, so that they are those of a process that was killed.
+            # This process holds the inbox's lock, so that only a killed process can have left them.
             for name in filter(is_temporary_name, names):
                 self.delete(f"{folder}/{name}")
             self._taken[folder] = names | self._reserved.get(folder, set())

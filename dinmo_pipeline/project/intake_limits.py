@@ -24,9 +24,7 @@ class IntakeLimits:
 
     reply_bytes: int = _limit(64 * 1024, "Bytes of one reply of an FTP server, its greeting included.")
     listing_bytes: int = _limit(100_000_000, "Bytes of a folder's listing on FTP, and of its names on SFTP.")
-    listing_entries: int = _limit(
-        500_000, "Entries of a folder, whatever they are: files, other folders, links, lines that nobody can read."
-    )
+    listing_entries: int = _limit(500_000, "Entries of a folder, whatever they are: files, other folders, links, unreadable lines.")
     listing_seconds: int = _limit(600, "Seconds until a folder is listed.")
     seconds_per_megabyte: int = _limit(
         120, "Seconds for each megabyte of a file that is read, and for the first one: 120 are 8.3 kB a second."

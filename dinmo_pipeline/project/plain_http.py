@@ -1,4 +1,4 @@
-"""Addresses that are spoken to without encryption, so that whoever stands between reads the password: warned of, but on this machine."""
+"""Find addresses of `http://`, whose requests carry secrets unencrypted; those of this machine are left out."""
 
 from __future__ import annotations
 

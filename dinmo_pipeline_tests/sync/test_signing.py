@@ -26,19 +26,19 @@ KEY, OTHER = "k" * 32, "another key, as long as the first"
 def unsigned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     """A project whose rows were delivered twice while there was no key."""
     monkeypatch.delenv("DINMO_STATE_KEY", raising=False)
-    made = Disk(tmp_path / "project")
-    for value in "ab":
-        made.set_rows({1: value, 2: "x"})
-        made.run()
-    made.set_rows({1: "c"})
-    return made
+    return delivered_twice(tmp_path)
 
 
 @pytest.fixture
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     """The same with a key from the start."""
     monkeypatch.setenv("DINMO_STATE_KEY", KEY)
-    made = Disk(tmp_path / "project")
+    return delivered_twice(tmp_path)
+
+
+def delivered_twice(root: Path) -> Disk:
+    """Deliver rows twice, then change them."""
+    made = Disk(root / "project")
     for value in "ab":
         made.set_rows({1: value, 2: "x"})
         made.run()
