@@ -36,8 +36,8 @@ _POSSIBLE: Mapping[Nature, tuple[str, ...]] = {
 AROUND = (DISK_FULL, READ_ONLY, LOST, AWAY, SERVER_KILLED, SLOW)
 """What happens around the process, and lasts until its end where it lasts."""
 
-# These neither read nor write.
-_IDLE = ("duckdb SET", "duckdb DETACH", "duckdb begin", "duckdb register")
+# These neither read nor write. rmtree tells of itself before it does anything, outside of what its `ignore_errors` ignores.
+_IDLE = ("duckdb SET", "duckdb DETACH", "duckdb begin", "duckdb register", "shutil.rmtree")
 # What moments there are within a call: hardly begun, under way, nearly done.
 _LONGEST_CALL_S = 0.02
 
