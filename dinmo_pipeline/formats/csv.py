@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import secrets
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -40,7 +40,6 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 _READ_OTHERWISE = ("\\N", "\\.", "NULL")
 # What some reader trims from the end of a text without quotes.
 _TRIMMED = (" ", "\t")
-_PLAIN_CHARACTERS = re.compile(r"[0-9A-Za-z+\-.: ]")
 _NOT_TEXT = EXACT_NUMBERS | FLOATS | DATES | {"BOOLEAN"}
 # DuckDB's writer prints these as our rules do; a cast before it would only cost time.
 _NATIVE = (EXACT_NUMBERS - {"DECIMAL BELOW ONE"}) | {"BOOLEAN", "VARCHAR", "UUID", "ENUM", "BIT", "JSON"}
@@ -119,16 +118,15 @@ class CsvFormat(TextFormat):
         if self.header:
             head += self.delimiter.join(self._header_field(column.name) for column in rows.columns) + self.line_ending
         query, texts = self._texts(rows)
-        kinds = [column_type.kind for column_type in column_types(rows)]
         names = [f"f{index}" for index in range(len(texts))]
+        kinds = [column_type.kind for column_type in column_types(rows)]
+        removed = forced = ""
         if self.quoting == "minimal":
-            # The fields are ready: forcing quotes that are no character spares the writer the search for what would need them.
-            texts = [self._field(kind, text, self.style(rows)) for kind, text in zip(kinds, texts, strict=True)]
-            quotes = "QUOTE '', ESCAPE '', FORCE_QUOTE *"
+            removed = _quoting_mark()
+            texts = [self._marked(kind, text, self.style(rows), removed) for kind, text in zip(kinds, texts, strict=True)]
         else:
-            forced = [name for name, kind in zip(names, kinds, strict=True) if self.quoting == "all" or kind not in _NOT_TEXT]
-            quotes = "QUOTE '\"', ESCAPE '\"'" + (f", FORCE_QUOTE ({', '.join(forced)})" if forced else "")
-        fields = f"DELIMITER {quote_literal(self.delimiter)}, {quotes}, NULLSTR {quote_literal(self.null_text)}"
+            forced = ", ".join(name for name, kind in zip(names, kinds, strict=True) if self.quoting == "all" or kind not in _NOT_TEXT)
+        fields = f"DELIMITER {quote_literal(self.delimiter)}, QUOTE '\"', ESCAPE '\"', NULLSTR {quote_literal(self.null_text)}"
         named = ", ".join(f"{text} AS {name}" for text, name in zip(texts, names, strict=True))
         return Lines(
             query=f"SELECT {named} FROM ({query})",
@@ -136,7 +134,8 @@ class CsvFormat(TextFormat):
             between=self.line_ending,
             tail=self.line_ending if head else "",
             empty=head,
-            fields=fields,
+            fields=fields + (f", FORCE_QUOTE ({forced})" if forced else ""),
+            removed=removed,
         )
 
     def name_problems(self, names: Sequence[str]) -> list[str]:
@@ -175,30 +174,36 @@ class CsvFormat(TextFormat):
             texts.append(text)
         return query, texts
 
-    def _field(self, kind: str, text: str, style: TextStyle) -> str:
-        """Make the SQL of a field as it stands in the file, from that of its text: in quotes where some reader may need them."""
-        text = text if kind == "VARCHAR" else f"CAST({text} AS VARCHAR)"
-        if style.is_plain(kind) and not _PLAIN_CHARACTERS.search(self.delimiter) and style.decimal == ".":
-            # Nothing in it needs quotes, unless all of it is the text for null.
-            tests = [f"{text} = {quote_literal(self.null_text)}"] if _PLAIN_CHARACTERS.search(self.null_text) else []
-        else:
-            tests = [f"contains({text}, {_character(character)})" for character in (self.delimiter, '"', "\n", "\r")]
-            # What is below `!`: no text at all, and those that begin with a blank, a tab or another control character.
-            tests += [f"{text} < '!'", *(f"suffix({text}, {_character(character)})" for character in _TRIMMED)]
-            tests += [f"{text} = {quote_literal(word)}" for word in dict.fromkeys((*_READ_OTHERWISE, self.null_text))]
-        if not tests:
+    def _marked(self, kind: str, text: str, style: TextStyle, mark: str) -> str:
+        """Make the SQL of a field for DuckDB's writer, from that of its text: with the mark where only we know that a reader needs quotes.
+
+        It quotes by itself what has the delimiter, a quote, a line ending or `#` in it, and what equals the text for null.
+        """
+        if style.is_plain(kind):
             return text
-        return f"CASE WHEN {' OR '.join(tests)} THEN concat('\"', replace({text}, '\"', '\"\"'), '\"') ELSE {text} END"
+        text = text if kind == "VARCHAR" else f"CAST({text} AS VARCHAR)"
+        # What is below `!`: no text at all, and those that begin with a blank, a tab or another control character.
+        tests = [f"{text} < '!'", *(f"suffix({text}, {_character(character)})" for character in _TRIMMED)]
+        tests += [f"{text} = {quote_literal(word)}" for word in _READ_OTHERWISE]
+        return f"CASE WHEN {' OR '.join(tests)} THEN concat({text}, chr(13), {quote_literal(mark[1:])}) ELSE {text} END"
 
     def _header_field(self, name: str) -> str:
         if self.escape_formulas and name.startswith(_FORMULA_STARTS):
             name = "'" + name
         # A reader takes a mark at the start of the file for the encoding's; behind a quote it is part of the name.
-        unsafe = (self.delimiter, '"', "\r", "\n", _BYTE_ORDER_MARK)
+        unsafe = (self.delimiter, '"', "\r", "\n", "#", _BYTE_ORDER_MARK)
         bare = name and name >= "!" and not name.endswith(_TRIMMED) and name not in (*_READ_OTHERWISE, self.null_text)
         if self.quoting != "minimal" or not bare or any(character in name for character in unsafe):
             return '"' + name.replace('"', '""') + '"'
         return name
+
+
+def _quoting_mark() -> str:
+    """Make a text that makes DuckDB's writer quote the value that it is added to, and that no value has: it is removed from the file.
+
+    As the boundary of a MIME message it is not looked for in the values, but drawn from so many that none has it.
+    """
+    return "\r" + secrets.token_hex(16)
 
 
 def _character(character: str) -> str:

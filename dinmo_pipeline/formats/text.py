@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import os
 import re
 import shutil
 from abc import abstractmethod
@@ -62,7 +63,7 @@ class Lines:
 
     `head` comes first, `between` between two lines, `tail` last; both `head` and `tail` or neither (then `between` ends every
     line). `empty` is the whole file where there is no line. `fields`, where there are several columns, are the options of the CSV
-    writer that make one line of them.
+    writer that make one line of them. `removed` stands in the lines that DuckDB writes, and not in the file.
     """
 
     query: str
@@ -71,6 +72,7 @@ class Lines:
     head: str = ""
     tail: str = ""
     fields: str = _AS_IT_IS
+    removed: str = ""
 
 
 class TextFormat(Format):
@@ -157,6 +159,28 @@ def _copy(connection: duckdb.DuckDBPyConnection, lines: Lines, local_path: Path)
     ).fetchone()
     if counted == (0,):
         local_path.write_bytes(lines.empty.encode())
+    elif lines.removed:
+        _remove(lines.removed.encode(), local_path)
+
+
+def _remove(removed: bytes, local_path: Path) -> None:
+    """Take every `removed` out of the file, in place; a file without any is only read."""
+    # So many bytes at the end of a block may be the first of one that goes on in the next.
+    overlap = len(removed) - 1
+    held, found = b"", False
+    with local_path.open("rb") as reading, local_path.open("r+b") as writing:
+        while block := reading.read(_BLOCK):
+            text = held + block
+            kept = text.replace(removed, b"")
+            found = found or len(kept) < len(text)
+            ready, held = kept[:-overlap], kept[-overlap:]
+            if found:
+                writing.write(ready)
+            else:
+                writing.seek(len(ready), os.SEEK_CUR)
+        if found:
+            writing.write(held)
+            writing.truncate()
 
 
 def _transform(source: Path, target: Path, encoding: str, compression: Compression) -> None:

@@ -112,10 +112,10 @@ def test_header_is_quoted_where_a_name_needs_it(connection: duckdb.DuckDBPyConne
     rows = rows_of(connection, f"SELECT {', '.join('1' for _ in names)}", names)
     text = write(connection, make("csv"), rows, tmp_path).decode()
     assert next(csv.reader([*text.splitlines(keepends=True)], strict=True)) == names
-    assert text.startswith('"a,b","a""b","a\nb","a\rb",""," a ",A,a,#a,')
+    assert text.startswith('"a,b","a""b","a\nb","a\rb",""," a ",A,a,"#a",')
 
 
-READ_OTHERWISE = ["\\.", "\\N", "NULL", " x", "x ", "\tx", "x\t", " ", "\t", "", "\n", "\r", "\x00x"]
+READ_OTHERWISE = ["\\.", "\\N", "NULL", " x", "x ", "\tx", "x\t", " ", "\t", "", "\n", "\r", "\x00x", "#", "x#"]
 
 
 @pytest.mark.parametrize("text", READ_OTHERWISE)
@@ -137,6 +137,16 @@ def test_text_that_some_reader_takes_for_another_is_quoted(
 def test_name_that_some_reader_takes_for_another_is_quoted(text: str, connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     data = write(connection, make("csv"), rows_of(connection, "SELECT 1 AS a, 2 AS b", [text, "b"]), tmp_path).decode()
     assert data == f'"{text}",b\n1,2\n'
+
+
+def test_text_is_quoted_wherever_it_stands_in_a_long_file(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    # The file is gone through in blocks of this many bytes.
+    block = 1 << 20
+    for length in range(block - 40, block + 5):
+        texts = ["x" * length, "a ", "b", "", "c" * block, "\\N"]
+        connection.execute("CREATE OR REPLACE TEMP TABLE texts AS SELECT unnest(?) AS v", [texts])
+        data = write(connection, make("csv", header=False), rows_of(connection, "FROM texts"), tmp_path).decode()
+        assert data == f'{texts[0]}\n"a "\nb\n""\n{texts[4]}\n"\\N"\n'
 
 
 def test_texts_and_nothing_else_are_quoted_where_that_is_asked_for(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
