@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import os
 import re
 import shutil
 from abc import abstractmethod
@@ -159,28 +158,33 @@ def _copy(connection: duckdb.DuckDBPyConnection, lines: Lines, local_path: Path)
     ).fetchone()
     if counted == (0,):
         local_path.write_bytes(lines.empty.encode())
-    elif lines.removed:
-        _remove(lines.removed.encode(), local_path)
+    elif lines.removed and _holds(local_path, removed := lines.removed.encode()):
+        _remove(removed, local_path)
+
+
+def _holds(local_path: Path, searched: bytes) -> bool:
+    # So many bytes at the end of a block may be the first of what goes on in the next.
+    overlap = len(searched) - 1
+    held = b""
+    with local_path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            if searched in block or searched in held + block[:overlap]:
+                return True
+            held = block[-overlap:]
+    return False
 
 
 def _remove(removed: bytes, local_path: Path) -> None:
-    """Take every `removed` out of the file, in place; a file without any is only read."""
-    # So many bytes at the end of a block may be the first of one that goes on in the next.
+    """Take every `removed` out of the file, in place."""
     overlap = len(removed) - 1
-    held, found = b"", False
+    held = b""
     with local_path.open("rb") as reading, local_path.open("r+b") as writing:
         while block := reading.read(_BLOCK):
-            text = held + block
-            kept = text.replace(removed, b"")
-            found = found or len(kept) < len(text)
+            kept = (held + block).replace(removed, b"")
             ready, held = kept[:-overlap], kept[-overlap:]
-            if found:
-                writing.write(ready)
-            else:
-                writing.seek(len(ready), os.SEEK_CUR)
-        if found:
-            writing.write(held)
-            writing.truncate()
+            writing.write(ready)
+        writing.write(held)
+        writing.truncate()
 
 
 def _transform(source: Path, target: Path, encoding: str, compression: Compression) -> None:
