@@ -13,7 +13,6 @@ from typing import Annotated, NoReturn
 import typer
 
 from dinmo_pipeline.alerts.standing import activation_standing
-from dinmo_pipeline.alerts.telling import BUDGET_S
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.explaining import show_explanation
 from dinmo_pipeline.cli.health import health_of, unknown_health
@@ -57,6 +56,7 @@ state_app = typer.Typer(no_args_is_help=True, help="What is known of the syncs t
 app.add_typer(state_app, name="state")
 
 _FAILED, _WRONG = 1, 2
+_STATUS_SENDING_S = 10.0
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="An activation.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -156,8 +156,8 @@ def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
 
     loaded = load_project(find_project_root(project))
     lines = []
-    # A server that does not answer may hold up one message, and not one for each activation.
-    end = time.monotonic() + BUDGET_S
+    # A person waits for the answer: messages that are not sent by then are sent by whatever looks next.
+    end = time.monotonic() + _STATUS_SENDING_S
     for spec in loaded.activations.values():
         try:
             for untold in Teller(loaded, spec).look(patience=BETWEEN_STEPS, deadlines=False, budget_s=end - time.monotonic()):
