@@ -113,13 +113,14 @@ class Folders:
         self._make_folder_of(relative)
         self.list_targets(posixpath.dirname(relative))
         path = self.path(relative)
+        # Another try writes over what this one leaves.
+        temporary = temporary_beside(path)
 
         def write(storage: Storage) -> None:
             if not storage.moves:
                 storage.put(local_path, path)
                 return
-            # Who reads there sees no part of it.
-            temporary = temporary_beside(path)
+            # Readers see no part of it.
             storage.put(local_path, temporary)
             storage.move(temporary, path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from dinmo_pipeline.inbound.reading import Reading
 from dinmo_pipeline.inbound.troubles import troubles_path
 from dinmo_pipeline.project.intake_limits import IntakeLimits
 from dinmo_pipeline.project.specs import FeedSpec
-from dinmo_pipeline.storages.local import LocalFolder
+from dinmo_pipeline.storages.local import LocalFolder, LocalFolderSpec
 from dinmo_pipeline.warehouse.connections import open_warehouse
 
 from .inboxes import LocalInbox, contacts
@@ -376,3 +377,23 @@ def test_archive_that_is_damaged_is_refused_beside_the_others(tmp_path: Path) ->
 
     assert ids(inbox) == [1, 2, 3, 4, 5]
     assert states(inbox) == [("raw/contacts_shop_20240509.csv.gz", "refused")]
+
+
+def test_put_of_rejects_that_is_tried_again_leaves_nothing_of_the_first_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox = LocalInbox(tmp_path)
+    inbox.project = replace(inbox.project, storages={"drop": LocalFolderSpec(name="drop", path=str(inbox.folder), retries=2)})
+    inbox.drop(named(1), HEADER + "1,thirty,2024-05-01\n2,30,2024-05-01\n")
+    real = LocalFolder.move
+    broken: list[str] = []
+
+    def breaking_once(storage: LocalFolder, source: str, target: str) -> None:
+        if target.endswith(".rejects.csv") and not broken:
+            broken.append(target)
+            raise TransientStorageError("broken off")
+        real(storage, source, target)
+
+    monkeypatch.setattr(LocalFolder, "move", breaking_once)
+    inbox.run()
+    assert broken
+    assert [path for path in inbox.files() if path.endswith(".part")] == []
+    assert [path for path in inbox.files() if path.endswith(".rejects.csv")] != []
