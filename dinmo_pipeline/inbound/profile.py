@@ -19,7 +19,7 @@ from dinmo_pipeline.inbound.json_reading import JsonReading
 from dinmo_pipeline.inbound.opening import open_plain
 from dinmo_pipeline.inbound.reading import Reading
 from dinmo_pipeline.project.specs import CsvDialect, InboundColumn
-from dinmo_pipeline.warehouse.connections import isolate
+from dinmo_pipeline.warehouse.connections import interruptible, isolate
 from dinmo_pipeline.warehouse.identifiers import quote_identifier
 from dinmo_pipeline.warehouse.rows import keys_are_single
 
@@ -91,7 +91,7 @@ def profile_file(path: Path) -> Profile:
     else:
         reading = open_csv(path, CsvDialect())
         sample, whole = _sample(reading)
-    with duckdb.connect() as connection:
+    with duckdb.connect() as connection, interruptible():
         # It would be written between the lines of the command.
         connection.execute("SET enable_progress_bar = false")
         isolate(connection)

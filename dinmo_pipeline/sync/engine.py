@@ -21,7 +21,7 @@ from dinmo_pipeline.sync.export import Comparison, Snapshot
 from dinmo_pipeline.sync.keeping import Keeper, SnapshotFiles
 from dinmo_pipeline.sync.keys import check_key
 from dinmo_pipeline.sync.snapshots import SnapshotStore
-from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure, disk_errors
+from dinmo_pipeline.warehouse.connections import ATTACHED, attached, configure, disk_errors, interruptible
 from dinmo_pipeline.warehouse.folders import make_private_folder
 from dinmo_pipeline.warehouse.identifiers import folded, quote_identifier
 from dinmo_pipeline.warehouse.rows import row_count
@@ -168,6 +168,7 @@ class Engine:
         connection = duckdb.connect(":memory:", config={"temp_directory": str(local_folder / "spilled")})
         try:
             configure(connection, self._project.query_settings)
-            yield connection
+            with interruptible():
+                yield connection
         finally:
             connection.close()

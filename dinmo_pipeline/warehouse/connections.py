@@ -57,6 +57,17 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 @contextmanager
+def interruptible() -> Iterator[None]:
+    """Let an interrupt that comes in the middle of a query be one: DuckDB makes an error of it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":
+            raise
+        raise KeyboardInterrupt from error
+
+
+@contextmanager
 def disk_errors(action: str) -> Iterator[None]:
     """What the disk and the memory of this machine refuse, to DuckDB or to Python, as a StateError that says what it came of."""
     try:
@@ -120,7 +131,8 @@ def _open(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     finally:
         os.umask(before)
     try:
-        yield connection
+        with interruptible():
+            yield connection
     finally:
         connection.close()
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import re
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ from dinmo_pipeline.warehouse.connections import attached, configure, open_wareh
 from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
 from dinmo_pipeline.warehouse.tables import refresh_table, table_sql
 from dinmo_pipeline_tests.servers.disks import small_folder
+from dinmo_pipeline_tests.waiting import PATIENCE_S, wait_until
 
 
 def spec(sql: str, *key: str) -> TableSpec:
@@ -193,3 +197,22 @@ def test_isolated_warehouse_still_spills(tmp_path: Path) -> None:
     with open_warehouse(tmp_path / "warehouse.duckdb", QuerySettings(tmp_path, "UTC", "100MiB"), isolated=True) as connection:
         connection.execute("CREATE TEMP TABLE big AS SELECT range AS a, repeat('x', 100) || range AS b FROM range(3_000_000)")
         assert connection.execute("SELECT a FROM big ORDER BY b DESC LIMIT 1 OFFSET 2_999_999").fetchall() == [(0,)]
+
+
+def test_an_interrupt_in_the_middle_of_a_query_is_an_interrupt(tmp_path: Path) -> None:
+    program = """
+from pathlib import Path
+from dinmo_pipeline.project.specs import QuerySettings
+from dinmo_pipeline.warehouse.connections import open_warehouse
+try:
+    with open_warehouse(Path("warehouse.duckdb"), QuerySettings(Path(), "UTC")) as connection:
+        connection.execute("COPY (SELECT *, repeat('x', 50) FROM range(50_000_000)) TO 'rows.csv' (USE_TMP_FILE false)")
+except BaseException as error:
+    print(type(error).__name__)
+"""
+    writing = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    rows = tmp_path / "rows.csv"
+    wait_until(lambda: rows.exists() and rows.stat().st_size > 0, "the first rows of the query")
+    writing.send_signal(signal.SIGINT)
+    said, _ = writing.communicate(timeout=PATIENCE_S)
+    assert said == "KeyboardInterrupt\n"
