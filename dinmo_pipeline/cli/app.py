@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from datetime import datetime
@@ -350,6 +351,7 @@ def dev(
 
     root = find_project_root(project)
     home = dagster_home(load_project(root))
+    _require_free(host, port)
     # Before Dagster's processes do it, all at once.
     prepare_storage(home)
     # Dagster tells whoever uses this command of another one, for projects that are no `dinmo` ones.
@@ -365,6 +367,18 @@ def dev(
     # In this process's place: whoever stops it stops Dagster, which then stops what it has started.
     variables = {UI_URL: f"http://{host}:{port}", **os.environ, "DAGSTER_HOME": str(home), "PYTHONTZPATH": ""}
     os.execve(sys.executable, command, variables)
+
+
+def _require_free(host: str, port: int) -> None:
+    """CallError where the UI could not listen: Dagster would go on without it."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, kind, protocol) as trial:
+            # As the server does: what a server before it left half closed is in nobody's way.
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        raise CallError(f"opening the Dagster UI at {host}:{port}: {error.strerror}; choose another with --port or --host") from error
 
 
 def _tell_deadlines(loaded: Project) -> None:

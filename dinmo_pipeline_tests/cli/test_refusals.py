@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -271,3 +272,12 @@ def test_log_that_ends_too_early_is_told_by_status(tmp_path: Path, dinmo: Dinmo)
     assert lines["changes"]["health"] == "unknown"
     assert "it was restored from an older backup, or something of it was deleted" in lines["changes"]["advice"]
     assert lines["others"]["health"] == "ok"
+
+
+def test_dev_does_not_start_on_a_port_that_is_taken(tmp_path: Path, dinmo: Dinmo) -> None:
+    project = make_people(tmp_path, ONE)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = dinmo("dev", "--port", str(port), project=project)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == f"opening the Dagster UI at 127.0.0.1:{port}: Address already in use; choose another with --port or --host\n"
