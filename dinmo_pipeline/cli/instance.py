@@ -58,10 +58,15 @@ def dagster_home_in(home: Path) -> Path:
 
 def dagster_home(project: Project) -> Path:
     """`dagster_home_in`, made with its settings where it is new. CallError where its path is unfit, StateError when the disk fails."""
-    home = dagster_home_in(project.home)
-    with _disk_errors(home):
-        _make(home)
-    return home
+    return made_dagster_home(project.home)
+
+
+def made_dagster_home(home: Path) -> Path:
+    """`dagster_home_in` as `dagster_home` makes it, for a project whose definitions may have mistakes."""
+    made = dagster_home_in(home)
+    with _disk_errors(made):
+        _make(made)
+    return made
 
 
 @contextmanager
