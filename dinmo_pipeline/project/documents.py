@@ -25,7 +25,8 @@ _FILE_NAMES = ("defs.yaml", "defs.yml", "component.yaml")
 _OURS = re.compile(rf"^type:[ \t]*[\"']?{PACKAGE}\.", re.MULTILINE)
 _FOLDER_TYPES = ("dagster.DefsFolderComponent", "dagster.components.DefsFolderComponent")
 _PREFIX = "tag:yaml.org,2002:"
-_AT_A_SIGN = ("while scanning a block scalar", "while scanning for the next token")
+_AT_A_SIGN = ("while scanning a block scalar", "while scanning for the next token", "while scanning an alias")
+_IN_A_MAPPING = ("while parsing a block mapping", "while parsing a flow mapping")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 KeyPath = tuple[str | int, ...]
@@ -204,7 +205,9 @@ def _syntax_problem(name: str, error: yaml.YAMLError) -> Problem:
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
         if error.context in _AT_A_SIGN:
-            what += "; put a text that begins with a sign such as > in quotes"
+            what += "; put a text that begins with a sign such as > or * in quotes, and indent with spaces, not tabs"
+        elif error.context in _IN_A_MAPPING:
+            what += "; look at this line and the one above: is each field indented alike, and is a text that begins with { or [ in quotes?"
         return Problem(name, mark.line + 1 if mark else 1, f"this is not YAML: {what}")
     return Problem(name, 1, f"this is not YAML: {error}")
 

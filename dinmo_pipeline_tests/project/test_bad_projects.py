@@ -59,6 +59,20 @@ ACTIVATIONS = {
         activation('mapping: {id: "a\\ud800"}'),
         ["3: this is not YAML: while parsing a quoted scalar found invalid Unicode character escape code"],
     ),
+    "a variable that begins a text": (
+        activation("file_name: {YYYY}-{MM}", without=("file_name",)),
+        [
+            "3: this is not YAML: while parsing a block mapping did not find expected key; look at this line and the one above: is each "
+            "field indented alike, and is a text that begins with { or [ in quotes?"
+        ],
+    ),
+    "a star": (
+        activation("mapping: *", without=("mapping",)),
+        [
+            "3: this is not YAML: while scanning an alias did not find expected alphabetic or numeric character; put a text that begins "
+            "with a sign such as > or * in quotes, and indent with spaces, not tabs"
+        ],
+    ),
     "missing fields": (
         activation("description: all", without=("name", "format", "mapping")),
         ["2: Activation: 'format' is missing", "2: Activation: 'mapping' is missing", "2: Activation: 'name' is missing"],
