@@ -64,8 +64,13 @@ class Reader:
 def format_text(format_: Format) -> str:
     """Tell the format with every option that is not its own default: `csv with quoting: all`."""
     options = format_.model_dump(exclude_defaults=True, exclude={"type"})
-    written = ", ".join(f"{name}: {value_text(value)}" for name, value in options.items())
+    written = ", ".join(f"{name}: {_apart(value_text(value))}" for name, value in options.items())
     return format_.type + (f" with {written}" if written else "")
+
+
+def _apart(text: str) -> str:
+    # Between commas, a lone `,` or `;` would not be seen to be a value.
+    return text if any(map(str.isalnum, text)) else f'"{text}"'
 
 
 def value_text(value: object) -> str:

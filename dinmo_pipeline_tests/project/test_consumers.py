@@ -235,7 +235,7 @@ def test_check_shows_the_options_of_the_format(tmp_path: Path) -> None:
     done = run_command("dinmo", "check", cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[:-1] == [
-        "more: consumer excel: csv with timestamps: %Y-%m-%d %H:%M:%S, decimal: ,, delimiter: \\t, line_ending: \\r\\n, "
+        'more: consumer excel: csv with timestamps: %Y-%m-%d %H:%M:%S, decimal: ",", delimiter: \\t, line_ending: \\r\\n, '
         "encoding: utf-8-bom, escape_formulas: true"
     ]
 
