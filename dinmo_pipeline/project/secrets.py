@@ -50,7 +50,8 @@ class Secret(BaseModel):
         value = os.environ.get(self.env or "", "")
         if not value.rstrip("\r\n"):
             raise PermanentStorageError(
-                f"could not find {what}: the environment variable {self.env} is not set, or empty; set it where the sync runs"
+                f"could not find {what}: the environment variable {self.env} is not set, or empty; set it where the sync "
+                "runs, or in the file .env in the project's folder"
             )
         return value
 

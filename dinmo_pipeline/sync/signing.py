@@ -131,7 +131,7 @@ def _sha256(text: bytes | None) -> str:
 
 def _forged(log: str, found: str) -> StateError:
     return StateError(
-        f"reading the log of activation {log}: {found}. {STATE_KEY} is set, so only entries that were written with it count: see who may "
-        "write to the state, and restore the log from a backup. If the log is from before there was this key, and you trust it as it "
-        "stands, `dinmo state sign` takes it for true"
+        f"reading the log of activation {log}: {found}. {STATE_KEY} is set, so only entries that were written with it count. If it is not "
+        "the key that the others have, set that one. If it is, see who may write to the state, and restore the log from a backup. If the "
+        "log is from before there was this key, and you trust it as it stands, `dinmo state sign` takes it for true"
     )
