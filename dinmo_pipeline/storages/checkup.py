@@ -61,7 +61,7 @@ def check_storage(spec: StorageSpec, project_root: Path, *, folder: str, known_f
         if problem is None:
             with tempfile.TemporaryDirectory() as local_folder:
                 for step in _try_each(storage, folder, Path(local_folder)):
-                    yield _at_the_root(step, known_folders) if posixpath.normpath(folder) in _ROOTS else step
+                    yield _at_the_root(step, known_folders) if storage.moves and posixpath.normpath(folder) in _ROOTS else step
     finally:
         storage.__exit__(None, None, None)
 
