@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.measure import memory_mb
-from dinmo_pipeline.inbound.passes import InboxPass
+from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.project.load import load_project
 
 _INBOX = """\

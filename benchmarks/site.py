@@ -12,11 +12,11 @@ from typing import Any
 
 import duckdb
 
+from dinmo_pipeline.engines.duckdb.tables import refresh
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import Project, RunType
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.syncs import Syncs
-from dinmo_pipeline.warehouse.tables import refresh
+from dinmo_pipeline.sync.service import Syncs
 
 _numbers = count()
 

@@ -24,10 +24,10 @@ import pyarrow
 
 from dinmo_pipeline.cli.cleaning import clean_runs
 from dinmo_pipeline.cli.running import Runner, dagster_home
-from dinmo_pipeline.inbound.passes import InboxPass
+from dinmo_pipeline.engines.duckdb.tables import refresh
+from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.project.load import LoadedProject, load_with_warnings
-from dinmo_pipeline.sync.syncs import Syncs
-from dinmo_pipeline.warehouse.tables import refresh
+from dinmo_pipeline.sync.service import Syncs
 
 _CLEAN_EVERY = 50
 _BY_DAGSTER = 4

@@ -8,7 +8,7 @@ from pathlib import Path
 from dagster import Definitions, RepositoryDefinition, definitions, load_from_defs_folder
 
 from dinmo_pipeline.components import project_repository
-from dinmo_pipeline.project.collector import collect_rarely, keep_all_of_now
+from dinmo_pipeline.gc_tuning import collect_rarely, keep_all_of_now
 from dinmo_pipeline.project.load import load_with_warnings_cached
 from dinmo_pipeline.project.settings import find_project_root, is_dg_project
 

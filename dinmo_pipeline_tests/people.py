@@ -15,11 +15,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dinmo_pipeline.engines.duckdb.tables import refresh
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import RunType
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.syncs import Delivery, Syncs
-from dinmo_pipeline.warehouse.tables import refresh
+from dinmo_pipeline.sync.service import Delivery, Syncs
 
 Person = tuple[int | None, str, int]
 

@@ -15,13 +15,13 @@ from pydantic.fields import FieldInfo
 
 from dinmo_pipeline.cli.app import app
 from dinmo_pipeline.formats import FORMATS
-from dinmo_pipeline.project.consumer_limits import value_text
-from dinmo_pipeline.project.consumers import CONSUMERS
-from dinmo_pipeline.project.definitions import COMPONENT_FIELDS
-from dinmo_pipeline.project.inbound_fields import ColumnFields
-from dinmo_pipeline.project.intake_limits import limit_words
-from dinmo_pipeline.project.secrets import Secret
+from dinmo_pipeline.intake_limits import limit_words
+from dinmo_pipeline.project.consumers.consumers import CONSUMERS
+from dinmo_pipeline.project.consumers.limits import value_text
+from dinmo_pipeline.project.schema.definitions import COMPONENT_FIELDS
+from dinmo_pipeline.project.schema.inbound import ColumnFields
 from dinmo_pipeline.project.settings import OPTIONS
+from dinmo_pipeline.secrets import Secret
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
 

@@ -38,11 +38,11 @@ GRANTED = {
 }
 KNOW_DAGSTER = {"definitions", "components", "io_managers", "cli", "launching", "webserver"}
 # When its scheduler starts on a night when clocks change, nobody knows but Dagster.
-ASKS_DAGSTER = {"dinmo_pipeline.project.cron"}
+ASKS_DAGSTER = {"dinmo_pipeline.project.schema.cron"}
 
 
 def room_of(module: str) -> str:
-    """`sync` for `dinmo_pipeline.sync.engine`; the package itself is no room."""
+    """`sync` for `dinmo_pipeline.engines.duckdb.session`; the package itself is no room."""
     return (*module.split("."), "")[1]
 
 

@@ -15,7 +15,7 @@ from dagster import DagsterInstance
 from dinmo_pipeline.cli.instance import NEW_HOME_SETTINGS
 from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.launching import ForkingRunLauncher
-from dinmo_pipeline.project.definitions import COMPONENT_FIELDS
+from dinmo_pipeline.project.schema.definitions import COMPONENT_FIELDS
 
 from .people import BIN
 from .reference import PAGE, VARIABLES, commands, options, render

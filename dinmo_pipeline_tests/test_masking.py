@@ -15,7 +15,7 @@ import pytest
 from dinmo_pipeline import masking
 from dinmo_pipeline.errors import DataError, Problem
 from dinmo_pipeline.masking import mask_error, masked, masked_errors, remember_secret
-from dinmo_pipeline.project.secrets import Secret
+from dinmo_pipeline.secrets import Secret
 
 S = "hunter2xyz"
 READ_LIKE_SECRETS = [

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from dinmo_pipeline.notify.contract import NoticeKind, NoticeState
+from dinmo_pipeline.notify.base import NoticeKind, NoticeState
 
 FINE = "fine"
 _WORST_FIRST: tuple[NoticeState, ...] = ("failed", "blocked", "late", "warning")

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from dinmo_pipeline.alerts.alert import Alert
-from dinmo_pipeline.project.expected import Expected
+from dinmo_pipeline.project.schema.expected import Expected
 
 LATE = "late"
 """The key, the mark and the group of what is told of it: late for days is told once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from dinmo_pipeline.project.collector import collect_rarely, keep_all_of_now
+from dinmo_pipeline.gc_tuning import collect_rarely, keep_all_of_now
 
 __all__ = ["main"]
 

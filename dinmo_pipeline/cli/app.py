@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from dinmo_pipeline.alerts.standing import activation_standing
+from dinmo_pipeline.alerts.alert_state import activation_standing
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.explaining import show_explanation
 from dinmo_pipeline.cli.health import health_of, unknown_health
@@ -27,24 +27,24 @@ from dinmo_pipeline.cli.template import make_project
 from dinmo_pipeline.errors import BusyError, CallError, DefinitionErrors, DinmoError, StateError
 from dinmo_pipeline.masking import masked_errors
 from dinmo_pipeline.project.load import load_project, load_with_warnings
-from dinmo_pipeline.project.names import render_name
-from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.operators import current_operator
+from dinmo_pipeline.project.schema.file_names import render_name
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
-from dinmo_pipeline.storages.checkup import check_storage
+from dinmo_pipeline.storages.probe import check_storage
 from dinmo_pipeline.storages.rights import delivery_umask, keep_new_files_private
 from dinmo_pipeline.storages.waiting import patiently
-from dinmo_pipeline.sync.cleaning import Litter, clean_abandoned_scratch
-from dinmo_pipeline.sync.condition import BETWEEN_STEPS
+from dinmo_pipeline.suggestions import nearest_hint
+from dinmo_pipeline.sync.alerts.health import BETWEEN_STEPS
+from dinmo_pipeline.sync.alerts.lateness import find_lateness
+from dinmo_pipeline.sync.alerts.notifier import Teller
+from dinmo_pipeline.sync.backends.open import open_state
+from dinmo_pipeline.sync.deliver.redirect import target_elsewhere
 from dinmo_pipeline.sync.explain import explain_record
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.lateness import find_lateness
-from dinmo_pipeline.sync.redirect import target_elsewhere
-from dinmo_pipeline.sync.state_store import open_state
-from dinmo_pipeline.sync.steps import Target
-from dinmo_pipeline.sync.syncs import Syncs
-from dinmo_pipeline.sync.telling import Teller
+from dinmo_pipeline.sync.prepare import Target
+from dinmo_pipeline.sync.retention import Litter, clean_abandoned_scratch
+from dinmo_pipeline.sync.service import Syncs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(inbox_commands, name="inbox")
@@ -345,7 +345,7 @@ def dev(
     project: ProjectOption = HERE,
 ) -> None:
     """Open the project in the Dagster UI, with its daemon for schedules."""
-    from dinmo_pipeline.alerts.telling import UI_URL
+    from dinmo_pipeline.alerts.notifier import UI_URL
     from dinmo_pipeline.cli.instance import dagster_home, prepare_storage
     from dinmo_pipeline.cli.running import loads_itself
 
@@ -426,7 +426,7 @@ def _rehearse(
 
 
 def _refresh(loaded: Project, specs: list[ActivationSpec]) -> None:
-    from dinmo_pipeline.warehouse.tables import refresh
+    from dinmo_pipeline.engines.duckdb.tables import refresh
 
     wanted = {table.ref for spec in specs for table in loaded.tables_for(spec.source)}
     for ref, table in loaded.tables.items():

@@ -12,17 +12,17 @@ from pathlib import Path
 
 from dagster import DagsterEventType, DagsterInstance, RunRecord, RunsFilter
 
+from dinmo_pipeline.catalog.import_events import files_name
 from dinmo_pipeline.cli.instance import dagster_home, open_instance, storage_errors
 from dinmo_pipeline.cli.removed import clean_removed
-from dinmo_pipeline.components.naming import import_job_name, job_name, partitions_name
+from dinmo_pipeline.components.asset_keys import import_job_name, job_name, partitions_name
 from dinmo_pipeline.errors import StateError
-from dinmo_pipeline.io_managers.imports import files_name
 from dinmo_pipeline.io_managers.run_locks import dead_runs, end_dead_runs, forget_ended
 from dinmo_pipeline.project.specs import ActivationSpec, FeedSpec, Project
-from dinmo_pipeline.sync.cleaning import Litter
 from dinmo_pipeline.sync.labels import instant_of_label
-from dinmo_pipeline.sync.state import State
-from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.sync.ledger.state import State
+from dinmo_pipeline.sync.retention import Litter
+from dinmo_pipeline.sync.service import Syncs
 
 KEPT_IMPORTS = 100
 """So many runs of each feed's import stay in Dagster. What was imported is in the warehouse, whatever Dagster knows of it."""

@@ -9,9 +9,9 @@ from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from dinmo_pipeline.cli.showing import say, show_json, show_table
+from dinmo_pipeline.engines.duckdb.lookup import Fate, Values
 from dinmo_pipeline.project.specs import ActivationSpec
 from dinmo_pipeline.sync.explain import Explanation, Told
-from dinmo_pipeline.sync.lookup import Fate, Values
 
 _SHOWN = 200
 

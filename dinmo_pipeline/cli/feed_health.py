@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from dinmo_pipeline.alerts.standing import feed_standing
-from dinmo_pipeline.inbound.feed_tables import FeedTable
-from dinmo_pipeline.inbound.record import FileRecord, Record
-from dinmo_pipeline.inbound.telling import find_late_feed
-from dinmo_pipeline.inbound.troubles import Trouble, open_troubles
+from dinmo_pipeline.alerts.alert_state import feed_standing
+from dinmo_pipeline.engines.duckdb.connection import open_warehouse
+from dinmo_pipeline.inbound.load.feed_table import FeedTable
+from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Record
+from dinmo_pipeline.inbound.troubles.alerts import find_late_feed
+from dinmo_pipeline.inbound.troubles.troubles import Trouble, open_troubles
 from dinmo_pipeline.project.specs import FeedSpec, Project
-from dinmo_pipeline.warehouse.connections import open_warehouse
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dinmo_pipeline.cli import showing
-from dinmo_pipeline.inbound.events import Event, Events
-from dinmo_pipeline.inbound.record import FileRecord, Record
+from dinmo_pipeline.engines.duckdb.connection import open_warehouse
+from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Record
+from dinmo_pipeline.inbound.troubles.events import Event, Events
 from dinmo_pipeline.project.specs import FeedSpec, Project
-from dinmo_pipeline.warehouse.connections import open_warehouse
 
 _COUNTED = ("records", "loaded", "skipped", "rejected")
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from dinmo_pipeline.alerts.alert_state import Failure
 from dinmo_pipeline.alerts.expected import Late
-from dinmo_pipeline.alerts.standing import Failure
 from dinmo_pipeline.errors import StateError
-from dinmo_pipeline.project.cron import schedule_ticks
+from dinmo_pipeline.project.schema.cron import schedule_ticks
 from dinmo_pipeline.project.specs import ActivationSpec
-from dinmo_pipeline.sync.condition import BLOCKED, current_failure
-from dinmo_pipeline.sync.state import State
+from dinmo_pipeline.sync.alerts.health import BLOCKED, current_failure
+from dinmo_pipeline.sync.ledger.state import State
 
 # A leap day's schedule comes within this many days.
 _DAYS_AHEAD = 4 * 366

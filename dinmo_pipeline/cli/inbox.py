@@ -12,17 +12,17 @@ from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.options import HERE, ProjectOption
 from dinmo_pipeline.cli.outcome import Imported
 from dinmo_pipeline.errors import CallError, DinmoError
-from dinmo_pipeline.inbound.arrivals import Look
-from dinmo_pipeline.inbound.folders import ALL, Folders
-from dinmo_pipeline.inbound.looks import Sight
-from dinmo_pipeline.inbound.troubles import open_troubles
+from dinmo_pipeline.inbound.inbox.discovery import Look
+from dinmo_pipeline.inbound.inbox.folders import ALL, Folders
+from dinmo_pipeline.inbound.inbox.scan_memory import Sight
+from dinmo_pipeline.inbound.troubles.troubles import open_troubles
 from dinmo_pipeline.project.load import LoadedProject, load_project, load_with_warnings
-from dinmo_pipeline.project.nearest import nearest_hint
 from dinmo_pipeline.project.operators import current_operator
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
-from dinmo_pipeline.storages.connection import connection_to
+from dinmo_pipeline.storages.retrying import connection_to
 from dinmo_pipeline.storages.waiting import patiently
+from dinmo_pipeline.suggestions import nearest_hint
 
 if TYPE_CHECKING:
     from dinmo_pipeline.cli.running import Runner
@@ -46,7 +46,7 @@ def create(name: Annotated[str, typer.Argument(metavar="NAME", help="An inbox.")
 
 def approve_file(loaded: LoadedProject, feed: FeedSpec) -> None:
     """Let the file of a feed that a guard stopped pass, and import it."""
-    from dinmo_pipeline.inbound.passes import InboxPass
+    from dinmo_pipeline.inbound.import_pass import InboxPass
 
     with InboxPass(loaded.project, feed.inbox) as held:
         showing.say(f"approved: {held.approve(feed.name, by=current_operator())}")
@@ -59,8 +59,8 @@ def dismiss(
     project: ProjectOption = HERE,
 ) -> None:
     """Close refused files of a feed, and rejected records, that nobody will correct; who did so and when is kept."""
-    from dinmo_pipeline.inbound.passes import InboxPass
-    from dinmo_pipeline.inbound.telling import tell_troubles
+    from dinmo_pipeline.inbound.import_pass import InboxPass
+    from dinmo_pipeline.inbound.troubles.alerts import tell_troubles
 
     loaded = load_project(find_project_root(project))
     if feed not in loaded.feeds:
@@ -86,7 +86,7 @@ def import_files(
 
 def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
     from dinmo_pipeline.cli.running import Runner
-    from dinmo_pipeline.inbound.telling import tell_troubles
+    from dinmo_pipeline.inbound.troubles.alerts import tell_troubles
     from dinmo_pipeline.io_managers.deadlines import tell_deadlines
 
     failed = False
@@ -136,7 +136,7 @@ def _import_inbox(runner: Runner, project: Project, inbox: InboxSpec) -> list[Im
 def _looks(project: Project, inbox: InboxSpec) -> Iterator[Look]:
     """Looks at the inbox for as long as files there may come to stand still."""
     # The readers of files are not loaded for commands that read none.
-    from dinmo_pipeline.inbound.passes import InboxPass
+    from dinmo_pipeline.inbound.import_pass import InboxPass
 
     end = time.monotonic() + 2 * inbox.settle_seconds + 1
     told = inbox.settle_seconds < _TOLD_WAIT_S

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dinmo_pipeline.errors import CallError, StateError
+from dinmo_pipeline.local_files.locks import locked
+from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.project.surroundings import check_database_path
-from dinmo_pipeline.warehouse.folders import make_private_folder
-from dinmo_pipeline.warehouse.locks import locked
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance

@@ -12,7 +12,7 @@ from dinmo_pipeline.cli import showing
 from dinmo_pipeline.errors import CallError
 
 if TYPE_CHECKING:
-    from dinmo_pipeline.inbound.profile import Profile
+    from dinmo_pipeline.inbound.profile.profile import Profile
 
 _DELIMITERS = {"\t": "tab"}
 _SHOWN = 40
@@ -24,7 +24,7 @@ def profile(
 ) -> None:
     """Read a sample of a file as an import would, and propose the feed for it."""
     # The readers of files are not loaded for commands that read none.
-    from dinmo_pipeline.inbound.profile import profile_file
+    from dinmo_pipeline.inbound.profile.profile import profile_file
 
     if not file.is_file():
         raise CallError(f"{file}: there is no such file")
@@ -39,7 +39,7 @@ def profile(
 
 
 def _entry(profiled: Profile) -> dict[str, Any]:
-    from dinmo_pipeline.inbound.feed_yaml import feed_yaml, named_feed
+    from dinmo_pipeline.inbound.profile.feed_yaml import feed_yaml, named_feed
 
     named = named_feed(profiled.file_name)
     return {
@@ -71,7 +71,7 @@ def _entry(profiled: Profile) -> dict[str, Any]:
 
 
 def _show(profiled: Profile) -> None:
-    from dinmo_pipeline.inbound.feed_yaml import feed_yaml
+    from dinmo_pipeline.inbound.profile.feed_yaml import feed_yaml
 
     kind = "JSON" if profiled.delimiter is None else f"CSV, delimiter {_DELIMITERS.get(profiled.delimiter, profiled.delimiter)}"
     sample = "all of it" if profiled.whole else "the beginning of it"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from dagster import AssetKey, DagsterInstance, DagsterRun
 
+from dinmo_pipeline.catalog.import_events import files_name
 from dinmo_pipeline.cli.running import LOCATION_TAG, location_name
-from dinmo_pipeline.components.naming import delivery_key, partitions_name, snapshot_key, table_key
-from dinmo_pipeline.io_managers.imports import files_name
+from dinmo_pipeline.components.asset_keys import delivery_key, partitions_name, snapshot_key, table_key
 from dinmo_pipeline.project.specs import Project
-from dinmo_pipeline.sync.cleaning import Litter
+from dinmo_pipeline.sync.retention import Litter
 
 # The kinds of assets that we make, and how many parts their keys have.
 _PARTS = {"models": 2, "segments": 2, "feeds": 2, "entities": 2, "activations": 3}

@@ -12,16 +12,16 @@ from typing import Any, Self
 from dagster import AssetKey, AssetMaterialization, AssetObservation, ExecuteInProcessResult
 from dagster._core.events import RunFailureReason
 
+from dinmo_pipeline.catalog.import_events import NOTES
 from dinmo_pipeline.cli.instance import dagster_home as dagster_home  # Tests and tools look for it here.
 from dinmo_pipeline.cli.instance import open_instance, storage_errors
 from dinmo_pipeline.cli.outcome import Imported, Outcome
 from dinmo_pipeline.components import project_repository
-from dinmo_pipeline.components.naming import delivery_key, import_job_name, job_name, partitions_name, snapshot_key, table_key
-from dinmo_pipeline.io_managers.imports import NOTES
+from dinmo_pipeline.components.asset_keys import delivery_key, import_job_name, job_name, partitions_name, snapshot_key, table_key
 from dinmo_pipeline.io_managers.run_locks import end_dead_runs, holding_new
-from dinmo_pipeline.io_managers.turns import end_turn
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import RunType
+from dinmo_pipeline.sync.run_slot import end_turn
 
 # As Dagster tags the runs that it launches.
 LOCATION_TAG = "dagster/code_location"

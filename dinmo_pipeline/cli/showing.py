@@ -18,19 +18,19 @@ from rich.text import Text
 
 from dinmo_pipeline.cli.health import Health
 from dinmo_pipeline.cli.outcome import Imported, Outcome
-from dinmo_pipeline.inbound.names import printable
+from dinmo_pipeline.inbound.inbox.file_names import printable
 from dinmo_pipeline.masking import masked
-from dinmo_pipeline.project.consumer_limits import format_text
+from dinmo_pipeline.project.consumers.limits import format_text
 from dinmo_pipeline.project.specs import ActivationSpec, Project
-from dinmo_pipeline.storages.checkup import Step
-from dinmo_pipeline.sync.cleaning import Litter
-from dinmo_pipeline.sync.events import Event
-from dinmo_pipeline.sync.state import State, SyncRecord
-from dinmo_pipeline.sync.syncs import Delivery, Rehearsal
+from dinmo_pipeline.storages.probe import Step
+from dinmo_pipeline.sync.history_events import Event
+from dinmo_pipeline.sync.ledger.state import State, SyncRecord
+from dinmo_pipeline.sync.retention import Litter
+from dinmo_pipeline.sync.service import Delivery, Rehearsal
 
 if TYPE_CHECKING:
     from dinmo_pipeline.cli.feed_health import FeedHealth, InboxHealth
-    from dinmo_pipeline.inbound.troubles import Trouble
+    from dinmo_pipeline.inbound.troubles.troubles import Trouble
 
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)

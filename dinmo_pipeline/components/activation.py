@@ -25,31 +25,31 @@ from dagster import (
 )
 from pydantic import BaseModel, Field
 
+from dinmo_pipeline.catalog.failures import failing, failure_of
+from dinmo_pipeline.catalog.metadata import delivery_metadata, rehearsal_metadata
+from dinmo_pipeline.components.asset_keys import code_reference, delivery_key, partitions_name, snapshot_key, table_key
 from dinmo_pipeline.components.assets import make_asset, options_of
 from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.components.checks import check_specs, guards_blocked, guards_passed, warnings_of
 from dinmo_pipeline.components.deadlines import deadlines_owner, deadlines_sensor
+from dinmo_pipeline.components.descriptions import describe_delivery, describe_snapshot
+from dinmo_pipeline.components.hooks import telling_hooks
 from dinmo_pipeline.components.jobs import activation_job
-from dinmo_pipeline.components.naming import code_reference, delivery_key, partitions_name, snapshot_key, table_key
 from dinmo_pipeline.components.schedules import activation_schedule
 from dinmo_pipeline.components.sensors import after_sensor
-from dinmo_pipeline.components.telling import telling_hooks
-from dinmo_pipeline.components.wording import describe_delivery, describe_snapshot
 from dinmo_pipeline.errors import CallError, DinmoError, SyncBlocked
 from dinmo_pipeline.io_managers.destinations import DestinationIOManager
-from dinmo_pipeline.io_managers.failures import failing, failure_of
-from dinmo_pipeline.io_managers.metadata import delivery_metadata, rehearsal_metadata
 from dinmo_pipeline.io_managers.requests import DeliveryRequest, SnapshotRequest
 from dinmo_pipeline.io_managers.snapshots import SnapshotIOManager
-from dinmo_pipeline.io_managers.turns import end_turn, take_turn
-from dinmo_pipeline.project.consumer_limits import format_text
-from dinmo_pipeline.project.fields import ActivationFields
+from dinmo_pipeline.project.consumers.limits import format_text
 from dinmo_pipeline.project.load import LoadedProject
+from dinmo_pipeline.project.schema.outbound import ActivationFields
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
-from dinmo_pipeline.sync.redirect import redirect_target
-from dinmo_pipeline.sync.steps import Target
-from dinmo_pipeline.sync.syncs import Outgoing, Rehearsal, Syncs
-from dinmo_pipeline.sync.telling import Teller
+from dinmo_pipeline.sync.alerts.notifier import Teller
+from dinmo_pipeline.sync.deliver.redirect import redirect_target
+from dinmo_pipeline.sync.prepare import Target
+from dinmo_pipeline.sync.run_slot import end_turn, take_turn
+from dinmo_pipeline.sync.service import Outgoing, Rehearsal, Syncs
 
 APPROVE = "dinmo/approve"
 """The tag of a run that delivers the very rows of its partition although a guard holds them; its value is the name of the approver."""

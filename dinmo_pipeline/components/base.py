@@ -13,8 +13,8 @@ from dagster import BetaWarning, Component, ComponentLoadContext, Definitions, L
 from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from dinmo_pipeline.components.scaffold import DefinitionScaffolder
-from dinmo_pipeline.project.definitions import definition_name
 from dinmo_pipeline.project.load import LoadedProject, load_with_warnings_cached
+from dinmo_pipeline.project.schema.definitions import definition_name
 
 # One reading of the project for all components of one load: a reload makes another tree, and trees cannot be weakly referenced.
 _newest: list[tuple[object, LoadedProject]] = []

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec
 
-from dinmo_pipeline.components.naming import delivery_key
-from dinmo_pipeline.components.wording import describe_guards, describe_warnings
-from dinmo_pipeline.project.limits import Measure
+from dinmo_pipeline.components.asset_keys import delivery_key
+from dinmo_pipeline.components.descriptions import describe_guards, describe_warnings
+from dinmo_pipeline.delta.findings import Finding
+from dinmo_pipeline.project.schema.limits import Measure
 from dinmo_pipeline.project.specs import ActivationSpec
-from dinmo_pipeline.sync.findings import Finding
 
 _GUARDS, _WARNINGS = "guards", "warnings"
 

@@ -25,14 +25,14 @@ from dagster import (
     sensor,
 )
 
+from dinmo_pipeline.catalog.import_events import OPEN, feed_check
+from dinmo_pipeline.components.asset_keys import import_job_name, table_key
+from dinmo_pipeline.components.descriptions import describe_import
 from dinmo_pipeline.components.jobs import AUTOSTART, IN_ONE_PROCESS
-from dinmo_pipeline.components.naming import import_job_name, table_key
-from dinmo_pipeline.components.wording import describe_import
 from dinmo_pipeline.errors import BusyError, StorageError
-from dinmo_pipeline.inbound.arrivals import Look
-from dinmo_pipeline.inbound.set_aside import SetAside, pause_after
-from dinmo_pipeline.inbound.telling import tell_troubles
-from dinmo_pipeline.io_managers.imports import OPEN, feed_check
+from dinmo_pipeline.inbound.inbox.discovery import Look
+from dinmo_pipeline.inbound.troubles.alerts import tell_troubles
+from dinmo_pipeline.inbound.troubles.set_aside import SetAside, pause_after
 from dinmo_pipeline.masking import masked_errors
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
 
@@ -71,7 +71,7 @@ def inbox_sensor(project: Project, inbox: InboxSpec, jobs: Sequence[Any]) -> Sen
     )
     def arrivals(context: SensorEvaluationContext) -> SensorResult | SkipReason:
         # With it comes Arrow: only who looks into inboxes waits for that.
-        from dinmo_pipeline.inbound.passes import InboxPass
+        from dinmo_pipeline.inbound.import_pass import InboxPass
 
         try:
             with masked_errors(), InboxPass(hasty, inbox.name, wait_s=0, hasty=True) as held:

@@ -18,12 +18,12 @@ from dagster import (
     in_process_executor,
 )
 
-from dinmo_pipeline.components.naming import delivery_key, job_name, partitions_name, snapshot_key, table_key
-from dinmo_pipeline.components.telling import table_hook
-from dinmo_pipeline.components.wording import describe_job
+from dinmo_pipeline.components.asset_keys import delivery_key, job_name, partitions_name, snapshot_key, table_key
+from dinmo_pipeline.components.descriptions import describe_job
+from dinmo_pipeline.components.hooks import table_hook
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.sync.service import Syncs
 
 AUTOSTART = "DINMO_AUTOSTART"
 # Without its options, which a thousand jobs would describe a thousand times.

@@ -8,8 +8,8 @@ from dagster import Definitions
 from pydantic import BaseModel
 
 from dinmo_pipeline.components.base import NamedComponent
-from dinmo_pipeline.project.fields import NotifyFields
 from dinmo_pipeline.project.load import LoadedProject
+from dinmo_pipeline.project.schema.outbound import NotifyFields
 
 
 class Notify(NamedComponent):

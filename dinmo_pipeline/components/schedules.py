@@ -12,14 +12,14 @@ from dagster import (
     schedule,
 )
 
-from dinmo_pipeline.alerts.standing import activation_standing
+from dinmo_pipeline.alerts.alert_state import activation_standing
+from dinmo_pipeline.components.asset_keys import job_name
+from dinmo_pipeline.components.descriptions import describe_schedule
 from dinmo_pipeline.components.jobs import AUTOSTART, sync_request
-from dinmo_pipeline.components.naming import job_name
-from dinmo_pipeline.components.wording import describe_schedule
 from dinmo_pipeline.io_managers.inputs import inputs_checksum
 from dinmo_pipeline.project.specs import ActivationSpec, Project
+from dinmo_pipeline.sync.alerts.backoff import reason_to_wait
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.patience import reason_to_wait
 
 
 def activation_schedule(project: Project, spec: ActivationSpec) -> ScheduleDefinition:

@@ -7,15 +7,15 @@ from typing import ClassVar
 from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, AssetSpec, Definitions, MetadataValue, Output
 from pydantic import BaseModel
 
+from dinmo_pipeline.components.asset_keys import code_reference, job_name, table_key
 from dinmo_pipeline.components.assets import make_asset
 from dinmo_pipeline.components.base import NamedComponent
+from dinmo_pipeline.components.descriptions import describe_table
 from dinmo_pipeline.components.jobs import due_instant
-from dinmo_pipeline.components.naming import code_reference, job_name, table_key
-from dinmo_pipeline.components.wording import describe_table
 from dinmo_pipeline.io_managers.requests import TableRequest
 from dinmo_pipeline.io_managers.warehouse import WarehouseIOManager
-from dinmo_pipeline.project.fields import ModelFields, SegmentFields
 from dinmo_pipeline.project.load import LoadedProject
+from dinmo_pipeline.project.schema.outbound import ModelFields, SegmentFields
 from dinmo_pipeline.project.specs import TableRef, TableSpec
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dinmo_pipeline.formats.contract import Format
-from dinmo_pipeline.formats.csv import CsvFormat
-from dinmo_pipeline.formats.json import JsonFormat
-from dinmo_pipeline.formats.ndjson import NdjsonFormat
-from dinmo_pipeline.formats.parquet import ParquetFormat
-from dinmo_pipeline.formats.xml import XmlFormat
+from dinmo_pipeline.formats.base import Format
+from dinmo_pipeline.formats.csv.write import CsvFormat
+from dinmo_pipeline.formats.json.write import JsonFormat
+from dinmo_pipeline.formats.json.write_lines import NdjsonFormat
+from dinmo_pipeline.formats.parquet.write import ParquetFormat
+from dinmo_pipeline.formats.xml.write import XmlFormat
 
 FORMATS: dict[str, type[Format]] = {
     "csv": CsvFormat,

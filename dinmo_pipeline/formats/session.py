@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import duckdb
 
-from dinmo_pipeline.warehouse.identifiers import quote_literal
+from dinmo_pipeline.sql.quoting import quote_literal
 
 
 @contextmanager

@@ -11,21 +11,21 @@ from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.errors import DinmoError, PermanentStorageError, StorageError
-from dinmo_pipeline.formats.files import scratch_folder
-from dinmo_pipeline.inbound.arrivals import Arrival, DoneFiles
-from dinmo_pipeline.inbound.dividing import load_divided
-from dinmo_pipeline.inbound.fetching import Fetcher, ask_of_file, check_storage, local_name
-from dinmo_pipeline.inbound.folders import IMPORTS, INIT, REFUSED, Folders
-from dinmo_pipeline.inbound.loading import Fetched, load_batch
-from dinmo_pipeline.inbound.looks import Looks, Sight
-from dinmo_pipeline.inbound.reading import Reading, Reject
-from dinmo_pipeline.inbound.record import FileRecord, Outcome, Record
-from dinmo_pipeline.inbound.set_aside import why
-from dinmo_pipeline.inbound.tidying import Tidier
-from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits
+from dinmo_pipeline.formats.reader import Reading, Reject
+from dinmo_pipeline.inbound.archive import Tidier
+from dinmo_pipeline.inbound.inbox.discovery import Arrival, DoneFiles
+from dinmo_pipeline.inbound.inbox.fetching import Fetcher, ask_of_file, check_storage, local_name
+from dinmo_pipeline.inbound.inbox.folders import IMPORTS, INIT, REFUSED, Folders
+from dinmo_pipeline.inbound.inbox.scan_memory import Looks, Sight
+from dinmo_pipeline.inbound.load.batch import Fetched, load_batch
+from dinmo_pipeline.inbound.load.dividing import load_divided
+from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome, Record
+from dinmo_pipeline.inbound.troubles.set_aside import why
+from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, IntakeLimits
+from dinmo_pipeline.local_files.scratch import scratch_folder
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
-from dinmo_pipeline.warehouse.connections import open_warehouse
 
 _BATCH_FILES, _BATCH_BYTES = 1_000, 256 * 1024 * 1024
 # Each batch ends with a listing of its folder, so the number of batches must not grow with the number of files.
@@ -39,10 +39,10 @@ def open_feed_file(feed: FeedSpec, local_path: Path, known: Collection[str] = ()
     named = {*known, *feed.primary_key, *feed.optional, *(column.name for column in feed.columns)}
     # Imported when a file is read: whoever only looks at an inbox does not wait for the parsers.
     if feed.csv is None:
-        from dinmo_pipeline.inbound.json_reading import open_json
+        from dinmo_pipeline.formats.json.read import open_json
 
         return open_json(local_path, key=feed.primary_key, known=named, limits=limits)
-    from dinmo_pipeline.inbound.csv_reading import open_csv
+    from dinmo_pipeline.formats.csv.read import open_csv
 
     return open_csv(local_path, feed.csv, key=feed.primary_key, known=named, limits=limits)
 

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from dinmo_pipeline.alerts.standing import activation_standing, feed_standing
-from dinmo_pipeline.alerts.telling import BUDGET_S
+from dinmo_pipeline.alerts.alert_state import activation_standing, feed_standing
+from dinmo_pipeline.alerts.notifier import BUDGET_S
 from dinmo_pipeline.errors import DinmoError
-from dinmo_pipeline.inbound.telling import tell_late_feed
+from dinmo_pipeline.inbound.troubles.alerts import tell_late_feed
 from dinmo_pipeline.project.specs import Project
-from dinmo_pipeline.sync.condition import BETWEEN_STEPS
-from dinmo_pipeline.sync.telling import Teller
+from dinmo_pipeline.sync.alerts.health import BETWEEN_STEPS
+from dinmo_pipeline.sync.alerts.notifier import Teller
 
 _LEAST_S = 2.0
 

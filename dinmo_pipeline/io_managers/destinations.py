@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dagster import InputContext, IOManager, OutputContext
 
-from dinmo_pipeline.io_managers.failures import failing
-from dinmo_pipeline.io_managers.metadata import delivery_metadata
+from dinmo_pipeline.catalog.failures import failing
+from dinmo_pipeline.catalog.metadata import delivery_metadata
 from dinmo_pipeline.io_managers.requests import DeliveryRequest
 from dinmo_pipeline.project.specs import Project
-from dinmo_pipeline.sync.state import SyncRecord
-from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.sync.ledger.state import SyncRecord
+from dinmo_pipeline.sync.service import Syncs
 
 
 class DestinationIOManager(IOManager):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dinmo_pipeline.project.specs import TableSpec
-from dinmo_pipeline.sync.syncs import Outgoing
+from dinmo_pipeline.sync.service import Outgoing
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
-from dinmo_pipeline.warehouse.folders import make_private_folder
+from dinmo_pipeline.local_files.private import make_private_folder
 
 _FOLDER = "running"
 _LOCK_S = 10.0

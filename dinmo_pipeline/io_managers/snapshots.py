@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dagster import AssetKey, InputContext, IOManager, MetadataValue, OutputContext
 
+from dinmo_pipeline.catalog.columns import snapshot_columns_metadata
+from dinmo_pipeline.catalog.failures import failing
 from dinmo_pipeline.errors import DinmoError
-from dinmo_pipeline.io_managers.columns import snapshot_columns_metadata
-from dinmo_pipeline.io_managers.failures import failing
 from dinmo_pipeline.io_managers.requests import SnapshotRequest
-from dinmo_pipeline.io_managers.turns import end_turn
 from dinmo_pipeline.project.specs import Project
-from dinmo_pipeline.sync.redirect import redirect_target
-from dinmo_pipeline.sync.state import SyncRecord
-from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.sync.deliver.redirect import redirect_target
+from dinmo_pipeline.sync.ledger.state import SyncRecord
+from dinmo_pipeline.sync.run_slot import end_turn
+from dinmo_pipeline.sync.service import Syncs
 
 
 class SnapshotIOManager(IOManager):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dagster import InputContext, IOManager, MetadataValue, OutputContext
 
-from dinmo_pipeline.io_managers.columns import table_columns_metadata
-from dinmo_pipeline.io_managers.failures import failing
-from dinmo_pipeline.io_managers.metadata import table_metadata
+from dinmo_pipeline.catalog.columns import table_columns_metadata
+from dinmo_pipeline.catalog.failures import failing
+from dinmo_pipeline.catalog.metadata import table_metadata
+from dinmo_pipeline.engines.duckdb.tables import refresh
 from dinmo_pipeline.io_managers.requests import TableRequest
 from dinmo_pipeline.project.specs import Project, TableRef
-from dinmo_pipeline.warehouse.tables import refresh
 
 REUSED = "reused, as made at"
 """The metadata of a materialization that left the table as it was: it is fresh enough."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dinmo_pipeline.notify.contract import Channel
+from dinmo_pipeline.notify.base import Channel
 from dinmo_pipeline.notify.email import Email
 from dinmo_pipeline.notify.slack import Slack
 from dinmo_pipeline.notify.webhook import Webhook

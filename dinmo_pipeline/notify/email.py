@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from dinmo_pipeline.errors import MessageError, TransientMessageError
-from dinmo_pipeline.notify.contract import TIMEOUT_S, Channel, Notice
-from dinmo_pipeline.project.secrets import Port, SecretField, Setting, resolve_port, resolve_setting
+from dinmo_pipeline.notify.base import TIMEOUT_S, Channel, Notice
+from dinmo_pipeline.secrets import Port, SecretField, Setting, resolve_port, resolve_setting
 
 _PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from dinmo_pipeline.notify.contract import TIMEOUT_S, Channel, Notice
+from dinmo_pipeline.notify.base import TIMEOUT_S, Channel, Notice
 from dinmo_pipeline.notify.http import post_json
-from dinmo_pipeline.project.secrets import SecretField
+from dinmo_pipeline.secrets import SecretField
 
 
 class Slack(Channel):

@@ -14,9 +14,9 @@ from pydantic import Field
 
 from dinmo_pipeline.errors import MessageError
 from dinmo_pipeline.masking import remember_secret
-from dinmo_pipeline.notify.contract import TIMEOUT_S, Channel, Notice
+from dinmo_pipeline.notify.base import TIMEOUT_S, Channel, Notice
 from dinmo_pipeline.notify.http import post_json
-from dinmo_pipeline.project.secrets import SecretField, Setting, resolve_setting
+from dinmo_pipeline.secrets import SecretField, Setting, resolve_setting
 
 
 class Webhook(Channel):

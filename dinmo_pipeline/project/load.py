@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from dinmo_pipeline.errors import DefinitionErrors, Problem
-from dinmo_pipeline.project.activations import read_activations
-from dinmo_pipeline.project.advice import check_warnings
-from dinmo_pipeline.project.definitions import Definition, Definitions, by_name, read_definitions
-from dinmo_pipeline.project.documents import FileMark, file_mark, read_documents, relative_name, yaml_files
-from dinmo_pipeline.project.expected import Holidays, holidays_problem, read_holidays
-from dinmo_pipeline.project.fields import ActivationFields
-from dinmo_pipeline.project.inbound_fields import FeedFields
-from dinmo_pipeline.project.inboxes import read_inboxes
-from dinmo_pipeline.project.notifications import read_notifications
-from dinmo_pipeline.project.plain_http import plain_http_warnings
-from dinmo_pipeline.project.secrets import remember_secrets
+from dinmo_pipeline.project.checks.activations import read_activations
+from dinmo_pipeline.project.checks.advice import check_warnings
+from dinmo_pipeline.project.checks.inboxes import read_inboxes
+from dinmo_pipeline.project.checks.notifications import read_notifications
+from dinmo_pipeline.project.checks.plain_http import plain_http_warnings
+from dinmo_pipeline.project.checks.tables import read_tables
+from dinmo_pipeline.project.schema.definitions import Definition, Definitions, by_name, read_definitions
+from dinmo_pipeline.project.schema.expected import Holidays, holidays_problem, read_holidays
+from dinmo_pipeline.project.schema.inbound import FeedFields
+from dinmo_pipeline.project.schema.outbound import ActivationFields
 from dinmo_pipeline.project.settings import PYPROJECT, Settings, read_settings
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.project.surroundings import moved_home_reason
-from dinmo_pipeline.project.tables import read_tables
+from dinmo_pipeline.project.yaml.documents import FileMark, file_mark, read_documents, relative_name, yaml_files
+from dinmo_pipeline.secrets import remember_secrets
 
 _Signature = tuple[str, tuple[FileMark, ...]]
 

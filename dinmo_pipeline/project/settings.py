@@ -13,9 +13,9 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from dinmo_pipeline.errors import CallError, Problem
-from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits, parse_limits
-from dinmo_pipeline.project.nearest import nearest_hint
+from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, IntakeLimits, parse_limits
 from dinmo_pipeline.project.surroundings import check_database_path, default_home, read_env_file
+from dinmo_pipeline.suggestions import nearest_hint
 
 PYPROJECT = "pyproject.toml"
 DEFAULT_TIMEZONE = "UTC"

@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from dinmo_pipeline.formats.contract import Format
-from dinmo_pipeline.notify.contract import Channel
-from dinmo_pipeline.project.expected import Expected
-from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits
-from dinmo_pipeline.project.limits import Limit
+from dinmo_pipeline.formats.base import Format
+from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, IntakeLimits
+from dinmo_pipeline.notify.base import Channel
+from dinmo_pipeline.project.schema.expected import Expected
+from dinmo_pipeline.project.schema.limits import Limit
 from dinmo_pipeline.project.surroundings import search_folder
-from dinmo_pipeline.storages.contract import StorageSpec
+from dinmo_pipeline.storages.base import StorageSpec
 
 
 class RunType(StrEnum):

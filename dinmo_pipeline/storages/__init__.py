@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dinmo_pipeline.storages.azure import AzureContainerSpec
-from dinmo_pipeline.storages.contract import StorageSpec
-from dinmo_pipeline.storages.ftp import FtpServerSpec
-from dinmo_pipeline.storages.gcs import GcsBucketSpec
-from dinmo_pipeline.storages.local import LocalFolderSpec
-from dinmo_pipeline.storages.s3 import S3BucketSpec
-from dinmo_pipeline.storages.sftp import SftpServerSpec
+from dinmo_pipeline.storages.azure.spec import AzureContainerSpec
+from dinmo_pipeline.storages.base import StorageSpec
+from dinmo_pipeline.storages.ftp.spec import FtpServerSpec
+from dinmo_pipeline.storages.gcs.spec import GcsBucketSpec
+from dinmo_pipeline.storages.local.spec import LocalFolderSpec
+from dinmo_pipeline.storages.s3.spec import S3BucketSpec
+from dinmo_pipeline.storages.sftp.spec import SftpServerSpec
 
 STORAGES: dict[str, type[StorageSpec]] = {
     "AzureContainer": AzureContainerSpec,

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from dinmo_pipeline.errors import LimitError
-from dinmo_pipeline.project.intake_limits import DEFAULT_LIMITS, IntakeLimits, how_to_raise
-from dinmo_pipeline.storages.contract import Listing, RemoteFile
+from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, IntakeLimits, how_to_raise
+from dinmo_pipeline.storages.base import Listing, RemoteFile
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

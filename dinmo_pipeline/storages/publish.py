@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
-from dinmo_pipeline.storages.connection import FIRST_PAUSE_S, connection_to
-from dinmo_pipeline.storages.contract import Storage, StorageSpec, Upload
+from dinmo_pipeline.storages.base import Storage, StorageSpec, Upload
+from dinmo_pipeline.storages.retrying import FIRST_PAUSE_S, connection_to
 from dinmo_pipeline.storages.waiting import briefly
 
 

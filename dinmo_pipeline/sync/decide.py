@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dinmo_pipeline.delta.contract import Contract
+from dinmo_pipeline.delta.export import Snapshot
 from dinmo_pipeline.project.specs import RunType, SyncMode
-from dinmo_pipeline.sync.contract import Contract
-from dinmo_pipeline.sync.export import Snapshot
-from dinmo_pipeline.sync.state import State, SyncRecord
+from dinmo_pipeline.sync.ledger.state import State, SyncRecord
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
+from dinmo_pipeline.delta.build_contract import contract_of
+from dinmo_pipeline.delta.export import Change, Snapshot
+from dinmo_pipeline.engines.duckdb.lookup import Fate, Lookup
+from dinmo_pipeline.engines.duckdb.session import Engine
+from dinmo_pipeline.engines.duckdb.tables import TableColumn, made_at
 from dinmo_pipeline.errors import CallError
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType, SyncMode, TableRef
+from dinmo_pipeline.sql.quoting import folded
+from dinmo_pipeline.sync.backends.open import open_state
 from dinmo_pipeline.sync.decide import find_base
-from dinmo_pipeline.sync.engine import Engine
-from dinmo_pipeline.sync.export import Change, Snapshot
-from dinmo_pipeline.sync.locating import Location, locate
-from dinmo_pipeline.sync.lookup import Fate, Lookup
-from dinmo_pipeline.sync.promises import contract_of
-from dinmo_pipeline.sync.state import State, SyncRecord
-from dinmo_pipeline.sync.state_store import open_state
-from dinmo_pipeline.warehouse.identifiers import folded
-from dinmo_pipeline.warehouse.tables import TableColumn, made_at
+from dinmo_pipeline.sync.deliver.locate import Location, locate
+from dinmo_pipeline.sync.ledger.state import State, SyncRecord
 
 _FILE_OF_FATE = {"sent": (Change.ADDED, Change.CHANGED, Change.ALL), "added": (Change.ADDED, Change.CHANGED), "removed": (Change.REMOVED,)}
 _FILE_OF_FATE["updated"] = (Change.UPDATED, Change.CHANGED)

@@ -8,7 +8,7 @@ from typing import Any
 import dagster_webserver.cli
 from dagster_webserver.app import create_app_from_workspace_process_context
 
-from dinmo_pipeline.alerts.telling import UI_URL
+from dinmo_pipeline.alerts.notifier import UI_URL
 from dinmo_pipeline.storages.rights import keep_new_files_private
 from dinmo_pipeline.webserver.guard import SameOriginGuard
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dinmo_pipeline.alerts.alert import Alert, Change, Opened, Told, change_of
-from dinmo_pipeline.alerts.standing import CLAIM, Claim, StandingFile
+from dinmo_pipeline.alerts.alert_state import CLAIM, Claim, StandingFile
 
 NOW = datetime(2026, 3, 2, 7, tzinfo=UTC)
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dinmo_pipeline.alerts.expected import Late, deadline_of, find_late, has_day, last_due_day, start_of
-from dinmo_pipeline.project.expected import Expected
-from dinmo_pipeline.project.limits import Limit, Measure, parse_limit
+from dinmo_pipeline.project.schema.expected import Expected
+from dinmo_pipeline.project.schema.limits import Limit, Measure, parse_limit
 
 ZONES = [
     "UTC",

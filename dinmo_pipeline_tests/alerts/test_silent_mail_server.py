@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.alerts import telling
-from dinmo_pipeline.alerts.standing import CLAIM, activation_standing
+from dinmo_pipeline.alerts import notifier as telling
+from dinmo_pipeline.alerts.alert_state import CLAIM, activation_standing
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.project.load import load_project
-from dinmo_pipeline.sync.syncs import Syncs
-from dinmo_pipeline.sync.telling import Teller
+from dinmo_pipeline.sync.alerts.notifier import Teller
+from dinmo_pipeline.sync.service import Syncs
 from dinmo_pipeline_tests.servers.mail import running_mail
 from dinmo_pipeline_tests.servers.silent import SilentServer, running_silent
 
@@ -31,7 +31,7 @@ from pathlib import Path
 from dinmo_pipeline.alerts import telling
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.project.load import load_project
-from dinmo_pipeline.sync.telling import Teller
+from dinmo_pipeline.sync.alerts.notifier import Teller
 telling.BUDGET_S = telling._TIMEOUT_S = 1500
 project = load_project(Path(sys.argv[1]))
 print(Teller(project, project.activations["changes"]).failed(PermanentStorageError("the folder is missing")))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from dinmo_pipeline.engines.duckdb.tables import refresh
 from dinmo_pipeline.project.load import load_project
-from dinmo_pipeline.warehouse.tables import refresh
 
 from ..people import FIRST, activation, make_people, sync_people, write_people
 from .conftest import Dinmo

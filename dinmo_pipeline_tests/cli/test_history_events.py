@@ -11,7 +11,7 @@ import pytest
 from dinmo_pipeline.errors import SyncBlocked
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import now_utc
-from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.sync.service import Syncs
 
 from ..people import FIRST, SECOND, activation, make_people, run_command, sync_people, write_definitions, write_people
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.inbound.names import printable
+from dinmo_pipeline.inbound.inbox.file_names import printable
 
 from ..people import activation, make_people, sync_people
 from .conftest import Dinmo

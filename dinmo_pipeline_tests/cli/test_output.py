@@ -18,7 +18,7 @@ import pytest
 from dinmo_pipeline.cli.health import health_of
 from dinmo_pipeline.cli.running import Runner
 from dinmo_pipeline.project.load import load_project, load_with_warnings
-from dinmo_pipeline.sync.state import State, SyncRecord
+from dinmo_pipeline.sync.ledger.state import State, SyncRecord
 
 from ..people import BIN, FIRST, SECOND, activation, make_people, run_command, write_people
 from .conftest import Dinmo

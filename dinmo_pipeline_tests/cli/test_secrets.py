@@ -254,7 +254,7 @@ def test_secret_of_a_message_shows_nowhere(
         # One is delivered; the other one is refused until somebody makes its folder.
         write(root, storage + MODEL + activation("good") + activation("bad", create_folder="false") + told)
         web.answers = [404, 500, 200]
-        monkeypatch.setattr("dinmo_pipeline.alerts.telling._PAUSE_S", 0)
+        monkeypatch.setattr("dinmo_pipeline.alerts.notifier._PAUSE_S", 0)
 
         ran = [dinmo("sync", "--all", project=root), dinmo("status", project=root)]
 
@@ -321,7 +321,7 @@ def test_secret_that_duckdb_quotes_shows_nowhere(
 ) -> None:
     """A query that fails quotes what it was given: here every secret of every field, none of which anything has used yet."""
     root = tmp_path / "project"
-    monkeypatch.setattr("dinmo_pipeline.alerts.telling._PAUSE_S", 0)
+    monkeypatch.setattr("dinmo_pipeline.alerts.notifier._PAUSE_S", 0)
     for name, secret in _PLANTED.items():
         monkeypatch.setenv(name, secret)
     storage = "type: dinmo_pipeline.LocalFolder\nattributes: {name: out, path: out}\n"

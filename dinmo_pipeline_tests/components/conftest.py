@@ -13,11 +13,11 @@ import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInProcessResult, RepositoryDefinition
 
 from dinmo_pipeline.components import project_repository
-from dinmo_pipeline.components.naming import delivery_key, job_name, partitions_name
+from dinmo_pipeline.components.asset_keys import delivery_key, job_name, partitions_name
 from dinmo_pipeline.project.load import load_with_warnings
 from dinmo_pipeline.project.specs import now_utc
-from dinmo_pipeline.sync.state import State
-from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.sync.ledger.state import State
+from dinmo_pipeline.sync.service import Syncs
 
 # What a step prints is nobody's question here: without it Dagster starts two processes less for each.
 _NO_LOGS = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from dagster import ExecuteInProcessResult
 
-from dinmo_pipeline.components.naming import delivery_key
+from dinmo_pipeline.components.asset_keys import delivery_key
 from dinmo_pipeline.sync.labels import label_of_instant
 
 from ..people import FIRST, STORAGES, activation, delivered, make_people, run_command, write_people

@@ -25,8 +25,8 @@ from dagster import (
     build_sensor_context,
 )
 
-from dinmo_pipeline.inbound.passes import InboxPass
-from dinmo_pipeline.io_managers import imports
+from dinmo_pipeline.catalog import import_events as imports
+from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.project.load import load_with_warnings
 from dinmo_pipeline.project.specs import now_utc
 

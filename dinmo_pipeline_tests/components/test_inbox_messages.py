@@ -181,7 +181,7 @@ def test_file_that_covers_the_day(tmp_path: Path, clock: list[datetime], earlier
         drop(root, f"contacts_shop_{now}.csv", "id,name\n3,Cid\n")
         run_feed(root, clock, instance, "contacts_shop")
         clock[0] = datetime(2026, 3, 2, 8, tzinfo=UTC)
-        from dinmo_pipeline.inbound.telling import find_late_feed
+        from dinmo_pipeline.inbound.troubles.alerts import find_late_feed
 
         loaded = load_with_warnings(root).project
         found = find_late_feed(replace(loaded, clock=lambda: clock[0]), loaded.feeds["contacts_shop"], since=None)

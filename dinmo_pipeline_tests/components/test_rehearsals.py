@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from dagster import ExecuteInProcessResult
 
-from dinmo_pipeline.components.naming import delivery_key
+from dinmo_pipeline.components.asset_keys import delivery_key
 
 from ..people import activation, delivered, make_people
 from .conftest import Dagster

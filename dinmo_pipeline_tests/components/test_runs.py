@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dagster import AssetKey, ExecuteInProcessResult, TableColumnLineage, TableSchema
 
-from dinmo_pipeline.components.naming import delivery_key, snapshot_key
+from dinmo_pipeline.components.asset_keys import delivery_key, snapshot_key
 
 from ..people import FIRST, SECOND, Person, activation, delivered, make_people, write_people
 from .conftest import Dagster, delivery_metadata, failure, materialization

@@ -15,8 +15,8 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 
 from dinmo_pipeline.errors import BusyError
 from dinmo_pipeline.project.load import load_with_warnings
-from dinmo_pipeline.sync import turns
-from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.sync.backends import run_queue as turns
+from dinmo_pipeline.sync.service import Syncs
 
 from ..people import activation, make_people
 from ..waiting import PATIENCE_S

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from dagster import AssetKey, AssetSelection, RunRequest, SkipReason, build_schedule_context, build_sensor_context, materialize
 
-from dinmo_pipeline.alerts.standing import Standing, activation_standing
-from dinmo_pipeline.components.naming import delivery_key, snapshot_key
+from dinmo_pipeline.alerts.alert_state import Standing, activation_standing
+from dinmo_pipeline.components.asset_keys import delivery_key, snapshot_key
 from dinmo_pipeline.project.load import load_with_warnings
 from dinmo_pipeline.project.specs import now_utc
-from dinmo_pipeline.sync.condition import BETWEEN_STEPS
-from dinmo_pipeline.sync.folder_shelf import FolderShelf
-from dinmo_pipeline.sync.syncs import Syncs
-from dinmo_pipeline.sync.telling import Teller
+from dinmo_pipeline.sync.alerts.health import BETWEEN_STEPS
+from dinmo_pipeline.sync.alerts.notifier import Teller
+from dinmo_pipeline.sync.backends.local import FolderShelf
+from dinmo_pipeline.sync.service import Syncs
 from dinmo_pipeline_tests.servers.web import WebServer, running_web
 
 from ..inbox_projects import feed

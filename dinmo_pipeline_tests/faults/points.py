@@ -23,8 +23,8 @@ import duckdb
 
 import dinmo_pipeline
 from dinmo_pipeline import storages
-from dinmo_pipeline.storages.contract import Storage
-from dinmo_pipeline.storages.local import LocalFolder
+from dinmo_pipeline.storages.base import Storage
+from dinmo_pipeline.storages.local.spec import LocalFolder
 
 Nature = Literal["file", "query", "remote"]
 

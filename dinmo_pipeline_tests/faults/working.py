@@ -16,15 +16,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from dinmo_pipeline.engines.duckdb.tables import refresh
 from dinmo_pipeline.errors import DinmoError
-from dinmo_pipeline.inbound.passes import InboxPass
+from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import RunType
-from dinmo_pipeline.storages import objects
-from dinmo_pipeline.sync import object_state
+from dinmo_pipeline.storages.object_store import contract as objects
+from dinmo_pipeline.sync.backends import object_store as object_state
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.syncs import Syncs
-from dinmo_pipeline.warehouse.tables import refresh
+from dinmo_pipeline.sync.service import Syncs
 from dinmo_pipeline_tests.faults.kinds import AROUND, Fault, Injected, happen_inside, obey_rights
 from dinmo_pipeline_tests.faults.points import Point, Site, Watch
 from dinmo_pipeline_tests.sync.disk import forking

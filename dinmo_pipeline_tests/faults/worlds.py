@@ -22,8 +22,8 @@ import pytest
 
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import Project
-from dinmo_pipeline.sync.state import State
-from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.sync.ledger.state import State
+from dinmo_pipeline.sync.service import Syncs
 from dinmo_pipeline_tests.faults.destinations import Destination, Lying
 from dinmo_pipeline_tests.faults.kinds import AROUND, DISK_FULL, READ_ONLY, Ballast, Fault, possible_at
 from dinmo_pipeline_tests.faults.points import Point, Site

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from dinmo_pipeline.formats import FORMATS
-from dinmo_pipeline.formats.contract import Column, Format, Rows
+from dinmo_pipeline.formats.base import Column, Format, Rows
 
 from .values import ZONE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from dinmo_pipeline.formats.duck_types import is_type
+from dinmo_pipeline.sql.types import is_type
 
 TABLE = """
 CREATE TYPE mood AS ENUM ('a''b', 'c)', '--');

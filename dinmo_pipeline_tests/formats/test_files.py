@@ -15,7 +15,7 @@ import pytest
 
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats import FORMATS
-from dinmo_pipeline.formats.contract import Rows
+from dinmo_pipeline.formats.base import Rows
 
 from .conftest import TEXT_FORMATS, make, rows_of, write
 from .readers import read_parquet

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from dinmo_pipeline.formats import FORMATS
-from dinmo_pipeline.formats.xml_values import xml_name
-from dinmo_pipeline.warehouse.identifiers import quote_identifier
+from dinmo_pipeline.formats.xml.write_values import xml_name
+from dinmo_pipeline.sql.quoting import quote_identifier
 
 from ..hostile import ODD_NAMES, TEXTS
 from .conftest import make, rows_of, write
@@ -119,8 +119,8 @@ def test_two_thousand_columns_are_written(name: str, connection: duckdb.DuckDBPy
 LARGE = """\
 import re, sys, duckdb
 from pathlib import Path
-from dinmo_pipeline.formats.contract import Column, Rows
-from dinmo_pipeline.formats.csv import CsvFormat
+from dinmo_pipeline.formats.base import Column, Rows
+from dinmo_pipeline.formats.csv.write import CsvFormat
 with duckdb.connect(config={"threads": 1}) as connection:
     connection.execute("SET enable_progress_bar = false")
     connection.execute("CREATE TABLE t AS SELECT repeat('a, ' || chr(34) || 'b' || chr(34) || chr(10) || 'é', 11111111) AS v0")

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dinmo_pipeline.formats.contract import Column, Rows
+from dinmo_pipeline.formats.base import Column, Rows
 from dinmo_pipeline_tests.random_cases import CASES
 
 from .conftest import make

@@ -10,7 +10,7 @@ import pytest
 from lxml import etree
 
 from dinmo_pipeline.errors import DataError
-from dinmo_pipeline.formats.xml_values import xml_name
+from dinmo_pipeline.formats.xml.write_values import xml_name
 
 from .conftest import make, rows_of, write
 

@@ -14,11 +14,11 @@ import xmlschema
 from lxml import etree
 
 from dinmo_pipeline.errors import DataError
-from dinmo_pipeline.formats.contract import Rows
-from dinmo_pipeline.formats.xml import XmlFormat
-from dinmo_pipeline.formats.xml_schema import SchemaColumn
-from dinmo_pipeline.formats.xml_values import xml_name
-from dinmo_pipeline.warehouse.identifiers import quote_identifier
+from dinmo_pipeline.formats.base import Rows
+from dinmo_pipeline.formats.xml.schema import SchemaColumn
+from dinmo_pipeline.formats.xml.write import XmlFormat
+from dinmo_pipeline.formats.xml.write_values import xml_name
+from dinmo_pipeline.sql.quoting import quote_identifier
 
 from ..hostile import ODD_NAMES, TEXTS
 from ..servers.running import need_program

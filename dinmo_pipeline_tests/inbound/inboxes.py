@@ -10,11 +10,11 @@ from typing import Any
 
 import duckdb
 
-from dinmo_pipeline.inbound.passes import InboxPass
-from dinmo_pipeline.inbound.record import FileRecord
-from dinmo_pipeline.inbound.troubles import Trouble, open_troubles
+from dinmo_pipeline.inbound.import_pass import InboxPass
+from dinmo_pipeline.inbound.load.import_ledger import FileRecord
+from dinmo_pipeline.inbound.troubles.troubles import Trouble, open_troubles
 from dinmo_pipeline.project.specs import FeedSpec, InboundColumn, InboxSpec, Project
-from dinmo_pipeline.storages.local import LocalFolderSpec
+from dinmo_pipeline.storages.local.spec import LocalFolderSpec
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError
-from dinmo_pipeline.inbound import names, taking
-from dinmo_pipeline.inbound.passes import InboxPass
-from dinmo_pipeline.inbound.record import Outcome
-from dinmo_pipeline.storages import contract, local
-from dinmo_pipeline.storages.contract import RemoteFile
-from dinmo_pipeline.storages.local import LocalFolder
+from dinmo_pipeline.inbound import taking
+from dinmo_pipeline.inbound.import_pass import InboxPass
+from dinmo_pipeline.inbound.inbox import file_names as names
+from dinmo_pipeline.inbound.load.import_ledger import Outcome
+from dinmo_pipeline.storages import base as contract
+from dinmo_pipeline.storages.base import RemoteFile
+from dinmo_pipeline.storages.local import spec as local
+from dinmo_pipeline.storages.local.spec import LocalFolder
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
 from dinmo_pipeline_tests.sync.disk import forking
 from dinmo_pipeline_tests.waiting import wait_for_end

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError
-from dinmo_pipeline.inbound.record import Outcome
-from dinmo_pipeline.storages import local
+from dinmo_pipeline.inbound.load.import_ledger import Outcome
+from dinmo_pipeline.storages.local import spec as local
 from dinmo_pipeline.storages.temporary import is_temporary_name
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox
 

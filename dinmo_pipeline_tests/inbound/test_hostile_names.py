@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError
-from dinmo_pipeline.inbound.passes import InboxPass
-from dinmo_pipeline.storages.contract import Listing, RemoteFile
-from dinmo_pipeline.storages.local import LocalFolder
+from dinmo_pipeline.inbound.import_pass import InboxPass
+from dinmo_pipeline.storages.base import Listing, RemoteFile
+from dinmo_pipeline.storages.local.spec import LocalFolder
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox
 from dinmo_pipeline_tests.servers.fixtures import openssh_server
 from dinmo_pipeline_tests.servers.openssh import OpenSsh

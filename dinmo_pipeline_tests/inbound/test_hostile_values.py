@@ -17,15 +17,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dinmo_pipeline.formats import FORMATS
-from dinmo_pipeline.formats.contract import Column, Rows
-from dinmo_pipeline.inbound.csv_reading import CsvReading, open_csv
-from dinmo_pipeline.inbound.feed_yaml import feed_yaml
-from dinmo_pipeline.inbound.formulas import inert
-from dinmo_pipeline.inbound.json_reading import open_json
-from dinmo_pipeline.inbound.profile import profile_file
-from dinmo_pipeline.inbound.reading import FileRefused, Reading
-from dinmo_pipeline.inbound.record import FileRecord, Outcome
-from dinmo_pipeline.inbound.types import ColumnType, Shape
+from dinmo_pipeline.formats.base import Column, Rows
+from dinmo_pipeline.formats.csv.formulas import inert
+from dinmo_pipeline.formats.csv.read import CsvReading, open_csv
+from dinmo_pipeline.formats.json.read import open_json
+from dinmo_pipeline.formats.reader import FileRefused, Reading
+from dinmo_pipeline.inbound.load.column_types import ColumnType, Shape
+from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome
+from dinmo_pipeline.inbound.profile.feed_yaml import feed_yaml
+from dinmo_pipeline.inbound.profile.profile import profile_file
 from dinmo_pipeline.project.specs import CsvDialect, InboundColumn
 from dinmo_pipeline_tests.hostile import ALIKE, HALF_PAIRS, NAMES, NO_UTF8, TEXTS
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from dinmo_pipeline.inbound.json_reading import open_json
-from dinmo_pipeline.inbound.reading import LINE, RECORD, FileRefused, Reject
-from dinmo_pipeline.project.intake_limits import IntakeLimits
+from dinmo_pipeline.formats.json.read import open_json
+from dinmo_pipeline.formats.reader import LINE, RECORD, FileRefused, Reject
+from dinmo_pipeline.intake_limits import IntakeLimits
 
 
 class Outcome:

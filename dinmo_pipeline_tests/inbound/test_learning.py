@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dinmo_pipeline.inbound.record import Outcome
+from dinmo_pipeline.inbound.load.import_ledger import Outcome
 from dinmo_pipeline.project.specs import FeedSpec, InboundColumn
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
 

@@ -12,11 +12,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from dinmo_pipeline.inbound import taking, text
-from dinmo_pipeline.inbound.opening import open_plain
-from dinmo_pipeline.inbound.reading import FileRefused
-from dinmo_pipeline.inbound.record import FileRecord, Outcome
-from dinmo_pipeline.project.intake_limits import IntakeLimits
+from dinmo_pipeline.formats import decode as text
+from dinmo_pipeline.formats.decompress import open_plain
+from dinmo_pipeline.formats.reader import FileRefused
+from dinmo_pipeline.inbound import taking
+from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome
+from dinmo_pipeline.intake_limits import IntakeLimits
 from dinmo_pipeline.project.specs import InboundColumn
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
 

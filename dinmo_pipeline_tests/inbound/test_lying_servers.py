@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import LimitError
-from dinmo_pipeline.inbound.passes import InboxPass
-from dinmo_pipeline.storages.ftp import FtpServerSpec
+from dinmo_pipeline.inbound.import_pass import InboxPass
+from dinmo_pipeline.storages.ftp.spec import FtpServerSpec
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox
 from dinmo_pipeline_tests.servers.lying_ftp import ROWS, LyingFtp, dripping, endless, file_line, lying_ftp
 from dinmo_pipeline_tests.servers.running import HOST

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dinmo_pipeline.inbound.names import NameMatch, is_temporary, match_name
-from dinmo_pipeline.project.inbound_fields import ENTITIES
+from dinmo_pipeline.inbound.inbox.file_names import NameMatch, is_temporary, match_name
+from dinmo_pipeline.project.schema.inbound import ENTITIES
 from dinmo_pipeline.project.specs import CsvDialect, FeedSpec
 
 DAY = date(2022, 3, 15)

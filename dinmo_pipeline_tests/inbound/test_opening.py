@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow
 import pytest
 
-from dinmo_pipeline.inbound.opening import open_plain
-from dinmo_pipeline.inbound.reading import FileRefused
+from dinmo_pipeline.formats.decompress import open_plain
+from dinmo_pipeline.formats.reader import FileRefused
 
 TEXT = b"id;name\n" + b"".join(b"%d;name %d\n" % (number, number * 7919 % 1000) for number in range(20_000))
 

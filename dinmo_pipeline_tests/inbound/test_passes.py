@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.inbound.passes import InboxPass
-from dinmo_pipeline.inbound.record import Outcome
+from dinmo_pipeline.inbound.import_pass import InboxPass
+from dinmo_pipeline.inbound.load.import_ledger import Outcome
 from dinmo_pipeline.project.specs import FeedSpec, InboundColumn
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dinmo_pipeline.inbound.feed_yaml import NamedFeed, feed_yaml, named_feed
-from dinmo_pipeline.inbound.profile import SAMPLE_ROWS, Profile, profile_file
+from dinmo_pipeline.inbound.profile.feed_yaml import NamedFeed, feed_yaml, named_feed
+from dinmo_pipeline.inbound.profile.profile import SAMPLE_ROWS, Profile, profile_file
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import FeedSpec, InboundColumn
 
@@ -232,7 +232,7 @@ def test_sample_is_bounded(tmp_path: Path) -> None:
 
 
 def test_json_after_the_sample_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dinmo_pipeline.inbound.profile.SAMPLE_BYTES", 1_000_000)
+    monkeypatch.setattr("dinmo_pipeline.inbound.profile.profile.SAMPLE_BYTES", 1_000_000)
     good = ",".join(f'{{"id": {number}}}' for number in range(200_000))
     found = profile(tmp_path, f"[{good}, oh", "orders_pos_20240131.json")
 

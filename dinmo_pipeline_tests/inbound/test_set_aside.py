@@ -13,16 +13,16 @@ from typing import Any
 import duckdb
 import pytest
 
+from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.errors import CallError, PermanentStorageError, StateError, StorageError, TransientStorageError
+from dinmo_pipeline.formats.reader import Reading
 from dinmo_pipeline.inbound import taking
-from dinmo_pipeline.inbound.loading import Fetched, load_batch
-from dinmo_pipeline.inbound.passes import InboxPass
-from dinmo_pipeline.inbound.reading import Reading
-from dinmo_pipeline.inbound.troubles import troubles_path
-from dinmo_pipeline.project.intake_limits import IntakeLimits
+from dinmo_pipeline.inbound.import_pass import InboxPass
+from dinmo_pipeline.inbound.load.batch import Fetched, load_batch
+from dinmo_pipeline.inbound.troubles.troubles import troubles_path
+from dinmo_pipeline.intake_limits import IntakeLimits
 from dinmo_pipeline.project.specs import FeedSpec
-from dinmo_pipeline.storages.local import LocalFolder, LocalFolderSpec
-from dinmo_pipeline.warehouse.connections import open_warehouse
+from dinmo_pipeline.storages.local.spec import LocalFolder, LocalFolderSpec
 
 from .inboxes import LocalInbox, contacts
 
@@ -221,7 +221,7 @@ def test_warehouse_is_free_while_the_storage_is_asked(tmp_path: Path, monkeypatc
             asked.append(method)
             # Whoever else delivers has the warehouse at once, however long the storage takes.
             with monkeypatch.context() as hurried:
-                hurried.setattr("dinmo_pipeline.warehouse.connections._WAIT_S", 0.0)
+                hurried.setattr("dinmo_pipeline.engines.duckdb.connection._WAIT_S", 0.0)
                 with open_warehouse(inbox.project.warehouse_path, inbox.project.query_settings):
                     pass
             return real(storage, *arguments, **named)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dinmo_pipeline.inbound.troubles import save_troubles
+from dinmo_pipeline.inbound.troubles.troubles import save_troubles
 
 
 def test_what_a_killed_pass_was_writing_goes_with_the_next_one(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from dagster import DagsterInstance, Failure, RetryPolicy, job, op
 
+from dinmo_pipeline.catalog.failures import failing
 from dinmo_pipeline.errors import PermanentStorageError
-from dinmo_pipeline.io_managers.failures import failing
 
 
 def test_our_error_becomes_a_failure_with_its_words_and_its_name() -> None:

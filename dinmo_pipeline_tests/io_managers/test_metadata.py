@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dinmo_pipeline.io_managers.metadata import markdown_table
+from dinmo_pipeline.catalog.metadata import markdown_table
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from dinmo_pipeline.launching import ForkingRunLauncher, launcher, warm
 from dinmo_pipeline.launching import warm_process as warm_process_module
 from dinmo_pipeline.launching.warm_process import NoAnswer, WarmProcess
 from dinmo_pipeline.project.load import load_project
-from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.sync.service import Syncs
 
 from ..dagster_ui.conftest import Server, serving
 from ..people import MODEL, activation, make_people

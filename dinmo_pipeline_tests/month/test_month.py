@@ -22,7 +22,7 @@ from lxml import etree
 from demo.source import Senders
 from dinmo_pipeline.cli.showing import history_entry
 from dinmo_pipeline.project.load import load_with_warnings
-from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.sync.service import Syncs
 
 from ..servers.password_sftp import password_sftp
 from ..servers.web import WebServer, running_web

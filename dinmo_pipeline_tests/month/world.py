@@ -23,7 +23,7 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._utils.schedules import schedule_execution_time_iterator
 
 from dinmo_pipeline.components import project_repository
-from dinmo_pipeline.components.naming import delivery_key, job_name
+from dinmo_pipeline.components.asset_keys import delivery_key, job_name
 from dinmo_pipeline.project.load import load_with_warnings
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

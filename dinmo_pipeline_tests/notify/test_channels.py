@@ -15,7 +15,7 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from dinmo_pipeline.errors import MessageError, PermanentStorageError, TransientMessageError
-from dinmo_pipeline.notify.contract import Channel, Notice
+from dinmo_pipeline.notify.base import Channel, Notice
 from dinmo_pipeline.notify.email import Email
 from dinmo_pipeline.notify.slack import Slack
 from dinmo_pipeline.notify.webhook import Webhook

@@ -13,13 +13,13 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from dinmo_pipeline.delta.export import Counts
 from dinmo_pipeline.errors import DefinitionErrors
 from dinmo_pipeline.formats import FORMATS
-from dinmo_pipeline.formats.contract import Column, Rows
-from dinmo_pipeline.project.consumer_limits import Limit, format_text
-from dinmo_pipeline.project.consumers import CONSUMERS, Consumer, consumer_warnings, with_options_for
+from dinmo_pipeline.formats.base import Column, Rows
+from dinmo_pipeline.project.consumers.consumers import CONSUMERS, Consumer, consumer_warnings, with_options_for
+from dinmo_pipeline.project.consumers.limits import Limit, format_text
 from dinmo_pipeline.project.load import LoadedProject, load_with_warnings
-from dinmo_pipeline.sync.export import Counts
 
 from ..people import SECOND, activation, make_people, run_command, sync_people, write_definitions, write_people
 from .conftest import WriteProject

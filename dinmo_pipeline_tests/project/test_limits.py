@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dinmo_pipeline.project.limits import Measure, parse_limit
 from dinmo_pipeline.project.load import load_project
+from dinmo_pipeline.project.schema.limits import Measure, parse_limit
 from dinmo_pipeline.project.specs import LoadedAt, TableRef
 
 from .conftest import WriteProject

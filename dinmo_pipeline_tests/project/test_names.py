@@ -9,7 +9,7 @@ import pytest
 
 from dinmo_pipeline.errors import CallError
 from dinmo_pipeline.formats import FORMATS
-from dinmo_pipeline.project.names import (
+from dinmo_pipeline.project.schema.file_names import (
     is_dated,
     render_name,
     split_extension,

@@ -9,7 +9,7 @@ import pytest
 from dinmo_pipeline.notify.email import Email
 from dinmo_pipeline.notify.slack import Slack
 from dinmo_pipeline.project.load import load_project
-from dinmo_pipeline.project.secrets import Elsewhere
+from dinmo_pipeline.secrets import Elsewhere
 
 from .conftest import WriteProject
 from .test_bad_projects import activation, errors_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.masking import remember_secret
-from dinmo_pipeline.project.sql import read_queries
+from dinmo_pipeline.project.checks.sql import read_queries
 
 from ..people import activation, make_people, run_command
 

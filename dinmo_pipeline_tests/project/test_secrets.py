@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dinmo_pipeline.errors import PermanentStorageError
-from dinmo_pipeline.project.secrets import Secret, SecretField, Setting, resolve_port, resolve_setting
+from dinmo_pipeline.secrets import Secret, SecretField, Setting, resolve_port, resolve_setting
 
 
 class Server(BaseModel):

@@ -6,8 +6,8 @@ import duckdb
 import pytest
 
 from dinmo_pipeline.errors import CallError
+from dinmo_pipeline.project.checks.sql import Reference, bare_condition, read_queries, segment_query, table_refs
 from dinmo_pipeline.project.specs import TableRef
-from dinmo_pipeline.project.sql import Reference, bare_condition, read_queries, segment_query, table_refs
 
 
 def refs(*names: str) -> tuple[TableRef, ...]:

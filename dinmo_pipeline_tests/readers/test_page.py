@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from dinmo_pipeline.formats import FORMATS
-from dinmo_pipeline.project.consumers import CONSUMERS
+from dinmo_pipeline.project.consumers.consumers import CONSUMERS
 
 from .limits import LIMITS, REFUSED
 from .page import DIFFERENCES, PAGE, recipes, whole_files

@@ -6,8 +6,8 @@ import pytest
 from azure.storage.blob import LinearRetry
 from botocore.retries.standard import ExponentialBackoff
 
-from dinmo_pipeline.storages import gcs_session
-from dinmo_pipeline.storages.connection import Connection
+from dinmo_pipeline.storages.gcs import session as gcs_session
+from dinmo_pipeline.storages.retrying import Connection
 
 _PAUSE_S = 0.01
 # Google's library counts seconds and not attempts: enough for its first pause, of half a second at most, and an attempt after it.

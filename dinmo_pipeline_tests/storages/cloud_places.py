@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.storages.azure import AzureContainerSpec
-from dinmo_pipeline.storages.gcs import GcsBucketSpec
-from dinmo_pipeline.storages.s3 import S3BucketSpec
+from dinmo_pipeline.storages.azure.spec import AzureContainerSpec
+from dinmo_pipeline.storages.gcs.spec import GcsBucketSpec
+from dinmo_pipeline.storages.s3.spec import S3BucketSpec
 from dinmo_pipeline_tests.servers import azurite, gcs, s3
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST
 from dinmo_pipeline_tests.storages.places import Place

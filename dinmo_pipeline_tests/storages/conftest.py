@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.storages.local import LocalFolderSpec
+from dinmo_pipeline.storages.local.spec import LocalFolderSpec
 from dinmo_pipeline_tests.servers.cloud_fixtures import (
     azurite_relay,
     azurite_server,

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import LimitError, PermanentStorageError, StorageError, TransientStorageError
-from dinmo_pipeline.storages import contract
-from dinmo_pipeline.storages.contract import Storage
-from dinmo_pipeline.storages.local import LocalFolderSpec
+from dinmo_pipeline.storages import base as contract
+from dinmo_pipeline.storages.base import Storage
+from dinmo_pipeline.storages.local.spec import LocalFolderSpec
 from dinmo_pipeline_tests.storages.places import Place
 
 MIB = 1024 * 1024

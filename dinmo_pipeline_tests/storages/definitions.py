@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dinmo_pipeline.storages.ftp import FtpServerSpec
-from dinmo_pipeline.storages.sftp import SftpServerSpec
+from dinmo_pipeline.storages.ftp.spec import FtpServerSpec
+from dinmo_pipeline.storages.sftp.spec import SftpServerSpec
 from dinmo_pipeline_tests.servers.openssh import OpenSsh
 from dinmo_pipeline_tests.servers.pyftpd import PyFtpd
 from dinmo_pipeline_tests.servers.running import Login

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dinmo_pipeline.storages.contract import Storage, StorageSpec
+from dinmo_pipeline.storages.base import Storage, StorageSpec
 from dinmo_pipeline_tests.servers.relay import Relay
 
 

@@ -16,8 +16,8 @@ from azure.storage.blob import ContentSettings
 from pydantic import ValidationError
 
 from dinmo_pipeline.errors import PermanentStorageError, TransientStorageError
-from dinmo_pipeline.storages.azure import AzureContainerSpec
-from dinmo_pipeline.storages.objects import ObjectStorage
+from dinmo_pipeline.storages.azure.spec import AzureContainerSpec
+from dinmo_pipeline.storages.object_store.contract import ObjectStorage
 from dinmo_pipeline_tests.servers.azurite import CONTAINER, Azurite
 from dinmo_pipeline_tests.servers.front import Front
 from dinmo_pipeline_tests.storages.contract import MIB, content, local

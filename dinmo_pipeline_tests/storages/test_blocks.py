@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, TransientStorageError
-from dinmo_pipeline.storages.blocks import IN_FLIGHT, read_piece, send_blocks
+from dinmo_pipeline.storages.object_store.multipart import IN_FLIGHT, read_piece, send_blocks
 from dinmo_pipeline_tests.waiting import PATIENCE_S
 
 _BLOCK = 10
@@ -57,7 +57,7 @@ def cancelled(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
             called_off.set()
             super().shutdown(wait=wait)
 
-    monkeypatch.setattr("dinmo_pipeline.storages.blocks.ThreadPoolExecutor", Pool)
+    monkeypatch.setattr("dinmo_pipeline.storages.object_store.multipart.ThreadPoolExecutor", Pool)
     return called_off
 
 
@@ -81,7 +81,7 @@ def test_interrupt_ends_the_work(file: Path, cancelled: threading.Event, monkeyp
     def interrupted(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dinmo_pipeline.storages.blocks.wait", interrupted)
+    monkeypatch.setattr("dinmo_pipeline.storages.object_store.multipart.wait", interrupted)
 
     def send(index: int, _piece: bytes) -> None:
         begun.append(index)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.storages.azure import AzureContainerSpec
-from dinmo_pipeline.storages.checkup import Step, check_storage
-from dinmo_pipeline.storages.contract import StorageSpec
-from dinmo_pipeline.storages.s3 import S3BucketSpec
+from dinmo_pipeline.storages.azure.spec import AzureContainerSpec
+from dinmo_pipeline.storages.base import StorageSpec
+from dinmo_pipeline.storages.probe import Step, check_storage
+from dinmo_pipeline.storages.s3.spec import S3BucketSpec
 from dinmo_pipeline_tests.servers import azurite, s3
 from dinmo_pipeline_tests.servers.running import free_port
 from dinmo_pipeline_tests.storages.definitions import sftp_spec

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from dinmo_pipeline.engines.duckdb.tables import refresh
 from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, Project, RunType, SyncMode, TableRef, TableSpec
-from dinmo_pipeline.storages.contract import StorageSpec
-from dinmo_pipeline.storages.local import LocalFolderSpec
+from dinmo_pipeline.storages.base import StorageSpec
+from dinmo_pipeline.storages.local.spec import LocalFolderSpec
 from dinmo_pipeline.storages.publish import Parcel, Publisher
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.syncs import Delivery, Syncs
-from dinmo_pipeline.warehouse.tables import refresh
+from dinmo_pipeline.sync.service import Delivery, Syncs
 
 from .places import Place
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import LimitError, PermanentStorageError, StorageError, TransientStorageError
-from dinmo_pipeline.storages import ftp_commands
-from dinmo_pipeline.storages.ftp import FtpServerSpec
+from dinmo_pipeline.storages.ftp import commands as ftp_commands
+from dinmo_pipeline.storages.ftp.spec import FtpServerSpec
 from dinmo_pipeline_tests.servers.certificates import make_certificates
 from dinmo_pipeline_tests.servers.disks import small_disk, small_quota
 from dinmo_pipeline_tests.servers.pyftpd import PyFtpd, pyftpd

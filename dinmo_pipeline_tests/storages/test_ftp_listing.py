@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dinmo_pipeline.storages.ftp_listing import Entry, UnknownListing, UnreadLine, listed_entries, machine_entries, machine_entry
+from dinmo_pipeline.storages.ftp.listing import Entry, UnknownListing, UnreadLine, listed_entries, machine_entries, machine_entry
 
 NOW = datetime(2026, 11, 29, 14, 0, tzinfo=UTC)
 LEFT = "-rw-r--r--   1 shop     users    "

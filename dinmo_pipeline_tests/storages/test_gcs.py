@@ -13,7 +13,7 @@ import requests
 from pydantic import ValidationError
 
 from dinmo_pipeline.errors import PermanentStorageError, TransientStorageError
-from dinmo_pipeline.storages.gcs import GcsBucketSpec
+from dinmo_pipeline.storages.gcs.spec import GcsBucketSpec
 from dinmo_pipeline_tests.servers.front import Front
 from dinmo_pipeline_tests.servers.gcs import ACCOUNT, BUCKET, GcsServer, TokenServer
 from dinmo_pipeline_tests.servers.relay import Relay

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import TransientStorageError
-from dinmo_pipeline.storages import connection as connection_module
-from dinmo_pipeline.storages.azure import AzureContainerSpec
-from dinmo_pipeline.storages.connection import connection_to
-from dinmo_pipeline.storages.contract import StorageSpec
-from dinmo_pipeline.storages.gcs import GcsBucketSpec
+from dinmo_pipeline.storages import retrying as connection_module
+from dinmo_pipeline.storages.azure.spec import AzureContainerSpec
+from dinmo_pipeline.storages.base import StorageSpec
+from dinmo_pipeline.storages.gcs.spec import GcsBucketSpec
+from dinmo_pipeline.storages.retrying import connection_to
 from dinmo_pipeline.storages.waiting import patiently
 from dinmo_pipeline_tests.servers import azurite, gcs
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST, Relay

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError
-from dinmo_pipeline.storages.local import LocalFolderSpec
+from dinmo_pipeline.storages.local.spec import LocalFolderSpec
 from dinmo_pipeline_tests.servers.disks import small_quota
 
 

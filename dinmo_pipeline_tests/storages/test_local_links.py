@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
-from dinmo_pipeline.storages.local import LocalFolder
+from dinmo_pipeline.storages.local.spec import LocalFolder
 
 _hooks: list[Callable[[str, tuple[Any, ...]], None]] = []
 _is_installed = False

@@ -11,8 +11,8 @@ import asyncssh
 import pytest
 
 from dinmo_pipeline.errors import LimitError, StorageError, TransientStorageError
-from dinmo_pipeline.storages.contract import Storage
-from dinmo_pipeline.storages.ftp import FtpServerSpec
+from dinmo_pipeline.storages.base import Storage
+from dinmo_pipeline.storages.ftp.spec import FtpServerSpec
 from dinmo_pipeline_tests.servers.asyncssh_server import PlainSftp, asyncssh_server
 from dinmo_pipeline_tests.servers.lying_ftp import ROWS, LyingFtp, dripping, endless, file_line, lying_ftp
 from dinmo_pipeline_tests.servers.running import HOST

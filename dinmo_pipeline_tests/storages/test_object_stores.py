@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
-from dinmo_pipeline.storages.contract import StorageSpec
-from dinmo_pipeline.storages.objects import ObjectStorage, content_type, folder_problem, object_key
+from dinmo_pipeline.storages.base import StorageSpec
+from dinmo_pipeline.storages.object_store.contract import ObjectStorage, content_type, folder_problem, object_key
 from dinmo_pipeline_tests.servers.front import Front
 from dinmo_pipeline_tests.servers.running import free_port
 from dinmo_pipeline_tests.storages.cloud_places import azure_container, gcs_bucket, s3_bucket

@@ -12,8 +12,8 @@ from typing import ClassVar
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, TransientStorageError
-from dinmo_pipeline.storages.contract import Storage, Upload
-from dinmo_pipeline.storages.local import LocalFolder, LocalFolderSpec
+from dinmo_pipeline.storages.base import Storage, Upload
+from dinmo_pipeline.storages.local.spec import LocalFolder, LocalFolderSpec
 from dinmo_pipeline.storages.publish import Parcel, Publisher
 
 

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError
-from dinmo_pipeline.storages.azure import AzureContainerSpec
-from dinmo_pipeline.storages.contract import Storage, StorageSpec
-from dinmo_pipeline.storages.gcs import GcsBucketSpec
-from dinmo_pipeline.storages.s3 import S3BucketSpec
+from dinmo_pipeline.storages.azure.spec import AzureContainerSpec
+from dinmo_pipeline.storages.base import Storage, StorageSpec
+from dinmo_pipeline.storages.gcs.spec import GcsBucketSpec
+from dinmo_pipeline.storages.s3.spec import S3BucketSpec
 from dinmo_pipeline_tests.servers.gcs import TokenServer, token_server
 from dinmo_pipeline_tests.servers.patience import short_pauses
 from dinmo_pipeline_tests.servers.running import HOST

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from dinmo_pipeline.errors import PermanentStorageError, TransientStorageError
-from dinmo_pipeline.storages.s3 import S3BucketSpec
+from dinmo_pipeline.storages.s3.spec import S3BucketSpec
 from dinmo_pipeline_tests.servers.front import Front
 from dinmo_pipeline_tests.servers.s3 import BUCKET, REGION, S3Server
 from dinmo_pipeline_tests.storages.contract import MIB, content, local

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
-from dinmo_pipeline.storages.sftp import SftpServerSpec
+from dinmo_pipeline.storages.sftp.spec import SftpServerSpec
 from dinmo_pipeline_tests.servers.openssh import OpenSsh, make_key
 from dinmo_pipeline_tests.servers.running import HOST, IS_ROOT, free_port, need_program, need_root
 from dinmo_pipeline_tests.storages.definitions import sftp_spec

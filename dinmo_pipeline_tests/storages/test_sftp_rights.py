@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, TransientStorageError
-from dinmo_pipeline.storages import sftp_session
+from dinmo_pipeline.storages.sftp import session as sftp_session
 from dinmo_pipeline_tests.servers.disks import small_disk, small_quota
 from dinmo_pipeline_tests.servers.openssh import OpenSsh
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST, Relay

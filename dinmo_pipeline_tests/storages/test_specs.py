@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from dinmo_pipeline.errors import PermanentStorageError
-from dinmo_pipeline.storages.ftp import FtpServerSpec
-from dinmo_pipeline.storages.sftp import SftpServerSpec
+from dinmo_pipeline.storages.ftp.spec import FtpServerSpec
+from dinmo_pipeline.storages.sftp.spec import SftpServerSpec
 
 SFTP = {"name": "partner", "host": "sftp.example.com", "username": "shop"}
 FTP = {"name": "partner", "host": "ftp.example.com", "username": "shop"}

@@ -13,8 +13,9 @@ import asyncssh
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
-from dinmo_pipeline.storages import ftp_errors, sftp_errors
-from dinmo_pipeline.storages.object_errors import connection_cause
+from dinmo_pipeline.storages.ftp import errors as ftp_errors
+from dinmo_pipeline.storages.object_store.errors import connection_cause
+from dinmo_pipeline.storages.sftp import errors as sftp_errors
 
 _RAISED = (asyncssh.SFTPError, asyncssh.DisconnectError, asyncssh.ChannelOpenError)
 SFTP_FAULTS = [kind for _, kind in inspect.getmembers(asyncssh, inspect.isclass) if issubclass(kind, _RAISED)]

@@ -11,11 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from dinmo_pipeline.errors import PermanentStorageError, TransientStorageError
-from dinmo_pipeline.storages import connection as connection_module
-from dinmo_pipeline.storages.connection import Connection
-from dinmo_pipeline.storages.contract import Storage
-from dinmo_pipeline.storages.local import LocalFolder, LocalFolderSpec
+from dinmo_pipeline.storages import retrying as connection_module
+from dinmo_pipeline.storages.base import Storage
+from dinmo_pipeline.storages.local.spec import LocalFolder, LocalFolderSpec
 from dinmo_pipeline.storages.publish import Publisher
+from dinmo_pipeline.storages.retrying import Connection
 from dinmo_pipeline.storages.waiting import briefly, patiently
 from dinmo_pipeline_tests.servers.openssh import OpenSsh, openssh
 from dinmo_pipeline_tests.storages.definitions import sftp_spec

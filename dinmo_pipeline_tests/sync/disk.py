@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from dinmo_pipeline.engines.duckdb.tables import refresh
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import Project, RunType
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.syncs import Completed, Delivery, Syncs
-from dinmo_pipeline.warehouse.tables import refresh
+from dinmo_pipeline.sync.service import Completed, Delivery, Syncs
 from dinmo_pipeline_tests.sync.readers import read_rows
 
 START = datetime(2025, 4, 14, 7, tzinfo=UTC)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import product
 from typing import TypeAlias
 
-from dinmo_pipeline.warehouse.identifiers import quote_literal
+from dinmo_pipeline.sql.quoting import quote_literal
 
 Canon: TypeAlias = object
 Values: TypeAlias = list[tuple[str, Canon]]

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from dinmo_pipeline.storages.connection import Connection
-from dinmo_pipeline.storages.contract import Storage
-from dinmo_pipeline.sync import object_state
-from dinmo_pipeline.sync.object_state import ObjectShelf
-from dinmo_pipeline.sync.state_address import ObjectStoreSpec, parse_state_url
+from dinmo_pipeline.storages.base import Storage
+from dinmo_pipeline.storages.retrying import Connection
+from dinmo_pipeline.sync.backends import object_store as object_state
+from dinmo_pipeline.sync.backends.object_store import ObjectShelf
+from dinmo_pipeline.sync.backends.url import ObjectStoreSpec, parse_state_url
 from dinmo_pipeline_tests.servers import azurite, gcs, s3
 from dinmo_pipeline_tests.sync.disk import forking
 

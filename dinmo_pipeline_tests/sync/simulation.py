@@ -20,23 +20,24 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import pytest
 
+from dinmo_pipeline.delta.contract import Contract, same_or_numbers
+from dinmo_pipeline.delta.export import Change, Comparison, Counts, Export, Snapshot
+from dinmo_pipeline.engines.duckdb.session import Engine
+from dinmo_pipeline.engines.duckdb.tables import TableColumn
 from dinmo_pipeline.errors import DataError, DinmoError, PermanentStorageError, StateError
-from dinmo_pipeline.formats.contract import Column, Format, Rows, Written
-from dinmo_pipeline.formats.ndjson import NdjsonFormat
+from dinmo_pipeline.formats.base import Column, Format, Rows, Written
+from dinmo_pipeline.formats.json.write_lines import NdjsonFormat
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, Project, RunType, SyncMode, TableRef
 from dinmo_pipeline.storages import STORAGES
-from dinmo_pipeline.storages.contract import Listing, RemoteFile, Storage, StorageSpec, Upload
-from dinmo_pipeline.sync import chapters, outbox
-from dinmo_pipeline.sync.chapters import position_of
-from dinmo_pipeline.sync.contract import Contract, same_or_numbers
-from dinmo_pipeline.sync.engine import Engine
-from dinmo_pipeline.sync.export import Change, Comparison, Counts, Export, Snapshot
+from dinmo_pipeline.storages.base import Listing, RemoteFile, Storage, StorageSpec, Upload
+from dinmo_pipeline.sync.deliver import uploader as outbox
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.log import Log, Page
-from dinmo_pipeline.sync.marks import Marks
-from dinmo_pipeline.sync.state import SyncRecord
-from dinmo_pipeline.sync.syncs import Completed, Delivery, Syncs
-from dinmo_pipeline.warehouse.tables import TableColumn
+from dinmo_pipeline.sync.ledger import segments as chapters
+from dinmo_pipeline.sync.ledger.high_water_marks import Marks
+from dinmo_pipeline.sync.ledger.ledger import Log, Page
+from dinmo_pipeline.sync.ledger.segments import position_of
+from dinmo_pipeline.sync.ledger.state import SyncRecord
+from dinmo_pipeline.sync.service import Completed, Delivery, Syncs
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -8,13 +8,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from dinmo_pipeline.delta.contract import Contract, KeyColumn, SentColumn
+from dinmo_pipeline.delta.export import Change
+from dinmo_pipeline.delta.snapshot_store import FolderSnapshots
+from dinmo_pipeline.engines.duckdb.session import Source
+from dinmo_pipeline.engines.duckdb.tables import table_columns
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.project.specs import RunType, SyncMode
-from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn
-from dinmo_pipeline.sync.engine import Source
-from dinmo_pipeline.sync.export import Change
-from dinmo_pipeline.sync.snapshots import FolderSnapshots
-from dinmo_pipeline.warehouse.tables import table_columns
 from dinmo_pipeline_tests.sync.test_deltas import NUMBER_TEXTS, NUMBERS, VALUES, Desk, Step, connection
 
 __all__ = ["connection"]

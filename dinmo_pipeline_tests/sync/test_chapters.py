@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import OutdatedStateError, StateError
-from dinmo_pipeline.sync import chapters
-from dinmo_pipeline.sync.folder_shelf import FolderShelf
-from dinmo_pipeline.sync.log import Page
-from dinmo_pipeline.sync.syncs import Delivery
+from dinmo_pipeline.sync.backends.local import FolderShelf
+from dinmo_pipeline.sync.ledger import segments as chapters
+from dinmo_pipeline.sync.ledger.ledger import Page
+from dinmo_pipeline.sync.service import Delivery
 from dinmo_pipeline_tests.sync.disk import DIFFERENCE, Disk
 
 SYNCS = 12

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from dinmo_pipeline.engines.duckdb.diff import Changes
 from dinmo_pipeline.errors import BusyError, PermanentStorageError
-from dinmo_pipeline.formats.contract import Format, Rows, Written
-from dinmo_pipeline.storages.local import LocalFolderSpec
+from dinmo_pipeline.formats.base import Format, Rows, Written
+from dinmo_pipeline.storages.local.spec import LocalFolderSpec
 from dinmo_pipeline.storages.publish import Publisher
-from dinmo_pipeline.sync.cleaning import clean_abandoned_scratch
-from dinmo_pipeline.sync.comparing import Changes
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.syncs import Delivery, Syncs
+from dinmo_pipeline.sync.retention import clean_abandoned_scratch
+from dinmo_pipeline.sync.service import Delivery, Syncs
 
 from ..waiting import wait_until
 from .disk import Disk

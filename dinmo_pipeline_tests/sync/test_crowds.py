@@ -11,15 +11,15 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from dinmo_pipeline.engines.duckdb import connection as connections
+from dinmo_pipeline.engines.duckdb.connection import open_warehouse
+from dinmo_pipeline.engines.duckdb.tables import refresh
 from dinmo_pipeline.errors import BusyError
-from dinmo_pipeline.inbound.passes import InboxPass
+from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.syncs import Syncs
-from dinmo_pipeline.warehouse import connections
-from dinmo_pipeline.warehouse.connections import open_warehouse
-from dinmo_pipeline.warehouse.tables import refresh
+from dinmo_pipeline.sync.service import Syncs
 from dinmo_pipeline_tests.inbox_projects import INBOX, feed
 from dinmo_pipeline_tests.random_cases import CASES
 from dinmo_pipeline_tests.sync.disk import START, forking

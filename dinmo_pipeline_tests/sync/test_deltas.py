@@ -13,17 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dinmo_pipeline.delta.contract import Contract, KeyColumn, SentColumn
+from dinmo_pipeline.delta.export import FILES_OF_MODE, Change, Comparison, Counts, Snapshot
+from dinmo_pipeline.delta.snapshot_store import FolderSnapshots
+from dinmo_pipeline.engines.duckdb import diff_sql as sql
+from dinmo_pipeline.engines.duckdb import snapshot_writer as keeping
+from dinmo_pipeline.engines.duckdb.diff import Changes
+from dinmo_pipeline.engines.duckdb.session import Source
+from dinmo_pipeline.engines.duckdb.snapshot_writer import SnapshotFiles
+from dinmo_pipeline.engines.duckdb.tables import table_columns
 from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.project.specs import RunType, SyncMode
-from dinmo_pipeline.sync import changes as sql
-from dinmo_pipeline.sync import keeping
-from dinmo_pipeline.sync.comparing import Changes
-from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn
-from dinmo_pipeline.sync.engine import Source
-from dinmo_pipeline.sync.export import FILES_OF_MODE, Change, Comparison, Counts, Snapshot
-from dinmo_pipeline.sync.keeping import SnapshotFiles
-from dinmo_pipeline.sync.snapshots import FolderSnapshots
-from dinmo_pipeline.warehouse.tables import table_columns
 from dinmo_pipeline_tests.random_cases import CASES
 from dinmo_pipeline_tests.sync.readers import read_rows
 

@@ -12,18 +12,19 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from dinmo_pipeline.delta.contract import Contract, KeyColumn, SentColumn
+from dinmo_pipeline.delta.export import Comparison, Snapshot
+from dinmo_pipeline.delta.snapshot_store import FolderSnapshots
+from dinmo_pipeline.engines.duckdb import diff_sql as sql
+from dinmo_pipeline.engines.duckdb import key_ranges
+from dinmo_pipeline.engines.duckdb import snapshot_writer as keeping
+from dinmo_pipeline.engines.duckdb.diff import Changes
+from dinmo_pipeline.engines.duckdb.rows import keys_are_single
+from dinmo_pipeline.engines.duckdb.session import Source
+from dinmo_pipeline.engines.duckdb.snapshot_writer import SnapshotFiles
+from dinmo_pipeline.engines.duckdb.tables import table_columns
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.project.specs import RunType, SyncMode
-from dinmo_pipeline.sync import changes as sql
-from dinmo_pipeline.sync import keeping, key_ranges
-from dinmo_pipeline.sync.comparing import Changes
-from dinmo_pipeline.sync.contract import Contract, KeyColumn, SentColumn
-from dinmo_pipeline.sync.engine import Source
-from dinmo_pipeline.sync.export import Comparison, Snapshot
-from dinmo_pipeline.sync.keeping import SnapshotFiles
-from dinmo_pipeline.sync.snapshots import FolderSnapshots
-from dinmo_pipeline.warehouse.rows import keys_are_single
-from dinmo_pipeline.warehouse.tables import table_columns
 
 from .every_value import Values, every_value
 

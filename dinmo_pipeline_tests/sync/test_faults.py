@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import BusyError, DinmoError, PermanentStorageError, StateError
-from dinmo_pipeline.sync.syncs import Completed, Delivery
+from dinmo_pipeline.sync.service import Completed, Delivery
 from dinmo_pipeline_tests.faults.kinds import Ballast
 from dinmo_pipeline_tests.random_cases import CASES
 from dinmo_pipeline_tests.servers.disks import small_folder
@@ -231,7 +231,7 @@ def _sync_once(root: Path, now: datetime, index: int) -> None:
 def _deliver(root: Path, now: datetime) -> Delivery:
     from dinmo_pipeline.project.load import load_project
     from dinmo_pipeline.sync.labels import label_of_instant
-    from dinmo_pipeline.sync.syncs import Syncs
+    from dinmo_pipeline.sync.service import Syncs
 
     project = load_project(root)
     syncs = Syncs(project, project.activations["export"])

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import SyncBlocked
-from dinmo_pipeline.project.limits import Limit, Measure, parse_limit
+from dinmo_pipeline.project.schema.limits import Limit, Measure, parse_limit
 from dinmo_pipeline.project.specs import RunType, SyncMode
-from dinmo_pipeline.sync.steps import Target
+from dinmo_pipeline.sync.prepare import Target
 from dinmo_pipeline_tests.sync.simulation import SPEC, Outcome, Simulation, crash
 
 pytestmark = pytest.mark.usefixtures("in_memory")

@@ -15,7 +15,7 @@ import pytest
 
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.sync.explain import explain_record
-from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.sync.service import Syncs
 
 from ..people import activation, make_people, sync_people, write_people
 

@@ -10,11 +10,11 @@ from typing import Self, cast
 import pytest
 
 from dinmo_pipeline.errors import TransientStorageError
-from dinmo_pipeline.storages.connection import Connection
-from dinmo_pipeline.storages.contract import RemoteFile
-from dinmo_pipeline.storages.objects import ObjectStorage, Stored
-from dinmo_pipeline.sync.chapters import CHECKPOINTS
-from dinmo_pipeline.sync.object_state import ObjectShelf
+from dinmo_pipeline.storages.base import RemoteFile
+from dinmo_pipeline.storages.object_store.contract import ObjectStorage, Stored
+from dinmo_pipeline.storages.retrying import Connection
+from dinmo_pipeline.sync.backends.object_store import ObjectShelf
+from dinmo_pipeline.sync.ledger.segments import CHECKPOINTS
 
 FILES = [RemoteFile(f"{number:08d}.json", 1) for number in range(1, 41)]
 

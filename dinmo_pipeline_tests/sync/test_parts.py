@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.sync.comparing import Changes, NumberedRows
+from dinmo_pipeline.engines.duckdb.diff import Changes, NumberedRows
 from dinmo_pipeline_tests.sync.disk import Disk
 
 ROWS = {number: f"v{number * 7919 % 1000}" for number in range(5000)}

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from dinmo_pipeline.errors import SyncRefused
-from dinmo_pipeline.formats.csv import CsvFormat
-from dinmo_pipeline.storages.local import LocalFolder
-from dinmo_pipeline.sync.folder_shelf import FolderShelf
-from dinmo_pipeline.sync.redirect import target_elsewhere
-from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.formats.csv.write import CsvFormat
+from dinmo_pipeline.storages.local.spec import LocalFolder
+from dinmo_pipeline.sync.backends.local import FolderShelf
+from dinmo_pipeline.sync.deliver.redirect import target_elsewhere
+from dinmo_pipeline.sync.service import Syncs
 
 from .disk import Disk
 

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from dinmo_pipeline.errors import BusyError, DinmoError, StateError, SyncRefused
-from dinmo_pipeline.storages.local import LocalFolder
-from dinmo_pipeline.storages.objects import ObjectStorage
-from dinmo_pipeline.sync.chapters import path_of
-from dinmo_pipeline.sync.steps import Target
-from dinmo_pipeline.sync.syncs import Completed, Delivery
+from dinmo_pipeline.storages.local.spec import LocalFolder
+from dinmo_pipeline.storages.object_store.contract import ObjectStorage
+from dinmo_pipeline.sync.ledger.segments import path_of
+from dinmo_pipeline.sync.prepare import Target
+from dinmo_pipeline.sync.service import Completed, Delivery
 from dinmo_pipeline_tests.servers.azurite import CONTAINER, Azurite
 from dinmo_pipeline_tests.servers.front import Front
 from dinmo_pipeline_tests.servers.running import free_port

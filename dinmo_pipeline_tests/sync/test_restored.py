@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import OutdatedStateError, PermanentStorageError, SyncBlocked, SyncRefused
-from dinmo_pipeline.sync.steps import Target
-from dinmo_pipeline.sync.syncs import Delivery, Syncs
+from dinmo_pipeline.sync.prepare import Target
+from dinmo_pipeline.sync.service import Delivery, Syncs
 from dinmo_pipeline_tests.sync.disk import DIFFERENCE, Disk
 
 NOW = {1: "a", 3: "c3", 5: "e"}

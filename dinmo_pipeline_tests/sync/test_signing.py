@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import CallError, StateError, SyncBlocked
-from dinmo_pipeline.sync import chapters
-from dinmo_pipeline.sync.chapters import path_of
+from dinmo_pipeline.sync.backends.open import open_state
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.state_store import open_state
-from dinmo_pipeline.sync.syncs import Delivery, Syncs
+from dinmo_pipeline.sync.ledger import segments as chapters
+from dinmo_pipeline.sync.ledger.segments import path_of
+from dinmo_pipeline.sync.service import Delivery, Syncs
 from dinmo_pipeline_tests.sync.disk import Disk
 from dinmo_pipeline_tests.sync.remote_states import RemoteState
 

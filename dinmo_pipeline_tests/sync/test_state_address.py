@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import CallError, StateError
-from dinmo_pipeline.project.secrets import Secret
-from dinmo_pipeline.storages.azure import AzureContainerSpec
-from dinmo_pipeline.storages.gcs import GcsBucketSpec
-from dinmo_pipeline.storages.s3 import S3BucketSpec
-from dinmo_pipeline.sync.state_address import parse_state_url
-from dinmo_pipeline.sync.state_store import open_state
-from dinmo_pipeline.sync.syncs import Delivery
+from dinmo_pipeline.secrets import Secret
+from dinmo_pipeline.storages.azure.spec import AzureContainerSpec
+from dinmo_pipeline.storages.gcs.spec import GcsBucketSpec
+from dinmo_pipeline.storages.s3.spec import S3BucketSpec
+from dinmo_pipeline.sync.backends.open import open_state
+from dinmo_pipeline.sync.backends.url import parse_state_url
+from dinmo_pipeline.sync.service import Delivery
 from dinmo_pipeline_tests.sync.disk import Disk
 
 ACCOUNT = "https://shop.blob.core.windows.net"

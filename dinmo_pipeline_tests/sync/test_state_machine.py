@@ -14,12 +14,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from dinmo_pipeline.delta.export import Export
 from dinmo_pipeline.errors import OutdatedStateError, PermanentStorageError, SyncBlocked, SyncRefused
-from dinmo_pipeline.project.names import is_dated
+from dinmo_pipeline.project.schema.file_names import is_dated
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, RunType, SyncMode
-from dinmo_pipeline.sync.export import Export
-from dinmo_pipeline.sync.state import State, SyncRecord
-from dinmo_pipeline.sync.steps import Target
+from dinmo_pipeline.sync.ledger.state import State, SyncRecord
+from dinmo_pipeline.sync.prepare import Target
 from dinmo_pipeline_tests.random_cases import CASES
 from dinmo_pipeline_tests.sync.simulation import SPEC, Consumer, Crash, Outcome, Simulation, crash, is_temporary
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from dinmo_pipeline.errors import DinmoError
-from dinmo_pipeline.storages import connection as connection_module
-from dinmo_pipeline.storages.local import LocalFolder
-from dinmo_pipeline.storages.s3_session import S3Bucket
+from dinmo_pipeline.storages import retrying as connection_module
+from dinmo_pipeline.storages.local.spec import LocalFolder
+from dinmo_pipeline.storages.s3.session import S3Bucket
 from dinmo_pipeline.storages.waiting import patiently
-from dinmo_pipeline.sync import object_state
-from dinmo_pipeline.sync.syncs import Delivery
+from dinmo_pipeline.sync.backends import object_store as object_state
+from dinmo_pipeline.sync.service import Delivery
 from dinmo_pipeline_tests.servers.s3 import S3Server, s3
 from dinmo_pipeline_tests.sync.disk import Disk
 from dinmo_pipeline_tests.sync.remote_states import LEASE_S, state_on_s3

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from dinmo_pipeline.errors import StateError, SyncRefused
-from dinmo_pipeline.formats.duck_types import parse_type
+from dinmo_pipeline.sql.types import parse_type
 from dinmo_pipeline.storages.publish import Publisher
-from dinmo_pipeline.sync import chapters
-from dinmo_pipeline.sync.syncs import Delivery
+from dinmo_pipeline.sync.ledger import segments as chapters
+from dinmo_pipeline.sync.service import Delivery
 from dinmo_pipeline_tests.sync.disk import Disk
 
 OTHER = """

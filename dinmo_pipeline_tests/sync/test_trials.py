@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.project.load import load_project
-from dinmo_pipeline.storages.local import LocalFolder
-from dinmo_pipeline.sync.redirect import target_elsewhere
-from dinmo_pipeline.sync.steps import Target
-from dinmo_pipeline.sync.syncs import Syncs
+from dinmo_pipeline.storages.local.spec import LocalFolder
+from dinmo_pipeline.sync.deliver.redirect import target_elsewhere
+from dinmo_pipeline.sync.prepare import Target
+from dinmo_pipeline.sync.service import Syncs
 from dinmo_pipeline_tests.sync.disk import DIFFERENCE, Disk, forking
 from dinmo_pipeline_tests.waiting import wait_for_end
 

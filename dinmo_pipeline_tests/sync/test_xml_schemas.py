@@ -14,7 +14,7 @@ from lxml import etree
 from dinmo_pipeline.errors import StorageError
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.storages.publish import Publisher
-from dinmo_pipeline.sync.syncs import Delivery, Syncs
+from dinmo_pipeline.sync.service import Delivery, Syncs
 from dinmo_pipeline_tests.people import activation, make_people, sync_people
 
 DAY = datetime(2025, 4, 14, 7, tzinfo=UTC)

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dinmo_pipeline.engines.duckdb.connection import configure, open_warehouse
 from dinmo_pipeline.project.specs import QuerySettings
-from dinmo_pipeline.warehouse.connections import configure, open_warehouse
 
 NAN = math.nan
 # NaN is the largest number, as in PostgreSQL.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from dinmo_pipeline.catalog.lineage import column_origins
 from dinmo_pipeline.project.specs import TableRef
-from dinmo_pipeline.warehouse.lineage import column_origins
 
 READ = {
     TableRef("models", "people"): ("id", "name", "Birth Day"),

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import BusyError
-from dinmo_pipeline.sync.folder_shelf import FolderShelf
-from dinmo_pipeline.sync.turns import turn
-from dinmo_pipeline.warehouse.locks import locked
+from dinmo_pipeline.local_files.locks import locked
+from dinmo_pipeline.sync.backends.local import FolderShelf
+from dinmo_pipeline.sync.backends.run_queue import turn
 
 HOLD = """\
 import sys, time
 from pathlib import Path
-from dinmo_pipeline.warehouse.locks import locked
+from dinmo_pipeline.local_files.locks import locked
 sys.argv = ["/usr/bin/dinmo", "sync", "who@customer.example"]
 with locked(Path({path!r}), what="it", wait_s=0, shared={shared}):
     print("held", flush=True)

@@ -14,11 +14,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from dinmo_pipeline.engines.duckdb.connection import attached, configure, open_warehouse
+from dinmo_pipeline.engines.duckdb.tables import refresh_table, table_sql
 from dinmo_pipeline.errors import DataError, StateError
 from dinmo_pipeline.project.specs import QuerySettings, TableRef, TableSpec
-from dinmo_pipeline.warehouse.connections import attached, configure, open_warehouse
-from dinmo_pipeline.warehouse.identifiers import quote_identifier, quote_literal
-from dinmo_pipeline.warehouse.tables import refresh_table, table_sql
+from dinmo_pipeline.sql.quoting import quote_identifier, quote_literal
 from dinmo_pipeline_tests.servers.disks import small_folder
 from dinmo_pipeline_tests.waiting import PATIENCE_S, wait_until
 
@@ -203,7 +203,7 @@ def test_an_interrupt_in_the_middle_of_a_query_is_an_interrupt(tmp_path: Path) -
     program = """
 from pathlib import Path
 from dinmo_pipeline.project.specs import QuerySettings
-from dinmo_pipeline.warehouse.connections import open_warehouse
+from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 try:
     with open_warehouse(Path("warehouse.duckdb"), QuerySettings(Path(), "UTC")) as connection:
         connection.execute("COPY (SELECT *, repeat('x', 50) FROM range(50_000_000)) TO 'rows.csv' (USE_TMP_FILE false)")

@@ -1,0 +1,183 @@
+"""How an activation, an inbox or a feed stands beside what was done: why its last attempt failed, and what people were told of it.
+
+`standing.json` in a folder of the project's home, also where the log of an activation is elsewhere. What was delivered is the log's
+alone; when this file is lost, a failure that lasts is told once more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from dinmo_pipeline.alerts.alert import Told
+from dinmo_pipeline.errors import StateError
+from dinmo_pipeline.local_files.locks import is_gone, locked
+from dinmo_pipeline.local_files.private import make_private_folder
+from dinmo_pipeline.project.specs import Project
+
+CLAIM = timedelta(minutes=3)
+"""Longer than any message takes to be sent, or given up."""
+# It is held for the time of reading and writing a small file.
+_WAIT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why the last attempt did not do its work, in its own words and in those that name no row; `attempts` in a row ended so since `since`.
+
+    `lasting`: trying again does not cure it by itself. `definitions` is a checksum of what was to be done, `inputs` of the data that it
+    was done with, where that may be the reason; `run` is Dagster's.
+    """
+
+    error: str
+    text: str
+    without_data: str
+    lasting: bool
+    at: datetime
+    since: datetime
+    attempts: int
+    definitions: str
+    run: str | None = None
+    inputs: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who is sending a message now, without a lock: others leave it alone until then, or until that process is gone."""
+
+    token: str
+    host: str
+    pid: int
+    until: datetime
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it still keeps others from sending; one from the future was made before a clock was set back."""
+        return now < self.until <= now + CLAIM and not is_gone(self.pid, self.host)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """`told`, `unsent` (why a message could not be sent) and `claims` are by the name of who is told.
+
+    `revision` counts what was written. Days from `expected_since` on count for what is expected.
+    """
+
+    failure: Failure | None = None
+    told: Mapping[str, Told] = field(default_factory=dict)
+    unsent: Mapping[str, str] = field(default_factory=dict)
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    revision: int = 0
+    expected_since: date | None = None
+
+
+class StandingFile:
+    """A standing on disk, in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path = folder / "standing.json"
+
+    def read(self) -> Standing:
+        """What was written last; an empty one where nothing was, or nothing that makes sense. StateError when it cannot be read."""
+        try:
+            return _adapter().validate_json(self._path.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            # Whatever lasts is told once more; a delivery must not fail for this.
+            return Standing()
+        except OSError as error:
+            raise StateError(f"reading {self._path}: {error.strerror}; mend the folder's rights") from error
+
+    @contextmanager
+    def changed(self) -> Iterator[StandingDraft]:
+        """The standing to be replaced; one process at a time, for the moment that it takes to decide: nothing is waited for meanwhile.
+
+        StateError when it cannot be written, BusyError when another process does not let go of it.
+        """
+        with ExitStack() as held:
+            try:
+                make_private_folder(self.folder)
+                held.enter_context(locked(self._path.with_suffix(".lock"), what=f"{self._path}", wait_s=_WAIT_S))
+            except OSError as error:
+                raise StateError(f"writing {self._path}: {error.strerror}; mend the folder") from error
+            draft = StandingDraft(self.read())
+            before = draft.standing
+            yield draft
+            if draft.standing != before:
+                self._write(replace(draft.standing, revision=before.revision + 1))
+
+    def _write(self, standing: Standing) -> None:
+        # One name, since one process writes at a time: what a killed one left is written over.
+        draft = self._path.with_suffix(".draft")
+        try:
+            descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(_adapter().dump_json(standing, indent=1))
+            draft.replace(self._path)
+        except OSError as error:
+            raise StateError(f"writing {self._path}: {error.strerror}; mend the folder") from error
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+@dataclass
+class StandingDraft:
+    """A standing that is being replaced."""
+
+    standing: Standing
+
+    def told(self, name: str, told: Told, unsent: str | None = None) -> None:
+        """Record an alert that was sent; `unsent` names the recipients that did not get it, and why."""
+        self.nothing_to_tell(name)
+        if unsent is not None:
+            self.could_not_tell(name, unsent)
+        self.standing = replace(self.standing, told={**self.standing.told, name: told})
+
+    def nothing_to_tell(self, name: str) -> None:
+        """Drop the record of an alert that could not be sent: it is no longer true."""
+        self.standing = replace(self.standing, unsent={other: text for other, text in self.standing.unsent.items() if other != name})
+
+    def could_not_tell(self, name: str, reason: str) -> None:
+        """Record why no recipient got the alert."""
+        self.standing = replace(self.standing, unsent={**self.standing.unsent, name: reason})
+
+    def failed(self, failure: Failure | None) -> None:
+        """The last attempt did not do its work; None: it did."""
+        self.standing = replace(self.standing, failure=failure)
+
+    def claim(self, name: str, claim: Claim | None) -> None:
+        """Keep others from sending a message to somebody, or no longer."""
+        others = {other: held for other, held in self.standing.claims.items() if other != name}
+        self.standing = replace(self.standing, claims=others if claim is None else {**others, name: claim})
+
+    def expected_since(self, day: date) -> date:
+        """From which day on what is expected counts: today, `day`, at the first look."""
+        if self.standing.expected_since is None:
+            self.standing = replace(self.standing, expected_since=day)
+        return self.standing.expected_since or day
+
+
+def activation_standing(project: Project, name: str) -> StandingFile:
+    """The standing of an activation."""
+    return StandingFile(project.home / "state" / "activations" / name)
+
+
+def inbox_standing(project: Project, name: str) -> StandingFile:
+    """The standing of an inbox: its passes, and what waits for a person there."""
+    return StandingFile(project.home / "inbound" / name)
+
+
+def feed_standing(project: Project, name: str) -> StandingFile:
+    """The standing of a feed: whether its files come when they are expected."""
+    return StandingFile(project.home / "inbound" / project.feeds[name].inbox / "feeds" / name)
+
+
+@lru_cache(maxsize=1)
+def _adapter() -> TypeAdapter[Standing]:
+    return TypeAdapter(Standing)

@@ -1,0 +1,21 @@
+"""DuckDB asked by a sync: a failure as what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+
+from dinmo_pipeline.engines.duckdb.connection import disk_errors
+from dinmo_pipeline.errors import DataError
+
+
+@contextmanager
+def translating(action: str) -> Iterator[None]:
+    """Failures of DuckDB and of the disk as what they mean for a sync that was `action`."""
+    try:
+        with disk_errors(action):
+            yield
+    except duckdb.Error as error:
+        raise DataError(f"{action}: {error}; nothing was delivered") from error

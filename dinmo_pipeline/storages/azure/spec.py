@@ -1,0 +1,153 @@
+"""An Azure Blob container as the user defines it, and how it is opened: which account, with which credentials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import Field, model_validator
+
+from dinmo_pipeline.errors import PermanentStorageError
+from dinmo_pipeline.intake_limits import IntakeLimits
+from dinmo_pipeline.masking import mask_logs
+from dinmo_pipeline.project.settings import read_limits
+from dinmo_pipeline.secrets import Secret, SecretField, Setting, resolve_setting
+from dinmo_pipeline.storages.azure.session import AzureContainer
+from dinmo_pipeline.storages.base import StorageSpec
+from dinmo_pipeline.storages.object_store.contract import ANSWER_SECONDS, AT_ONCE, CONNECT_SECONDS, address_problem, folder_problem
+
+
+class AzureContainerSpec(StorageSpec):
+    """A container of an Azure storage account. Without sas_token, account_key and connection_string, the machine's default credentials."""
+
+    container: Setting = Field(description="The container's name.")
+    account_url: Setting | None = Field(default=None, description="The account's address, https://ACCOUNT.blob.core.windows.net.")
+    account_name: Setting | None = Field(default=None, description="The account's name, in place of account_url.")
+    sas_token: SecretField | None = Field(default=None, description="Where a SAS token of the container is; create and write are enough.")
+    account_key: SecretField | None = Field(default=None, description="Where one of the account's keys is.")
+    connection_string: SecretField | None = Field(default=None, description="Where a connection string of this account is.")
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if (self.account_url is None) == (self.account_name is None):
+            raise ValueError("write 'account_url' or 'account_name', one of the two")
+        given = [f"'{name}'" for name in ("sas_token", "account_key", "connection_string") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are two ways in; keep one of them, or none for default credentials")
+        if isinstance(self.account_url, str) and (problem := address_problem(_account_url(self.account_url))) is not None:
+            raise ValueError(f"account_url: {problem}")
+        return self
+
+    @property
+    def moves(self) -> bool:
+        return False
+
+    @property
+    def address(self) -> str:
+        url = _account_url(str(self.account_url)) if self.account_url is not None else _named_account_url(str(self.account_name))
+        return f"azure:{url}/{self.container}"
+
+    def resolved_address(self, project_root: Path) -> str:
+        return f"azure:{self._url(project_root)}/{self._text('container', self.container, project_root)}"
+
+    def folder_problem(self, folder: str) -> str | None:
+        return folder_problem(folder)
+
+    def connect(self, project_root: Path) -> AzureContainer:
+        url = self._url(project_root)
+        container = self._text("container", self.container, project_root)
+        credential, credentials = self._credential(url, project_root)
+        return _open(url, container, credential, name=self.name, credentials=credentials, limits=read_limits(project_root))
+
+    def _url(self, project_root: Path) -> str:
+        if self.account_name is not None:
+            return _named_account_url(self._text("account_name", self.account_name, project_root))
+        url = _account_url(self._text("account_url", self.account_url or "", project_root))
+        if (problem := address_problem(url)) is not None:
+            raise PermanentStorageError(f"could not use the account_url of storage {self.name}: {problem}")
+        return url
+
+    def _text(self, field: str, setting: str | Secret, project_root: Path) -> str:
+        return resolve_setting(setting, project_root, what=f"the {field} of storage {self.name}").strip()
+
+    def _credential(self, url: str, project_root: Path) -> tuple[Any, str]:
+        """What the client signs with, and what messages call it."""
+        if self.sas_token is not None:
+            return _read_sas_token(self._text("sas_token", self.sas_token, project_root), self.name)
+        if self.account_key is not None:
+            return _read_key(self._text("account_key", self.account_key, project_root), url), "the account key"
+        if self.connection_string is not None:
+            text = self._text("connection_string", self.connection_string, project_root)
+            return _read_connection_string(text, url, self.name), "the connection string"
+        if urlsplit(url).scheme != "https":
+            what = f"could not use the default credentials of storage {self.name}"
+            raise PermanentStorageError(f"{what}: they go over https alone; write the account's address with https")
+        from azure.identity import DefaultAzureCredential
+
+        return DefaultAzureCredential(), "the default credentials"
+
+
+def _open(url: str, container: str, credential: Any, *, name: str, credentials: str, limits: IntakeLimits) -> AzureContainer:
+    from azure.storage.blob import ContainerClient, LinearRetry
+
+    mask_logs()
+    place = f"{url}/{container}"
+    try:
+        client = ContainerClient(
+            url,
+            container,
+            credential=credential,
+            # A block that was lost is soon sent again, so that it does not cost the whole file; longer waits are the publisher's.
+            retry_policy=LinearRetry(backoff=1, retry_total=2, random_jitter_range=1),
+            connection_timeout=CONNECT_SECONDS,
+            read_timeout=ANSWER_SECONDS,
+            max_single_put_size=AT_ONCE,
+            # Where the account's owner did not say that rows may go, they do not.
+            permit_redirects=False,
+        )
+    except ValueError:
+        advice = f"the container's name or {credentials} is of the wrong form; correct it"
+        raise PermanentStorageError(f"could not open {place} (storage {name}): {advice}") from None
+    return AzureContainer(name=name, place=place, client=client, credentials=credentials, limits=limits)
+
+
+def _account_url(text: str) -> str:
+    return text.rstrip("/")
+
+
+def _named_account_url(account: str) -> str:
+    return f"https://{account}.blob.core.windows.net"
+
+
+def _read_key(text: str, url: str) -> Any:
+    from azure.core.credentials import AzureNamedKeyCredential
+
+    # Emulators have the account in the path; elsewhere it is the first part of the host's name.
+    parts = urlsplit(url)
+    return AzureNamedKeyCredential(parts.path.strip("/") or (parts.hostname or "").partition(".")[0], text)
+
+
+def _read_sas_token(text: str, name: str) -> tuple[Any, str]:
+    from azure.core.credentials import AzureSasCredential
+
+    # Portals offer the whole address with the token at its end.
+    token = text.rpartition("?")[2]
+    fields = parse_qs(token)
+    if "sig" not in fields:
+        raise PermanentStorageError(f"could not use the sas_token of storage {name}: it has no `sig` and so is no SAS token; ask for one")
+    known = [f"{word} {fields[field][0]}" for word, field in (("rights", "sp"), ("valid until", "se")) if field in fields]
+    return AzureSasCredential(token), f"the SAS token ({', '.join(known)})" if known else "the SAS token"
+
+
+def _read_connection_string(text: str, url: str, name: str) -> Any:
+    from azure.storage.blob import BlobServiceClient
+
+    what = f"could not use the connection_string of storage {name}"
+    try:
+        client = BlobServiceClient.from_connection_string(text)
+    except (ValueError, KeyError):
+        raise PermanentStorageError(f"{what}: it is of the wrong form; copy it again from the account's access keys") from None
+    if _account_url(client.url.partition("?")[0]) != url:
+        raise PermanentStorageError(f"{what}: it belongs to another account than {url}; correct one of the two")
+    return client.credential
