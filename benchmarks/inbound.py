@@ -11,10 +11,10 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.measure import Line
+from dinmo_pipeline.formats.csv.dialect import CsvDialect
 from dinmo_pipeline.formats.csv.read import open_csv
 from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.project.load import load_project
-from dinmo_pipeline.project.specs import CsvDialect
 
 QUOTING = {"plain": "", "quoted": ", FORCE_QUOTE (sku, city, email, note)"}
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
+from dinmo_pipeline.pyproject import read_pyproject
 from dinmo_pipeline.suggestions import nearest_hint
 
 TABLE = "[tool.dinmo.limits]"
@@ -75,3 +78,12 @@ def parse_limits(table: object) -> tuple[IntakeLimits, dict[str, str]]:
         else:
             values[name] = value
     return IntakeLimits(**values), problems
+
+
+def read_limits(root: Path) -> IntakeLimits:
+    """The limits that the project in `root` sets; reads `pyproject.toml`, whose faults are for `read_settings` to tell."""
+    try:
+        dinmo = tomllib.loads(read_pyproject(root)).get("tool", {}).get("dinmo", {})
+    except tomllib.TOMLDecodeError:
+        return DEFAULT_LIMITS
+    return parse_limits(dinmo.get("limits", {}))[0]

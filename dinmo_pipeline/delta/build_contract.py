@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dinmo_pipeline.delta.contract import Contract, KeyColumn, SentColumn
-from dinmo_pipeline.engines.duckdb.tables import TableColumn
 from dinmo_pipeline.errors import DataError, SyncRefused
-from dinmo_pipeline.project.specs import ActivationSpec
+from dinmo_pipeline.project.specs import ActivationSpec, TableColumn
 from dinmo_pipeline.sql.quoting import folded
 from dinmo_pipeline.storages.base import StorageSpec
 

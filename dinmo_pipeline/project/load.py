@@ -20,10 +20,11 @@ from dinmo_pipeline.project.schema.definitions import Definition, Definitions, b
 from dinmo_pipeline.project.schema.expected import Holidays, holidays_problem, read_holidays
 from dinmo_pipeline.project.schema.inbound import FeedFields
 from dinmo_pipeline.project.schema.outbound import ActivationFields
-from dinmo_pipeline.project.settings import PYPROJECT, Settings, read_settings
+from dinmo_pipeline.project.settings import Settings, read_settings
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.project.surroundings import moved_home_reason
 from dinmo_pipeline.project.yaml.documents import FileMark, file_mark, read_documents, relative_name, yaml_files
+from dinmo_pipeline.pyproject import PYPROJECT
 from dinmo_pipeline.secrets import remember_secrets
 
 _Signature = tuple[str, tuple[FileMark, ...]]

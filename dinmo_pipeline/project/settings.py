@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo, available_timezones
 from dinmo_pipeline.errors import CallError, Problem
 from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, IntakeLimits, parse_limits
 from dinmo_pipeline.project.surroundings import check_database_path, default_home, read_env_file
+from dinmo_pipeline.pyproject import PYPROJECT, read_pyproject
 from dinmo_pipeline.suggestions import nearest_hint
 
-PYPROJECT = "pyproject.toml"
 DEFAULT_TIMEZONE = "UTC"
 OPTIONS = {
     "timezone": "The time zone of queries, and of schedules and file names where an activation has none of its own; UTC by default.",
@@ -74,12 +74,12 @@ def _home(root: Path) -> Path:
 
 def is_dg_project(root: Path) -> bool:
     """Whether the project says, in `[tool.dg]`, how Dagster's `dg` finds its definitions."""
-    return "dg" in tomllib.loads(_read_pyproject(root)).get("tool", {})
+    return "dg" in tomllib.loads(read_pyproject(root)).get("tool", {})
 
 
 def read_settings(root: Path) -> Settings:
     """The settings of the project in `root`; reads `pyproject.toml` and `DINMO_HOME`, changes nothing."""
-    text = _read_pyproject(root)
+    text = read_pyproject(root)
     problems: list[Problem] = []
     try:
         tool = tomllib.loads(text).get("tool", {})
@@ -125,15 +125,6 @@ def _checked_values(dinmo: Mapping[str, Any]) -> tuple[str | None, int, Mapping[
     return memory_limit, preview_rows, problems
 
 
-def read_limits(root: Path) -> IntakeLimits:
-    """The limits that the project in `root` sets; reads `pyproject.toml`, whose faults are for `read_settings` to tell."""
-    try:
-        dinmo = tomllib.loads(_read_pyproject(root)).get("tool", {}).get("dinmo", {})
-    except tomllib.TOMLDecodeError:
-        return DEFAULT_LIMITS
-    return parse_limits(dinmo.get("limits", {}))[0]
-
-
 @lru_cache(maxsize=1024)
 def timezone_problem(name: object) -> str | None:
     """Why `name` is no IANA time zone, with the nearest one, or None."""
@@ -144,13 +135,6 @@ def timezone_problem(name: object) -> str | None:
     except (ValueError, OSError, KeyError):
         return f"unknown time zone {name!r}{nearest_hint(name, available_timezones())}"
     return None
-
-
-def _read_pyproject(root: Path) -> str:
-    try:
-        return (root / PYPROJECT).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""
 
 
 def _is_project(text: str) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from dinmo_pipeline.formats.base import Format
+from dinmo_pipeline.formats.csv.dialect import CsvDialect
 from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, IntakeLimits
 from dinmo_pipeline.notify.base import Channel
 from dinmo_pipeline.project.schema.expected import Expected
@@ -41,6 +42,14 @@ class SyncMode(StrEnum):
 
 FILLED_BY_IMPORTS = ("feeds", "entities")
 KEEP_SYNCS = 10
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A column of a warehouse table and its DuckDB type."""
+
+    name: str
+    type: str
 
 
 @dataclass(frozen=True, order=True)
@@ -165,19 +174,6 @@ class InboundColumn:
     zero_padded: bool = False
 
 
-@dataclass(frozen=True)
-class CsvDialect:
-    """How a feed's CSV files are written. `delimiter` is None where the header tells; `escape` is None for doubled quotes."""
-
-    delimiter: str | None = None
-    quote: str = '"'
-    escape: str | None = None
-    encoding: str = "utf-8"
-    null_text: tuple[str, ...] = ()
-    skip_lines: int = 0
-    skip_last_lines: int = 0
-
-
 def feed_name(entity: str, source: str, subsection: str | None) -> str:
     """`contacts_salesforce`, `contacts_prestashop_customers`: how files and table of a feed are called."""
     return "_".join(part for part in (entity, source, subsection) if part is not None)
@@ -197,7 +193,7 @@ class FeedSpec:
     primary_key: tuple[str, ...]
     subsection: str | None = None
     updated_at: str | None = None
-    csv: CsvDialect | None = CsvDialect()
+    csv: CsvDialect | None = field(default_factory=CsvDialect)
     columns: tuple[InboundColumn, ...] = ()
     optional: tuple[str, ...] = ()
     timezone: str = "UTC"

@@ -11,9 +11,9 @@ from dinmo_pipeline.delta.build_contract import contract_of
 from dinmo_pipeline.delta.export import Change, Snapshot
 from dinmo_pipeline.engines.duckdb.lookup import Fate, Lookup
 from dinmo_pipeline.engines.duckdb.session import Engine
-from dinmo_pipeline.engines.duckdb.tables import TableColumn, made_at
+from dinmo_pipeline.engines.duckdb.tables import made_at
 from dinmo_pipeline.errors import CallError
-from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType, SyncMode, TableRef
+from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType, SyncMode, TableColumn, TableRef
 from dinmo_pipeline.sql.quoting import folded
 from dinmo_pipeline.sync.backends.open import open_state
 from dinmo_pipeline.sync.decide import find_base

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from dinmo_pipeline.formats.csv.dialect import CsvDialect
 from dinmo_pipeline.formats.csv.read import open_csv
 from dinmo_pipeline.formats.reader import FileRefused, Reading
 from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, IntakeLimits
-from dinmo_pipeline.project.specs import CsvDialect
 
 Row = tuple[str | None, ...]
 

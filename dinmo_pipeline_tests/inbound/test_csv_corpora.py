@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from dinmo_pipeline.formats.csv.dialect import CsvDialect
 from dinmo_pipeline.formats.csv.read import open_csv
 from dinmo_pipeline.formats.decompress import open_plain
 from dinmo_pipeline.formats.reader import FileRefused
-from dinmo_pipeline.project.specs import CsvDialect
 from dinmo_pipeline_tests.inbound.corpora import corpus_file, names
 
 FOLDERS = ("csv_spectrum", "csvkit", "data_table")

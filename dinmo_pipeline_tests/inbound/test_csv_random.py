@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dinmo_pipeline.formats.csv.dialect import CsvDialect
 from dinmo_pipeline.formats.csv.read import CsvReading
 from dinmo_pipeline.formats.reader import FileRefused
-from dinmo_pipeline.project.specs import CsvDialect
 from dinmo_pipeline_tests.random_cases import CASES
 
 from .slow_csv import Expected, Refusal, read_slowly

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.formats.base import Column, Rows
+from dinmo_pipeline.formats.csv.dialect import CsvDialect
 from dinmo_pipeline.formats.csv.formulas import inert
 from dinmo_pipeline.formats.csv.read import CsvReading, open_csv
 from dinmo_pipeline.formats.json.read import open_json
@@ -26,7 +27,7 @@ from dinmo_pipeline.inbound.load.column_types import ColumnType, Shape
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome
 from dinmo_pipeline.inbound.profile.feed_yaml import feed_yaml
 from dinmo_pipeline.inbound.profile.profile import profile_file
-from dinmo_pipeline.project.specs import CsvDialect, InboundColumn
+from dinmo_pipeline.project.specs import InboundColumn
 from dinmo_pipeline_tests.hostile import ALIKE, HALF_PAIRS, NAMES, NO_UTF8, TEXTS
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
 from dinmo_pipeline_tests.inbound.test_json_by_others import content, suite

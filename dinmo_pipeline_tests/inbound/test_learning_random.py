@@ -17,13 +17,14 @@ import duckdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dinmo_pipeline.formats.csv.dialect import CsvDialect
 from dinmo_pipeline.inbound.inbox.discovery import Arrival
 from dinmo_pipeline.inbound.inbox.file_names import NameMatch
 from dinmo_pipeline.inbound.inbox.scan_memory import Sight
 from dinmo_pipeline.inbound.load.batch import Fetched, load_batch
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome
 from dinmo_pipeline.inbound.taking import open_feed_file
-from dinmo_pipeline.project.specs import CsvDialect, FeedSpec, InboundColumn
+from dinmo_pipeline.project.specs import FeedSpec, InboundColumn
 from dinmo_pipeline_tests.inbound.inboxes import NOW, LocalInbox, contacts
 from dinmo_pipeline_tests.random_cases import CASES
 

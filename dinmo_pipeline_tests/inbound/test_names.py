@@ -10,9 +10,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from dinmo_pipeline.formats.csv.dialect import CsvDialect
 from dinmo_pipeline.inbound.inbox.file_names import NameMatch, is_temporary, match_name
 from dinmo_pipeline.project.schema.inbound import ENTITIES
-from dinmo_pipeline.project.specs import CsvDialect, FeedSpec
+from dinmo_pipeline.project.specs import FeedSpec
 
 DAY = date(2022, 3, 15)
 

@@ -88,7 +88,8 @@ def test_ticks_around_a_change_of_the_clocks_are_dagsters(zone: str) -> None:
 
 def test_ordinary_days_do_without_dagster() -> None:
     program = (
-        "import sys; from datetime import datetime; from zoneinfo import ZoneInfo; from dinmo_pipeline.project.schema.cron import schedule_ticks\n"
+        "import sys; from datetime import datetime; from zoneinfo import ZoneInfo\n"
+        "from dinmo_pipeline.project.schema.cron import schedule_ticks\n"
         "next(schedule_ticks(['0 7 29 2 *'], start=datetime(2025, 1, 1, tzinfo=ZoneInfo('Europe/Paris')), days=1500))\n"
         "sys.exit('dagster' in sys.modules)"
     )

@@ -7,8 +7,9 @@ from textwrap import indent
 import pytest
 
 from dinmo_pipeline.errors import DefinitionErrors
+from dinmo_pipeline.formats.csv.dialect import CsvDialect
 from dinmo_pipeline.project.load import load_project, load_with_warnings
-from dinmo_pipeline.project.specs import CsvDialect, FeedSpec, InboundColumn, InboxSpec, TableRef
+from dinmo_pipeline.project.specs import FeedSpec, InboundColumn, InboxSpec, TableRef
 
 from .conftest import WriteProject
 

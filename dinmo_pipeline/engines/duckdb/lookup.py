@@ -15,8 +15,8 @@ from dinmo_pipeline.engines.duckdb.connection import ATTACHED
 from dinmo_pipeline.engines.duckdb.diff import Changes
 from dinmo_pipeline.engines.duckdb.snapshot_schema import stored_columns
 from dinmo_pipeline.engines.duckdb.snapshot_writer import SnapshotFiles, snapshot_query
-from dinmo_pipeline.engines.duckdb.tables import TableColumn, table_columns, table_sql
-from dinmo_pipeline.project.specs import SyncMode, TableRef
+from dinmo_pipeline.engines.duckdb.tables import table_columns, table_sql
+from dinmo_pipeline.project.specs import SyncMode, TableColumn, TableRef
 from dinmo_pipeline.sql.quoting import quote_identifier, quote_literal
 
 Values = Mapping[str, str | None]

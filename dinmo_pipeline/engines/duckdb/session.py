@@ -19,12 +19,12 @@ from dinmo_pipeline.engines.duckdb.diff import Changes
 from dinmo_pipeline.engines.duckdb.key_check import check_key
 from dinmo_pipeline.engines.duckdb.rows import row_count
 from dinmo_pipeline.engines.duckdb.snapshot_writer import Keeper, SnapshotFiles
-from dinmo_pipeline.engines.duckdb.tables import TableColumn, table_columns, table_sql
+from dinmo_pipeline.engines.duckdb.tables import table_columns, table_sql
 from dinmo_pipeline.engines.duckdb.translate import translating
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.local_files.scratch import scratch_folder
-from dinmo_pipeline.project.specs import LoadedAt, Project, TableRef
+from dinmo_pipeline.project.specs import LoadedAt, Project, TableColumn, TableRef
 from dinmo_pipeline.sql.quoting import folded, quote_identifier
 
 LOOK_PREFIX = ".look-"

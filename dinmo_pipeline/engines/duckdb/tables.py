@@ -12,18 +12,10 @@ import duckdb
 from dinmo_pipeline.engines.duckdb.connection import open_warehouse, transaction
 from dinmo_pipeline.engines.duckdb.rows import row_count
 from dinmo_pipeline.errors import DataError, StateError
-from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, Project, TableRef, TableSpec, now_utc
+from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, Project, TableColumn, TableRef, TableSpec, now_utc
 from dinmo_pipeline.sql.quoting import folded, quote_identifier, quote_literal
 
 _SHOWN = 200
-
-
-@dataclass(frozen=True)
-class TableColumn:
-    """A column of a warehouse table and its DuckDB type."""
-
-    name: str
-    type: str
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 
+from dinmo_pipeline.formats.csv.dialect import CsvDialect
 from dinmo_pipeline.formats.csv.read_header import read_header, take_separator_line, without_first_lines
 from dinmo_pipeline.formats.csv.read_records import Block, Records, read_blocks
 from dinmo_pipeline.formats.csv.read_rejects import judge
@@ -20,7 +21,6 @@ from dinmo_pipeline.formats.decode import text_blocks, without_last_lines
 from dinmo_pipeline.formats.decompress import open_plain
 from dinmo_pipeline.formats.reader import Reading, Reject
 from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, IntakeLimits
-from dinmo_pipeline.project.specs import CsvDialect
 
 _BLOCK_BYTES = 1024 * 1024
 _BLOCKS_AHEAD = 2

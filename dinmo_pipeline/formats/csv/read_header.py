@@ -9,13 +9,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, tee
 
+from dinmo_pipeline.formats.csv.dialect import CsvDialect
 from dinmo_pipeline.formats.csv.read_records import Records, read_blocks
 from dinmo_pipeline.formats.csv.read_rejects import check_header
 from dinmo_pipeline.formats.csv.read_scan import Scanner
 from dinmo_pipeline.formats.csv.read_values import values
 from dinmo_pipeline.formats.reader import FileRefused, is_ours, listed
 from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, IntakeLimits, how_to_raise
-from dinmo_pipeline.project.specs import CsvDialect
 from dinmo_pipeline.sql.identifiers import identifiers
 
 DELIMITERS = (";", ",", "\t", "|")

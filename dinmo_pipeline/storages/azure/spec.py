@@ -9,9 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import Field, model_validator
 
 from dinmo_pipeline.errors import PermanentStorageError
-from dinmo_pipeline.intake_limits import IntakeLimits
+from dinmo_pipeline.intake_limits import IntakeLimits, read_limits
 from dinmo_pipeline.masking import mask_logs
-from dinmo_pipeline.project.settings import read_limits
 from dinmo_pipeline.secrets import Secret, SecretField, Setting, resolve_setting
 from dinmo_pipeline.storages.azure.session import AzureContainer
 from dinmo_pipeline.storages.base import StorageSpec

@@ -14,8 +14,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from dinmo_pipeline.errors import PermanentStorageError
-from dinmo_pipeline.intake_limits import IntakeLimits
-from dinmo_pipeline.project.settings import read_limits
+from dinmo_pipeline.intake_limits import IntakeLimits, read_limits
 from dinmo_pipeline.secrets import Port, SecretField, Setting, resolve_port, resolve_setting
 from dinmo_pipeline.storages.base import Storage, StorageSpec
 from dinmo_pipeline.storages.ftp.client import PlainFtp, TlsFtp

@@ -10,8 +10,8 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from dinmo_pipeline.errors import PermanentStorageError
+from dinmo_pipeline.intake_limits import read_limits
 from dinmo_pipeline.masking import mask_logs
-from dinmo_pipeline.project.settings import read_limits
 from dinmo_pipeline.secrets import Secret, SecretField, Setting, resolve_setting
 from dinmo_pipeline.storages.base import StorageSpec
 from dinmo_pipeline.storages.gcs.errors import cause_of

@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from dinmo_pipeline.errors import PermanentStorageError
-from dinmo_pipeline.project.settings import read_limits
+from dinmo_pipeline.intake_limits import read_limits
 from dinmo_pipeline.secrets import Secret, SecretField, Setting, resolve_setting
 from dinmo_pipeline.storages.base import StorageSpec
 from dinmo_pipeline.storages.object_store.contract import ANSWER_SECONDS, CONNECT_SECONDS, address_problem, folder_problem

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 
 from dinmo_pipeline.errors import PermanentStorageError
-from dinmo_pipeline.project.settings import read_limits
+from dinmo_pipeline.intake_limits import read_limits
 from dinmo_pipeline.secrets import resolve_setting
 from dinmo_pipeline.storages.event_loop import run_in_background
 from dinmo_pipeline.storages.sftp.errors import FAULTS, Circumstances, translated
