@@ -124,7 +124,7 @@ def _verb(name: str, arguments: tuple[Any, ...]) -> str:
 
 
 # All kinds of storages, whichever is used.
-for module in pkgutil.iter_modules(storages.__path__, f"{storages.__name__}."):
+for module in pkgutil.walk_packages(storages.__path__, f"{storages.__name__}."):
     importlib.import_module(module.name)
 
 
