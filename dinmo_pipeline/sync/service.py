@@ -1,6 +1,6 @@
 """The syncs of an activation, recorded: open intent completed, number, rows kept, prepared, delivered.
 
-Each step leaves the log in a state from which the next sync ends right, whatever stops this one: `docs/architecture.md` argues
+Each step leaves the log in a state from which the next sync ends right, whatever stops this one: `docs/crash-safety.md` argues
 every crash point.
 """
 
