@@ -16,7 +16,7 @@ from dinmo_pipeline.engines.duckdb.tables import refresh
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import Project, RunType
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 
 _numbers = count()
 
@@ -65,7 +65,7 @@ class Site:
         """A sync without the refresh of its model: rows kept where they are compared, files written, put, moved, recorded."""
         now, project = datetime.now(UTC), self._project
         label = f"{label_of_instant(now)}-{next(_numbers)}"
-        syncs = Syncs(project, project.activations[activation])
+        syncs = SyncService(project, project.activations[activation])
         if syncs.spec.run_type == RunType.FULL_THEN_DELTA:
             syncs.take_snapshot(label, now=now)
         syncs.deliver(label, now=now)

@@ -27,7 +27,7 @@ from dinmo_pipeline.cli.running import Runner, dagster_home
 from dinmo_pipeline.engines.duckdb.tables import refresh
 from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.project.load import LoadedProject, load_with_warnings
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 
 _CLEAN_EVERY = 50
 _BY_DAGSTER = 4
@@ -115,7 +115,7 @@ def _sync(loaded: LoadedProject, number: int) -> None:
         assert outcome.problem is None, outcome.problem
     else:
         refresh(loaded.project, next(iter(loaded.project.tables.values())))
-        syncs, now = Syncs(loaded.project, loaded.project.activations[name]), datetime.now(UTC)
+        syncs, now = SyncService(loaded.project, loaded.project.activations[name]), datetime.now(UTC)
         with syncs.turn():
             syncs.take_snapshot(f"sync-{number}", now=now)
             syncs.deliver(f"sync-{number}", now=now)
@@ -147,7 +147,7 @@ def _soak(what: str, count: int, work: Callable[[int], None], loaded: LoadedProj
         work(number)
         if number % _CLEAN_EVERY == 0:
             for spec in loaded.project.activations.values():
-                Syncs(loaded.project, spec).clean(dry_run=False)
+                SyncService(loaded.project, spec).clean(dry_run=False)
             clean_runs(loaded.project, dry_run=False)
         if number % every == 0:
             along.append(_held(loaded))

@@ -19,7 +19,7 @@ from dinmo_pipeline.engines.duckdb.tables import refresh
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import RunType
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.service import Delivery, Syncs
+from dinmo_pipeline.sync.service import Delivery, SyncService
 
 Person = tuple[int | None, str, int]
 
@@ -97,7 +97,7 @@ def sync_people(root: Path, name: str, instant: datetime, *, full: bool = False)
     project = load_project(root)
     for table in project.tables_for(project.activations[name].source):
         refresh(project, table)
-    syncs, label = Syncs(project, project.activations[name]), label_of_instant(instant)
+    syncs, label = SyncService(project, project.activations[name]), label_of_instant(instant)
     if syncs.spec.run_type == RunType.FULL_THEN_DELTA:
         syncs.take_snapshot(label, now=instant, full=full)
     return syncs.deliver(label, now=instant)

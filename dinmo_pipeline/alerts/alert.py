@@ -51,7 +51,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Told:
+class LastAlert:
     """What somebody was told last: all that was open then in words, since when, and each alert by its key.
 
     Older versions wrote no `opened`; the mark of an activation was the key of its one alert.
@@ -79,12 +79,12 @@ class Change:
     advice: str
     since: datetime
     run: str | None
-    told: Told
+    told: LastAlert
 
 
 @dataclass(frozen=True)
 class _Difference:
-    before: Told
+    before: LastAlert
     kept: Mapping[str, Opened]
     alerts: Sequence[Alert]
     new: Sequence[Alert] = field(default=())
@@ -101,14 +101,14 @@ class _Difference:
 
 
 def change_of(
-    before: Told | None, alerts: Iterable[Alert], *, now: datetime, groups: Collection[str] | None = None
-) -> Change | Told | None:
+    before: LastAlert | None, alerts: Iterable[Alert], *, now: datetime, groups: Collection[str] | None = None
+) -> Change | LastAlert | None:
     """What is to be told of `alerts` to somebody who knows of `before`.
 
     A Told: nothing, but that is what is known from now on (one of several alerts of a group is over). None: all is as it was.
     With `groups` only those were looked at, and the others count as unchanged.
     """
-    before = before or Told(FINE, now, {})
+    before = before or LastAlert(FINE, now, {})
     kept = {key: opened for key, opened in before.alerts.items() if groups is not None and opened.group not in groups}
     listed = tuple({alert.key: alert for alert in alerts if groups is None or alert.group in groups}.values())
     difference = _Difference(before, kept, listed, tuple(alert for alert in listed if alert.key not in before.alerts))
@@ -117,7 +117,7 @@ def change_of(
         return _opened(difference, now)
     if difference.over:
         return _recovered(difference, now)
-    return None if opened.keys() == before.alerts.keys() else Told(_words(opened), before.since, opened)
+    return None if opened.keys() == before.alerts.keys() else LastAlert(_words(opened), before.since, opened)
 
 
 def _opened(difference: _Difference, now: datetime) -> Change:
@@ -131,14 +131,14 @@ def _opened(difference: _Difference, now: datetime) -> Change:
         lines += f"\nOpen since earlier: {_words(earlier)}."
     if difference.over:
         lines += f"\nNo longer so: {_counted(difference.over)}."
-    told = Told(_words(difference.now), since, difference.now)
+    told = LastAlert(_words(difference.now), since, difference.now)
     marks = _counted([alert.mark for alert in new])
     return Change(state, marks, lines, "\n".join(advices[:_MOST_ADVICES]), since, next((a.run for a in new if a.run), None), told)
 
 
 def _recovered(difference: _Difference, now: datetime) -> Change:
     opened = difference.now
-    told = Told(_words(opened), now, opened)
+    told = LastAlert(_words(opened), now, opened)
     rest = f"\nStill open: {_words(opened)}." if opened else ""
     return Change("recovered", _counted(difference.over), rest, "", now, None, told)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from dinmo_pipeline.alerts.alert import Told
+from dinmo_pipeline.alerts.alert import LastAlert
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.local_files.locks import is_gone, locked
 from dinmo_pipeline.local_files.private import make_private_folder
@@ -63,39 +63,39 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Standing:
+class AlertState:
     """`told`, `unsent` (why a message could not be sent) and `claims` are by the name of who is told.
 
     `revision` counts what was written. Days from `expected_since` on count for what is expected.
     """
 
     failure: Failure | None = None
-    told: Mapping[str, Told] = field(default_factory=dict)
+    told: Mapping[str, LastAlert] = field(default_factory=dict)
     unsent: Mapping[str, str] = field(default_factory=dict)
     claims: Mapping[str, Claim] = field(default_factory=dict)
     revision: int = 0
     expected_since: date | None = None
 
 
-class StandingFile:
+class AlertStateFile:
     """A standing on disk, in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._path = folder / "standing.json"
 
-    def read(self) -> Standing:
+    def read(self) -> AlertState:
         """What was written last; an empty one where nothing was, or nothing that makes sense. StateError when it cannot be read."""
         try:
             return _adapter().validate_json(self._path.read_bytes())
         except (FileNotFoundError, ValidationError):
             # Whatever lasts is told once more; a delivery must not fail for this.
-            return Standing()
+            return AlertState()
         except OSError as error:
             raise StateError(f"reading {self._path}: {error.strerror}; mend the folder's rights") from error
 
     @contextmanager
-    def changed(self) -> Iterator[StandingDraft]:
+    def changed(self) -> Iterator[AlertStateUpdate]:
         """The standing to be replaced; one process at a time, for the moment that it takes to decide: nothing is waited for meanwhile.
 
         StateError when it cannot be written, BusyError when another process does not let go of it.
@@ -106,19 +106,19 @@ class StandingFile:
                 held.enter_context(locked(self._path.with_suffix(".lock"), what=f"{self._path}", wait_s=_WAIT_S))
             except OSError as error:
                 raise StateError(f"writing {self._path}: {error.strerror}; mend the folder") from error
-            draft = StandingDraft(self.read())
-            before = draft.standing
+            draft = AlertStateUpdate(self.read())
+            before = draft.alert_state
             yield draft
-            if draft.standing != before:
-                self._write(replace(draft.standing, revision=before.revision + 1))
+            if draft.alert_state != before:
+                self._write(replace(draft.alert_state, revision=before.revision + 1))
 
-    def _write(self, standing: Standing) -> None:
+    def _write(self, alert_state: AlertState) -> None:
         # One name, since one process writes at a time: what a killed one left is written over.
         draft = self._path.with_suffix(".draft")
         try:
             descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
             with os.fdopen(descriptor, "wb") as stream:
-                stream.write(_adapter().dump_json(standing, indent=1))
+                stream.write(_adapter().dump_json(alert_state, indent=1))
             draft.replace(self._path)
         except OSError as error:
             raise StateError(f"writing {self._path}: {error.strerror}; mend the folder") from error
@@ -127,57 +127,59 @@ class StandingFile:
 
 
 @dataclass
-class StandingDraft:
+class AlertStateUpdate:
     """A standing that is being replaced."""
 
-    standing: Standing
+    alert_state: AlertState
 
-    def told(self, name: str, told: Told, unsent: str | None = None) -> None:
+    def told(self, name: str, told: LastAlert, unsent: str | None = None) -> None:
         """Record an alert that was sent; `unsent` names the recipients that did not get it, and why."""
         self.nothing_to_tell(name)
         if unsent is not None:
             self.could_not_tell(name, unsent)
-        self.standing = replace(self.standing, told={**self.standing.told, name: told})
+        self.alert_state = replace(self.alert_state, told={**self.alert_state.told, name: told})
 
     def nothing_to_tell(self, name: str) -> None:
         """Drop the record of an alert that could not be sent: it is no longer true."""
-        self.standing = replace(self.standing, unsent={other: text for other, text in self.standing.unsent.items() if other != name})
+        self.alert_state = replace(
+            self.alert_state, unsent={other: text for other, text in self.alert_state.unsent.items() if other != name}
+        )
 
     def could_not_tell(self, name: str, reason: str) -> None:
         """Record why no recipient got the alert."""
-        self.standing = replace(self.standing, unsent={**self.standing.unsent, name: reason})
+        self.alert_state = replace(self.alert_state, unsent={**self.alert_state.unsent, name: reason})
 
     def failed(self, failure: Failure | None) -> None:
         """The last attempt did not do its work; None: it did."""
-        self.standing = replace(self.standing, failure=failure)
+        self.alert_state = replace(self.alert_state, failure=failure)
 
     def claim(self, name: str, claim: Claim | None) -> None:
         """Keep others from sending a message to somebody, or no longer."""
-        others = {other: held for other, held in self.standing.claims.items() if other != name}
-        self.standing = replace(self.standing, claims=others if claim is None else {**others, name: claim})
+        others = {other: held for other, held in self.alert_state.claims.items() if other != name}
+        self.alert_state = replace(self.alert_state, claims=others if claim is None else {**others, name: claim})
 
     def expected_since(self, day: date) -> date:
         """From which day on what is expected counts: today, `day`, at the first look."""
-        if self.standing.expected_since is None:
-            self.standing = replace(self.standing, expected_since=day)
-        return self.standing.expected_since or day
+        if self.alert_state.expected_since is None:
+            self.alert_state = replace(self.alert_state, expected_since=day)
+        return self.alert_state.expected_since or day
 
 
-def activation_standing(project: Project, name: str) -> StandingFile:
+def activation_alert_state(project: Project, name: str) -> AlertStateFile:
     """The standing of an activation."""
-    return StandingFile(project.home / "state" / "activations" / name)
+    return AlertStateFile(project.home / "state" / "activations" / name)
 
 
-def inbox_standing(project: Project, name: str) -> StandingFile:
+def inbox_alert_state(project: Project, name: str) -> AlertStateFile:
     """The standing of an inbox: its passes, and what waits for a person there."""
-    return StandingFile(project.home / "inbound" / name)
+    return AlertStateFile(project.home / "inbound" / name)
 
 
-def feed_standing(project: Project, name: str) -> StandingFile:
+def feed_alert_state(project: Project, name: str) -> AlertStateFile:
     """The standing of a feed: whether its files come when they are expected."""
-    return StandingFile(project.home / "inbound" / project.feeds[name].inbox / "feeds" / name)
+    return AlertStateFile(project.home / "inbound" / project.feeds[name].inbox / "feeds" / name)
 
 
 @lru_cache(maxsize=1)
-def _adapter() -> TypeAdapter[Standing]:
-    return TypeAdapter(Standing)
+def _adapter() -> TypeAdapter[AlertState]:
+    return TypeAdapter(AlertState)

@@ -21,8 +21,8 @@ from zoneinfo import ZoneInfo
 
 import tenacity
 
-from dinmo_pipeline.alerts.alert import Alert, Change, Subject, Told, change_of
-from dinmo_pipeline.alerts.alert_state import CLAIM, Claim, Standing, StandingDraft, StandingFile
+from dinmo_pipeline.alerts.alert import Alert, Change, LastAlert, Subject, change_of
+from dinmo_pipeline.alerts.alert_state import CLAIM, AlertState, AlertStateFile, AlertStateUpdate, Claim
 from dinmo_pipeline.errors import DinmoError, TransientMessageError
 from dinmo_pipeline.masking import masked
 from dinmo_pipeline.notify.base import Notice
@@ -44,7 +44,7 @@ class _Message:
 
     notify: NotifySpec
     notice: Notice
-    told: Told
+    told: LastAlert
     claim: Claim
     arrived: bool = False
     problem: str | None = None
@@ -53,7 +53,7 @@ class _Message:
 class Notifier:
     """Tells people of the alerts of one subject."""
 
-    def __init__(self, project: Project, subject: Subject, file: StandingFile) -> None:
+    def __init__(self, project: Project, subject: Subject, file: AlertStateFile) -> None:
         self._project = project
         self._subject = subject
         self._file = file
@@ -61,7 +61,7 @@ class Notifier:
     def tell(
         self,
         find: Callable[[], F],
-        judge: Callable[[F, StandingDraft], Sequence[Alert]],
+        judge: Callable[[F, AlertStateUpdate], Sequence[Alert]],
         *,
         run: str | None = None,
         groups: Collection[str] | None = None,
@@ -77,7 +77,7 @@ class Notifier:
             revision = self._file.read().revision
             found = find()
             with self._file.changed() as draft:
-                if draft.standing.revision != revision and number + 1 < _ROUNDS:
+                if draft.alert_state.revision != revision and number + 1 < _ROUNDS:
                     # Somebody has recorded what is newer than what was found.
                     continue
                 messages = self._claim(draft, judge(found, draft), run if number == 0 else None, groups)
@@ -91,11 +91,11 @@ class Notifier:
                 break
         return unsent_of(self._project, self._file.read())
 
-    def _claim(self, draft: StandingDraft, alerts: Sequence[Alert], run: str | None, groups: Collection[str] | None) -> list[_Message]:
+    def _claim(self, draft: AlertStateUpdate, alerts: Sequence[Alert], run: str | None, groups: Collection[str] | None) -> list[_Message]:
         now = self._project.clock()
         messages = []
         for notify in self._project.notifications.values():
-            before = draft.standing.told.get(notify.name)
+            before = draft.alert_state.told.get(notify.name)
             concerned = [alert for alert in alerts if self._concerns(notify, alert)]
             change = change_of(before, concerned, now=now, groups=groups)
             if not isinstance(change, Change):
@@ -103,19 +103,19 @@ class Notifier:
                 if change is not None:
                     draft.told(notify.name, change)
                 continue
-            claimed = draft.standing.claims.get(notify.name)
+            claimed = draft.alert_state.claims.get(notify.name)
             if claimed is not None and claimed.holds(now):
                 continue
             claim = Claim(secrets.token_hex(8), socket.gethostname(), os.getpid(), now + CLAIM)
             draft.claim(notify.name, claim)
-            messages.append(_Message(notify, self._notice(change, before or Told("fine", now), run), change.told, claim))
+            messages.append(_Message(notify, self._notice(change, before or LastAlert("fine", now), run), change.told, claim))
         return messages
 
     def _concerns(self, notify: NotifySpec, alert: Alert) -> bool:
         names = (self._subject.name, *alert.of)
         return any(map(notify.concerns, names)) and (alert.state != "warning" or notify.level == "warning")
 
-    def _notice(self, change: Change, before: Told, run: str | None) -> Notice:
+    def _notice(self, change: Change, before: LastAlert, run: str | None) -> Notice:
         zone = ZoneInfo(self._subject.timezone)
         what = change.what
         if change.state == "recovered":
@@ -136,14 +136,14 @@ class Notifier:
         )
 
 
-def unsent_of(project: Project, standing: Standing) -> tuple[str, ...]:
+def unsent_of(project: Project, alert_state: AlertState) -> tuple[str, ...]:
     """Who was not told of how a subject is now, and why."""
-    return tuple(f"{name} was not told: {reason}" for name, reason in standing.unsent.items() if name in project.notifications)
+    return tuple(f"{name} was not told: {reason}" for name, reason in alert_state.unsent.items() if name in project.notifications)
 
 
-def _record(draft: StandingDraft, message: _Message) -> None:
+def _record(draft: AlertStateUpdate, message: _Message) -> None:
     name = message.notify.name
-    claimed = draft.standing.claims.get(name)
+    claimed = draft.alert_state.claims.get(name)
     if claimed is None or claimed.token != message.claim.token:
         # It took so long that another process went on from there.
         return

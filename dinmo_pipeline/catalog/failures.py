@@ -10,7 +10,7 @@ from dagster import AssetExecutionContext, Failure, OutputContext
 
 from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.masking import masked_errors
-from dinmo_pipeline.storages.waiting import patiently
+from dinmo_pipeline.storages.waiting import allow_waiting
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,7 +28,7 @@ def failing(function: Callable[P, R]) -> Callable[P, R]:
         logs = [context.log for context in args if isinstance(context, OutputContext | AssetExecutionContext)]
         with masked_errors():
             try:
-                with patiently(*(log.warning for log in logs)):
+                with allow_waiting(*(log.warning for log in logs)):
                     return function(*args, **kwargs)
             except DinmoError as error:
                 raise failure_of(error) from error

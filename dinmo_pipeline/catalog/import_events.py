@@ -30,7 +30,7 @@ from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome, Record
 from dinmo_pipeline.inbound.troubles.troubles import Trouble, open_troubles
 from dinmo_pipeline.project.specs import FeedSpec, Project, TableRef
-from dinmo_pipeline.storages.waiting import patiently
+from dinmo_pipeline.storages.waiting import allow_waiting
 
 REJECTS_CHECK = "rejects"
 OPEN, NOTES = "open", "notes"
@@ -80,7 +80,7 @@ def files_name(feed: str) -> str:
 def import_checked(context: AssetExecutionContext, project: Project, feed: FeedSpec) -> Iterator[AssetCheckResult]:
     """Import every file of the feed that is due, and tell how the feed is, also where that fails. A Failure in our words when it does."""
     try:
-        with patiently(context.log.warning):
+        with allow_waiting(context.log.warning):
             taken = _import_due(context, project, feed)
     except DinmoError as error:
         yield _as_result(feed_check(project, feed, problem=str(error)))

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from dinmo_pipeline.alerts.alert_state import activation_standing
+from dinmo_pipeline.alerts.alert_state import activation_alert_state
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.explaining import show_explanation
 from dinmo_pipeline.cli.health import health_of, unknown_health
@@ -33,18 +33,18 @@ from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.storages.probe import check_storage
 from dinmo_pipeline.storages.rights import delivery_umask, keep_new_files_private
-from dinmo_pipeline.storages.waiting import patiently
+from dinmo_pipeline.storages.waiting import allow_waiting
 from dinmo_pipeline.suggestions import nearest_hint
 from dinmo_pipeline.sync.alerts.health import BETWEEN_STEPS
 from dinmo_pipeline.sync.alerts.lateness import find_lateness
-from dinmo_pipeline.sync.alerts.notifier import Teller
+from dinmo_pipeline.sync.alerts.notifier import ActivationNotifier
 from dinmo_pipeline.sync.backends.open import open_state
 from dinmo_pipeline.sync.deliver.redirect import target_elsewhere
 from dinmo_pipeline.sync.explain import explain_record
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.prepare import Target
 from dinmo_pipeline.sync.retention import Litter, clean_abandoned_scratch
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(inbox_commands, name="inbox")
@@ -130,17 +130,17 @@ def sync(
     specs = _chosen(loaded.project, names or [], everything=everything)
     instant = _instant(at, loaded.project) or loaded.project.clock()
     if dry_run or limit is not None or to is not None:
-        with patiently(showing.tell_wait):
+        with allow_waiting(showing.show_waiting):
             _rehearse(loaded.project, specs, instant, full=full, send=not dry_run, limit=limit, to=to)
         return
     from dinmo_pipeline.cli.running import Runner
 
     if full and (unfit := [spec.name for spec in specs if spec.run_type == RunType.FULL_ONLY]) and not everything:
         showing.warn(f"{', '.join(unfit)}: full_only sends every row anyway")
-    with Runner(loaded) as runner, patiently(showing.tell_wait):
+    with Runner(loaded) as runner, allow_waiting(showing.show_waiting):
         outcomes = showing.follow((spec.name for spec in specs), lambda name: runner.sync(name, label_of_instant(instant), full=full))
     showing.show_outcomes(outcomes)
-    _tell_deadlines(loaded.project)
+    _notify_deadlines(loaded.project)
     if any(outcome.problem is not None for outcome in outcomes):
         raise typer.Exit(_FAILED)
 
@@ -161,12 +161,12 @@ def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
     end = time.monotonic() + _STATUS_SENDING_S
     for spec in loaded.activations.values():
         try:
-            for untold in Teller(loaded, spec).look(patience=BETWEEN_STEPS, deadlines=False, budget_s=end - time.monotonic()):
+            for untold in ActivationNotifier(loaded, spec).look(patience=BETWEEN_STEPS, deadlines=False, budget_s=end - time.monotonic()):
                 showing.warn(f"{spec.name}: {untold}")
-            syncs, now, standing = Syncs(loaded, spec), loaded.clock(), activation_standing(loaded, spec.name).read()
+            syncs, now, alert_state = SyncService(loaded, spec), loaded.clock(), activation_alert_state(loaded, spec.name).read()
             state = syncs.state()
-            late = find_lateness(spec, state, now=now, since=standing.expected_since)
-            lines.append(health_of(spec, state, standing.failure, now=now, running=syncs.is_running, late=late))
+            late = find_lateness(spec, state, now=now, since=alert_state.expected_since)
+            lines.append(health_of(spec, state, alert_state.failure, now=now, running=syncs.is_running, late=late))
         except StateError as error:
             lines.append(unknown_health(spec, error, now=loaded.clock()))
     feeds, inboxes = inbound_health(loaded)
@@ -197,7 +197,7 @@ def history(
         show_feed_history(loaded, loaded.feeds[name], as_json=as_json)
         return
     spec = _activation(loaded, name)
-    syncs = Syncs(loaded, spec)
+    syncs = SyncService(loaded, spec)
     showing.show_history(spec, syncs.whole_history(), syncs.events(), files=files, as_json=as_json)
 
 
@@ -211,7 +211,7 @@ def explain(
     """When a record was sent, with which values, and why or why not, as far as rows are kept."""
     loaded = load_project(find_project_root(project))
     spec = _activation(loaded, name)
-    show_explanation(spec, explain_record(loaded, spec, Syncs(loaded, spec).whole_history(), key), as_json=as_json)
+    show_explanation(spec, explain_record(loaded, spec, SyncService(loaded, spec).whole_history(), key), as_json=as_json)
 
 
 @app.command()
@@ -224,8 +224,8 @@ def redeliver(
     """Deliver a sync and all newer ones once more, in order; moves no base."""
     loaded = load_project(find_project_root(project))
     spec = _activation(loaded, name)
-    syncs = Syncs(loaded, spec)
-    with patiently(showing.tell_wait):
+    syncs = SyncService(loaded, spec)
+    with allow_waiting(showing.show_waiting):
         if to is None:
             again = syncs.redeliver(number)
         else:
@@ -242,10 +242,10 @@ def approve(name: Annotated[str, typer.Argument(metavar="NAME", help="An activat
     if name in loaded.project.feeds and name not in loaded.project.activations:
         approve_file(loaded, loaded.project.feeds[name])
         return
-    approved = Syncs(loaded.project, _activation(loaded.project, name)).approve(by=current_operator())
+    approved = SyncService(loaded.project, _activation(loaded.project, name)).approve(by=current_operator())
     for finding in approved.findings:
         showing.say(f"approved: {finding.message}")
-    with Runner(loaded) as runner, patiently(showing.tell_wait):
+    with Runner(loaded) as runner, allow_waiting(showing.show_waiting):
         outcomes = showing.follow([name], lambda one: runner.deliver(one, approved.label))
     showing.show_outcomes(outcomes)
     if any(outcome.problem is not None for outcome in outcomes):
@@ -267,7 +267,7 @@ def clean(
     found = list(clean_abandoned_scratch(loaded, dry_run=dry_run))
     for spec in loaded.activations.values():
         try:
-            found += Syncs(loaded, spec).clean(dry_run=dry_run)
+            found += SyncService(loaded, spec).clean(dry_run=dry_run)
         except BusyError:
             showing.warn(f"{spec.name}: a sync is at work, so it is left alone; clean again later")
         except StateError as error:
@@ -285,7 +285,7 @@ def baseline(name: Name, project: ProjectOption = HERE) -> None:
     spec = _activation(loaded, name)
     _refresh(loaded, [spec])
     now = loaded.clock()
-    taken = Syncs(loaded, spec).baseline(label_of_instant(now), now=now, by=current_operator())
+    taken = SyncService(loaded, spec).baseline(label_of_instant(now), now=now, by=current_operator())
     assert taken.snapshot is not None, "a baseline is a snapshot"
     showing.say(
         f"{name}: {taken.snapshot.rows:,} rows count as delivered (sync {taken.number}); the next sync sends what changes from now on"
@@ -319,7 +319,7 @@ def try_storage(
 def state_init(project: ProjectOption = HERE) -> None:
     """Let state begin where `DINMO_STATE_URL` or `DINMO_HOME` says; needed once where `DINMO_REQUIRE_STATE` is set."""
     state = open_state(load_project(find_project_root(project)))
-    begun = state.shelf.begin()
+    begun = state.backend.begin()
     showing.say(f"state begins at {state.place}" if begun else f"there is state at {state.place} already; nothing was changed")
 
 
@@ -381,10 +381,10 @@ def _require_free(host: str, port: int) -> None:
         raise CallError(f"opening the Dagster UI at {host}:{port}: {error.strerror}; choose another with --port or --host") from error
 
 
-def _tell_deadlines(loaded: Project) -> None:
-    from dinmo_pipeline.io_managers.deadlines import tell_deadlines
+def _notify_deadlines(loaded: Project) -> None:
+    from dinmo_pipeline.io_managers.deadlines import notify_deadlines
 
-    for line in tell_deadlines(loaded):
+    for line in notify_deadlines(loaded):
         showing.warn(line)
 
 
@@ -421,7 +421,7 @@ def _rehearse(
         targets.append(own if to is None else target_elsewhere(loaded, spec, to, asked_by="--to", limit=limit))
     _refresh(loaded, specs)
     for spec, target in zip(specs, targets, strict=True):
-        rehearsal = Syncs(loaded, spec).rehearse(instant=instant, target=target, send=send, full=full)
+        rehearsal = SyncService(loaded, spec).rehearse(instant=instant, target=target, send=send, full=full)
         showing.show_rehearsal(spec, rehearsal, sent_to=target.storage.name if send else None)
 
 

@@ -22,7 +22,7 @@ from dinmo_pipeline.project.specs import ActivationSpec, FeedSpec, Project
 from dinmo_pipeline.sync.labels import instant_of_label
 from dinmo_pipeline.sync.ledger.state import State
 from dinmo_pipeline.sync.retention import Litter
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 
 KEPT_IMPORTS = 100
 """So many runs of each feed's import stay in Dagster. What was imported is in the warehouse, whatever Dagster knows of it."""
@@ -69,7 +69,7 @@ def _clean_imports(instance: DagsterInstance, home: Path, feed: FeedSpec, *, dry
 
 def _clean_activation(instance: DagsterInstance, home: Path, project: Project, spec: ActivationSpec, *, dry_run: bool) -> Iterator[Litter]:
     try:
-        state = Syncs(project, spec).state()
+        state = SyncService(project, spec).state()
     except StateError:
         # Whoever cleans its snapshots has said so.
         return

@@ -9,7 +9,7 @@ from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from dinmo_pipeline.cli.showing import say, show_json, show_table
-from dinmo_pipeline.engines.duckdb.lookup import Fate, Values
+from dinmo_pipeline.engines.duckdb.lookup import RecordOutcome, Values
 from dinmo_pipeline.project.specs import ActivationSpec
 from dinmo_pipeline.sync.explain import Explanation, Told
 
@@ -64,7 +64,7 @@ def _word(explanation: Explanation) -> str:
     return {"filtered out": "filtered out", "nowhere": "not there"}.get(today.where, "unknown")
 
 
-def _values(fate: Fate | None) -> str:
+def _values(fate: RecordOutcome | None) -> str:
     """The values that were sent or, of an updated record, those that changed."""
     if fate is None or (fate.values is None and fate.before is None):
         return ""

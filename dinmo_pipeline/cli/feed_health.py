@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from dinmo_pipeline.alerts.alert_state import feed_standing
+from dinmo_pipeline.alerts.alert_state import feed_alert_state
 from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.inbound.load.feed_table import FeedTable
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Record
@@ -68,7 +68,7 @@ def inbound_health(project: Project) -> tuple[list[FeedHealth], list[InboxHealth
 
 def _late(project: Project, feed: FeedSpec) -> str | None:
     """What was expected of the feed and has not come, in words."""
-    late = find_late_feed(project, feed, since=feed_standing(project, feed.name).read().expected_since, wait_s=None)
+    late = find_late_feed(project, feed, since=feed_alert_state(project, feed.name).read().expected_since, wait_s=None)
     return None if late is None else late.text
 
 

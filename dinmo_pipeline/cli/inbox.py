@@ -12,16 +12,16 @@ from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.options import HERE, ProjectOption
 from dinmo_pipeline.cli.outcome import Imported
 from dinmo_pipeline.errors import CallError, DinmoError
-from dinmo_pipeline.inbound.inbox.discovery import Look
+from dinmo_pipeline.inbound.inbox.discovery import InboxScan
 from dinmo_pipeline.inbound.inbox.folders import ALL, Folders
-from dinmo_pipeline.inbound.inbox.scan_memory import Sight
+from dinmo_pipeline.inbound.inbox.scan_memory import Fingerprint
 from dinmo_pipeline.inbound.troubles.troubles import open_troubles
 from dinmo_pipeline.project.load import LoadedProject, load_project, load_with_warnings
 from dinmo_pipeline.project.operators import current_operator
 from dinmo_pipeline.project.settings import find_project_root
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
 from dinmo_pipeline.storages.retrying import connection_to
-from dinmo_pipeline.storages.waiting import patiently
+from dinmo_pipeline.storages.waiting import allow_waiting
 from dinmo_pipeline.suggestions import nearest_hint
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def dismiss(
 ) -> None:
     """Close refused files of a feed, and rejected records, that nobody will correct; who did so and when is kept."""
     from dinmo_pipeline.inbound.import_pass import InboxPass
-    from dinmo_pipeline.inbound.troubles.alerts import tell_troubles
+    from dinmo_pipeline.inbound.troubles.alerts import notify_troubles
 
     loaded = load_project(find_project_root(project))
     if feed not in loaded.feeds:
@@ -68,7 +68,7 @@ def dismiss(
     with InboxPass(loaded, loaded.feeds[feed].inbox) as held:
         for name in held.dismiss(loaded.feeds[feed], file, by=current_operator()):
             showing.say(f"dismissed: {name}")
-    for line in tell_troubles(loaded, loaded.feeds[feed].inbox):
+    for line in notify_troubles(loaded, loaded.feeds[feed].inbox):
         showing.warn(line)
 
 
@@ -86,11 +86,11 @@ def import_files(
 
 def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
     from dinmo_pipeline.cli.running import Runner
-    from dinmo_pipeline.inbound.troubles.alerts import tell_troubles
-    from dinmo_pipeline.io_managers.deadlines import tell_deadlines
+    from dinmo_pipeline.inbound.troubles.alerts import notify_troubles
+    from dinmo_pipeline.io_managers.deadlines import notify_deadlines
 
     failed = False
-    with Runner(loaded) as runner, patiently(showing.tell_wait):
+    with Runner(loaded) as runner, allow_waiting(showing.show_waiting):
         for inbox in inboxes:
             try:
                 failed |= showing.show_imported(inbox.name, _import_inbox(runner, loaded.project, inbox))
@@ -103,10 +103,10 @@ def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
                 # The other inboxes may be fine.
                 showing.complain(f"{inbox.name}: {error}")
                 failed = True
-            for line in tell_troubles(loaded.project, inbox.name):
+            for line in notify_troubles(loaded.project, inbox.name):
                 showing.warn(f"{inbox.name}: {line}")
             failed |= showing.show_troubles([each for each in open_troubles(loaded.project, inbox.name) if each.kind != "failed"])
-    for line in tell_deadlines(loaded.project):
+    for line in notify_deadlines(loaded.project):
         showing.warn(line)
     if failed:
         raise typer.Exit(_FAILED)
@@ -116,7 +116,7 @@ def _import_inbox(runner: Runner, project: Project, inbox: InboxSpec) -> list[Im
     """One run of each feed that has files which are due, until nothing waits; a feed whose run failed is left alone."""
     imported: list[Imported] = []
     feeds = [feed.name for feed in project.feeds.values() if feed.inbox == inbox.name]
-    tried: set[tuple[str, Sight]] = set()
+    tried: set[tuple[str, Fingerprint]] = set()
     again: list[str] | None = None
     for seen in _looks(project, inbox):
         due = dict.fromkeys(arrival.match.feed.name for arrival in seen.due if (arrival.path, arrival.sight) not in tried)
@@ -133,7 +133,7 @@ def _import_inbox(runner: Runner, project: Project, inbox: InboxSpec) -> list[Im
     return imported
 
 
-def _looks(project: Project, inbox: InboxSpec) -> Iterator[Look]:
+def _looks(project: Project, inbox: InboxSpec) -> Iterator[InboxScan]:
     """Looks at the inbox for as long as files there may come to stand still."""
     # The readers of files are not loaded for commands that read none.
     from dinmo_pipeline.inbound.import_pass import InboxPass
@@ -154,7 +154,7 @@ def _looks(project: Project, inbox: InboxSpec) -> Iterator[Look]:
         if not told:
             told = True
             files = "1 file" if len(seen.waiting) == 1 else f"{len(seen.waiting)} files"
-            showing.tell_wait(f"{inbox.name}: waiting {inbox.settle_seconds} s for {files} to settle")
+            showing.show_waiting(f"{inbox.name}: waiting {inbox.settle_seconds} s for {files} to settle")
         time.sleep(min(max(inbox.settle_seconds / 10, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S))
 
 

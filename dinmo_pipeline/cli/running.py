@@ -21,7 +21,7 @@ from dinmo_pipeline.components.asset_keys import delivery_key, import_job_name, 
 from dinmo_pipeline.io_managers.run_locks import end_dead_runs, holding_new
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import RunType
-from dinmo_pipeline.sync.run_slot import end_turn
+from dinmo_pipeline.sync.run_slot import release_run_slot
 
 # As Dagster tags the runs that it launches.
 LOCATION_TAG = "dagster/code_location"
@@ -56,7 +56,7 @@ class Runner:
         try:
             result = self._run(activation, label, [*(key for key in tables if key not in self._refreshed), *own], options)
         finally:
-            end_turn(self._project, spec)
+            release_run_slot(self._project, spec)
         self._refreshed.update({made.asset_key for made in _materialized(result)}.intersection(tables))
         return _outcome(activation, result)
 

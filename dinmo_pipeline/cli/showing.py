@@ -50,7 +50,7 @@ def warn(text: str) -> None:
     _err.print(Text(_written(masked(f"warning: {text}")), style="yellow"))
 
 
-def tell_wait(text: str) -> None:
+def show_waiting(text: str) -> None:
     """That something is waited for, and to whoever sits at a terminal how to end that."""
     warn(f"{text}, Ctrl-C stops" if _err.is_terminal else text)
 

@@ -33,7 +33,7 @@ from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.components.checks import check_specs, guards_blocked, guards_passed, warnings_of
 from dinmo_pipeline.components.deadlines import deadlines_owner, deadlines_sensor
 from dinmo_pipeline.components.descriptions import describe_delivery, describe_snapshot
-from dinmo_pipeline.components.hooks import telling_hooks
+from dinmo_pipeline.components.hooks import alert_hooks
 from dinmo_pipeline.components.jobs import activation_job
 from dinmo_pipeline.components.schedules import activation_schedule
 from dinmo_pipeline.components.sensors import after_sensor
@@ -45,11 +45,11 @@ from dinmo_pipeline.project.consumers.limits import format_text
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.schema.outbound import ActivationFields
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
-from dinmo_pipeline.sync.alerts.notifier import Teller
+from dinmo_pipeline.sync.alerts.notifier import ActivationNotifier
 from dinmo_pipeline.sync.deliver.redirect import redirect_target
 from dinmo_pipeline.sync.prepare import Target
-from dinmo_pipeline.sync.run_slot import end_turn, take_turn
-from dinmo_pipeline.sync.service import Outgoing, Rehearsal, Syncs
+from dinmo_pipeline.sync.run_slot import acquire_run_slot, release_run_slot
+from dinmo_pipeline.sync.service import Outgoing, Rehearsal, SyncService
 
 APPROVE = "dinmo/approve"
 """The tag of a run that delivers the very rows of its partition although a guard holds them; its value is the name of the approver."""
@@ -86,7 +86,7 @@ class Activation(NamedComponent):
         project, spec = loaded.project, loaded.project.activations[self.name]
         partitions = DynamicPartitionsDefinition(name=partitions_name(spec.name))
         deltas = spec.run_type == RunType.FULL_THEN_DELTA
-        hooks = telling_hooks(project, spec)
+        hooks = alert_hooks(project, spec)
         assets = [_snapshot_asset(loaded, spec, partitions, hooks)] if deltas else []
         assets.append(_delivery_asset(loaded, spec, partitions, hooks, from_snapshot=deltas))
         after_others = project.started_after_others
@@ -159,17 +159,17 @@ def _delivery_asset(
             _look(context, loaded.project, spec)
         with ExitStack() as opened:
             _wait_for_turn(loaded.project, spec)
-            opened.callback(end_turn, loaded.project, spec)
+            opened.callback(release_run_slot, loaded.project, spec)
             outgoing = _judged(context, loaded.project, spec, opened)
             if isinstance(outgoing, SyncBlocked):
-                waiting = Syncs(loaded.project, spec).state().waiting
+                waiting = SyncService(loaded.project, spec).state().waiting
                 yield guards_blocked(waiting.findings if waiting is not None else ())
                 raise failure_of(outgoing) from outgoing
             yield guards_passed(outgoing.measured, outgoing.findings)
             # The IO manager delivers while this waits; it comes back only if that went well.
             yield Output(DeliveryRequest(outgoing, opened.close))
         if spec.warn_if:
-            newest = Syncs(loaded.project, spec).state().newest
+            newest = SyncService(loaded.project, spec).state().newest
             yield warnings_of(newest.warnings if newest is not None else ())
 
     return make_asset(
@@ -205,7 +205,7 @@ def _delivery_asset(
 @failing
 def _look(context: AssetExecutionContext, project: Project, spec: ActivationSpec) -> None:
     """Before an attempt begins: whether an earlier one was cut off, and whether people still have to be told of something."""
-    for line in Teller(project, spec).look(patience=timedelta()):
+    for line in ActivationNotifier(project, spec).look(patience=timedelta()):
         context.log.warning(line)
 
 
@@ -214,7 +214,7 @@ def _rehearse(context: AssetExecutionContext, project: Project, spec: Activation
     """What `dinmo sync --dry-run` and `--limit` do, told as an observation of the delivery."""
     own = redirect_target(project, spec) or Target(project.storages[spec.destination])
     target = replace(own, recorded=False, limit=config.limit or None)
-    rehearsal = Syncs(project, spec).rehearse(instant=project.clock(), target=target, send=not config.dry_run, full=full)
+    rehearsal = SyncService(project, spec).rehearse(instant=project.clock(), target=target, send=not config.dry_run, full=full)
     metadata = rehearsal_metadata(rehearsal, sent_to=None if config.dry_run else target.storage.name, preview_rows=project.preview_rows)
     context.log_event(AssetObservation(delivery_key(spec.name), partition=context.partition_key, metadata=metadata))
     context.log.info("nothing was sent" if config.dry_run else f"a trial was sent to {target.storage.name}; no base was moved")
@@ -223,13 +223,13 @@ def _rehearse(context: AssetExecutionContext, project: Project, spec: Activation
 
 @failing
 def _wait_for_turn(project: Project, spec: ActivationSpec) -> None:
-    take_turn(project, spec)
+    acquire_run_slot(project, spec)
 
 
 @failing
 def _judged(context: AssetExecutionContext, project: Project, spec: ActivationSpec, opened: ExitStack) -> Outgoing | SyncBlocked:
     """The sync of the run's partition, ready to be delivered until `opened` closes, or what holds it."""
-    syncs, label, approval = Syncs(project, spec), context.partition_key, context.run.tags.get(APPROVE)
+    syncs, label, approval = SyncService(project, spec), context.partition_key, context.run.tags.get(APPROVE)
     if approval is not None:
         if approval.strip().lower() in {"", *_YES_OR_NO}:
             problem = f"the run has the tag {APPROVE}: {approval!r}"
@@ -254,9 +254,9 @@ def _completed_instead(context: AssetExecutionContext, project: Project, spec: A
     if redirect_target(project, spec) is not None:
         return False
     try:
-        completed = Syncs(project, spec).roll_forward(full=full, seen=_newest_told(context.instance, delivery_key(spec.name)))
+        completed = SyncService(project, spec).roll_forward(full=full, seen=_newest_told(context.instance, delivery_key(spec.name)))
     except DinmoError:
-        end_turn(project, spec)
+        release_run_slot(project, spec)
         raise
     if completed is None:
         return False
@@ -265,7 +265,7 @@ def _completed_instead(context: AssetExecutionContext, project: Project, spec: A
     metadata = delivery_metadata(delivery, delivery_key(spec.name), preview_rows=project.preview_rows)
     context.log_event(AssetMaterialization(delivery_key(spec.name), partition=delivery.label, metadata=metadata))
     if completed.ends_run:
-        end_turn(project, spec)
+        release_run_slot(project, spec)
         context.log.warning(
             f"the files of sync {delivery.export.number} have fixed names and were not read yet, so this run ends here; "
             "start it again for what has changed since"

@@ -6,7 +6,7 @@ import os
 from dagster import DefaultSensorStatus, SensorDefinition, SensorEvaluationContext, SkipReason, sensor
 
 from dinmo_pipeline.components.jobs import AUTOSTART
-from dinmo_pipeline.io_managers.deadlines import tell_deadlines
+from dinmo_pipeline.io_managers.deadlines import notify_deadlines
 from dinmo_pipeline.project.specs import Project
 
 _SECONDS = 60
@@ -34,7 +34,7 @@ def deadlines_sensor(project: Project) -> SensorDefinition:
         description="Tells people when something that is `expected:` is late, and when it is so no longer.",
     )
     def deadlines(context: SensorEvaluationContext) -> SkipReason:
-        lines = tell_deadlines(project, budget_s=_BUDGET_S)
+        lines = notify_deadlines(project, budget_s=_BUDGET_S)
         for line in lines:
             context.log.warning(line)
         return SkipReason("; ".join(lines) or "every deadline was looked at; it starts no run")

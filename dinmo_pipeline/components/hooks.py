@@ -11,11 +11,11 @@ from dagster import Failure, HookContext, HookDefinition, failure_hook, success_
 
 from dinmo_pipeline.components.asset_keys import delivery_key, snapshot_key
 from dinmo_pipeline.errors import DinmoError, StorageError
-from dinmo_pipeline.inbound.troubles.alerts import tell_import
+from dinmo_pipeline.inbound.troubles.alerts import notify_import
 from dinmo_pipeline.io_managers.inputs import inputs_checksum
 from dinmo_pipeline.project.specs import ActivationSpec, FeedSpec, Project
-from dinmo_pipeline.sync.alerts.notifier import Teller
-from dinmo_pipeline.sync.run_slot import end_turn, has_turn
+from dinmo_pipeline.sync.alerts.notifier import ActivationNotifier
+from dinmo_pipeline.sync.run_slot import has_turn, release_run_slot
 
 
 def table_hook(project: Project, spec: ActivationSpec) -> HookDefinition:
@@ -30,20 +30,20 @@ def table_hook(project: Project, spec: ActivationSpec) -> HookDefinition:
     return failed
 
 
-def telling_hooks(project: Project, spec: ActivationSpec) -> tuple[HookDefinition, HookDefinition]:
+def alert_hooks(project: Project, spec: ActivationSpec) -> tuple[HookDefinition, HookDefinition]:
     """What the activation's own steps do when they fail, and when they end well. A hook that fails, fails no step."""
 
     @failure_hook(name=f"tell_failure_of_{spec.name}")
     def failed(context: HookContext) -> None:
         # Nothing of this run comes after a step that failed.
-        end_turn(project, spec)
+        release_run_slot(project, spec)
         _tell_failure(context, project, spec)
 
     @success_hook(name=f"tell_end_of_{spec.name}")
     def ended(context: HookContext) -> None:
         # While the turn is held, the delivery is still to come, and tells all.
         if not has_turn(project, spec):
-            _say(context, Teller(project, spec).ended(run=context.run_id))
+            _say(context, ActivationNotifier(project, spec).ended(run=context.run_id))
 
     return failed, ended
 
@@ -56,11 +56,11 @@ def feed_hooks(project: Project, feed: FeedSpec) -> tuple[HookDefinition, HookDe
         cause = _cause(context.op_exception)
         # Of the storage as a whole is what the pass itself keeps as a trouble.
         error = None if isinstance(cause, StorageError) else cause
-        _say(context, tell_import(project, feed.inbox, attempt=feed.name, error=error, run=context.run_id))
+        _say(context, notify_import(project, feed.inbox, attempt=feed.name, error=error, run=context.run_id))
 
     @success_hook(name=f"tell_import_of_{feed.name}")
     def ended(context: HookContext) -> None:
-        _say(context, tell_import(project, feed.inbox, attempt=feed.name, error=None, run=context.run_id))
+        _say(context, notify_import(project, feed.inbox, attempt=feed.name, error=None, run=context.run_id))
 
     return failed, ended
 
@@ -68,7 +68,7 @@ def feed_hooks(project: Project, feed: FeedSpec) -> tuple[HookDefinition, HookDe
 def _tell_failure(context: HookContext, project: Project, spec: ActivationSpec) -> None:
     record = context.instance.get_run_record_by_id(context.run_id)
     began = datetime.fromtimestamp(record.start_time, UTC) if record is not None and record.start_time is not None else None
-    unsent = Teller(project, spec).failed(
+    unsent = ActivationNotifier(project, spec).failed(
         _cause(context.op_exception), run=context.run_id, inputs=lambda: inputs_checksum(project, spec, since=began)
     )
     _say(context, unsent)

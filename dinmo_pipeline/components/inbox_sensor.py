@@ -30,8 +30,8 @@ from dinmo_pipeline.components.asset_keys import import_job_name, table_key
 from dinmo_pipeline.components.descriptions import describe_import
 from dinmo_pipeline.components.jobs import AUTOSTART, IN_ONE_PROCESS
 from dinmo_pipeline.errors import BusyError, StorageError
-from dinmo_pipeline.inbound.inbox.discovery import Look
-from dinmo_pipeline.inbound.troubles.alerts import tell_troubles
+from dinmo_pipeline.inbound.inbox.discovery import InboxScan
+from dinmo_pipeline.inbound.troubles.alerts import notify_troubles
 from dinmo_pipeline.inbound.troubles.set_aside import SetAside, pause_after
 from dinmo_pipeline.masking import masked_errors
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
@@ -102,11 +102,11 @@ def inbox_sensor(project: Project, inbox: InboxSpec, jobs: Sequence[Any]) -> Sen
 
 
 def _tell(context: SensorEvaluationContext, project: Project, inbox: InboxSpec, error: Exception | None) -> None:
-    for line in tell_troubles(project, inbox.name, error=error, budget_s=_BUDGET_S):
+    for line in notify_troubles(project, inbox.name, error=error, budget_s=_BUDGET_S):
         context.log.warning(line)
 
 
-def _due(seen: Look, feeds: Sequence[str], now: datetime) -> tuple[list[str], list[str]]:
+def _due(seen: InboxScan, feeds: Sequence[str], now: datetime) -> tuple[list[str], list[str]]:
     """The feeds that a run is due of, and why one is not yet due of others: their files were set aside, and rest."""
     due = dict.fromkeys(arrival.match.feed.name for arrival in seen.fresh())
     aside: dict[str, list[SetAside]] = {}
@@ -144,7 +144,7 @@ def _told(check: AssetCheckEvaluation) -> tuple[bool, Any]:
     return check.passed, check.metadata.get(OPEN)
 
 
-def _why_nothing(seen: Look, pauses: Sequence[str]) -> Iterator[str]:
+def _why_nothing(seen: InboxScan, pauses: Sequence[str]) -> Iterator[str]:
     yield from pauses
     if seen.waiting:
         yield f"{len(seen.waiting)} files are not whole yet, such as {seen.waiting[0]}"

@@ -23,7 +23,7 @@ from dinmo_pipeline.components.descriptions import describe_job
 from dinmo_pipeline.components.hooks import table_hook
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 
 AUTOSTART = "DINMO_AUTOSTART"
 # Without its options, which a thousand jobs would describe a thousand times.
@@ -64,7 +64,7 @@ def sync_request(
     """
     unfinished = instance.get_run_records(RunsFilter(job_name=job_name(spec.name), statuses=list(_UNFINISHED)), limit=_RUNNING_AND_WAITING)
     # A run whose machine went down is unfinished for ever: only one that holds its turn is believed.
-    if len(unfinished) == _RUNNING_AND_WAITING and Syncs(project, spec).is_running:
+    if len(unfinished) == _RUNNING_AND_WAITING and SyncService(project, spec).is_running:
         return SkipReason(
             f"{spec.name}: a sync is running and another one waits, which will send what this one would have; this one is dropped"
         )

@@ -12,13 +12,13 @@ from dagster import (
     schedule,
 )
 
-from dinmo_pipeline.alerts.alert_state import activation_standing
+from dinmo_pipeline.alerts.alert_state import activation_alert_state
 from dinmo_pipeline.components.asset_keys import job_name
 from dinmo_pipeline.components.descriptions import describe_schedule
 from dinmo_pipeline.components.jobs import AUTOSTART, sync_request
 from dinmo_pipeline.io_managers.inputs import inputs_checksum
 from dinmo_pipeline.project.specs import ActivationSpec, Project
-from dinmo_pipeline.sync.alerts.backoff import reason_to_wait
+from dinmo_pipeline.sync.alerts.backoff import backoff_reason
 from dinmo_pipeline.sync.labels import label_of_instant
 
 
@@ -36,9 +36,9 @@ def activation_schedule(project: Project, spec: ActivationSpec) -> ScheduleDefin
         default_status=DefaultScheduleStatus.RUNNING if running else DefaultScheduleStatus.STOPPED,
     )
     def due(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-        standing = activation_standing(project, spec.name).read()
+        alert_state = activation_alert_state(project, spec.name).read()
         now = max(context.scheduled_execution_time, project.clock())
-        reason = reason_to_wait(project, spec, standing, now=now, inputs=lambda: inputs_checksum(project, spec))
+        reason = backoff_reason(project, spec, alert_state, now=now, inputs=lambda: inputs_checksum(project, spec))
         if reason is not None:
             return SkipReason(reason)
         due = context.scheduled_execution_time

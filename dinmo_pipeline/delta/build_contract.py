@@ -46,7 +46,7 @@ def contract_of(spec: ActivationSpec, destination: StorageSpec, project_root: Pa
     )
 
 
-def check_still_promised(spec: ActivationSpec, destination: StorageSpec, project_root: Path, contract: Contract) -> None:
+def require_same_contract(spec: ActivationSpec, destination: StorageSpec, project_root: Path, contract: Contract) -> None:
     """SyncRefused when the activation was edited since its rows were kept: they are not those that it would send now."""
     mapped = None if spec.mapping is None else [(folded(column.attribute), column.name) for column in spec.mapping]
     now = (

@@ -101,7 +101,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Put:
+class PlannedFile:
     """One file: rows `first` to `first + rows` of `change`, as the bytes with this checksum, under one path first, then the other.
 
     `series` is the path without a part number: parts of one series replace one another. `replaced_characters` counts those that
@@ -180,7 +180,7 @@ class Export:
     place: KeptPlace
     folder: str
     format_options: Mapping[str, Any]
-    puts: tuple[Put, ...]
+    puts: tuple[PlannedFile, ...]
     stale: tuple[str, ...] = ()
     create_folder: bool = True
     warnings: tuple[Finding, ...] = ()

@@ -12,9 +12,9 @@ from typing import Literal, Self
 
 from dinmo_pipeline.engines.duckdb.connection import disk_errors, open_warehouse
 from dinmo_pipeline.errors import CallError, DinmoError, StorageError
-from dinmo_pipeline.inbound.inbox.discovery import FOLDERS, Arrival, Look, look
+from dinmo_pipeline.inbound.inbox.discovery import FOLDERS, Arrival, InboxScan, look
 from dinmo_pipeline.inbound.inbox.folders import Folders
-from dinmo_pipeline.inbound.inbox.scan_memory import Looks
+from dinmo_pipeline.inbound.inbox.scan_memory import ScanMemory
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome, Record
 from dinmo_pipeline.inbound.taking import Taking
 from dinmo_pipeline.inbound.troubles.events import Event, Events, kept_event
@@ -61,7 +61,7 @@ class InboxPass:
         with self._disk_errors(), self._stack as stack:
             make_private_folder(home)
             stack.enter_context(locked(home / "lock", what=f"inbox {self._inbox.name}", wait_s=self._wait_s))
-            self._looks = Looks(home / "looks.json")
+            self._looks = ScanMemory(home / "looks.json")
             self._remote = stack.enter_context(connection_to(self._project.storages[self._inbox.storage], self._project.root))
             self._folders = Folders(self._remote, self._inbox)
             self._local_folder = stack.enter_context(scratch_folder(home / "fetched"))
@@ -71,7 +71,7 @@ class InboxPass:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
 
-    def look(self) -> Look:
+    def look(self) -> InboxScan:
         """What lies in `raw/` and `init/` now: what is due, what waits, what was set aside, and strangers that nobody was told of yet."""
         feeds = [feed for feed in self._project.feeds.values() if feed.inbox == self._inbox.name]
         with self._disk_errors():

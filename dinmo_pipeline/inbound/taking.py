@@ -18,7 +18,7 @@ from dinmo_pipeline.inbound.archive import Tidier
 from dinmo_pipeline.inbound.inbox.discovery import Arrival, DoneFiles
 from dinmo_pipeline.inbound.inbox.fetching import Fetcher, ask_of_file, check_storage, local_name
 from dinmo_pipeline.inbound.inbox.folders import IMPORTS, INIT, REFUSED, Folders
-from dinmo_pipeline.inbound.inbox.scan_memory import Looks, Sight
+from dinmo_pipeline.inbound.inbox.scan_memory import Fingerprint, ScanMemory
 from dinmo_pipeline.inbound.load.batch import Fetched, load_batch
 from dinmo_pipeline.inbound.load.dividing import load_divided
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome, Record
@@ -50,7 +50,7 @@ def open_feed_file(feed: FeedSpec, local_path: Path, known: Collection[str] = ()
 class Taking:
     """The files of one inbox while they are taken, by whoever holds it. `notes` tell of files that went away or changed meanwhile."""
 
-    def __init__(self, project: Project, inbox: InboxSpec, folders: Folders, looks: Looks, local_folder: Path) -> None:
+    def __init__(self, project: Project, inbox: InboxSpec, folders: Folders, looks: ScanMemory, local_folder: Path) -> None:
         self._project = project
         self._inbox = inbox
         self._feeds = {feed.name: feed for feed in project.feeds.values() if feed.inbox == inbox.name}
@@ -213,7 +213,7 @@ class Taking:
     def _not_tidied(self, made: FileRecord, error: Exception) -> None:
         became = "its rows are loaded" if made.outcome == Outcome.LOADED else f"it was {made.outcome}"
         told = PermanentStorageError(f"{became}, and it could not be brought to {made.target}: {why(error)}")
-        sight = Sight(made.bytes, made.modified)
+        sight = Fingerprint(made.bytes, made.modified)
         self._looks.put_aside(made.path, made.feed, sight, told, loaded=True, now=self._project.clock())
 
 

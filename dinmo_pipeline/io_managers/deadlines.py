@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from dinmo_pipeline.alerts.alert_state import activation_standing, feed_standing
+from dinmo_pipeline.alerts.alert_state import activation_alert_state, feed_alert_state
 from dinmo_pipeline.alerts.notifier import BUDGET_S
 from dinmo_pipeline.errors import DinmoError
-from dinmo_pipeline.inbound.troubles.alerts import tell_late_feed
+from dinmo_pipeline.inbound.troubles.alerts import notify_late_feed
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.sync.alerts.health import BETWEEN_STEPS
-from dinmo_pipeline.sync.alerts.notifier import Teller
+from dinmo_pipeline.sync.alerts.notifier import ActivationNotifier
 
 _LEAST_S = 2.0
 
@@ -29,7 +29,7 @@ def has_expectations(project: Project) -> bool:
     return next(_looks(project), None) is not None
 
 
-def tell_deadlines(project: Project, *, budget_s: float = BUDGET_S) -> tuple[str, ...]:
+def notify_deadlines(project: Project, *, budget_s: float = BUDGET_S) -> tuple[str, ...]:
     """Look at all that is expected; what could not be seen, and who could not be told and why, in lines.
 
     Sending takes `budget_s` at most: what is left is for the next look. Who could not be told before comes last.
@@ -53,13 +53,13 @@ def _looks(project: Project) -> Iterator[_Look]:
         if spec.expected is not None and not spec.paused:
             yield _Look(
                 spec.name,
-                bool(activation_standing(project, spec.name).read().unsent),
-                lambda left, spec=spec: Teller(project, spec).look(patience=BETWEEN_STEPS, budget_s=left),  # type: ignore[misc]
+                bool(activation_alert_state(project, spec.name).read().unsent),
+                lambda left, spec=spec: ActivationNotifier(project, spec).look(patience=BETWEEN_STEPS, budget_s=left),  # type: ignore[misc]
             )
     for feed in project.feeds.values():
         if feed.expected is not None:
             yield _Look(
                 feed.name,
-                bool(feed_standing(project, feed.name).read().unsent),
-                lambda left, feed=feed: tell_late_feed(project, feed, budget_s=left),  # type: ignore[misc]
+                bool(feed_alert_state(project, feed.name).read().unsent),
+                lambda left, feed=feed: notify_late_feed(project, feed, budget_s=left),  # type: ignore[misc]
             )

@@ -9,7 +9,7 @@ from dinmo_pipeline.catalog.metadata import delivery_metadata
 from dinmo_pipeline.io_managers.requests import DeliveryRequest
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.sync.ledger.state import SyncRecord
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 
 
 class DestinationIOManager(IOManager):
@@ -33,5 +33,5 @@ class DestinationIOManager(IOManager):
     def load_input(self, context: InputContext) -> SyncRecord | None:
         """The newest sync of the partition."""
         spec = self._project.activations[context.asset_key.path[1]]
-        attempts = Syncs(self._project, spec).state().with_label(context.asset_partition_key)
+        attempts = SyncService(self._project, spec).state().with_label(context.asset_partition_key)
         return attempts[-1] if attempts else None

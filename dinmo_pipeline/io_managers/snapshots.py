@@ -11,8 +11,8 @@ from dinmo_pipeline.io_managers.requests import SnapshotRequest
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.sync.deliver.redirect import redirect_target
 from dinmo_pipeline.sync.ledger.state import SyncRecord
-from dinmo_pipeline.sync.run_slot import end_turn
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.run_slot import release_run_slot
+from dinmo_pipeline.sync.service import SyncService
 
 
 class SnapshotIOManager(IOManager):
@@ -26,11 +26,11 @@ class SnapshotIOManager(IOManager):
         """Keep the rows under a number of their own: doing it again makes another snapshot, and changes nothing that was delivered."""
         spec = self._project.activations[obj.activation]
         redirected = redirect_target(self._project, spec) is not None
-        syncs = Syncs(self._project, spec)
+        syncs = SyncService(self._project, spec)
         try:
             sync = syncs.take_snapshot(obj.label, now=obj.at, full=obj.full, redirected=redirected)
         except DinmoError:
-            end_turn(self._project, spec)
+            release_run_slot(self._project, spec)
             raise
         assert sync.snapshot is not None, "a snapshot was just taken"
         context.add_output_metadata(
@@ -49,5 +49,5 @@ class SnapshotIOManager(IOManager):
     def load_input(self, context: InputContext) -> SyncRecord | None:
         """The newest sync of the partition, or None when there is none: the delivery says what to do then."""
         activation = context.asset_key.path[1]
-        attempts = Syncs(self._project, self._project.activations[activation]).state().with_label(context.asset_partition_key)
+        attempts = SyncService(self._project, self._project.activations[activation]).state().with_label(context.asset_partition_key)
         return attempts[-1] if attempts else None

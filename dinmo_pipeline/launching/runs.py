@@ -41,7 +41,7 @@ def _execute(argument: str, dagster: Callable[[], None]) -> None:
         watching.join()
 
 
-def tell_of_death(request: str, pid: int, code: int) -> None:
+def report_dead_run(request: str, pid: int, code: int) -> None:
     """Fail the run, unless it had ended before its process did. `code` is the exit code, or minus the signal."""
     end = f"ended with code {code}" if code >= 0 else f"was ended by signal {-code} ({signal.strsignal(-code)})"
     hint = ", as the system does when memory runs out" if code == -signal.SIGKILL else ""

@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from dagster import DagsterInstance
 
-from dinmo_pipeline.launching.runs import execute, tell_of_death
+from dinmo_pipeline.launching.runs import execute, report_dead_run
 from dinmo_pipeline.launching.warm_process import READY
 
 _Work = Callable[[], None]
@@ -82,7 +82,7 @@ def _serve(requests: BinaryIO, dagster: _Work) -> _Work | None:
         for pid, status in _ended(forks):
             executed = forks.pop(pid)
             if executed is not None and status != 0:
-                untold.append(partial(tell_of_death, executed, pid, os.waitstatus_to_exitcode(status)))
+                untold.append(partial(report_dead_run, executed, pid, os.waitstatus_to_exitcode(status)))
         while untold:
             try:
                 pid = _fork()

@@ -12,7 +12,7 @@ from typing import Self
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.storages.base import Storage, StorageSpec, Upload
 from dinmo_pipeline.storages.retrying import FIRST_PAUSE_S, connection_to
-from dinmo_pipeline.storages.waiting import briefly
+from dinmo_pipeline.storages.waiting import forbid_waiting
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Publisher:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         # Nobody sees what stays of them, and why it came to this matters more.
-        with suppress(StorageError), briefly():
+        with suppress(StorageError), forbid_waiting():
             if self._uploads:
                 self._connection.do(self._give_up)
         self._connection.close()
@@ -103,7 +103,7 @@ class Publisher:
 
     def tidy(self, remote_paths: Iterable[str]) -> tuple[str, ...]:
         """Delete temporary files of this product; what could not be deleted does no harm and is told as text. Waits for no server."""
-        with briefly():
+        with forbid_waiting():
             return self._tidied(list(remote_paths))
 
     def _tidied(self, paths: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Generic, Self, TypeVar
 
 from dinmo_pipeline.errors import TransientStorageError
 from dinmo_pipeline.storages.base import Storage, StorageSpec
-from dinmo_pipeline.storages.waiting import may_wait, tell_of_waiting
+from dinmo_pipeline.storages.waiting import may_wait, report_waiting
 
 FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 60.0
 _BRIEF_RETRIES, _BRIEF_S = 5, 15.0
@@ -63,7 +63,7 @@ class Connection(Generic[S]):
                     raise
                 if pause >= _TOLD_PAUSE_S:
                     left = _span(max(self._retry_for_s - (time.monotonic() - began), 0))
-                    tell_of_waiting(f"{error}: waiting, next try in {_span(pause)}, for {left} at most")
+                    report_waiting(f"{error}: waiting, next try in {_span(pause)}, for {left} at most")
                 if self._given_up.wait(pause):
                     raise
 

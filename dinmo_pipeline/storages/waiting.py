@@ -15,7 +15,7 @@ _told: ContextVar[tuple[Tell, ...] | None] = ContextVar("told_of_waiting", defau
 
 
 @contextmanager
-def patiently(*tell: Tell) -> Iterator[None]:
+def allow_waiting(*tell: Tell) -> Iterator[None]:
     """Let connections wait as long as their `retry_for` says; each wait is told to `tell`, and to those who were told before.
 
     It holds for this thread, and for work that is given to others with a copy of its context.
@@ -28,7 +28,7 @@ def patiently(*tell: Tell) -> Iterator[None]:
 
 
 @contextmanager
-def briefly() -> Iterator[None]:
+def forbid_waiting() -> Iterator[None]:
     """Let connections try for seconds only: what is done now is not worth waiting for, or others wait for it."""
     mark = _told.set(None)
     try:
@@ -42,7 +42,7 @@ def may_wait() -> bool:
     return _told.get() is not None
 
 
-def tell_of_waiting(text: str) -> None:
+def report_waiting(text: str) -> None:
     """Tell everybody who is to know of a wait."""
     for tell in _told.get() or ():
         tell(text)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from dinmo_pipeline.delta.build_contract import contract_of
 from dinmo_pipeline.delta.export import Change, Snapshot
-from dinmo_pipeline.engines.duckdb.lookup import Fate, Lookup
+from dinmo_pipeline.engines.duckdb.lookup import Lookup, RecordOutcome
 from dinmo_pipeline.engines.duckdb.session import Engine
 from dinmo_pipeline.engines.duckdb.tables import made_at
 from dinmo_pipeline.errors import CallError
@@ -33,7 +33,7 @@ class Told:
 
     sync: int
     instant: datetime
-    fate: Fate
+    fate: RecordOutcome
     why: str
     files: tuple[str, ...] = ()
     location: Location | None = None
@@ -48,7 +48,7 @@ class Today:
 
     where: Literal["source", "filtered out", "nowhere", "unknown"]
     at: datetime | None
-    fate: Fate | None
+    fate: RecordOutcome | None
     why: str
 
 
@@ -104,7 +104,7 @@ def _told(engine: Engine, lookup: Lookup, spec: ActivationSpec, sync: SyncRecord
     if sync.export is None:
         assert sync.snapshot is not None, "a baseline is a snapshot"
         values = lookup.values(sync.snapshot)
-        fate = Fate("absent") if values is None else Fate("unchanged", values)
+        fate = RecordOutcome("absent") if values is None else RecordOutcome("unchanged", values)
         return Told(sync.number, sync.instant, fate, "a baseline: what it holds counts as delivered, and nothing was sent")
     fate = lookup.fate(sync.export.comparison, sync.export.timezone)
     changes = _FILE_OF_FATE.get(fate.what, ())
@@ -124,7 +124,7 @@ def _has_key(snapshot: Snapshot, spec: ActivationSpec) -> bool:
     return [folded(column.attribute) for column in snapshot.contract.key] == [folded(name) for name in spec.primary_key]
 
 
-def _why(fate: Fate, mode: SyncMode, reason: str) -> str:
+def _why(fate: RecordOutcome, mode: SyncMode, reason: str) -> str:
     match fate.what:
         case "sent":
             return f"every row was sent: {reason}"
@@ -176,7 +176,7 @@ def _key_columns(columns: Sequence[TableColumn], spec: ActivationSpec) -> list[T
     return [known[folded(name)] for name in spec.primary_key]
 
 
-def _would(fate: Fate, mode: SyncMode, reason: str) -> str:
+def _would(fate: RecordOutcome, mode: SyncMode, reason: str) -> str:
     match fate.what:
         case "sent":
             return f"sends it, with every row: {reason}"
@@ -187,7 +187,7 @@ def _would(fate: Fate, mode: SyncMode, reason: str) -> str:
     return "does not send it: its key was sent already" if mode == SyncMode.INSERT else "does not send it: no mapped value has changed"
 
 
-def _leaving(fate: Fate, spec: ActivationSpec) -> str:
+def _leaving(fate: RecordOutcome, spec: ActivationSpec) -> str:
     match fate.what:
         case "removed":
             return "the next sync tells it as removed"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from dinmo_pipeline.delta.build_contract import check_still_promised, contract_of
+from dinmo_pipeline.delta.build_contract import contract_of, require_same_contract
 from dinmo_pipeline.delta.contract import Contract
 from dinmo_pipeline.delta.export import FILES_OF_MODE, Change, Comparison, Counts, Export, Place, Snapshot
 from dinmo_pipeline.delta.findings import Finding, Judged, find_oddities
@@ -19,9 +19,9 @@ from dinmo_pipeline.project.schema.limits import OF_FILES, Measure
 from dinmo_pipeline.project.specs import ActivationSpec, SyncMode
 from dinmo_pipeline.storages.base import StorageSpec
 from dinmo_pipeline.sync.decide import Delta, Full, Refuse, RollForward, decide, find_base
-from dinmo_pipeline.sync.deliver.render import Layout, Staged, key_only, render_files
+from dinmo_pipeline.sync.deliver.render import Layout, RenderedFile, key_only, render_files
 from dinmo_pipeline.sync.deliver.sidecar_files import COMPANIONS, render_companions
-from dinmo_pipeline.sync.deliver.uploader import Outbox
+from dinmo_pipeline.sync.deliver.uploader import Uploader
 from dinmo_pipeline.sync.ledger.state import State, SyncRecord
 
 SAMPLE_ROWS = 5
@@ -55,7 +55,7 @@ class Ready:
     """Rendered and not yet put. `findings` are what a guard says of it, `measured` is what guards looked at."""
 
     export: Export
-    staged: tuple[Staged, ...]
+    staged: tuple[RenderedFile, ...]
     measured: Mapping[Measure, float]
     findings: tuple[Finding, ...]
     samples: tuple[Sample, ...]
@@ -78,7 +78,7 @@ class _Plan:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class SyncPreparer:
     """What every step works with: the activation, its destination, DuckDB, the project's folder, how many rows to show."""
 
     spec: ActivationSpec
@@ -102,13 +102,13 @@ class Workshop:
             kept = replace(source.keep(contract, name, earlier=earlier, whole=full), loaded_at=self._newest_load(source))
             return kept, base.sync.number if base.sync is not None else None
 
-    def prepare(self, state: State, sync: SyncRecord, target: Target, outbox: Outbox, local_folder: Path) -> Ready | Held | RollForward:
+    def prepare(self, state: State, sync: SyncRecord, target: Target, uploader: Uploader, local_folder: Path) -> Ready | Held | RollForward:
         """Decide what `sync` sends and render it to `local_folder`; parts leave meanwhile, where no guard can hold them any more.
 
         SyncRefused when the state forbids it, DataError when the rows do, StorageError when a part does not arrive.
         """
         # Asked of the destination before the warehouse is opened: it may have to be waited for.
-        missing = self._missing(state, target, outbox)
+        missing = self._missing(state, target, uploader)
         with ExitStack() as opened:
             if sync.snapshot is not None:
                 contract, loaded_at = sync.snapshot.contract, sync.snapshot.loaded_at
@@ -119,7 +119,7 @@ class Workshop:
             if isinstance(plan, RollForward):
                 return plan
             if sync.snapshot is not None:
-                check_still_promised(self.spec, self.destination, self.project_root, contract)
+                require_same_contract(self.spec, self.destination, self.project_root, contract)
                 changes = opened.enter_context(self.engine.changes(plan.comparison, local_folder))
             else:
                 changes = source.changes(plan.comparison)
@@ -127,7 +127,7 @@ class Workshop:
             may_be_held = target.recorded and not sync.approved
             counted = _counted(plan.comparison, changes.counts, sync.instant, loaded_at)
             leaves = layout.in_parts and not (may_be_held and self._could_be_held(state, contract, layout, counted))
-            staged = render_files(changes, layout, local_folder, send=outbox.send if leaves else _keep, limit=target.limit)
+            staged = render_files(changes, layout, local_folder, send=uploader.send if leaves else _keep, limit=target.limit)
             export = self._export(state, sync, plan, changes, layout, target, staged)
             companions = render_companions(export, layout, local_folder)
             export = replace(export, puts=(*export.puts, *(file.put for file in companions)))
@@ -160,12 +160,12 @@ class Workshop:
             return True
         return any(finding.level == "block" for finding in self._judge(state, contract, layout, counted))
 
-    def _missing(self, state: State, target: Target, outbox: Outbox) -> bool:
+    def _missing(self, state: State, target: Target, uploader: Uploader) -> bool:
         newest = state.newest
         # Files that go elsewhere say nothing of those that the consumer has.
         if self.spec.if_missing != "full" or newest is None or newest.export is None or target.below is not None:
             return False
-        return any(not outbox.publisher.exists(put.path) for put in newest.export.puts if put.change not in COMPANIONS)
+        return any(not uploader.publisher.exists(put.path) for put in newest.export.puts if put.change not in COMPANIONS)
 
     def _plan(self, state: State, sync: SyncRecord, files_missing: bool, contract: Contract) -> _Plan | RollForward:
         match decide(state, sync, contract, files_missing=files_missing):
@@ -183,7 +183,14 @@ class Workshop:
                 return _Plan(Comparison(contract, sync.snapshot, None, intact), base_sync.number if base_sync is not None else None, reason)
 
     def _export(
-        self, state: State, sync: SyncRecord, plan: _Plan, changes: Changes, layout: Layout, target: Target, staged: tuple[Staged, ...]
+        self,
+        state: State,
+        sync: SyncRecord,
+        plan: _Plan,
+        changes: Changes,
+        layout: Layout,
+        target: Target,
+        staged: tuple[RenderedFile, ...],
     ) -> Export:
         spec, contract = self.spec, plan.comparison.contract
         paths, series = {file.put.path for file in staged}, set(layout.series())
@@ -231,6 +238,6 @@ def _counted(comparison: Comparison, counts: Counts, instant: datetime, loaded_a
     return {measure: value for measure, value in found.items() if value is not None}
 
 
-def _keep(file: Staged) -> Staged:
+def _keep(file: RenderedFile) -> RenderedFile:
     """Let a file wait until all are rendered and judged."""
     return file

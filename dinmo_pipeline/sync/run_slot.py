@@ -6,16 +6,16 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from dinmo_pipeline.project.specs import ActivationSpec, Project
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 
 _held: dict[tuple[Path, str], AbstractContextManager[None]] = {}
 
 
-def take_turn(project: Project, spec: ActivationSpec) -> None:
+def acquire_run_slot(project: Project, spec: ActivationSpec) -> None:
     """Wait until no other run has the activation; fine when this process has it already. BusyError when another one waits, too."""
     key = (project.home, spec.name)
     if key not in _held:
-        turn = Syncs(project, spec).turn()
+        turn = SyncService(project, spec).turn()
         turn.__enter__()
         _held[key] = turn
 
@@ -25,7 +25,7 @@ def has_turn(project: Project, spec: ActivationSpec) -> bool:
     return (project.home, spec.name) in _held
 
 
-def end_turn(project: Project, spec: ActivationSpec) -> None:
+def release_run_slot(project: Project, spec: ActivationSpec) -> None:
     """Let the next run go on; fine when this process has no turn."""
     turn = _held.pop((project.home, spec.name), None)
     if turn is not None:

@@ -40,10 +40,10 @@ from dinmo_pipeline.sync.ledger.events import (
 )
 from dinmo_pipeline.sync.ledger.ledger import LOCK_WAIT_S, Log
 from dinmo_pipeline.sync.ledger.state import State, SyncRecord
-from dinmo_pipeline.sync.prepare import SAMPLE_ROWS, Held, Ready, Sample, Target, Workshop
+from dinmo_pipeline.sync.prepare import SAMPLE_ROWS, Held, Ready, Sample, SyncPreparer, Target
 from dinmo_pipeline.sync.retention import Litter, clean_destinations, clean_scratch, clean_snapshots
 
-__all__ = ["Completed", "Delivery", "Outgoing", "Rehearsal", "Syncs"]
+__all__ = ["Completed", "Delivery", "Outgoing", "Rehearsal", "SyncService"]
 
 
 @dataclass(frozen=True)
@@ -65,18 +65,18 @@ class Outgoing:
     deliver: Callable[[], Delivery]
 
 
-class Syncs:
+class SyncService:
     """The syncs of one activation. Every method that changes something holds the activation's lock and starts from what the log says."""
 
     def __init__(self, project: Project, spec: ActivationSpec, *, engine: Engine | None = None, log: Log | None = None) -> None:
         self.spec = spec
         self._project = project
         store = open_state(project)
-        self._shelf = store.shelf
+        self._shelf = store.backend
         self._engine = engine or Engine(project, store.snapshots)
         self._log = log or store.log(project, spec)
         self._dispatch = Dispatch(project, spec, self._engine, self._log)
-        self._workshop = Workshop(
+        self._workshop = SyncPreparer(
             spec, project.storages[spec.destination], self._engine, project.root, max(SAMPLE_ROWS, project.preview_rows)
         )
 
@@ -169,11 +169,11 @@ class Syncs:
             sync = SyncRecord(state.next_number, "rehearsal", instant, instant, full=full, snapshot=snapshot, base=base)
             record = self._dispatch.trial_record(target.storage)
             leftovers = record.leftovers()
-            with self._dispatch.outbox(target.storage, announces=(record, sync) if send else None) as outbox:
-                ready = self._workshop.prepare(state, sync, target, outbox, folder)
+            with self._dispatch.uploader(target.storage, announces=(record, sync) if send else None) as uploader:
+                ready = self._workshop.prepare(state, sync, target, uploader, folder)
                 assert isinstance(ready, Ready), "a settled state has nothing to complete, and no guard stops what is not recorded"
                 if send:
-                    deliver_export(record, outbox, ready.export, ready.staged, leftovers, Stopwatch())
+                    deliver_export(record, uploader, ready.export, ready.staged, leftovers, Stopwatch())
             return Rehearsal(ready.export, ready.measured, ready.findings, ready.samples)
 
     def redeliver(self, number: int) -> tuple[Delivery, ...]:
@@ -209,7 +209,7 @@ class Syncs:
             )
 
     def _files_of_others(self) -> set[str]:
-        others = (Syncs(self._project, spec).state() for name, spec in self._project.activations.items() if name != self.spec.name)
+        others = (SyncService(self._project, spec).state() for name, spec in self._project.activations.items() if name != self.spec.name)
         return {path for state in others for path in state.snapshot_files}
 
     def approve(self, label: str | None = None, *, by: str | None = None) -> SyncRecord:
@@ -300,15 +300,15 @@ class Syncs:
         leftovers = state.leftovers if target.recorded else trials.leftovers()
         with (
             self._engine.scratch(self.spec.name) as folder,
-            self._dispatch.outbox(target.storage, announces=(recorder, sync)) as outbox,
+            self._dispatch.uploader(target.storage, announces=(recorder, sync)) as uploader,
         ):
-            step = self._workshop.prepare(state, sync, target, outbox, folder)
+            step = self._workshop.prepare(state, sync, target, uploader, folder)
             if isinstance(step, Ready):
                 ready = step
 
                 def deliver() -> Delivery:
                     notes = self._dispatch.tidy_elsewhere(state, target.storage) if target.recorded else ()
-                    outcome = deliver_export(recorder, outbox, ready.export, ready.staged, leftovers, stopwatch, notes=notes)
+                    outcome = deliver_export(recorder, uploader, ready.export, ready.staged, leftovers, stopwatch, notes=notes)
                     let_pass = () if target.recorded else tuple(finding.message for finding in ready.findings)
                     outcome = replace(outcome, notes=(*outcome.notes, *let_pass))
                     return Delivery(sync.label, ready.export, outcome, ready.samples, recorded=target.recorded)

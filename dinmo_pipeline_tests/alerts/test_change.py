@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dinmo_pipeline.alerts.alert import Alert, Change, Opened, Told, change_of
-from dinmo_pipeline.alerts.alert_state import CLAIM, Claim, StandingFile
+from dinmo_pipeline.alerts.alert import Alert, Change, LastAlert, Opened, change_of
+from dinmo_pipeline.alerts.alert_state import CLAIM, AlertStateFile, Claim
 
 NOW = datetime(2026, 3, 2, 7, tzinfo=UTC)
 
@@ -18,7 +18,7 @@ def alert(key: str, state: str = "failed", group: str = "") -> Alert:
     return Alert(key, state, f"{state}", f"{key} is {state}", group=group)  # type: ignore[arg-type]
 
 
-def tell(before: Told | None, *alerts: Alert) -> tuple[str | None, Told | None]:
+def tell(before: LastAlert | None, *alerts: Alert) -> tuple[str | None, LastAlert | None]:
     """The state that is told, if anything is, and what is known then."""
     change = change_of(before, alerts, now=NOW)
     return (change.state, change.told) if isinstance(change, Change) else (None, change or before)
@@ -59,11 +59,11 @@ def test_groups_that_were_not_looked_at_stay_as_they_were() -> None:
 
 
 def test_what_older_versions_wrote_is_read() -> None:
-    assert change_of(Told("failed: DataError", NOW), [Alert("failed: DataError", "failed", "failed: DataError", "x")], now=NOW) is None
-    change = change_of(Told("failed: DataError", NOW), [], now=NOW)
+    assert change_of(LastAlert("failed: DataError", NOW), [Alert("failed: DataError", "failed", "failed: DataError", "x")], now=NOW) is None
+    change = change_of(LastAlert("failed: DataError", NOW), [], now=NOW)
     assert isinstance(change, Change)
     assert change.state == "recovered"
-    assert change_of(Told("fine", NOW), [], now=NOW) is None
+    assert change_of(LastAlert("fine", NOW), [], now=NOW) is None
 
 
 def test_thousands_of_files_are_one_bounded_message() -> None:
@@ -76,7 +76,7 @@ def test_thousands_of_files_are_one_bounded_message() -> None:
 
 @given(st.lists(st.sets(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["", "late", "feed"])), max_size=5), max_size=8))
 def test_nothing_is_told_twice_and_each_end_is(history: list[set[tuple[str, str]]]) -> None:
-    known: Told | None = None
+    known: LastAlert | None = None
     told: set[str] = set()
     for now_open in history:
         alerts = [alert(f"{key}{group}", "failed", group) for key, group in sorted(now_open)]
@@ -90,7 +90,7 @@ def test_nothing_is_told_twice_and_each_end_is(history: list[set[tuple[str, str]
             known = change or known
         assert change_of(known, alerts, now=NOW) is None
         told = keys
-    if isinstance(known, Told) and known.alerts:
+    if isinstance(known, LastAlert) and known.alerts:
         over = change_of(known, [], now=NOW)
         assert isinstance(over, Change)
         assert over.state == "recovered"
@@ -115,6 +115,6 @@ def test_standing_of_an_older_version_is_read(tmp_path) -> None:  # type: ignore
         "unsent": {"other": "it answered 403"},
     }
     (tmp_path / "standing.json").write_text(json.dumps(old), encoding="utf-8")
-    standing = StandingFile(tmp_path).read()
-    assert standing.told["team"].alerts == {"failed: DataError": Opened("", "failed: DataError")}
-    assert standing.unsent == {"other": "it answered 403"}
+    alert_state = AlertStateFile(tmp_path).read()
+    assert alert_state.told["team"].alerts == {"failed: DataError": Opened("", "failed: DataError")}
+    assert alert_state.unsent == {"other": "it answered 403"}

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.alerts import notifier as telling
-from dinmo_pipeline.alerts.alert_state import CLAIM, activation_standing
+from dinmo_pipeline.alerts.alert_state import CLAIM, activation_alert_state
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.project.load import load_project
-from dinmo_pipeline.sync.alerts.notifier import Teller
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.alerts.notifier import ActivationNotifier
+from dinmo_pipeline.sync.service import SyncService
 from dinmo_pipeline_tests.servers.mail import running_mail
 from dinmo_pipeline_tests.servers.silent import SilentServer, running_silent
 
@@ -47,9 +47,9 @@ def mail(port: int, name: str = "mail") -> str:
     return MAIL.replace("PORT", str(port)).replace("NAME", name)
 
 
-def teller(root: Path) -> Teller:
+def teller(root: Path) -> ActivationNotifier:
     project = load_project(root)
-    return Teller(project, project.activations["changes"])
+    return ActivationNotifier(project, project.activations["changes"])
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -88,8 +88,8 @@ def test_other_messages_arrive_and_the_sender_gives_up_in_time(
         assert 3 < time.monotonic() - began < 240
         assert unsent.startswith("mail was not told: ")
         assert [message["Subject"] for _, message in server.messages] == ["changes failed"]
-    standing = activation_standing(load_project(root), "changes").read()
-    assert (list(standing.unsent), list(standing.told), standing.claims) == (["mail"], ["other"], {})
+    alert_state = activation_alert_state(load_project(root), "changes").read()
+    assert (list(alert_state.unsent), list(alert_state.told), alert_state.claims) == (["mail"], ["other"], {})
 
 
 def test_nobody_else_waits_while_a_message_is_sent(tmp_path: Path, silent: SilentServer) -> None:
@@ -99,9 +99,9 @@ def test_nobody_else_waits_while_a_message_is_sent(tmp_path: Path, silent: Silen
         for name, people in (("others", FIRST), ("changes", SECOND)):
             write_people(root, people)
             project = load_project(root)
-            with Syncs(project, project.activations[name]).turn(wait_s=0):
+            with SyncService(project, project.activations[name]).turn(wait_s=0):
                 assert sync_people(root, name, datetime.now(UTC)).recorded
-            assert Teller(project, project.activations[name]).ended() == ()
+            assert ActivationNotifier(project, project.activations[name]).ended() == ()
         status = run_command("dinmo", "status", "--json", cwd=root, timeout=LONG_S)
         assert {line["activation"]: line["health"] for line in json.loads(status.out)} == {"changes": "ok", "others": "ok"}
         assert process.poll() is None, "all of that happened while the first one was still sending"

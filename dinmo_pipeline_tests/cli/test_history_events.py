@@ -11,7 +11,7 @@ import pytest
 from dinmo_pipeline.errors import SyncBlocked
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import now_utc
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 
 from ..people import FIRST, SECOND, activation, make_people, run_command, sync_people, write_definitions, write_people
 
@@ -28,7 +28,7 @@ def test_history_tells_who_did_what_and_why_in_order(tmp_path: Path) -> None:
     with pytest.raises(SyncBlocked):
         sync_people(root, "changes", now_utc())
     project = load_project(root)
-    syncs = Syncs(project, project.activations["changes"])
+    syncs = SyncService(project, project.activations["changes"])
     approved = syncs.approve(by="Bea")
     assert syncs.deliver(approved.label, now=now_utc()).recorded
     write_definitions(root, activation("renamed", renamed_from="changes", folder="changes", file_name='"{x}"'))

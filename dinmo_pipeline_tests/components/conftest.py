@@ -17,7 +17,7 @@ from dinmo_pipeline.components.asset_keys import delivery_key, job_name, partiti
 from dinmo_pipeline.project.load import load_with_warnings
 from dinmo_pipeline.project.specs import now_utc
 from dinmo_pipeline.sync.ledger.state import State
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 
 # What a step prints is nobody's question here: without it Dagster starts two processes less for each.
 _NO_LOGS = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
@@ -70,7 +70,7 @@ class Dagster:
     def state(self, activation: str) -> State:
         """What the activation's log says."""
         project = load_with_warnings(self.root).project
-        return Syncs(project, project.activations[activation]).state()
+        return SyncService(project, project.activations[activation]).state()
 
 
 def materialization(result: ExecuteInProcessResult, key: AssetKey) -> AssetMaterialization:

@@ -16,7 +16,7 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dinmo_pipeline.errors import BusyError
 from dinmo_pipeline.project.load import load_with_warnings
 from dinmo_pipeline.sync.backends import run_queue as turns
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 
 from ..people import activation, make_people
 from ..waiting import PATIENCE_S
@@ -38,9 +38,9 @@ def tick(dagster: Dagster) -> RunRequest | str:
     return result.run_requests[0] if result.run_requests else result.skip_message or ""
 
 
-def syncs(root: Path, name: str = "changes") -> Syncs:
+def syncs(root: Path, name: str = "changes") -> SyncService:
     project = load_with_warnings(root).project
-    return Syncs(project, project.activations[name])
+    return SyncService(project, project.activations[name])
 
 
 @contextmanager

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from dagster import AssetKey, AssetSelection, RunRequest, SkipReason, build_schedule_context, build_sensor_context, materialize
 
-from dinmo_pipeline.alerts.alert_state import Standing, activation_standing
+from dinmo_pipeline.alerts.alert_state import AlertState, activation_alert_state
 from dinmo_pipeline.components.asset_keys import delivery_key, snapshot_key
 from dinmo_pipeline.project.load import load_with_warnings
 from dinmo_pipeline.project.specs import now_utc
 from dinmo_pipeline.sync.alerts.health import BETWEEN_STEPS
-from dinmo_pipeline.sync.alerts.notifier import Teller
-from dinmo_pipeline.sync.backends.local import FolderShelf
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.alerts.notifier import ActivationNotifier
+from dinmo_pipeline.sync.backends.local import LocalBackend
+from dinmo_pipeline.sync.service import SyncService
 from dinmo_pipeline_tests.servers.web import WebServer, running_web
 
 from ..inbox_projects import feed
@@ -67,13 +67,13 @@ def newest(web: WebServer) -> dict[str, str]:
     return data
 
 
-def standing(root: Path, name: str = "changes") -> Standing:
-    return activation_standing(load_with_warnings(root).project, name).read()
+def alert_state(root: Path, name: str = "changes") -> AlertState:
+    return activation_alert_state(load_with_warnings(root).project, name).read()
 
 
-def teller(root: Path, *, after: timedelta = timedelta()) -> Teller:
+def notifier(root: Path, *, after: timedelta = timedelta()) -> ActivationNotifier:
     project = load_with_warnings(root).project
-    return Teller(replace(project, clock=lambda: now_utc() + after), project.activations["changes"])
+    return ActivationNotifier(replace(project, clock=lambda: now_utc() + after), project.activations["changes"])
 
 
 def test_failure_that_lasts_is_told_once_and_its_end_once(tmp_path: Path, in_dagster: InDagster, web: WebServer) -> None:
@@ -86,7 +86,7 @@ def test_failure_that_lasts_is_told_once_and_its_end_once(tmp_path: Path, in_dag
     dagster.run("changes", "2")
     dagster.run("changes", "2", assets=[delivery_key("changes")])
     assert told(web) == [("changes", "failed")]
-    failed = standing(tmp_path).failure
+    failed = alert_state(tmp_path).failure
     assert failed is not None
     assert (failed.attempts, failed.error) == (3, "PermanentStorageError")
     assert failed.since < failed.at
@@ -126,7 +126,7 @@ def test_message_holds_no_key_and_status_does(tmp_path: Path, in_dagster: InDags
     assert "4711" in text
     assert told(web) == [("changes", "failed")]
     assert "4711" not in web.posted[-1].body.decode()
-    recorded = standing(tmp_path).failure
+    recorded = alert_state(tmp_path).failure
     assert recorded is not None
     assert "4711" in recorded.text
 
@@ -168,20 +168,20 @@ def test_message_that_cannot_be_sent_fails_nothing_and_is_tried_at_the_next_sync
     dagster = in_dagster(make_people(tmp_path, activation("changes", warn_if='{rows: "> 2"}') + notify()))
     web.answers = [403]
     assert dagster.run("changes", "1").success
-    assert list(standing(tmp_path).unsent) == ["team"]
-    assert "it answered 403" in standing(tmp_path).unsent["team"]
+    assert list(alert_state(tmp_path).unsent) == ["team"]
+    assert "it answered 403" in alert_state(tmp_path).unsent["team"]
     write_people(tmp_path, SECOND)
     web.answers = [503, 503, 200]
     assert dagster.run("changes", "2").success
     assert [posted.path for posted in web.posted] == ["/team"] * 4, "one that was refused, and three tries"
-    assert standing(tmp_path).unsent == {}
+    assert alert_state(tmp_path).unsent == {}
 
 
 def test_sync_that_was_cut_off_is_told_by_the_next_one(tmp_path: Path, in_dagster: InDagster, web: WebServer) -> None:
     dagster = in_dagster(make_people(tmp_path, activation("changes") + notify()))
     dagster.run("changes", "1")
     project = load_with_warnings(tmp_path).project
-    Syncs(project, project.activations["changes"]).take_snapshot("2", now=datetime.now(UTC))
+    SyncService(project, project.activations["changes"]).take_snapshot("2", now=datetime.now(UTC))
     dagster.run("changes", "3")
     assert told(web) == [("changes", "failed"), ("changes", "recovered")]
     assert "sync 2 was begun and neither delivered nor ended" in json.loads(web.posted[0].body)["data"]["what"]
@@ -192,13 +192,13 @@ def test_sync_that_was_cut_off_is_told_once_by_whoever_looks_and_not_while_it_ma
 ) -> None:
     in_dagster(make_people(tmp_path, activation("changes") + notify())).run("changes", "1")
     project = load_with_warnings(tmp_path).project
-    Syncs(project, project.activations["changes"]).take_snapshot("2", now=datetime.now(UTC))
-    teller(tmp_path).look(patience=BETWEEN_STEPS)
-    with FolderShelf(tmp_path / ".dinmo" / "state").locked("changes", 0):
-        teller(tmp_path, after=2 * BETWEEN_STEPS).look(patience=BETWEEN_STEPS)
+    SyncService(project, project.activations["changes"]).take_snapshot("2", now=datetime.now(UTC))
+    notifier(tmp_path).look(patience=BETWEEN_STEPS)
+    with LocalBackend(tmp_path / ".dinmo" / "state").locked("changes", 0):
+        notifier(tmp_path, after=2 * BETWEEN_STEPS).look(patience=BETWEEN_STEPS)
     assert told(web) == []
     for _ in range(2):
-        teller(tmp_path, after=2 * BETWEEN_STEPS).look(patience=BETWEEN_STEPS)
+        notifier(tmp_path, after=2 * BETWEEN_STEPS).look(patience=BETWEEN_STEPS)
     assert told(web) == [("changes", "failed")]
 
 
@@ -210,7 +210,7 @@ def test_nobody_is_told_while_deliveries_go_elsewhere_or_of_a_wrong_call(
     monkeypatch.setenv("DINMO_REDIRECT", "elsewhere")
     (tmp_path / "people.parquet").unlink()
     assert not dagster.run("changes", "2").success
-    assert (told(web), standing(tmp_path)) == ([], Standing())
+    assert (told(web), alert_state(tmp_path)) == ([], AlertState())
 
 
 def test_command_line_tells_and_status_shows_why_and_who_was_not_told(tmp_path: Path, web: WebServer) -> None:
@@ -298,7 +298,7 @@ def test_tick_is_not_skipped_once_a_feed_or_a_file_that_the_sync_reads_has_chang
 
     def fails_and_waits() -> None:
         assert not dagster.run("changes", str(next(numbers))).success
-        failed = standing(tmp_path).failure
+        failed = alert_state(tmp_path).failure
         assert failed is not None
         assert failed.error == "DataError"
         assert isinstance(tick(dagster, datetime.now(UTC)), SkipReason)

@@ -24,7 +24,7 @@ from dinmo_pipeline.project.specs import RunType
 from dinmo_pipeline.storages.object_store import contract as objects
 from dinmo_pipeline.sync.backends import object_store as object_state
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 from dinmo_pipeline_tests.faults.kinds import AROUND, Fault, Injected, happen_inside, obey_rights
 from dinmo_pipeline_tests.faults.points import Point, Site, Watch
 from dinmo_pipeline_tests.sync.disk import forking
@@ -175,7 +175,7 @@ def _sync(root: Path, now: datetime) -> Callable[[], str]:
     def begin() -> str:
         for table in project.tables.values():
             refresh(project, table)
-        syncs = Syncs(project, project.activations["export"])
+        syncs = SyncService(project, project.activations["export"])
         with syncs.turn():
             completed = syncs.roll_forward()
             if completed is not None and completed.ends_run:

@@ -23,7 +23,7 @@ import pytest
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.sync.ledger.state import State
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 from dinmo_pipeline_tests.faults.destinations import Destination, Lying
 from dinmo_pipeline_tests.faults.kinds import AROUND, DISK_FULL, READ_ONLY, Ballast, Fault, possible_at
 from dinmo_pipeline_tests.faults.points import Point, Site
@@ -314,7 +314,7 @@ class SyncWorld(World):
             for name, value in self._variables.items():
                 patch.setenv(name, value)
             self._project = self._project or load_project(self.root)
-            return Syncs(self._project, self._project.activations["export"]).state()
+            return SyncService(self._project, self._project.activations["export"]).state()
 
     def _owner(self, state: State, path: str) -> int:
         full = f"{self.destination.folder}/{path}"

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from dinmo_pipeline.formats.csv.dialect import CsvDialect
 from dinmo_pipeline.inbound.inbox.discovery import Arrival
 from dinmo_pipeline.inbound.inbox.file_names import NameMatch
-from dinmo_pipeline.inbound.inbox.scan_memory import Sight
+from dinmo_pipeline.inbound.inbox.scan_memory import Fingerprint
 from dinmo_pipeline.inbound.load.batch import Fetched, load_batch
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome
 from dinmo_pipeline.inbound.taking import open_feed_file
@@ -176,7 +176,7 @@ def _fetched(file: Sent, spec: FeedSpec, path: Path) -> Fetched:
     content = path.read_bytes()
     name = path.name.partition("-")[2]
     match = NameMatch(spec, DAY + timedelta(days=file.day))
-    return Fetched(Arrival("raw", name, Sight(len(content), NOW), match), path, hashlib.sha256(content).hexdigest())
+    return Fetched(Arrival("raw", name, Fingerprint(len(content), NOW), match), path, hashlib.sha256(content).hexdigest())
 
 
 def divided(files: Sequence[Sent], data: st.DataObject) -> list[list[Sent]]:

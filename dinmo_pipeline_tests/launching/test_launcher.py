@@ -25,7 +25,7 @@ from dinmo_pipeline.launching import ForkingRunLauncher, launcher, warm
 from dinmo_pipeline.launching import warm_process as warm_process_module
 from dinmo_pipeline.launching.warm_process import NoAnswer, WarmProcess
 from dinmo_pipeline.project.load import load_project
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 
 from ..dagster_ui.conftest import Server, serving
 from ..people import MODEL, activation, make_people
@@ -87,7 +87,7 @@ def events(server: Server, run_id: str) -> str:
 def waiting_run(server: Server, partition: str) -> Iterator[tuple[str, int]]:
     """A run that waits for its turn, until the end of the block: its id and its process."""
     project = load_project(server.root)
-    with Syncs(project, project.activations["sent"]).turn():
+    with SyncService(project, project.activations["sent"]).turn():
         server.launch("sync_sent", partition, _LOCATION)
 
         def look() -> tuple[str, int] | None:

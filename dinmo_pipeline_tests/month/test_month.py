@@ -22,7 +22,7 @@ from lxml import etree
 from demo.source import Senders
 from dinmo_pipeline.cli.showing import history_entry
 from dinmo_pipeline.project.load import load_with_warnings
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 
 from ..servers.password_sftp import password_sftp
 from ..servers.web import WebServer, running_web
@@ -161,7 +161,7 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Month]:
 def syncs_of(month: Month, name: str) -> list[dict[str, Any]]:
     """All that is known of each sync, as `dinmo history --json` tells it."""
     project = load_with_warnings(month.root).project
-    state = Syncs(project, project.activations[name]).state()
+    state = SyncService(project, project.activations[name]).state()
     return [history_entry(sync, state) for _, sync in sorted(state.syncs.items())]
 
 

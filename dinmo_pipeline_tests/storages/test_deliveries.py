@@ -14,7 +14,7 @@ from dinmo_pipeline.storages.base import StorageSpec
 from dinmo_pipeline.storages.local.spec import LocalFolderSpec
 from dinmo_pipeline.storages.publish import Parcel, Publisher
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.service import Delivery, Syncs
+from dinmo_pipeline.sync.service import Delivery, SyncService
 
 from .places import Place
 
@@ -68,7 +68,7 @@ class Shop:
             activations={"customers": self.activation},
         )
         refresh(project, table)
-        syncs, label = Syncs(project, self.activation), label_of_instant(instant)
+        syncs, label = SyncService(project, self.activation), label_of_instant(instant)
         if (completed := syncs.roll_forward()) is not None:
             return completed.delivery
         syncs.take_snapshot(label, now=instant)

@@ -17,7 +17,7 @@ from dinmo_pipeline.storages.azure.spec import AzureContainerSpec
 from dinmo_pipeline.storages.base import StorageSpec
 from dinmo_pipeline.storages.gcs.spec import GcsBucketSpec
 from dinmo_pipeline.storages.retrying import connection_to
-from dinmo_pipeline.storages.waiting import patiently
+from dinmo_pipeline.storages.waiting import allow_waiting
 from dinmo_pipeline_tests.servers import azurite, gcs
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST, Relay
 from dinmo_pipeline_tests.servers.running import Program
@@ -111,7 +111,7 @@ def test_upload_goes_on_when_the_killed_server_is_back(killable: Killable, tmp_p
             killable.program.start()
         told.append(line)
 
-    with patiently(start_once_that_is_told), connection_to(killable.spec, root) as connection:
+    with allow_waiting(start_once_that_is_told), connection_to(killable.spec, root) as connection:
         connection.do(lambda storage: storage.put(local(tmp_path, b"old"), "out/a.csv"))
         killable.wait_until_it_keeps("out/a.csv")
         killing = kill_in_the_middle(killable)

@@ -16,7 +16,7 @@ from dinmo_pipeline.storages.base import Storage
 from dinmo_pipeline.storages.local.spec import LocalFolder, LocalFolderSpec
 from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.storages.retrying import Connection
-from dinmo_pipeline.storages.waiting import briefly, patiently
+from dinmo_pipeline.storages.waiting import allow_waiting, forbid_waiting
 from dinmo_pipeline_tests.servers.openssh import OpenSsh, openssh
 from dinmo_pipeline_tests.storages.definitions import sftp_spec
 
@@ -49,22 +49,22 @@ class Away:
 class TestConnection:
     def test_work_that_may_wait_goes_on_when_the_server_is_back(self, tmp_path: Path) -> None:
         away = Away(tmp_path, times=40)
-        with patiently():
+        with allow_waiting():
             assert away.connection(retry_for_s=60).do(lambda storage: storage.moves)
         assert away.tries == 41
 
     def test_it_ends_with_the_time_and_says_how_often_it_was_tried(self, tmp_path: Path) -> None:
         away = Away(tmp_path, times=float("inf"))
         began = time.monotonic()
-        with patiently(), pytest.raises(TransientStorageError, match=r"could not reach it \(tried \d+ times in \d+ s\)"):
+        with allow_waiting(), pytest.raises(TransientStorageError, match=r"could not reach it \(tried \d+ times in \d+ s\)"):
             away.connection(retry_for_s=0.3).do(lambda storage: storage.moves)
         assert 0.3 <= time.monotonic() - began < 300
         assert away.tries > 5
 
     def test_work_that_others_wait_for_is_tried_briefly(self, tmp_path: Path) -> None:
-        for context in (briefly(), patiently()):
+        for context in (forbid_waiting(), allow_waiting()):
             away = Away(tmp_path, times=float("inf"))
-            with context, briefly(), pytest.raises(TransientStorageError):
+            with context, forbid_waiting(), pytest.raises(TransientStorageError):
                 away.connection(retry_for_s=900).do(lambda storage: storage.moves)
             assert away.tries == 6
 
@@ -73,13 +73,13 @@ class TestConnection:
     )
     def test_less_is_tried_where_the_definition_says_so(self, options: dict[str, int], tries: int, tmp_path: Path) -> None:
         away = Away(tmp_path, times=float("inf"))
-        with patiently(), pytest.raises(TransientStorageError):
+        with allow_waiting(), pytest.raises(TransientStorageError):
             away.connection(**options).do(lambda storage: storage.moves)
         assert away.tries == tries
 
     def test_what_does_not_pass_is_not_tried_again(self, tmp_path: Path) -> None:
         away = Away(tmp_path, times=float("inf"), fault=PermanentStorageError("wrong password"))
-        with patiently(), pytest.raises(PermanentStorageError):
+        with allow_waiting(), pytest.raises(PermanentStorageError):
             away.connection(retry_for_s=900).do(lambda storage: storage.moves)
         assert away.tries == 1
 
@@ -88,7 +88,7 @@ def test_wait_is_told_to_everybody_with_the_next_try(tmp_path: Path, monkeypatch
     monkeypatch.setattr(connection_module, "_TOLD_PAUSE_S", 0.0)
     outer: list[str] = []
     inner: list[str] = []
-    with patiently(outer.append), patiently(inner.append):
+    with allow_waiting(outer.append), allow_waiting(inner.append):
         Away(tmp_path, times=1).connection(retry_for_s=900).do(lambda storage: storage.moves)
     assert outer == inner == ["could not reach it: waiting, next try in 0 s, for 15 minutes at most"]
 
@@ -97,7 +97,7 @@ def test_wait_of_another_thread_is_ended(tmp_path: Path) -> None:
     connection = Away(tmp_path, times=float("inf")).connection(retry_for_s=900, first_pause_s=300)
     threading.Timer(0.2, connection.give_up).start()
     began = time.monotonic()
-    with patiently(), pytest.raises(TransientStorageError):
+    with allow_waiting(), pytest.raises(TransientStorageError):
         connection.do(lambda storage: storage.moves)
     assert time.monotonic() - began < 150
 
@@ -136,7 +136,7 @@ def test_server_that_is_started_again_gets_the_file_once(own_openssh: OpenSsh, t
         told.append(line)
 
     program.kill()
-    with patiently(start_once_that_is_told), Publisher(sftp_spec(own_openssh, account), tmp_path) as publisher:
+    with allow_waiting(start_once_that_is_told), Publisher(sftp_spec(own_openssh, account), tmp_path) as publisher:
         publisher.make_folder("in")
     assert any("nothing listens there" in line and "next try in" in line for line in told)
     assert (account.home / "in").is_dir()

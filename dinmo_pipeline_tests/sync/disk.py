@@ -18,7 +18,7 @@ from dinmo_pipeline.engines.duckdb.tables import refresh
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import Project, RunType
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.service import Completed, Delivery, Syncs
+from dinmo_pipeline.sync.service import Completed, Delivery, SyncService
 from dinmo_pipeline_tests.sync.readers import read_rows
 
 START = datetime(2025, 4, 14, 7, tzinfo=UTC)
@@ -77,9 +77,9 @@ class Disk:
     def out(self) -> Path:
         return self.root / "out"
 
-    def syncs(self) -> Syncs:
+    def syncs(self) -> SyncService:
         project = self.project
-        return Syncs(project, project.activations["export"])
+        return SyncService(project, project.activations["export"])
 
     def refresh(self) -> None:
         """Make the model's table anew."""
@@ -150,7 +150,7 @@ def run(root: Path, now: datetime, *, full: bool = False) -> Completed | Deliver
     project = load_project(root)
     for table in project.tables.values():
         refresh(project, table)
-    syncs = Syncs(project, project.activations["export"])
+    syncs = SyncService(project, project.activations["export"])
     completed = syncs.roll_forward(full=full)
     if completed is not None and completed.ends_run:
         return completed

@@ -16,7 +16,7 @@ import pytest
 from dinmo_pipeline.storages.base import Storage
 from dinmo_pipeline.storages.retrying import Connection
 from dinmo_pipeline.sync.backends import object_store as object_state
-from dinmo_pipeline.sync.backends.object_store import ObjectShelf
+from dinmo_pipeline.sync.backends.object_store import ObjectStoreBackend
 from dinmo_pipeline.sync.backends.url import ObjectStoreSpec, parse_state_url
 from dinmo_pipeline_tests.servers import azurite, gcs, s3
 from dinmo_pipeline_tests.sync.disk import forking
@@ -61,14 +61,14 @@ class RemoteState:
         with spec.connect(Path()) as storage:
             yield storage, folder
 
-    def shelf(self) -> ObjectShelf:
+    def backend(self) -> ObjectStoreBackend:
         """The logs there, through connections of their own."""
         spec, folder = self._address()
 
         def connect() -> Connection[Any]:
             return Connection(lambda: spec.connect(Path()), retry_for_s=spec.retry_for_s, retries=spec.retries)
 
-        return ObjectShelf(connect(), connect, folder)
+        return ObjectStoreBackend(connect(), connect, folder)
 
 
 def s3_state(request: pytest.FixtureRequest, folder: str) -> RemoteState:

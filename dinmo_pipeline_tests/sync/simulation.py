@@ -33,10 +33,10 @@ from dinmo_pipeline.sync.deliver import uploader as outbox
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.ledger import segments as chapters
 from dinmo_pipeline.sync.ledger.high_water_marks import Marks
-from dinmo_pipeline.sync.ledger.ledger import Log, Page
+from dinmo_pipeline.sync.ledger.ledger import Log, StoredEntry
 from dinmo_pipeline.sync.ledger.segments import position_of
 from dinmo_pipeline.sync.ledger.state import SyncRecord
-from dinmo_pipeline.sync.service import Completed, Delivery, Syncs
+from dinmo_pipeline.sync.service import Completed, Delivery, SyncService
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -92,10 +92,10 @@ class MemoryShelf:
         self._told = told
         self.pages: dict[str, dict[str, bytes]] = {}
 
-    def read(self, activation: str, folder: str, *, newest: int | None = None) -> Sequence[Page]:
+    def read(self, activation: str, folder: str, *, newest: int | None = None) -> Sequence[StoredEntry]:
         pages = self.pages.get(activation, {})
         paths = sorted(path for path in pages if path.rpartition("/")[0] == folder)
-        return [Page(path, f"{activation}/{path}", pages[path]) for path in (paths if newest is None else paths[-newest:])]
+        return [StoredEntry(path, f"{activation}/{path}", pages[path]) for path in (paths if newest is None else paths[-newest:])]
 
     def create(self, activation: str, path: str, text: bytes) -> bool:
         entry = json.loads(text)["entry"]
@@ -460,7 +460,7 @@ class Simulation:
 
     def __init__(self, folder: Path, spec: ActivationSpec = SPEC) -> None:
         self.fuse = Fuse()
-        self.shelf = MemoryShelf(self.fuse, self._tell)
+        self.backend = MemoryShelf(self.fuse, self._tell)
         self.engine = DictEngine(self.fuse, folder)
         self.engine.types = {"id": "BIGINT", "alt": "BIGINT", "v": "BIGINT", "w": "BIGINT"}
         moves = {"here": True, "there": True, "direct": False, "elsewhere": True}
@@ -482,22 +482,22 @@ class Simulation:
     def project(self) -> Project:
         return Project(self.folder, self.folder, "UTC", {}, self.storages, {self.spec.name: self.spec})
 
-    def syncs(self, spec: ActivationSpec | None = None) -> Syncs:
+    def syncs(self, spec: ActivationSpec | None = None) -> SyncService:
         """The activation as a process that starts now sees it."""
         spec = spec or self.spec
         log = Log(
-            self.shelf,
+            self.backend,
             spec.name,
             renamed_from=spec.renamed_from,
             keep_syncs=spec.keep_syncs,
             marks=self.marks,
             clock=lambda: self.now,
         )
-        return Syncs(self.project, spec, engine=cast(Engine, self.engine), log=log)
+        return SyncService(self.project, spec, engine=cast(Engine, self.engine), log=log)
 
     def has_run(self) -> bool:
         """Whether anything was recorded under today's name: one that was passed over without a run leaves no trace."""
-        newest = self.shelf.newest(self.spec.name)
+        newest = self.backend.newest(self.spec.name)
         return bool(newest) and b'"handed over"' not in newest
 
     def tick(self) -> None:

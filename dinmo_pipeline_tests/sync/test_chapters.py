@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import OutdatedStateError, StateError
-from dinmo_pipeline.sync.backends.local import FolderShelf
+from dinmo_pipeline.sync.backends.local import LocalBackend
 from dinmo_pipeline.sync.ledger import segments as chapters
-from dinmo_pipeline.sync.ledger.ledger import Page
+from dinmo_pipeline.sync.ledger.ledger import StoredEntry
 from dinmo_pipeline.sync.service import Delivery
 from dinmo_pipeline_tests.sync.disk import DIFFERENCE, Disk
 
@@ -40,15 +40,15 @@ def log(disk: Disk) -> Path:
 
 
 def test_sync_reads_the_newest_chapter_alone(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = FolderShelf.read
+    read = LocalBackend.read
     paths: set[str] = set()
 
-    def noted(self: FolderShelf, activation: str, folder: str, *, newest: int | None = None) -> list[Page]:
+    def noted(self: LocalBackend, activation: str, folder: str, *, newest: int | None = None) -> list[StoredEntry]:
         pages = list(read(self, activation, folder, newest=newest))
         paths.update(page.path for page in pages)
         return pages
 
-    monkeypatch.setattr(FolderShelf, "read", noted)
+    monkeypatch.setattr(LocalBackend, "read", noted)
     disk.run()
 
     positions = sorted(map(chapters.position_of, paths))

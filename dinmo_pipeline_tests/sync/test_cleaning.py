@@ -15,7 +15,7 @@ from dinmo_pipeline.storages.local.spec import LocalFolderSpec
 from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.retention import clean_abandoned_scratch
-from dinmo_pipeline.sync.service import Delivery, Syncs
+from dinmo_pipeline.sync.service import Delivery, SyncService
 
 from ..waiting import wait_until
 from .disk import Disk
@@ -66,7 +66,7 @@ def test_rows_of_an_activation_that_had_the_name_before_stay(disk: Disk) -> None
 
     def run_renamed() -> Delivery:
         disk.refresh()
-        syncs, now = Syncs(disk.project, disk.project.activations["renamed"]), disk.tick()
+        syncs, now = SyncService(disk.project, disk.project.activations["renamed"]), disk.tick()
         syncs.take_snapshot(label_of_instant(now), now=now)
         return syncs.deliver(label_of_instant(now), now=now)
 

@@ -19,7 +19,7 @@ from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.sync.labels import label_of_instant
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 from dinmo_pipeline_tests.inbox_projects import INBOX, feed
 from dinmo_pipeline_tests.random_cases import CASES
 from dinmo_pipeline_tests.sync.disk import START, forking
@@ -72,7 +72,7 @@ def sync_many(root: Path, name: str, first: int) -> None:
         refresh(project, next(iter(project.tables.values())))
         longest = max(longest, time.monotonic() - began)
         now = START + timedelta(hours=number)
-        syncs = Syncs(project, project.activations[name])
+        syncs = SyncService(project, project.activations[name])
         syncs.take_snapshot(label_of_instant(now), now=now)
         syncs.deliver(label_of_instant(now), now=now)
     (root / f"{name}.json").write_text(json.dumps(longest))

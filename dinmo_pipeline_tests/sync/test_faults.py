@@ -231,10 +231,10 @@ def _sync_once(root: Path, now: datetime, index: int) -> None:
 def _deliver(root: Path, now: datetime) -> Delivery:
     from dinmo_pipeline.project.load import load_project
     from dinmo_pipeline.sync.labels import label_of_instant
-    from dinmo_pipeline.sync.service import Syncs
+    from dinmo_pipeline.sync.service import SyncService
 
     project = load_project(root)
-    syncs = Syncs(project, project.activations["export"])
+    syncs = SyncService(project, project.activations["export"])
     syncs.roll_forward()
     syncs.take_snapshot(label_of_instant(now), now=now)
     return syncs.deliver(label_of_instant(now), now=now)

@@ -15,7 +15,7 @@ import pytest
 
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.sync.explain import explain_record
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 
 from ..people import activation, make_people, sync_people, write_people
 
@@ -89,7 +89,7 @@ def test_each_record_is_found_in_its_part_on_its_line(tmp_path: Path, kind: str,
         sync_people(root, "changes", START + timedelta(days=day))
     project = load_project(root)
     spec = project.activations["changes"]
-    state = Syncs(project, spec).state()
+    state = SyncService(project, spec).state()
     checked = 0
     for sync in state.delivered:
         assert sync.export is not None
@@ -112,7 +112,7 @@ def test_record_of_which_a_file_has_two_has_no_place(tmp_path: Path) -> None:
     sync_people(root, "changes", START)
     project = load_project(root)
     spec = project.activations["changes"]
-    state = Syncs(project, spec).state()
+    state = SyncService(project, spec).state()
 
     ana, bruno = (explain_record(project, spec, state, [key]).told[0] for key in ("1", "3"))
 

@@ -13,7 +13,7 @@ from dinmo_pipeline.errors import TransientStorageError
 from dinmo_pipeline.storages.base import RemoteFile
 from dinmo_pipeline.storages.object_store.contract import ObjectStorage, Stored
 from dinmo_pipeline.storages.retrying import Connection
-from dinmo_pipeline.sync.backends.object_store import ObjectShelf
+from dinmo_pipeline.sync.backends.object_store import ObjectStoreBackend
 from dinmo_pipeline.sync.ledger.segments import CHECKPOINTS
 
 FILES = [RemoteFile(f"{number:08d}.json", 1) for number in range(1, 41)]
@@ -50,29 +50,29 @@ class Store:
 
 
 @pytest.fixture
-def shelf() -> ObjectShelf:
+def backend() -> ObjectStoreBackend:
     Store.loaded, Store.requests, Store.fails_at = [], count(1), 0
 
     def connect() -> Connection[ObjectStorage]:
         return Connection(lambda: cast(ObjectStorage, Store()), retry_for_s=10, retries=2, first_pause_s=0.001)
 
-    return ObjectShelf(connect(), connect, "state")
+    return ObjectStoreBackend(connect(), connect, "state")
 
 
 @pytest.mark.parametrize("fails_at", [1, 20, 40])
-def test_fault_among_many_requests_is_tried_again_and_nothing_is_read_twice(shelf: ObjectShelf, fails_at: int) -> None:
+def test_fault_among_many_requests_is_tried_again_and_nothing_is_read_twice(backend: ObjectStoreBackend, fails_at: int) -> None:
     Store.fails_at = fails_at
-    pages = shelf.read("people", "log")
+    pages = backend.read("people", "log")
     assert [page.text for page in pages] == [f"state/activations/people/log/{file.name}".encode() for file in FILES]
     assert len(Store.loaded) == len(FILES)
 
 
-def test_entries_are_asked_for_once_and_those_of_earlier_chapters_are_let_go(shelf: ObjectShelf) -> None:
+def test_entries_are_asked_for_once_and_those_of_earlier_chapters_are_let_go(backend: ObjectStoreBackend) -> None:
     for folder in (CHECKPOINTS, "log", CHECKPOINTS, "log"):
-        shelf.read("people", folder)
+        backend.read("people", folder)
     assert len(Store.loaded) == 2 * len(FILES)
-    shelf.read("people", "log/00000500")
-    shelf.read("people", CHECKPOINTS)
+    backend.read("people", "log/00000500")
+    backend.read("people", CHECKPOINTS)
     assert len(Store.loaded) == 3 * len(FILES)
-    shelf.read("people", "log")
+    backend.read("people", "log")
     assert len(Store.loaded) == 4 * len(FILES)

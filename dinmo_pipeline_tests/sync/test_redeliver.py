@@ -15,9 +15,9 @@ import pytest
 from dinmo_pipeline.errors import SyncRefused
 from dinmo_pipeline.formats.csv.write import CsvFormat
 from dinmo_pipeline.storages.local.spec import LocalFolder
-from dinmo_pipeline.sync.backends.local import FolderShelf
+from dinmo_pipeline.sync.backends.local import LocalBackend
 from dinmo_pipeline.sync.deliver.redirect import target_elsewhere
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 
 from .disk import Disk
 
@@ -102,7 +102,7 @@ def test_next_sync_is_compared_with_the_newest_as_before(tmp_path: Path) -> None
     assert consumer.copy == TODAY
 
 
-STEPS = ((FolderShelf, "create"), (LocalFolder, "put"), (LocalFolder, "move"))
+STEPS = ((LocalBackend, "create"), (LocalFolder, "put"), (LocalFolder, "move"))
 
 
 def test_killed_redelivery_is_completed_by_the_next_sync_before_its_own_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,16 +151,16 @@ def test_full_sync_closes_an_interrupted_redelivery(tmp_path: Path, monkeypatch:
     disk, consumer, _ = delivered_disk(tmp_path)
     done = []
 
-    def killed_at_the_second(self: FolderShelf, activation: str, path: str, text: bytes) -> bool:
+    def killed_at_the_second(self: LocalBackend, activation: str, path: str, text: bytes) -> bool:
         if b'"type": "prepared"' in text or b'"type":"prepared"' in text:
             done.append(path)
             if len(done) == 2:
                 raise Killed
         return create(self, activation, path, text)
 
-    create = FolderShelf.create
+    create = LocalBackend.create
     with monkeypatch.context() as patched:
-        patched.setattr(FolderShelf, "create", killed_at_the_second)
+        patched.setattr(LocalBackend, "create", killed_at_the_second)
         with pytest.raises(Killed):
             disk.syncs().redeliver(2)
     consumer.read()
@@ -213,7 +213,7 @@ def test_other_bytes_are_said_when_another_version_makes_them(tmp_path: Path, mo
     assert len(notes) == 4, "three files and the manifest, which tells of other checksums now"
 
 
-def refusal(syncs: Syncs, number: int) -> str:
+def refusal(syncs: SyncService, number: int) -> str:
     with pytest.raises(SyncRefused) as refused:
         syncs.redeliver(number)
     return str(refused.value)

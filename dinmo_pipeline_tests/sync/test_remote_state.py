@@ -60,12 +60,14 @@ def spelled(rows: dict[int, str]) -> dict[str, str]:
 
 
 def create_each(state: RemoteState, name: str, gate: Path) -> None:
-    shelf = state.shelf()
-    shelf.read("export", "log")
+    backend = state.backend()
+    backend.read("export", "log")
     gate.with_name(f"{name}.ready").touch()
     while not gate.exists():
         time.sleep(0.001)
-    won = [position for position in range(1, POSITIONS + 1) if shelf.create("export", path_of(position, 0), f"{name} {position}".encode())]
+    won = [
+        position for position in range(1, POSITIONS + 1) if backend.create("export", path_of(position, 0), f"{name} {position}".encode())
+    ]
     gate.with_name(name).write_text(" ".join(map(str, won)))
 
 
@@ -80,16 +82,16 @@ def test_of_two_processes_that_create_an_entry_one_succeeds(state: RemoteState, 
     won = {name: {int(word) for word in (tmp_path / name).read_text().split()} for name in ("one", "other")}
     assert won["one"] | won["other"] == set(range(1, POSITIONS + 1))
     assert won["one"] & won["other"] == set()
-    pages = state.shelf().read("export", "log")
+    pages = state.backend().read("export", "log")
     assert [page.text.decode() for page in pages] == [
         f"{'one' if position in won['one'] else 'other'} {position}" for position in range(1, POSITIONS + 1)
     ]
 
 
 def take_turns(state: RemoteState, counter: Path) -> None:
-    shelf = state.shelf()
+    backend = state.backend()
     for _ in range(TURNS):
-        with shelf.locked("export", PATIENCE_S):
+        with backend.locked("export", PATIENCE_S):
             count = int(counter.read_text())
             time.sleep(0.02)
             counter.write_text(str(count + 1))
@@ -106,7 +108,7 @@ def test_lock_is_held_by_one_process_at_a_time(state: RemoteState, tmp_path: Pat
 
 
 def hold(state: RemoteState, taken: Path) -> None:
-    with state.shelf().locked("export", PATIENCE_S):
+    with state.backend().locked("export", PATIENCE_S):
         taken.touch()
         time.sleep(600)
 
@@ -115,7 +117,7 @@ def test_lock_of_a_living_holder_outlasts_its_lease(state: RemoteState, tmp_path
     holder = begin_apart(hold, state.variables, state, tmp_path / "taken")
     wait_until((tmp_path / "taken").exists, "the lock")
     try:
-        with pytest.raises(BusyError, match=rf"activation export: process {holder.pid} on "), state.shelf().locked("export", 2 * LEASE_S):
+        with pytest.raises(BusyError, match=rf"activation export: process {holder.pid} on "), state.backend().locked("export", 2 * LEASE_S):
             pass
     finally:
         holder.kill()
@@ -128,7 +130,7 @@ def test_lock_of_a_killed_holder_is_free_when_its_lease_has_ended(state: RemoteS
     holder.kill()
     wait_for_end(holder)
     began = time.monotonic()
-    with state.shelf().locked("export", PATIENCE_S):
+    with state.backend().locked("export", PATIENCE_S):
         waited = time.monotonic() - began
     assert waited >= LEASE_S
 
@@ -174,30 +176,30 @@ def test_holder_that_stood_still_in_its_moves_refuses_to_go_on(state: RemoteStat
 
 
 def stand_still(state: RemoteState, folder: Path) -> None:
-    shelf = state.shelf()
-    with shelf.locked("export", PATIENCE_S):
+    backend = state.backend()
+    with backend.locked("export", PATIENCE_S):
         (folder / "taken").touch()
         os.kill(os.getpid(), signal.SIGSTOP)
         with suppress(SyncRefused):
-            shelf.create("export", path_of(1, 0), b"late")
+            backend.create("export", path_of(1, 0), b"late")
             (folder / "created").touch()
         with suppress(SyncRefused):
-            shelf.has("export", path_of(1, 0))
+            backend.has("export", path_of(1, 0))
             (folder / "asked").touch()
 
 
 def test_entry_of_a_holder_that_stood_still_is_refused(state: RemoteState, tmp_path: Path) -> None:
     stalled = begin_apart(stand_still, state.variables, state, tmp_path)
     wait_until((tmp_path / "taken").exists, "the lock")
-    shelf = state.shelf()
-    with shelf.locked("export", PATIENCE_S):
+    backend = state.backend()
+    with backend.locked("export", PATIENCE_S):
         assert stalled.pid is not None
         os.kill(stalled.pid, signal.SIGCONT)
         wait_for_end(stalled)
         # Nobody wrote entry 1 meanwhile: it is the lost lock alone that refuses.
-        assert shelf.create("export", path_of(1, 0), b"in time")
+        assert backend.create("export", path_of(1, 0), b"in time")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
-    assert [page.text for page in shelf.read("export", "log")] == [b"in time"]
+    assert [page.text for page in backend.read("export", "log")] == [b"in time"]
 
 
 def test_history_goes_on_from_any_machine(state: RemoteState, disk: Disk) -> None:
@@ -316,16 +318,16 @@ def test_write_that_is_refused_once_is_tried_again(state: RemoteState, disk: Dis
 def test_write_whose_answer_was_lost_counts(state: RemoteState, front: Front) -> None:
     relayed = state.at_port(front.own_port)
     with relayed.in_use():
-        shelf = relayed.shelf()
+        backend = relayed.backend()
         front.lose_answers(1)
-        assert shelf.create("export", path_of(1, 0), b"first")
-        assert not shelf.create("export", path_of(1, 0), b"second")
+        assert backend.create("export", path_of(1, 0), b"first")
+        assert not backend.create("export", path_of(1, 0), b"second")
         front.lose_answers(1)
-        with shelf.locked("export", PATIENCE_S):
+        with backend.locked("export", PATIENCE_S):
             front.lose_answers(1)
             time.sleep(LEASE_S)
-            assert shelf.create("export", path_of(2, 0), b"third")
-    assert [page.text for page in state.shelf().read("export", "log")] == [b"first", b"third"]
+            assert backend.create("export", path_of(2, 0), b"third")
+    assert [page.text for page in state.backend().read("export", "log")] == [b"first", b"third"]
 
 
 def test_wrong_credentials_are_told_without_them(state: RemoteState, disk: Disk) -> None:

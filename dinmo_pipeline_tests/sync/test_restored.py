@@ -9,7 +9,7 @@ import pytest
 
 from dinmo_pipeline.errors import OutdatedStateError, PermanentStorageError, SyncBlocked, SyncRefused
 from dinmo_pipeline.sync.prepare import Target
-from dinmo_pipeline.sync.service import Delivery, Syncs
+from dinmo_pipeline.sync.service import Delivery, SyncService
 from dinmo_pipeline_tests.sync.disk import DIFFERENCE, Disk
 
 NOW = {1: "a", 3: "c3", 5: "e"}
@@ -156,7 +156,7 @@ def test_renamed_activation_looks_how_far_its_earlier_name_went(disk: Disk) -> N
     definitions = disk.root / "defs/defs.yaml"
     definitions.write_text(definitions.read_text().replace("name: export", "name: renamed, renamed_from: export"))
     project = disk.project
-    syncs = Syncs(project, project.activations["renamed"])
+    syncs = SyncService(project, project.activations["renamed"])
     with pytest.raises(OutdatedStateError, match=r"log of activation export: .* entry 20, of sync 4: .*`dinmo sync renamed --full`"):
         syncs.roll_forward()
     assert syncs.roll_forward(full=True) is None

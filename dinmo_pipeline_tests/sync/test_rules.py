@@ -352,14 +352,14 @@ def test_parts_that_a_later_sync_has_no_more_of_are_removed(world: Simulation) -
 
 
 def test_rehearsal_trial_and_redirect_move_no_base(world: Simulation) -> None:
-    pages = copy.deepcopy(world.shelf.pages)
+    pages = copy.deepcopy(world.backend.pages)
     here = dict(world.places["here"].files)
     rehearsal = world.syncs().rehearse(instant=world.now, target=Target(world.storages["here"]), send=False)
     assert rehearsal.export.counts.added == 1
     assert world.places["here"].files == here
     world.syncs().rehearse(instant=world.now, target=Target(world.storages["elsewhere"], below="here", limit=1), send=True)
     assert all(path.startswith("here/out/") and "_trial_" in path for path in world.places["elsewhere"].files)
-    assert world.shelf.pages == pages
+    assert world.backend.pages == pages
     assert keys(world, Change.ADDED, exported(world.run())) == [3]
 
 

@@ -15,7 +15,7 @@ from dinmo_pipeline.sync.backends.open import open_state
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.ledger import segments as chapters
 from dinmo_pipeline.sync.ledger.segments import path_of
-from dinmo_pipeline.sync.service import Delivery, Syncs
+from dinmo_pipeline.sync.service import Delivery, SyncService
 from dinmo_pipeline_tests.sync.disk import Disk
 from dinmo_pipeline_tests.sync.remote_states import RemoteState
 
@@ -203,7 +203,7 @@ def test_renamed_activation_goes_on_from_what_was_vouched_for(unsigned: Disk, mo
     def base(name: str) -> int | None:
         unsigned.refresh()
         project, now = unsigned.project, unsigned.tick()
-        syncs = Syncs(project, project.activations[name])
+        syncs = SyncService(project, project.activations[name])
         syncs.take_snapshot(label_of_instant(now), now=now)
         return syncs.deliver(label_of_instant(now), now=now).export.base
 
@@ -243,7 +243,7 @@ def test_log_in_an_object_store_is_vouched_for_and_signed(state: RemoteState, tm
             assert isinstance(made.run(), Delivery)
         assert len(made.syncs().whole_history().syncs) == 3
         forged = json.dumps({"version": 1, "at": "2025-04-14T12:00:00Z", "entry": {"type": "restored", "number": 9}})
-        assert state.shelf().create("export", path_of(16, 0), forged.encode())
+        assert state.backend().create("export", path_of(16, 0), forged.encode())
         with pytest.raises(StateError, match=r"00000016\.json is not signed"):
             made.run()
     assert copied(made) == {repr("c")}

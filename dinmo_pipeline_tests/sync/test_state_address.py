@@ -83,8 +83,8 @@ def test_required_state_is_refused_until_it_is_begun(disk: Disk, monkeypatch: py
             act()
     assert disk.files() == []
 
-    assert open_state(disk.project).shelf.begin()
-    assert not open_state(disk.project).shelf.begin()
+    assert open_state(disk.project).backend.begin()
+    assert not open_state(disk.project).backend.begin()
     assert isinstance(disk.run(), Delivery)
 
 

@@ -283,7 +283,7 @@ class Histories(RuleBasedStateMachine):
     @rule(tables=st.lists(TABLES, min_size=1, max_size=2), at=CALLS)
     def an_older_backup_is_restored(self, tables: list[dict[int, tuple[int, int]]], at: int) -> None:
         """Some syncs are lost; a full one goes on, wherever it is interrupted."""
-        pages = {name: dict(found) for name, found in self.world.shelf.pages.items()}
+        pages = {name: dict(found) for name, found in self.world.backend.pages.items()}
         kept = dict(self.world.engine.kept)
         for table in tables:
             self.the_source_changes(table)
@@ -291,7 +291,7 @@ class Histories(RuleBasedStateMachine):
         for consumer in self.consumers.values():
             self.apply(consumer)
         self.losses.append(self.state().next_number - 1)
-        self.world.shelf.pages, self.world.engine.kept, self.whole = pages, kept, None
+        self.world.backend.pages, self.world.engine.kept, self.whole = pages, kept, None
         for place in self.world.places.values():
             # Nobody knows of them any more.
             place.files = {path: content for path, content in place.files.items() if not is_temporary(path)}
@@ -308,7 +308,7 @@ class Histories(RuleBasedStateMachine):
             return True
         return False
 
-    @precondition(lambda self: self.world.shelf.pages)
+    @precondition(lambda self: self.world.backend.pages)
     @rule()
     def it_settles(self) -> None:
         """Whatever was before: a few plain runs and a person's word, and the rows are delivered."""
@@ -324,7 +324,7 @@ class Histories(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            if self.world.shelf.pages:
+            if self.world.backend.pages:
                 self.it_settles()
                 keep = self.world.spec.keep_syncs
                 assert answers(self.state(), keep) == answers(self.history(), keep), "a checkpoint forgot something"
@@ -346,14 +346,14 @@ class Histories(RuleBasedStateMachine):
 
     def history(self) -> State:
         """Every sync that there ever was."""
-        entries = sum(map(len, self.world.shelf.pages.values()))
+        entries = sum(map(len, self.world.backend.pages.values()))
         if self.whole is None or self.whole[0] != (self.world.spec.name, entries):
             self.whole = (self.world.spec.name, entries), self.world.syncs().whole_history()
         return self.whole[1]
 
     def traces(self) -> object:
         places = {name: (dict(place.files), len(place.shown)) for name, place in self.world.places.items() if name != "elsewhere"}
-        return {name: dict(pages) for name, pages in self.world.shelf.pages.items()}, places
+        return {name: dict(pages) for name, pages in self.world.backend.pages.items()}, places
 
     def apply(self, consumer: Consumer) -> None:
         def starts_empty(number: int) -> bool:

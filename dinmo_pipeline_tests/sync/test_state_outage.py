@@ -12,7 +12,7 @@ from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.storages import retrying as connection_module
 from dinmo_pipeline.storages.local.spec import LocalFolder
 from dinmo_pipeline.storages.s3.session import S3Bucket
-from dinmo_pipeline.storages.waiting import patiently
+from dinmo_pipeline.storages.waiting import allow_waiting
 from dinmo_pipeline.sync.backends import object_store as object_state
 from dinmo_pipeline.sync.service import Delivery
 from dinmo_pipeline_tests.servers.s3 import S3Server, s3
@@ -63,7 +63,7 @@ def test_sync_waits_for_its_state_and_delivers_once(disk: Disk, own_server: S3Se
             own_server.start()
         told.append(line)
 
-    with patiently(start_once_that_is_told):
+    with allow_waiting(start_once_that_is_told):
         delivery = disk.run()
 
     assert told, "nobody waited"

@@ -13,7 +13,7 @@ from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.storages.local.spec import LocalFolder
 from dinmo_pipeline.sync.deliver.redirect import target_elsewhere
 from dinmo_pipeline.sync.prepare import Target
-from dinmo_pipeline.sync.service import Syncs
+from dinmo_pipeline.sync.service import SyncService
 from dinmo_pipeline_tests.sync.disk import DIFFERENCE, Disk, forking
 from dinmo_pipeline_tests.waiting import wait_for_end
 
@@ -41,7 +41,7 @@ def send_trial(root: Path, now: datetime, to: str | None) -> None:
         target = Target(project.storages["out"], recorded=False, limit=1)
     else:
         target = target_elsewhere(project, spec, to, asked_by="--to")
-    Syncs(project, spec).rehearse(instant=now, target=target, send=True)
+    SyncService(project, spec).rehearse(instant=now, target=target, send=True)
 
 
 def send_trial_and_die(root: Path, now: datetime, to: str | None) -> None:

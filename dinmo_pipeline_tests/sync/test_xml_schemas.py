@@ -14,7 +14,7 @@ from lxml import etree
 from dinmo_pipeline.errors import StorageError
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.storages.publish import Publisher
-from dinmo_pipeline.sync.service import Delivery, Syncs
+from dinmo_pipeline.sync.service import Delivery, SyncService
 from dinmo_pipeline_tests.people import activation, make_people, sync_people
 
 DAY = datetime(2025, 4, 14, 7, tzinfo=UTC)
@@ -115,7 +115,7 @@ def test_schema_that_was_lost_half_way_comes_with_the_same_bytes(tmp_path: Path,
     for path in (tmp_path / "out" / "changes").iterdir():
         path.unlink()
     project = load_project(tmp_path)
-    completed = Syncs(project, project.activations["changes"]).roll_forward()
+    completed = SyncService(project, project.activations["changes"]).roll_forward()
     assert completed is not None
     assert completed.delivery.outcome.notes == ()
     found = files(tmp_path, 0)
@@ -134,7 +134,7 @@ def test_redelivered_files_have_the_same_schema(tmp_path: Path) -> None:
     for path in (tmp_path / "out" / "changes").iterdir():
         path.unlink()
     project = load_project(tmp_path)
-    Syncs(project, project.activations["changes"]).redeliver(1)
+    SyncService(project, project.activations["changes"]).redeliver(1)
     assert files(tmp_path, 1) == before
     assert check_valid(files(tmp_path, 0)) == ["_added.xml", "_removed.xml", "_updated.xml"]
 

@@ -14,7 +14,7 @@ import pytest
 
 from dinmo_pipeline.errors import BusyError
 from dinmo_pipeline.local_files.locks import locked
-from dinmo_pipeline.sync.backends.local import FolderShelf
+from dinmo_pipeline.sync.backends.local import LocalBackend
 from dinmo_pipeline.sync.backends.run_queue import turn
 
 HOLD = """\
@@ -72,16 +72,16 @@ def test_lock_whose_text_says_nothing_is_held_by_another_process(tmp_path: Path,
 
 
 def test_every_lock_of_an_activation_says_who_holds_it(tmp_path: Path) -> None:
-    shelf = FolderShelf(tmp_path)
+    backend = LocalBackend(tmp_path)
     with (
-        shelf.locked("changes", 0),
+        backend.locked("changes", 0),
         pytest.raises(BusyError, match=rf"activation changes: process {os.getpid()} on"),
-        shelf.locked("changes", 0.1),
+        backend.locked("changes", 0.1),
     ):
         pass
     with (
-        turn(shelf, "changes", wait_s=0),
+        turn(backend, "changes", wait_s=0),
         pytest.raises(BusyError, match=rf"activation changes, its lock 'turn',: process {os.getpid()} on"),
-        turn(shelf, "changes", wait_s=0.1),
+        turn(backend, "changes", wait_s=0.1),
     ):
         pass

@@ -14,7 +14,7 @@ from dinmo_pipeline.engines.duckdb import patch_sql as patches
 from dinmo_pipeline.engines.duckdb.rows import row_count
 from dinmo_pipeline.engines.duckdb.snapshot_writer import SnapshotFiles
 from dinmo_pipeline.engines.duckdb.tables import shown_text
-from dinmo_pipeline.engines.duckdb.translate import translating
+from dinmo_pipeline.engines.duckdb.translate import translate_duckdb_errors
 from dinmo_pipeline.formats.base import Format, Rows, Written
 from dinmo_pipeline.project.specs import SyncMode
 from dinmo_pipeline.sql.quoting import folded, quote_literal
@@ -38,7 +38,7 @@ class Changes:
         self._files = files
         self._table = table
         self._numbered: dict[str, str] = {}
-        with translating("finding what changed"):
+        with translate_duckdb_errors("finding what changed"):
             self._find()
             self.counts = self._count()
 
@@ -66,13 +66,13 @@ class Changes:
         """The same rows, made once, so that many windows of them cost no more than all at once."""
         if rows.query not in self._numbered:
             table = self._numbered[rows.query] = f"numbered_{len(self._numbered)}"
-            with translating("numbering the rows of the parts"):
+            with translate_duckdb_errors("numbering the rows of the parts"):
                 self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {rows.query}")
         return NumberedRows(f"SELECT * FROM {self._numbered[rows.query]}", rows.columns, rows.timezone)
 
     def write(self, format_: Format, rows: Rows, local_path: Path) -> Written:
         """Write `rows` to a new local file. DataError where a value cannot be written, StateError when the disk does not take it."""
-        with translating(f"writing {local_path.name} in {local_path.parent}"):
+        with translate_duckdb_errors(f"writing {local_path.name} in {local_path.parent}"):
             return format_.write(self._connection, rows, local_path)
 
     def positions(self, rows: Rows, values: Mapping[str, str | None]) -> list[int]:

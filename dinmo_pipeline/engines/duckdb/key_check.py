@@ -9,7 +9,7 @@ import duckdb
 from dinmo_pipeline.delta.contract import Contract
 from dinmo_pipeline.engines.duckdb.rows import keys_are_single, null_keys
 from dinmo_pipeline.engines.duckdb.tables import shown_text
-from dinmo_pipeline.engines.duckdb.translate import translating
+from dinmo_pipeline.engines.duckdb.translate import translate_duckdb_errors
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.sql.quoting import quote_identifier
 
@@ -21,7 +21,7 @@ def check_key(connection: duckdb.DuckDBPyConnection, table: str, contract: Contr
     names = ", ".join(column.attribute for column in contract.key)
     key = [quote_identifier(column.attribute) for column in contract.key]
     action = f"checking the primary key of {contract.source}"
-    with translating(action):
+    with translate_duckdb_errors(action):
         nulls = null_keys(connection, key, table)
         if nulls:
             noun = "row has" if nulls == 1 else "rows have"

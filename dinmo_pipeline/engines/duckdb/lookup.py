@@ -26,7 +26,7 @@ _TODAY = ""
 
 
 @dataclass(frozen=True)
-class Fate:
+class RecordOutcome:
     """What a sync does with the record: `sent` with every row, `added`, `updated`, `removed`, `unchanged`, `left` or `absent`.
 
     `left`: it was in the base and is gone, which this mode tells nobody. `values` are the sync's own, `before` the base's.
@@ -57,11 +57,11 @@ class Lookup:
         rows = f"SELECT 1 FROM {self._table(table, [(column.name, column.type) for column in key])}"
         return self._connection.execute(rows).fetchone() is not None
 
-    def fate(self, comparison: Comparison, timezone: str) -> Fate:
+    def fate(self, comparison: Comparison, timezone: str) -> RecordOutcome:
         """What this sync did with the record. The snapshots must be there."""
         return self._fate(comparison, timezone, _FilesOfOne(self._snapshots, self._key))
 
-    def fate_today(self, contract: Contract, table: TableRef, since: Snapshot | None, timezone: str) -> Fate:
+    def fate_today(self, contract: Contract, table: TableRef, since: Snapshot | None, timezone: str) -> RecordOutcome:
         """What a sync of the warehouse's table would do with it; `since` is None when every row would be sent."""
         now = Snapshot(_TODAY, "", 0, contract)
         gone_since = (since,) if since is not None and contract.sync_mode == SyncMode.DIFFERENCE else ()
@@ -73,7 +73,7 @@ class Lookup:
         """The record as the snapshot has it; None where it has not."""
         return self._present(snapshot, _FilesOfOne(self._snapshots, self._key))
 
-    def _fate(self, comparison: Comparison, timezone: str, files: _FilesOfOne) -> Fate:
+    def _fate(self, comparison: Comparison, timezone: str, files: _FilesOfOne) -> RecordOutcome:
         assert comparison.current is not None, "rows that are not kept cannot be looked up"
         for name in (sql.CHANGED, sql.REMOVED):
             self._connection.execute(f"DROP TABLE IF EXISTS {name}")
@@ -83,12 +83,12 @@ class Lookup:
             sent = changes.rows(change, timezone, key_only=False)
             values = self._first(sent.query, [column.name for column in sent.columns])
             if values is not None:
-                return Fate(word, values, self._before(comparison) if change == Change.UPDATED else None)
+                return RecordOutcome(word, values, self._before(comparison) if change == Change.UPDATED else None)
         values = self._present(comparison.current, files)
         if values is not None:
-            return Fate("unchanged", values)
+            return RecordOutcome("unchanged", values)
         before = self._before(comparison)
-        return Fate("left", before=before) if before is not None else Fate("absent")
+        return RecordOutcome("left", before=before) if before is not None else RecordOutcome("absent")
 
     def _before(self, comparison: Comparison) -> Values | None:
         return self.values(comparison.since) if comparison.since is not None else None

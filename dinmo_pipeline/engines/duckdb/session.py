@@ -18,9 +18,9 @@ from dinmo_pipeline.engines.duckdb.connection import ATTACHED, attached, configu
 from dinmo_pipeline.engines.duckdb.diff import Changes
 from dinmo_pipeline.engines.duckdb.key_check import check_key
 from dinmo_pipeline.engines.duckdb.rows import row_count
-from dinmo_pipeline.engines.duckdb.snapshot_writer import Keeper, SnapshotFiles
+from dinmo_pipeline.engines.duckdb.snapshot_writer import SnapshotFiles, SnapshotWriter
 from dinmo_pipeline.engines.duckdb.tables import table_columns, table_sql
-from dinmo_pipeline.engines.duckdb.translate import translating
+from dinmo_pipeline.engines.duckdb.translate import translate_duckdb_errors
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.local_files.scratch import scratch_folder
@@ -49,7 +49,7 @@ class Source:
         DataError when the model has no such column, or one that holds no times.
         """
         column = quote_identifier(loaded_at.column)
-        with translating(f"reading when {loaded_at.table} was loaded, from its loaded_at {loaded_at.column}"):
+        with translate_duckdb_errors(f"reading when {loaded_at.table} was loaded, from its loaded_at {loaded_at.column}"):
             query = f"SELECT epoch_us(max(CAST({column} AS TIMESTAMPTZ))) FROM {table_sql(loaded_at.table, catalog=ATTACHED)}"
             (microseconds,) = self.connection.execute(query).fetchone() or (None,)
         return None if microseconds is None else datetime.fromtimestamp(microseconds / 1e6, UTC)
@@ -77,7 +77,7 @@ class Source:
 
     def keep(self, contract: Contract, path: str, *, earlier: Snapshot | None, whole: bool) -> Snapshot:
         """Keep all rows in a new file at `path`, as `Keeper.keep` says."""
-        return Keeper(self.connection, self.table, self.snapshots).keep(contract, path, earlier=earlier, whole=whole)
+        return SnapshotWriter(self.connection, self.table, self.snapshots).keep(contract, path, earlier=earlier, whole=whole)
 
     def changes(self, comparison: Comparison) -> Changes:
         """What is sent when it comes from the table itself."""

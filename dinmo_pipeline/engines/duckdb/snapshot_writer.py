@@ -17,7 +17,7 @@ from dinmo_pipeline.engines.duckdb.key_check import check_key
 from dinmo_pipeline.engines.duckdb.key_ranges import key_ranges
 from dinmo_pipeline.engines.duckdb.rows import keys_are_single, null_keys, row_count
 from dinmo_pipeline.engines.duckdb.snapshot_schema import key_positions, parquet_table, source_values, stored_columns
-from dinmo_pipeline.engines.duckdb.translate import translating
+from dinmo_pipeline.engines.duckdb.translate import translate_duckdb_errors
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.sql.quoting import quote_literal
 from dinmo_pipeline.storages.local.spec import sync_to_disk
@@ -44,7 +44,7 @@ class SnapshotFiles:
 
 
 @dataclass(frozen=True)
-class Keeper:
+class SnapshotWriter:
     """Keeps the rows of `table` (SQL) while its connection is open."""
 
     connection: duckdb.DuckDBPyConnection
@@ -61,7 +61,7 @@ class Keeper:
         Unless it shall be `whole`, the file is a patch of `earlier` where that is possible. DataError when a key is null or repeated.
         """
         if not whole and earlier is not None and self._has_room(contract, earlier):
-            with translating(f"comparing {contract.source} with the last snapshot"):
+            with translate_duckdb_errors(f"comparing {contract.source} with the last snapshot"):
                 is_proven = self._find_difference(contract, earlier)
             if is_proven:
                 patch = self._files.patch(earlier) if earlier.whole is not None else None
@@ -101,7 +101,7 @@ class Keeper:
 
     def _write(self, path: str, query: str) -> str:
         target = self.snapshots.local_path(path)
-        with translating(f"keeping the snapshot {target}"):
+        with translate_duckdb_errors(f"keeping the snapshot {target}"):
             make_private_folder(target.parent)
             # One process at a time holds the activation, so another draft is what a killed one left.
             for abandoned in target.parent.glob("*.draft"):

@@ -10,7 +10,7 @@ from functools import partial
 
 from dinmo_pipeline.inbound.inbox.file_names import NameMatch, Reason, is_temporary, match_name, printable, unfit_name, without_extension
 from dinmo_pipeline.inbound.inbox.folders import INIT, RAW
-from dinmo_pipeline.inbound.inbox.scan_memory import Looks, Sight
+from dinmo_pipeline.inbound.inbox.scan_memory import Fingerprint, ScanMemory
 from dinmo_pipeline.inbound.troubles.set_aside import SetAside
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec
 from dinmo_pipeline.storages.base import Listing, RemoteFile
@@ -26,7 +26,7 @@ class Arrival:
 
     folder: str
     name: str
-    sight: Sight
+    sight: Fingerprint
     match: NameMatch
 
     @property
@@ -40,7 +40,7 @@ class Arrival:
         return version_label(self.name, self.sight)
 
 
-def version_label(name: str, sight: Sight) -> str:
+def version_label(name: str, sight: Fingerprint) -> str:
     """A file's name with what tells two versions of it apart: when it was changed, else how long it is."""
     moment = sight.modified
     told = f"{sight.size} bytes" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H.%M.%S")
@@ -48,7 +48,7 @@ def version_label(name: str, sight: Sight) -> str:
 
 
 @dataclass(frozen=True)
-class Look:
+class InboxScan:
     """What a look at an inbox found: files to take, in the order to take them; files that wait; strangers nobody was told of.
 
     Strangers are known by their paths as they may be printed, each with why it is one; of very many, `more_strangers` have no reason.
@@ -79,11 +79,11 @@ def look(
     inbox: InboxSpec,
     feeds: Sequence[FeedSpec],
     listings: Mapping[str, Listing],
-    looks: Looks,
+    looks: ScanMemory,
     now: datetime,
     *,
     cut_off: bool = False,
-) -> Look:
+) -> InboxScan:
     """Decide on the files that are listed in each of RAW and INIT; `looks` remembers them."""
     found: list[Arrival] = []
     done: set[str] = set()
@@ -98,7 +98,7 @@ def look(
             if not isinstance(match, NameMatch):
                 strangers[printable(f"{folder}/{file.name}")] = match
                 continue
-            arrival = Arrival(folder, file.name, Sight.of(file), match)
+            arrival = Arrival(folder, file.name, Fingerprint.of(file), match)
             found.append(arrival)
             if done_files.of(file.name):
                 done.add(arrival.path)
@@ -114,7 +114,7 @@ def look(
     looks.unlisted((f"{folder}: {line}" for folder, files in listings.items() for line in files.unread), now=now)
     untold = looks.untold(strangers, feeds=known)
     told = {path: looks.strangers[path][0] if path in looks.strangers else strangers[path]() for path in untold[:_TOLD_STRANGERS]}
-    return Look(
+    return InboxScan(
         due=tuple(sorted(due, key=_turn)),
         waiting=waiting,
         strangers=told,

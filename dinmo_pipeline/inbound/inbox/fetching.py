@@ -14,9 +14,9 @@ from dinmo_pipeline.errors import BusyError, LimitError, PermanentStorageError, 
 from dinmo_pipeline.inbound.inbox.discovery import Arrival
 from dinmo_pipeline.inbound.inbox.folders import Folders
 from dinmo_pipeline.inbound.inbox.free_names import shortened
-from dinmo_pipeline.inbound.inbox.scan_memory import Sight
+from dinmo_pipeline.inbound.inbox.scan_memory import Fingerprint
 from dinmo_pipeline.inbound.load.batch import Fetched
-from dinmo_pipeline.storages.waiting import briefly
+from dinmo_pipeline.storages.waiting import forbid_waiting
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class Fetcher:
         copies = {arrival: local_folder / local_name(arrival.name) for arrival in arrivals}
         there = {arrival: self._copy(arrival, local_path) for arrival, local_path in copies.items()}
         now = {
-            (folder, file.name): Sight.of(file)
+            (folder, file.name): Fingerprint.of(file)
             for folder in {a.folder for a in arrivals}
             for file in self._folders.list(folder)
             if not file.is_link
@@ -94,11 +94,11 @@ def ask_of_file(folders: Folders, action: Callable[[], T]) -> T:
     A storage that was away altogether is waited for, and the action is tried again when it is back.
     """
     try:
-        with briefly():
+        with forbid_waiting():
             return action()
     except TransientStorageError as error:
         folders.require_storage(error)
-    with briefly():
+    with forbid_waiting():
         return action()
 
 

@@ -17,7 +17,7 @@ _LONG_AGO = "1970-01-01T00:00:00+00:00"
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Fingerprint:
     """A file as the storage listed it: its size in bytes and when it was changed, where that is told."""
 
     size: int
@@ -48,7 +48,7 @@ class Failure:
     patient: bool
 
 
-class Looks:
+class ScanMemory:
     """The memory of one inbox, a JSON file; losing it costs a file one more look, never its rows. Paths are relative to the inbox.
 
     `taking`: whether files are being taken, or were when a process ended before its time. `set_aside` are files that failed, by their
@@ -74,28 +74,28 @@ class Looks:
         self.events: list[dict[str, str]] = kept.get("events", [])
         self._saved = self._all() if kept else None
 
-    def settled(self, files: Mapping[str, Sight], *, now: datetime, after: timedelta) -> set[str]:
+    def settled(self, files: Mapping[str, Fingerprint], *, now: datetime, after: timedelta) -> set[str]:
         """Those of `files` that have looked the same for `after`; all others are looked at again. Forgets what is no longer there."""
-        standing: dict[str, list[object]] = {}
+        alert_state: dict[str, list[object]] = {}
         for path, sight in files.items():
             before, plain = self._standing.get(path), sight.plain()
             since = before[2] if before is not None and before[:2] == plain else now.isoformat()
-            standing[path] = [*plain, since]
-        self._standing = standing
-        return {path for path, (_, _, since) in standing.items() if now - datetime.fromisoformat(str(since)) >= after}
+            alert_state[path] = [*plain, since]
+        self._standing = alert_state
+        return {path for path, (_, _, since) in alert_state.items() if now - datetime.fromisoformat(str(since)) >= after}
 
-    def vouched(self, files: Mapping[str, Sight], done: Collection[str]) -> set[str]:
+    def vouched(self, files: Mapping[str, Fingerprint], done: Collection[str]) -> set[str]:
         """Those of `files` that a done file vouches for, or did at an earlier look, when they were the same."""
         # A done file may go with the first of several files that it is for.
         fine = {path for path, sight in files.items() if path in done or self._vouched.get(path) == sight.plain()}
         self._vouched = {path: list(files[path].plain()) for path in fine}
         return fine
 
-    def was_taken(self, path: str, sight: Sight) -> bool:
+    def was_taken(self, path: str, sight: Fingerprint) -> bool:
         """Whether exactly this file was dealt with, and is meant to stay where it is."""
         return path in self._taken and self._taken[path] == sight.plain()
 
-    def take(self, path: str, sight: Sight) -> None:
+    def take(self, path: str, sight: Fingerprint) -> None:
         """Remember that the file was dealt with and stays."""
         self._taken[path] = list(sight.plain())
 
@@ -104,7 +104,7 @@ class Looks:
         if (sight := self._taken.pop(path, None)) is not None:
             self._standing = {**self._standing, path: [*sight, _LONG_AGO]}
 
-    def put_aside(self, path: str, feed: str, sight: Sight, error: Exception, *, loaded: bool, now: datetime) -> None:
+    def put_aside(self, path: str, feed: str, sight: Fingerprint, error: Exception, *, loaded: bool, now: datetime) -> None:
         """Remember that the file failed, and how often in a row; an event where that is news: a file, or a reason, that was not known.
 
         `loaded`: its rows are in its table, and it could not be moved.

@@ -12,7 +12,7 @@ import duckdb
 
 from dinmo_pipeline.formats.reader import Reject
 from dinmo_pipeline.inbound.inbox.discovery import version_label
-from dinmo_pipeline.inbound.inbox.scan_memory import Sight
+from dinmo_pipeline.inbound.inbox.scan_memory import Fingerprint
 
 _ROWS_A_STATEMENT = 100
 _COLUMNS = {
@@ -86,7 +86,7 @@ class FileRecord:
     @property
     def label(self) -> str:
         """What people call this version of the file, as before it was taken."""
-        return version_label(self.name, Sight(self.bytes, self.modified))
+        return version_label(self.name, Fingerprint(self.bytes, self.modified))
 
 
 class Record:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from dinmo_pipeline.alerts.alert import Alert, Subject, key_of
-from dinmo_pipeline.alerts.alert_state import Failure, StandingDraft, feed_standing, inbox_standing
+from dinmo_pipeline.alerts.alert_state import AlertStateUpdate, Failure, feed_alert_state, inbox_alert_state
 from dinmo_pipeline.alerts.expected import Late, find_late, late_alert
 from dinmo_pipeline.alerts.notifier import Notifier
 from dinmo_pipeline.engines.duckdb.connection import open_warehouse
@@ -29,7 +29,7 @@ LOOK = "look"
 """The attempt that is only a look at an inbox; all others are called as the feed whose files they import."""
 
 
-def tell_troubles(
+def notify_troubles(
     project: Project,
     inbox: str,
     *,
@@ -45,14 +45,14 @@ def tell_troubles(
     """
     if not project.notifications:
         return ()
-    file = inbox_standing(project, inbox)
+    file = inbox_alert_state(project, inbox)
     if not isinstance(error, BusyError) and (error is not None or file.read().failure is not None):
         with file.changed() as draft:
-            draft.failed(_failure(project, draft.standing.failure, attempt, error, run))
-    notifier = Notifier(project, Subject("inbox", inbox, project.timezone), inbox_standing(project, inbox))
+            draft.failed(_failure(project, draft.alert_state.failure, attempt, error, run))
+    notifier = Notifier(project, Subject("inbox", inbox, project.timezone), inbox_alert_state(project, inbox))
     return notifier.tell(
         lambda: open_troubles(project, inbox),
-        lambda found, draft: [*trouble_alerts(found), *_failure_alerts(found, draft.standing.failure)],
+        lambda found, draft: [*trouble_alerts(found), *_failure_alerts(found, draft.alert_state.failure)],
         run=run,
         budget_s=budget_s,
     )
@@ -116,32 +116,32 @@ def _failure_alerts(troubles: Iterable[Trouble], failure: Failure | None) -> Ite
     )
 
 
-def tell_import(project: Project, inbox: str, *, attempt: str, error: BaseException | None, run: str | None) -> tuple[str, ...]:
+def notify_import(project: Project, inbox: str, *, attempt: str, error: BaseException | None, run: str | None) -> tuple[str, ...]:
     """Tell what has changed after an import, also of feeds that are late or no longer so; who could not be told and why, in words."""
-    lines = [*tell_troubles(project, inbox, attempt=attempt, error=error, run=run)]
+    lines = [*notify_troubles(project, inbox, attempt=attempt, error=error, run=run)]
     for feed in project.feeds.values():
         if feed.inbox == inbox and feed.expected is not None:
             try:
-                lines += tell_late_feed(project, feed, run=run)
+                lines += notify_late_feed(project, feed, run=run)
             except BusyError as busy:
                 lines.append(f"whether {feed.name} is late is seen at the next look: {busy}")
     return tuple(lines)
 
 
-def tell_late_feed(project: Project, feed: FeedSpec, *, run: str | None = None, budget_s: float | None = None) -> tuple[str, ...]:
+def notify_late_feed(project: Project, feed: FeedSpec, *, run: str | None = None, budget_s: float | None = None) -> tuple[str, ...]:
     """Tell that a feed is late, or no longer so; who could not be told and why, in words.
 
     BusyError while another process works in the warehouse: the next look tells it.
     """
     if feed.expected is None:
         return ()
-    notifier = Notifier(project, Subject("feed", feed.name, feed.timezone), feed_standing(project, feed.name))
+    notifier = Notifier(project, Subject("feed", feed.name, feed.timezone), feed_alert_state(project, feed.name))
 
     def find() -> Late | None:
-        since = feed_standing(project, feed.name).read().expected_since
+        since = feed_alert_state(project, feed.name).read().expected_since
         return find_late_feed(project, feed, since=since)
 
-    def judge(late: Late | None, draft: StandingDraft) -> Sequence[Alert]:
+    def judge(late: Late | None, draft: AlertStateUpdate) -> Sequence[Alert]:
         draft.expected_since(_today(project, feed))
         if late is None:
             return ()

@@ -10,7 +10,7 @@ import duckdb
 
 from dinmo_pipeline.inbound.inbox.file_names import printable
 from dinmo_pipeline.inbound.inbox.free_names import rejects_path
-from dinmo_pipeline.inbound.inbox.scan_memory import Looks
+from dinmo_pipeline.inbound.inbox.scan_memory import ScanMemory
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome, Record
 from dinmo_pipeline.inbound.troubles.events import Events
 from dinmo_pipeline.inbound.troubles.troubles import Trouble, TroubleKind
@@ -57,7 +57,7 @@ def loaded_with_rejects(record: Record, feed: FeedSpec) -> list[FileRecord]:
     return [made for made in record.find(condition, [feed.name, feed.name]) if made.rejected > feed.rejects_without_warning(made.records)]
 
 
-def seen_troubles(looks: Looks, inbox: str, now: datetime) -> Iterator[Trouble]:
+def seen_troubles(looks: ScanMemory, inbox: str, now: datetime) -> Iterator[Trouble]:
     """What is open of what was seen at the last look, or failed since."""
     failure = looks.failure
     if failure is not None and (failure.patient or now - failure.since >= _PATIENCE):

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dinmo_pipeline.alerts.alert_state import Standing
+from dinmo_pipeline.alerts.alert_state import AlertState
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.project.yaml.documents import file_mark
 from dinmo_pipeline.secrets import Secret
@@ -27,12 +27,14 @@ def checksum_of(project: Project, spec: ActivationSpec) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def reason_to_wait(project: Project, spec: ActivationSpec, standing: Standing, *, now: datetime, inputs: Callable[[], str]) -> str | None:
+def backoff_reason(
+    project: Project, spec: ActivationSpec, alert_state: AlertState, *, now: datetime, inputs: Callable[[], str]
+) -> str | None:
     """Why a scheduled sync at `now` would be in vain, or None: it is tried.
 
     `inputs` makes a checksum of the data that it would read; only where the last attempt ended because of its data is it asked.
     """
-    failure = standing.failure
+    failure = alert_state.failure
     if failure is None or not failure.lasting or failure.definitions != checksum_of(project, spec):
         return None
     wait = min(_FIRST_WAIT * 2 ** min(failure.attempts - 1, 10), _LONGEST_WAIT)

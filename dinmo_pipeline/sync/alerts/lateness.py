@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from dinmo_pipeline.alerts.alert_state import StandingDraft
+from dinmo_pipeline.alerts.alert_state import AlertStateUpdate
 from dinmo_pipeline.alerts.expected import Late, find_late
 from dinmo_pipeline.project.specs import ActivationSpec
 from dinmo_pipeline.sync.ledger.state import State
@@ -28,7 +28,7 @@ def find_lateness(spec: ActivationSpec, state: State, *, now: datetime, since: d
     return find_late(spec.expected, spec.timezone, now=now, since=since or today, came=came)
 
 
-def lateness_of(spec: ActivationSpec, state: State, draft: StandingDraft, *, now: datetime) -> Late | None:
+def lateness_of(spec: ActivationSpec, state: State, draft: AlertStateUpdate, *, now: datetime) -> Late | None:
     """The same; the draft keeps from which day on it counts."""
     if spec.expected is None:
         return None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from dinmo_pipeline.alerts.alert import Alert, Subject
-from dinmo_pipeline.alerts.alert_state import Failure, StandingDraft, activation_standing
+from dinmo_pipeline.alerts.alert_state import AlertStateUpdate, Failure, activation_alert_state
 from dinmo_pipeline.alerts.expected import late_alert
 from dinmo_pipeline.alerts.notifier import Notifier
 from dinmo_pipeline.errors import (
@@ -31,7 +31,7 @@ from dinmo_pipeline.sync.deliver.redirect import is_redirected
 from dinmo_pipeline.sync.ledger.state import State
 
 
-class Teller:
+class ActivationNotifier:
     """Records how attempts of one activation end, and tells who is to be told of it. While deliveries go elsewhere, nobody is told.
 
     No method waits for a person's server while it holds a lock; each takes `alerts.telling.BUDGET_S` at most to send.
@@ -42,7 +42,7 @@ class Teller:
         self._spec = spec
         self._clock = project.clock
         self._log = open_state(project).log(project, spec)
-        self._file = activation_standing(project, spec.name)
+        self._file = activation_alert_state(project, spec.name)
         self._notifier = Notifier(project, Subject("activation", spec.name, spec.timezone), self._file)
 
     def failed(self, error: BaseException, *, run: str | None = None, inputs: Callable[[], str] | None = None) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ class Teller:
         state = self._read_or_empty()
         read = inputs() if inputs is not None and isinstance(error, DataError) else None
         with self._file.changed() as draft:
-            draft.failed(self._failure(error, current_failure(state, draft.standing.failure), run, read))
+            draft.failed(self._failure(error, current_failure(state, draft.alert_state.failure), run, read))
         return self._notifier.tell(self._read_or_empty, lambda found, draft: self._judge(found, draft, cut_off_before=None))
 
     def ended(self, *, run: str | None = None) -> tuple[str, ...]:
@@ -100,9 +100,9 @@ class Teller:
             # The attempt itself says so, or goes on from it.
             return ()
 
-    def _judge(self, state: State, draft: StandingDraft, *, cut_off_before: datetime | None) -> tuple[Alert, ...]:
-        draft.failed(current_failure(state, draft.standing.failure))
-        condition = condition_of(self._spec.name, state, draft.standing.failure, cut_off_before=cut_off_before)
+    def _judge(self, state: State, draft: AlertStateUpdate, *, cut_off_before: datetime | None) -> tuple[Alert, ...]:
+        draft.failed(current_failure(state, draft.alert_state.failure))
+        condition = condition_of(self._spec.name, state, draft.alert_state.failure, cut_off_before=cut_off_before)
         alerts = () if condition is None else (condition,)
         late = lateness_of(self._spec, state, draft, now=self._clock())
         if late is None:

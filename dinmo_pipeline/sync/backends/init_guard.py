@@ -9,13 +9,13 @@ from typing import Protocol
 
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.project.specs import now_utc
-from dinmo_pipeline.sync.ledger.ledger import Page, Shelf
+from dinmo_pipeline.sync.ledger.ledger import LedgerBackend, StoredEntry
 
 REQUIRE_STATE = "DINMO_REQUIRE_STATE"
 MARKER = "state.json"
 
 
-class Markable(Shelf, Protocol):
+class Markable(LedgerBackend, Protocol):
     """A shelf whose address can carry a mark."""
 
     def has_marker(self, name: str) -> bool:
@@ -25,11 +25,11 @@ class Markable(Shelf, Protocol):
         """Have it there. StateError where the address cannot create exclusively."""
 
 
-class MarkedShelf:
+class RequireInitialized:
     """A shelf whose address, called `place`, carries a mark; where that is `required` and missing, nothing but `begin` works."""
 
-    def __init__(self, shelf: Markable, place: str, *, required: bool) -> None:
-        self._shelf = shelf
+    def __init__(self, backend: Markable, place: str, *, required: bool) -> None:
+        self._shelf = backend
         self._place = place
         self._required = required
         self._is_marked = False
@@ -41,7 +41,7 @@ class MarkedShelf:
         self._shelf.make_marker(MARKER, json.dumps({"version": 1, "at": now_utc().isoformat()}).encode())
         return True
 
-    def read(self, activation: str, folder: str, *, newest: int | None = None) -> Sequence[Page]:
+    def read(self, activation: str, folder: str, *, newest: int | None = None) -> Sequence[StoredEntry]:
         self._check()
         return self._shelf.read(activation, folder, newest=newest)
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dinmo_pipeline.errors import BusyError, StateError, SyncRefused
 from dinmo_pipeline.local_files.locks import Holder as LocalHolder
 from dinmo_pipeline.storages.object_store.contract import Stored
-from dinmo_pipeline.storages.waiting import briefly
+from dinmo_pipeline.storages.waiting import forbid_waiting
 
 LEASE_S = 60.0
 _BEATS = 4
@@ -109,7 +109,7 @@ class Lease:
     def give_back(self) -> None:
         """Let others have it at once; where that cannot be written, they wait until it ends."""
         self._ended.set()
-        with self._alone() as alone, suppress(StateError), briefly():
+        with self._alone() as alone, suppress(StateError), forbid_waiting():
             if alone and self._version is not None:
                 self._write(self._slot, self._version, free=True)
 

@@ -13,24 +13,24 @@ from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.local_files.locks import locked
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.storages.local.spec import sync_to_disk
-from dinmo_pipeline.sync.ledger.ledger import Page
+from dinmo_pipeline.sync.ledger.ledger import StoredEntry
 
 # What os.link says where the file system has no hard links.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
-class FolderShelf:
+class LocalBackend:
     """Logs as files below a folder of this machine."""
 
     def __init__(self, state_folder: Path) -> None:
         self._state_folder = state_folder
 
-    def read(self, activation: str, folder: str, *, newest: int | None = None) -> Sequence[Page]:
+    def read(self, activation: str, folder: str, *, newest: int | None = None) -> Sequence[StoredEntry]:
         place = self._folder(activation) / folder
         with _state_errors(f"reading the log of activation {activation}"):
             names = sorted(path.name for path in place.glob("*.json"))
             kept = names if newest is None else names[-newest:]
-            return [Page(f"{folder}/{name}", str(place / name), (place / name).read_bytes()) for name in kept]
+            return [StoredEntry(f"{folder}/{name}", str(place / name), (place / name).read_bytes()) for name in kept]
 
     def create(self, activation: str, path: str, text: bytes) -> bool:
         try:

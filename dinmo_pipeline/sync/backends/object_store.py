@@ -19,7 +19,7 @@ from dinmo_pipeline.storages.base import RemoteFile
 from dinmo_pipeline.storages.object_store.contract import ObjectStorage, Stored
 from dinmo_pipeline.storages.retrying import Connection
 from dinmo_pipeline.sync.backends.lease import LEASE_S, Lease, leased
-from dinmo_pipeline.sync.ledger.ledger import Page
+from dinmo_pipeline.sync.ledger.ledger import StoredEntry
 from dinmo_pipeline.sync.ledger.segments import CHECKPOINTS
 from dinmo_pipeline.sync.ledger.signing import VOUCHERS
 
@@ -47,7 +47,7 @@ class _Slot:
             return _write_if(self.connection, self.path, content, version)
 
 
-class ObjectShelf:
+class ObjectStoreBackend:
     """Logs as objects below a folder of an object store. While it holds a lock, `create` and `has` raise SyncRefused once that is lost."""
 
     def __init__(self, connection: Connection[ObjectStorage], connect: Connect, folder: str) -> None:
@@ -57,14 +57,14 @@ class ObjectShelf:
         self._leases: dict[str, Lease] = {}
         self._entries: dict[str, dict[str, dict[RemoteFile, bytes]]] = {}
 
-    def read(self, activation: str, folder: str, *, newest: int | None = None) -> Sequence[Page]:
+    def read(self, activation: str, folder: str, *, newest: int | None = None) -> Sequence[StoredEntry]:
         with _state_errors(f"reading the log of activation {activation}"):
             place = self._path(activation, folder)
             found = self._connection.do(lambda storage: storage.list(place))
             files = sorted((file for file in found if file.name.endswith(".json")), key=lambda file: file.name)
             files = files if newest is None else files[-newest:]
             texts = self._load(activation, folder, files)
-        return [Page(f"{folder}/{file.name}", f"{place}/{file.name}", texts[file]) for file in files]
+        return [StoredEntry(f"{folder}/{file.name}", f"{place}/{file.name}", texts[file]) for file in files]
 
     def create(self, activation: str, path: str, text: bytes) -> bool:
         self._check_lease(activation)

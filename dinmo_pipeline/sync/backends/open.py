@@ -11,9 +11,9 @@ from dinmo_pipeline.delta.snapshot_store import FolderSnapshots, SnapshotStore
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.storages.object_store.contract import ObjectStorage
 from dinmo_pipeline.storages.retrying import Connection
-from dinmo_pipeline.sync.backends.init_guard import REQUIRE_STATE, Markable, MarkedShelf
-from dinmo_pipeline.sync.backends.local import FolderShelf
-from dinmo_pipeline.sync.backends.object_store import ObjectShelf, ObjectSnapshots
+from dinmo_pipeline.sync.backends.init_guard import REQUIRE_STATE, Markable, RequireInitialized
+from dinmo_pipeline.sync.backends.local import LocalBackend
+from dinmo_pipeline.sync.backends.object_store import ObjectSnapshots, ObjectStoreBackend
 from dinmo_pipeline.sync.backends.url import STATE_URL, ObjectStoreSpec, parse_state_url
 from dinmo_pipeline.sync.ledger.high_water_marks import Marks
 from dinmo_pipeline.sync.ledger.ledger import Log
@@ -25,14 +25,14 @@ class StateStore:
     """The logs and the snapshots at one address; `place` names it for people. `marks` are what this machine knows of the logs there."""
 
     place: str
-    shelf: MarkedShelf
+    backend: RequireInitialized
     snapshots: SnapshotStore
     marks: Marks
 
     def log(self, project: Project, spec: ActivationSpec) -> Log:
         """The activation's log."""
         return Log(
-            self.shelf,
+            self.backend,
             spec.name,
             renamed_from=spec.renamed_from,
             keep_syncs=spec.keep_syncs,
@@ -49,24 +49,24 @@ def open_state(project: Project) -> StateStore:
     if isinstance(address, Path):
         # A home that moves takes its own state along.
         marks = Marks(project.home, os.path.relpath(address, project.home))
-        return _opened(str(address), FolderShelf(address), FolderSnapshots(address), marks)
+        return _opened(str(address), LocalBackend(address), FolderSnapshots(address), marks)
     spec, folder = address
     place = (url or "").rstrip("/")
     # A forked process must not share connections with its parent.
-    shelf, connection = _object_shelf(spec, folder, project.root, os.getpid())
+    backend, connection = _object_shelf(spec, folder, project.root, os.getpid())
     copies = FolderSnapshots(project.home / "snapshots")
-    return _opened(place, shelf, ObjectSnapshots(connection, folder, place, copies), Marks(project.home, place))
+    return _opened(place, backend, ObjectSnapshots(connection, folder, place, copies), Marks(project.home, place))
 
 
-def _opened(place: str, shelf: Markable, snapshots: SnapshotStore, marks: Marks) -> StateStore:
-    return StateStore(place, MarkedShelf(shelf, place, required=os.environ.get(REQUIRE_STATE) == "1"), snapshots, marks)
+def _opened(place: str, backend: Markable, snapshots: SnapshotStore, marks: Marks) -> StateStore:
+    return StateStore(place, RequireInitialized(backend, place, required=os.environ.get(REQUIRE_STATE) == "1"), snapshots, marks)
 
 
 @lru_cache(maxsize=4)
-def _object_shelf(spec: ObjectStoreSpec, folder: str, root: Path, _pid: int) -> tuple[ObjectShelf, Connection[ObjectStorage]]:
+def _object_shelf(spec: ObjectStoreSpec, folder: str, root: Path, _pid: int) -> tuple[ObjectStoreBackend, Connection[ObjectStorage]]:
     # Clients of object stores are slow to make, and remember what they are told of entries that never change.
     def connect() -> Connection[ObjectStorage]:
         return Connection(lambda: spec.connect(root), retry_for_s=spec.retry_for_s, retries=spec.retries)
 
     connection = connect()
-    return ObjectShelf(connection, connect, folder), connection
+    return ObjectStoreBackend(connection, connect, folder), connection

@@ -9,40 +9,40 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from dinmo_pipeline.errors import BusyError
-from dinmo_pipeline.sync.ledger.ledger import Shelf
+from dinmo_pipeline.sync.ledger.ledger import LedgerBackend
 
 _TURN, _WAITING = "turn", "waiting"
 
 
 @contextmanager
-def turn(shelf: Shelf, activation: str, *, wait_s: float) -> Iterator[None]:
+def turn(backend: LedgerBackend, activation: str, *, wait_s: float) -> Iterator[None]:
     """Have the activation for this process; a killed holder's turn ends at once.
 
     BusyError when another run waits already, and when the one that has it does not end within `wait_s` seconds.
     """
     with ExitStack() as held:
         try:
-            held.enter_context(shelf.locked(f"{activation}/{_TURN}", 0))
+            held.enter_context(backend.locked(f"{activation}/{_TURN}", 0))
         except BusyError:
-            with _only_waiting(shelf, activation):
-                held.enter_context(shelf.locked(f"{activation}/{_TURN}", wait_s))
+            with _only_waiting(backend, activation):
+                held.enter_context(backend.locked(f"{activation}/{_TURN}", wait_s))
         yield
 
 
-def is_taken(shelf: Shelf, activation: str) -> bool:
+def is_taken(backend: LedgerBackend, activation: str) -> bool:
     """Whether a run has the activation now."""
     try:
-        with shelf.locked(f"{activation}/{_TURN}", 0):
+        with backend.locked(f"{activation}/{_TURN}", 0):
             return False
     except BusyError:
         return True
 
 
 @contextmanager
-def _only_waiting(shelf: Shelf, activation: str) -> Iterator[None]:
+def _only_waiting(backend: LedgerBackend, activation: str) -> Iterator[None]:
     with ExitStack() as held:
         try:
-            held.enter_context(shelf.locked(f"{activation}/{_WAITING}", 0))
+            held.enter_context(backend.locked(f"{activation}/{_WAITING}", 0))
         except BusyError as error:
             raise BusyError(
                 f"starting a sync of {activation}: one is running and another one waits, which will send what this one would have; "

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from dinmo_pipeline.delta.export import Change, Export, Put
+from dinmo_pipeline.delta.export import Change, Export, PlannedFile
 from dinmo_pipeline.delta.findings import Finding, find_broken
 from dinmo_pipeline.engines.duckdb.session import Engine
 from dinmo_pipeline.project.schema.limits import Limit, Measure
 from dinmo_pipeline.storages.publish import Publisher
-from dinmo_pipeline.sync.deliver.render import Staged, render_again, staged_again
+from dinmo_pipeline.sync.deliver.render import RenderedFile, render_again, staged_again
 from dinmo_pipeline.sync.deliver.sidecar_files import COMPANIONS, write_companion
-from dinmo_pipeline.sync.deliver.uploader import Outbox
+from dinmo_pipeline.sync.deliver.uploader import Uploader
 from dinmo_pipeline.sync.ledger.events import Announced, Delivered, Fact, Intent, Prepared
 
 
@@ -48,22 +48,22 @@ class Stopwatch:
 
 def deliver_export(
     log: Recorder,
-    outbox: Outbox,
+    uploader: Uploader,
     export: Export,
-    staged: Sequence[Staged],
+    staged: Sequence[RenderedFile],
     leftovers: Iterable[Export | Announced],
     stopwatch: Stopwatch,
     *,
     notes: Sequence[str] = (),
 ) -> Delivered:
     """Deliver what was rendered, and partly sent. `leftovers` tell of temporary files of others, which are tidied on the way."""
-    publisher = outbox.publisher
+    publisher = uploader.publisher
     log.append(Prepared(export.number, export))
-    outbox.bring(staged)
+    uploader.bring(staged)
     # Before anything is shown: a process that stalled in its moves finds nothing to move any more.
     notes = (*notes, *_tidy(publisher, export, leftovers))
     log.append(Intent(export.number))
-    outbox.release()
+    uploader.release()
     _remove(log, publisher, (*export.signals, *export.stale))
     _show(log, publisher, export.puts)
     seconds, slowness = stopwatch.stop()
@@ -74,7 +74,7 @@ def deliver_export(
 
 def complete_export(
     log: Recorder,
-    outbox: Outbox,
+    uploader: Uploader,
     export: Export,
     engine: Engine,
     local_folder: Path,
@@ -83,7 +83,7 @@ def complete_export(
     notes: Sequence[str] = (),
 ) -> Delivered:
     """Complete an export whose intent is recorded: what waits is moved, what is shown stays, what is lost is rendered and put once more."""
-    stopwatch, publisher = Stopwatch(), outbox.publisher
+    stopwatch, publisher = Stopwatch(), uploader.publisher
     waiting = {put.path for put in export.puts if publisher.is_waiting(put.parcel)}
     lost = [put for put in export.puts if put.path not in waiting and not publisher.is_shown(put.parcel)]
     _remove(log, publisher, export.stale)
@@ -96,11 +96,11 @@ def complete_export(
         notes = (*notes, *changed)
         # New temporary names, recorded before they are used: whoever completes the same export at the same time loses here.
         log.append(Prepared(export.number, export))
-        outbox.bring(staged)
+        uploader.bring(staged)
         waiting |= {file.put.path for file in staged}
         # As in the first delivery: what waits is believed once it is whole.
         log.append(Intent(export.number))
-        outbox.release()
+        uploader.release()
     _show(log, publisher, [put for put in export.puts if put.path in waiting])
     notes = (*notes, *_tidy(publisher, export, leftovers))
     seconds, _ = stopwatch.stop()
@@ -109,7 +109,9 @@ def complete_export(
     return outcome
 
 
-def make_again(export: Export, puts: Sequence[Put], engine: Engine, local_folder: Path) -> tuple[Export, list[Staged], tuple[str, ...]]:
+def make_again(
+    export: Export, puts: Sequence[PlannedFile], engine: Engine, local_folder: Path
+) -> tuple[Export, list[RenderedFile], tuple[str, ...]]:
     """Render `puts` of a recorded export once more, under new temporary names: the export, its files, and which have other bytes."""
     staged = _render_again(export, puts, engine, local_folder)
     again = {file.put.path: file.put for file in staged}
@@ -120,15 +122,15 @@ def make_again(export: Export, puts: Sequence[Put], engine: Engine, local_folder
     return replace(export, puts=tuple(again.get(put.path, put) for put in export.puts)), staged, notes
 
 
-def _show(log: Recorder, publisher: Publisher, puts: Sequence[Put]) -> None:
+def _show(log: Recorder, publisher: Publisher, puts: Sequence[PlannedFile]) -> None:
     for put in puts:
         log.check_unchanged()
         publisher.show(put.parcel)
 
 
-def _render_again(export: Export, lost: Sequence[Put], engine: Engine, local_folder: Path) -> list[Staged]:
+def _render_again(export: Export, lost: Sequence[PlannedFile], engine: Engine, local_folder: Path) -> list[RenderedFile]:
     """The files of `lost`, rendered once more in their order; with the manifest, where it would tell of other bytes than there are now."""
-    made: list[Staged] = []
+    made: list[RenderedFile] = []
     rows_lost = [put for put in lost if put.change not in COMPANIONS]
     if rows_lost:
         with engine.changes(export.comparison, local_folder) as changes:

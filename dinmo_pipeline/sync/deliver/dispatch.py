@@ -17,7 +17,7 @@ from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.decide import RollForward
 from dinmo_pipeline.sync.deliver.commit import Recorder, Stopwatch, complete_export, deliver_export, make_again
 from dinmo_pipeline.sync.deliver.redeliver import Again, elsewhere
-from dinmo_pipeline.sync.deliver.uploader import Outbox
+from dinmo_pipeline.sync.deliver.uploader import Uploader
 from dinmo_pipeline.sync.ledger.events import Announced, Delivered
 from dinmo_pipeline.sync.ledger.ledger import Log
 from dinmo_pipeline.sync.ledger.state import State, SyncRecord
@@ -54,9 +54,9 @@ class Dispatch:
     log: Log
 
     @contextmanager
-    def outbox(
+    def uploader(
         self, storage: StorageSpec, *, export: Export | None = None, announces: tuple[Recorder, SyncRecord] | None = None
-    ) -> Iterator[Outbox]:
+    ) -> Iterator[Uploader]:
         """The way to `storage` for a sync, or for one that was recorded as this `export`.
 
         With `announces` files may leave before there is an export: their names are announced there, as those of that sync.
@@ -65,9 +65,9 @@ class Dispatch:
         announce = None if announces is None else partial(_announce, *announces, Place.of(storage))
         with (
             Publisher(storage, self.project.root) as publisher,
-            Outbox(publisher, create_folder=create_folder, announce=announce) as outbox,
+            Uploader(publisher, create_folder=create_folder, announce=announce) as uploader,
         ):
-            yield outbox
+            yield uploader
 
     def trial_record(self, storage: StorageSpec) -> TrialRecord:
         """What deliveries to this storage that do not count may have left there."""
@@ -80,9 +80,9 @@ class Dispatch:
         # A later attempt than that of the intent may have been cut off in its puts: its temporary files prove nothing.
         export = sync.shown[-1]
         storage = self._storage_of(export, doing="completing")
-        with self.engine.scratch(self.spec.name) as folder, self.outbox(storage, export=export) as outbox:
+        with self.engine.scratch(self.spec.name) as folder, self.uploader(storage, export=export) as uploader:
             notes = self.tidy_elsewhere(state, storage)
-            outcome = complete_export(self.log, outbox, export, self.engine, folder, state.leftovers, notes=notes)
+            outcome = complete_export(self.log, uploader, export, self.engine, folder, state.leftovers, notes=notes)
         fixed = not is_dated(self.spec.file_name, self.spec.folder)
         return Completed(Delivery(sync.label, export, outcome), ends_run=fixed)
 
@@ -113,9 +113,9 @@ class Dispatch:
         leftovers: tuple[Export | Announced, ...],
         notes: tuple[str, ...] = (),
     ) -> Delivery:
-        with self.engine.scratch(self.spec.name) as folder, self.outbox(storage, export=export) as outbox:
+        with self.engine.scratch(self.spec.name) as folder, self.uploader(storage, export=export) as uploader:
             export, staged, changed = make_again(export, export.puts, self.engine, folder)
-            outcome = deliver_export(log, outbox, export, staged, leftovers, Stopwatch(), notes=(*notes, *changed))
+            outcome = deliver_export(log, uploader, export, staged, leftovers, Stopwatch(), notes=(*notes, *changed))
         return Delivery(sync.label, export, outcome, recorded=False)
 
     def _storage_of(self, export: Export, *, doing: str) -> StorageSpec:

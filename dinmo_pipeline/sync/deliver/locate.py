@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from dinmo_pipeline.delta.export import Change, Export, Put
+from dinmo_pipeline.delta.export import Change, Export, PlannedFile
 from dinmo_pipeline.engines.duckdb.diff import Changes
 from dinmo_pipeline.engines.duckdb.lookup import Values
 from dinmo_pipeline.engines.duckdb.session import Engine
@@ -44,7 +44,7 @@ def _positions(changes: Changes, export: Export, change: Change, values: Values)
     return changes.positions(rows, known)
 
 
-def _in_file(changes: Changes, export: Export, put: Put, position: int, folder: Path) -> Location:
+def _in_file(changes: Changes, export: Export, put: PlannedFile, position: int, folder: Path) -> Location:
     before = position - put.first
     rows = changes.rows(put.change, export.timezone, key_only=_key_only(export, put.change))
     return Location(put.path, before + 1, changes.line_after(export.format, rows, put.first, before, folder / "before"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from dinmo_pipeline.delta.export import FILES_OF_MODE, Change, Export, Put, joined
+from dinmo_pipeline.delta.export import FILES_OF_MODE, Change, Export, PlannedFile, joined
 from dinmo_pipeline.engines.duckdb.diff import Changes
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.base import Format, Rows
@@ -22,10 +22,10 @@ _FULL_ENOUGH, _CAUTION = 0.85, 0.97
 
 
 @dataclass(frozen=True)
-class Staged:
+class RenderedFile:
     """A put and the local file that holds its bytes."""
 
-    put: Put
+    put: PlannedFile
     local_path: Path
 
 
@@ -74,13 +74,13 @@ def key_only(spec: ActivationSpec, change: Change) -> bool:
 
 
 def render_files(
-    changes: Changes, layout: Layout, local_folder: Path, *, send: Callable[[Staged], Staged], limit: int | None = None
-) -> tuple[Staged, ...]:
+    changes: Changes, layout: Layout, local_folder: Path, *, send: Callable[[RenderedFile], RenderedFile], limit: int | None = None
+) -> tuple[RenderedFile, ...]:
     """Write every file of rows to `local_folder`, with at most `limit` rows each.
 
     `send` is given each file as soon as it is written, and may give it another temporary name. Raises what it and `Changes.write` raise.
     """
-    staged: list[Staged] = []
+    staged: list[RenderedFile] = []
     spec = layout.spec
     for change in FILES_OF_MODE[spec.sync_mode]:
         rows, available = changes.rows(change, spec.timezone, key_only=key_only(spec, change)), changes.rows_of(change)
@@ -98,13 +98,13 @@ def render_files(
     return tuple(staged)
 
 
-def staged_file(local_path: Path, *, change: Change, path: str, series: str, first: int = 0, rows: int = 0) -> Staged:
+def staged_file(local_path: Path, *, change: Change, path: str, series: str, first: int = 0, rows: int = 0) -> RenderedFile:
     """The put of a local file that was just written, under a temporary name of its own."""
     size = local_path.stat().st_size
-    return Staged(Put(change, first, rows, size, sha256_of(local_path), temporary_beside(path), path, series), local_path)
+    return RenderedFile(PlannedFile(change, first, rows, size, sha256_of(local_path), temporary_beside(path), path, series), local_path)
 
 
-def render_again(changes: Changes, export: Export, put: Put, local_path: Path) -> Staged:
+def render_again(changes: Changes, export: Export, put: PlannedFile, local_path: Path) -> RenderedFile:
     """Write one file of a recorded export once more: under a new temporary name, and in other bytes if another version made them."""
     rows = changes.rows(put.change, export.timezone, key_only=put.change == Change.REMOVED and export.removed_key_only)
     if put.rows < changes.rows_of(put.change):
@@ -113,7 +113,7 @@ def render_again(changes: Changes, export: Export, put: Put, local_path: Path) -
     return staged_again(export, put, local_path)
 
 
-def staged_again(export: Export, put: Put, local_path: Path) -> Staged:
+def staged_again(export: Export, put: PlannedFile, local_path: Path) -> RenderedFile:
     """The put of a recorded export whose local file was just written again."""
     file = staged_file(local_path, change=put.change, path=put.path, series=put.series, first=put.first, rows=put.rows)
     return replace(file, put=replace(file.put, replaced_characters=put.replaced_characters))

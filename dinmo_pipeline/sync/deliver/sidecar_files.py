@@ -16,7 +16,7 @@ from dinmo_pipeline.formats.xml.write import has_schema
 from dinmo_pipeline.local_files.scratch import new_file
 from dinmo_pipeline.project.schema.file_names import MANIFEST_ENDING, SCHEMA_ENDING, companion_name
 from dinmo_pipeline.sql.quoting import folded
-from dinmo_pipeline.sync.deliver.render import Layout, Staged, staged_file
+from dinmo_pipeline.sync.deliver.render import Layout, RenderedFile, staged_file
 
 COMPANIONS = (Change.SCHEMA, Change.MANIFEST, Change.DONE)
 
@@ -34,7 +34,7 @@ def companion_paths(layout: Layout) -> Iterator[tuple[Change, str]]:
         yield Change.DONE, layout.companion(name)
 
 
-def render_companions(export: Export, layout: Layout, local_folder: Path) -> tuple[Staged, ...]:
+def render_companions(export: Export, layout: Layout, local_folder: Path) -> tuple[RenderedFile, ...]:
     """Write them to `local_folder`; `export` holds all other files already."""
     staged = []
     for index, (change, path) in enumerate(companion_paths(layout), start=len(export.puts)):

@@ -12,17 +12,17 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
-from dinmo_pipeline.delta.export import Put
+from dinmo_pipeline.delta.export import PlannedFile
 from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.storages.temporary import temporary_beside
-from dinmo_pipeline.sync.deliver.render import Staged
+from dinmo_pipeline.sync.deliver.render import RenderedFile
 
 _NAMES_AT_ONCE = 32
 """So that a file in a thousand parts makes thirty entries, and whoever tidies after a crash asks for few files that are not there."""
 
 
-class Outbox:
+class Uploader:
     """The files of one attempt, from the first that leaves until they are `released`. A context manager.
 
     On an error that this process survives temporary files are taken away; after one that it does not survive the next sync does it, which
@@ -35,7 +35,7 @@ class Outbox:
         self._must_make_folder = create_folder
         self._announce = announce
         self._names: deque[str] = deque()
-        self._sent: dict[Put, Future[None]] = {}
+        self._sent: dict[PlannedFile, Future[None]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._begun: list[str] = []
 
@@ -53,7 +53,7 @@ class Outbox:
     def _uses_names(self) -> bool:
         return self.publisher.moves
 
-    def send(self, file: Staged) -> Staged:
+    def send(self, file: RenderedFile) -> RenderedFile:
         """Let a file that was just rendered leave while the next one is rendered: the same file, with a temporary name that is announced.
 
         It stays where nothing may leave yet. Raises the StorageError that an earlier one met with.
@@ -71,7 +71,7 @@ class Outbox:
         self._sent[file.put] = self._pool.submit(copy_context().run, self._bring, file)
         return file
 
-    def bring(self, files: Sequence[Staged]) -> None:
+    def bring(self, files: Sequence[RenderedFile]) -> None:
         """Let all leave that have not yet; when this returns, all are there, verified, and seen by nobody. Raises StorageError."""
         for future in self._sent.values():
             future.result()
@@ -83,7 +83,7 @@ class Outbox:
         """An intent tells of them now: they are no longer taken away."""
         self._begun.clear()
 
-    def _bring(self, file: Staged) -> None:
+    def _bring(self, file: RenderedFile) -> None:
         if self._must_make_folder:
             self.publisher.make_folder(posixpath.dirname(file.put.path) or ".")
             self._must_make_folder = False

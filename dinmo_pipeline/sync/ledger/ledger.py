@@ -25,7 +25,7 @@ LOCK_WAIT_S = 3600.0
 
 
 @dataclass(frozen=True)
-class Page:
+class StoredEntry:
     """The text of one entry, its path below the activation's folder, and where it was read from, for people."""
 
     path: str
@@ -33,13 +33,13 @@ class Page:
     text: bytes
 
 
-class Shelf(Protocol):
+class LedgerBackend(Protocol):
     """Where the logs of all activations lie. Every method raises StateError, and BusyError from `locked`, and nothing else.
 
     Where the lock can be lost while it is held, `create` and `has` raise SyncRefused from then on.
     """
 
-    def read(self, activation: str, folder: str, *, newest: int | None = None) -> Sequence[Page]:
+    def read(self, activation: str, folder: str, *, newest: int | None = None) -> Sequence[StoredEntry]:
         """The entries in this folder of the activation's, in order, or the `newest` so many; none when there is no such folder."""
 
     def create(self, activation: str, path: str, text: bytes) -> bool:
@@ -56,7 +56,7 @@ class Shelf(Protocol):
 class _Entries:
     """A log as it was read: its pages in order, the newest position, the chapter that this is in, and what the pages say happened."""
 
-    pages: Sequence[Page]
+    pages: Sequence[StoredEntry]
     position: int
     chapter: int
     records: Sequence[Record]
@@ -72,7 +72,7 @@ class Log:
 
     def __init__(
         self,
-        shelf: Shelf,
+        backend: LedgerBackend,
         activation: str,
         *,
         renamed_from: str | None = None,
@@ -82,7 +82,7 @@ class Log:
         clock: Callable[[], datetime] = now_utc,
     ) -> None:
         self.activation = activation
-        self._shelf = shelf
+        self._shelf = backend
         self._renamed_from = renamed_from
         self._keep_syncs = keep_syncs
         self._marks = marks
@@ -183,7 +183,7 @@ class Log:
             records = [record for record in records if not isinstance(record.entry, Checkpoint)]
         return _Entries(pages, position_of(pages[-1].path) if pages else 0, chapter, records)
 
-    def _check_complete(self, pages: Sequence[Page]) -> None:
+    def _check_complete(self, pages: Sequence[StoredEntry]) -> None:
         first = position_of(pages[0].path) if pages and begins_chapter(position_of(pages[0].path)) else 1
         for position, page in enumerate(pages, start=first):
             if position_of(page.path) != position:
@@ -284,7 +284,7 @@ class Log:
         )
 
 
-def _record_of(page: Page) -> Record:
+def _record_of(page: StoredEntry) -> Record:
     record = from_json(page.text, where=page.where)
     refuse_foreign(record.entry, where=page.where)
     return record

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from dinmo_pipeline.delta.contract import Contract
-from dinmo_pipeline.delta.export import Export, Put, Snapshot
+from dinmo_pipeline.delta.export import Export, PlannedFile, Snapshot
 from dinmo_pipeline.delta.snapshot_store import is_snapshot_path
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.project.schema.outbound import name_problem
@@ -106,7 +106,7 @@ def _is_part(path: str, series: str) -> bool:
     return _folder_of(path) == _folder_of(series) and posixpath.basename(series) in names
 
 
-def _in_folder(put: Put, folder: str) -> bool:
+def _in_folder(put: PlannedFile, folder: str) -> bool:
     return _folder_of(put.path) == _folder_of(put.temporary_path) == folder
 
 
