@@ -5,13 +5,13 @@ What a crash leaves is told by the record: a file that is recorded and still lie
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from types import TracebackType
 from typing import Literal, Self
 
 from dinmo_pipeline.engines.duckdb.connection import disk_errors, open_warehouse
-from dinmo_pipeline.errors import CallError, DinmoError, StorageError
+from dinmo_pipeline.errors import CallError, DinmoError, PermanentStorageError, StorageError
 from dinmo_pipeline.inbound.inbox.discovery import FOLDERS, Arrival, InboxScan, look
 from dinmo_pipeline.inbound.inbox.folders import Folders
 from dinmo_pipeline.inbound.inbox.scan_memory import ScanMemory
@@ -33,6 +33,7 @@ from dinmo_pipeline.local_files.locks import locked
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.local_files.scratch import scratch_folder
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
+from dinmo_pipeline.storages.base import Listing
 from dinmo_pipeline.storages.retrying import connection_to
 
 _WAIT_S = 1800.0
@@ -77,6 +78,7 @@ class InboxPass:
         with self._disk_errors():
             try:
                 listings = {folder: self._folders.list(folder) for folder in FOLDERS}
+                self._require_folders(listings)
             except StorageError as error:
                 self._fail(error, loading=False)
                 raise
@@ -153,6 +155,15 @@ class InboxPass:
         """Whether an earlier pass was cut off, or its warehouse holds more than the open troubles tell."""
         path = troubles_path(self._project, self._inbox.name)
         return self._looks.taking or (self._project.warehouse_path.exists() and not path.exists())
+
+    def _require_folders(self, listings: Mapping[str, Listing]) -> None:
+        """PermanentStorageError where all folders are missing: a name with a typing error must not look like an inbox without files."""
+        if all(listing.is_missing for listing in listings.values()):
+            paths = " nor ".join(self._folders.path(folder) for folder in listings)
+            raise PermanentStorageError(
+                f"inbox {self._inbox.name}: there is neither {paths} on storage {self._inbox.storage}, so nothing can be dropped there; "
+                f"correct `folder`, or let `dinmo inbox create {self._inbox.name}` make them"
+            )
 
     def _fail(self, error: DinmoError, *, loading: bool) -> None:
         """Remember that the pass or the look as a whole failed. Where that cannot be written either, `error` matters more."""

@@ -49,11 +49,13 @@ class Listing(list[RemoteFile]):
     """The files of a folder, and what the server told of others that nobody could read.
 
     `unread` are printable lines, each of one entry that may be a file and is not among the files: for people, never to be passed over.
+    `is_missing`: there is no such folder; never said by a storage that has no folders.
     """
 
-    def __init__(self, files: Iterable[RemoteFile] = (), *, unread: Iterable[str] = ()) -> None:
+    def __init__(self, files: Iterable[RemoteFile] = (), *, unread: Iterable[str] = (), is_missing: bool = False) -> None:
         super().__init__(files)
         self.unread = tuple(unread)
+        self.is_missing = is_missing
 
 
 def unread_line(text: str, reason: str) -> str:

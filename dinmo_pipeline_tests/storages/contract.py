@@ -143,9 +143,10 @@ class StorageContract:
             publish(storage, tmp_path, b"1", place.path("a.csv"))
             assert [(file.name, file.size) for file in storage.list(place.folder)] == [("a.csv", 1)]
 
-    def test_list_of_a_missing_folder_is_empty(self, place: Place) -> None:
+    def test_list_of_a_missing_folder_is_empty_and_says_so(self, place: Place) -> None:
         with place.connect() as storage:
-            assert list(storage.list(place.path("missing"))) == []
+            missing = storage.list(place.path("missing"))
+            assert (list(missing), missing.is_missing) == ([], place.folders)
 
     def test_list_of_many_files_is_whole(self, place: Place, tmp_path: Path) -> None:
         with place.connect() as storage:

@@ -180,7 +180,7 @@ class FtpCommands:
                 return self.entries(remote_folder)
             # The server's answer is the same for what is missing and for what is forbidden.
             if self._is_missing(remote_folder):
-                return Entries(())
+                return Entries((), is_missing=True)
             raise
 
     def completed(self, remote_path: str, entry: Entry, *, asks_time: bool = True) -> Entry:

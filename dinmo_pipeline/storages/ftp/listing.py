@@ -39,6 +39,7 @@ class Entries:
 
     found: tuple[Entry, ...]
     unread: tuple[str, ...] = ()
+    is_missing: bool = False
 
 
 class UnknownListing(ValueError):

@@ -99,7 +99,7 @@ class FtpServer(Storage):
             unread = [*entries.unread]
             # What the listing leaves out is asked for file by file, which takes its time, too.
             files = counted(self._files(remote_folder, entries.found, unread), ListingCount(self._commands.limits))
-            return Listing(files, unread=unread)
+            return Listing(files, unread=unread, is_missing=entries.is_missing)
 
     def _files(self, remote_folder: str, entries: tuple[Entry, ...], unread: MutableSequence[str]) -> Iterator[RemoteFile]:
         asks_time = len(entries) <= _MOST_TIMES_ASKED

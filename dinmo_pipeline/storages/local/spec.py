@@ -144,7 +144,7 @@ class LocalFolder(Storage):
                     files = (file for entry in entries if (file := _entry_file(entry)) is not None)
                     return listed(files, remote_folder, f"storage {self._name}")
             except FileNotFoundError:
-                return Listing()
+                return Listing(is_missing=True)
 
     @contextmanager
     def _opened(self, remote_path: str) -> Iterator[BufferedReader]:

@@ -273,7 +273,7 @@ class SftpServer(Storage):
             async with _in_time(count):
                 await self._list_into(files, unread, remote_folder, count)
         except asyncssh.SFTPNoSuchFile:
-            return Listing()
+            return Listing(is_missing=True)
         return Listing(files, unread=unread)
 
     async def _list_into(
