@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import socket
 from dataclasses import dataclass
 
@@ -115,6 +116,9 @@ FAULTS: tuple[type[BaseException], ...] = tuple(cause for cause, _, _ in _TABLE)
 def _found(error: BaseException) -> str:
     if isinstance(error, asyncssh.Error):
         return error.reason or type(error).__name__
+    if isinstance(error, ConnectionError) and error.errno:
+        # The library's own words show a tuple of Python.
+        return os.strerror(error.errno)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
