@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -48,9 +49,12 @@ def modules() -> Iterator[tuple[str, Path]]:
             yield ".".join(part for part in parts if part != "__init__"), path
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Every module that a file imports, wherever it does."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imports(path: Path, *, types_too: bool = True) -> Iterator[tuple[int, str]]:
+    """Every module that a file imports, wherever it does; without `types_too` only those that are imported when it runs."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if not types_too:
+        tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -71,6 +75,13 @@ def test_imports_of_rooms_go_one_way() -> None:
             if floor[other] >= floor[room]:
                 wrong.append(f"{path.relative_to(ROOT.parent)}:{line}: {room} imports {imported}")
     assert wrong == []
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    files = {name: path for name, path in modules() if path.name != "__init__.py"}
+    graph = {name: {other for _, other in imports(path, types_too=False)} & files.keys() - {name} for name, path in files.items()}
+
+    TopologicalSorter(graph).prepare()
 
 
 def test_every_room_has_a_floor() -> None:

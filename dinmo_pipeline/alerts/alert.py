@@ -105,7 +105,7 @@ def change_of(
 ) -> Change | LastAlert | None:
     """What is to be told of `alerts` to somebody who knows of `before`.
 
-    A Told: nothing, but that is what is known from now on (one of several alerts of a group is over). None: all is as it was.
+    A LastAlert: nothing, but that is what is known from now on (one of several alerts of a group is over). None: all is as it was.
     With `groups` only those were looked at, and the others count as unchanged.
     """
     before = before or LastAlert(FINE, now, {})

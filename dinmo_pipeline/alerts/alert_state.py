@@ -78,7 +78,7 @@ class AlertState:
 
 
 class AlertStateFile:
-    """A standing on disk, in `folder`."""
+    """The alert state on disk, in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -96,7 +96,7 @@ class AlertStateFile:
 
     @contextmanager
     def changed(self) -> Iterator[AlertStateUpdate]:
-        """The standing to be replaced; one process at a time, for the moment that it takes to decide: nothing is waited for meanwhile.
+        """The alert state to be replaced; one process at a time, for the moment that it takes to decide: nothing is waited for meanwhile.
 
         StateError when it cannot be written, BusyError when another process does not let go of it.
         """
@@ -128,7 +128,7 @@ class AlertStateFile:
 
 @dataclass
 class AlertStateUpdate:
-    """A standing that is being replaced."""
+    """An alert state that is being replaced."""
 
     alert_state: AlertState
 
@@ -166,17 +166,17 @@ class AlertStateUpdate:
 
 
 def activation_alert_state(project: Project, name: str) -> AlertStateFile:
-    """The standing of an activation."""
+    """The alert state of an activation."""
     return AlertStateFile(project.home / "state" / "activations" / name)
 
 
 def inbox_alert_state(project: Project, name: str) -> AlertStateFile:
-    """The standing of an inbox: its passes, and what waits for a person there."""
+    """The alert state of an inbox: its passes, and what waits for a person there."""
     return AlertStateFile(project.home / "inbound" / name)
 
 
 def feed_alert_state(project: Project, name: str) -> AlertStateFile:
-    """The standing of a feed: whether its files come when they are expected."""
+    """The alert state of a feed: whether its files come when they are expected."""
     return AlertStateFile(project.home / "inbound" / project.feeds[name].inbox / "feeds" / name)
 
 

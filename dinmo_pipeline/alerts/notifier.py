@@ -1,6 +1,6 @@
 """Messages to people, by what looks at a subject: decided under a lock, sent without any, recorded under the lock again.
 
-Whoever decides that somebody must be told *claims* it in the standing; others leave it alone until the claim is recorded, ends (after
+Whoever decides that somebody must be told *claims* it in the alert state; others leave it alone until the claim is recorded, ends (after
 three minutes), or its process is gone. So a message is told at least once: what a killed sender did not record is told by the next
 look. It is told twice only when a sender dies, or stands still for longer than its claim, between the other side's answer and the
 record of it; the message has the same id then. What changes meanwhile is left to the one that sends, which looks again afterwards.
@@ -67,7 +67,7 @@ class Notifier:
         groups: Collection[str] | None = None,
         budget_s: float | None = None,
     ) -> tuple[str, ...]:
-        """Tell what has changed; who could not be told and why, in words. StateError when the standing cannot be kept.
+        """Tell what has changed; who could not be told and why, in words. StateError when the alert state cannot be kept.
 
         `find` gathers what is known and may take its time; `judge` makes the alerts of it at once, and may note in the draft what it
         found. `groups` are those that were looked at, all by default. `run` is the one that ended well, if one did.

@@ -28,7 +28,8 @@ from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.engines.duckdb.tables import look_at, table_columns, table_exists, table_sql
 from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome, Record
-from dinmo_pipeline.inbound.troubles.troubles import Trouble, open_troubles
+from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
+from dinmo_pipeline.inbound.troubles.troubles import Trouble
 from dinmo_pipeline.project.specs import FeedSpec, Project, TableRef
 from dinmo_pipeline.storages.waiting import allow_waiting
 

@@ -11,7 +11,8 @@ from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.inbound.load.feed_table import FeedTable
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Record
 from dinmo_pipeline.inbound.troubles.alerts import find_late_feed
-from dinmo_pipeline.inbound.troubles.troubles import Trouble, open_troubles
+from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
+from dinmo_pipeline.inbound.troubles.troubles import Trouble
 from dinmo_pipeline.project.specs import FeedSpec, Project
 
 

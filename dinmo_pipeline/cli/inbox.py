@@ -15,7 +15,7 @@ from dinmo_pipeline.errors import CallError, DinmoError
 from dinmo_pipeline.inbound.inbox.discovery import InboxScan
 from dinmo_pipeline.inbound.inbox.folders import ALL, Folders
 from dinmo_pipeline.inbound.inbox.scan_memory import Fingerprint
-from dinmo_pipeline.inbound.troubles.troubles import open_troubles
+from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
 from dinmo_pipeline.project.load import LoadedProject, load_project, load_with_warnings
 from dinmo_pipeline.project.operators import current_operator
 from dinmo_pipeline.project.settings import find_project_root

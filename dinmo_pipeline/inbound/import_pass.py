@@ -18,17 +18,18 @@ from dinmo_pipeline.inbound.inbox.scan_memory import ScanMemory
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome, Record
 from dinmo_pipeline.inbound.taking import Taking
 from dinmo_pipeline.inbound.troubles.events import Event, Events, kept_event
-from dinmo_pipeline.inbound.troubles.open_files import (
+from dinmo_pipeline.inbound.troubles.open_troubles import (
     RECORDED,
     limited,
     loaded_with_rejects,
+    open_troubles,
     recorded_troubles,
     seen_troubles,
     still_there,
     stopped_files,
 )
 from dinmo_pipeline.inbound.troubles.set_aside import why_without_data
-from dinmo_pipeline.inbound.troubles.troubles import Trouble, open_troubles, save_troubles, troubles_path
+from dinmo_pipeline.inbound.troubles.troubles import Trouble, save_troubles, troubles_path
 from dinmo_pipeline.local_files.locks import locked
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.local_files.scratch import scratch_folder

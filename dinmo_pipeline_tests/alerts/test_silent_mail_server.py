@@ -28,13 +28,13 @@ from ..people import FIRST, SECOND, activation, make_people, run_command, sync_p
 FAILED = """\
 import sys
 from pathlib import Path
-from dinmo_pipeline.alerts import telling
+from dinmo_pipeline.alerts import notifier
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.project.load import load_project
-from dinmo_pipeline.sync.alerts.notifier import Teller
-telling.BUDGET_S = telling._TIMEOUT_S = 1500
+from dinmo_pipeline.sync.alerts.notifier import ActivationNotifier
+notifier.BUDGET_S = notifier._TIMEOUT_S = 1500
 project = load_project(Path(sys.argv[1]))
-print(Teller(project, project.activations["changes"]).failed(PermanentStorageError("the folder is missing")))
+print(ActivationNotifier(project, project.activations["changes"]).failed(PermanentStorageError("the folder is missing")))
 """
 MAIL = """---
 type: dinmo_pipeline.Notify
@@ -47,7 +47,7 @@ def mail(port: int, name: str = "mail") -> str:
     return MAIL.replace("PORT", str(port)).replace("NAME", name)
 
 
-def teller(root: Path) -> ActivationNotifier:
+def notifier_of(root: Path) -> ActivationNotifier:
     project = load_project(root)
     return ActivationNotifier(project, project.activations["changes"])
 
@@ -84,7 +84,7 @@ def test_other_messages_arrive_and_the_sender_gives_up_in_time(
     with running_mail() as server:
         root = make_people(tmp_path, activation("changes") + mail(silent.port) + mail(server.port, "other"))
         began = time.monotonic()
-        (unsent,) = teller(root).failed(PermanentStorageError("the folder is missing"))
+        (unsent,) = notifier_of(root).failed(PermanentStorageError("the folder is missing"))
         assert 3 < time.monotonic() - began < 240
         assert unsent.startswith("mail was not told: ")
         assert [message["Subject"] for _, message in server.messages] == ["changes failed"]
@@ -116,7 +116,7 @@ def test_message_of_a_sender_that_was_killed_is_sent_by_the_next_look(tmp_path: 
     with running_mail() as server:
         make_people(tmp_path, activation("changes") + mail(server.port))
         for _ in range(2):
-            assert teller(root).ended() == ()
+            assert notifier_of(root).ended() == ()
         ((_, message),) = server.messages
     assert message["Subject"] == "changes failed"
 
@@ -130,19 +130,19 @@ def test_what_changes_while_a_message_is_sent_is_told_by_its_sender(tmp_path: Pa
         def deliver_meanwhile(*arguments: object) -> None:
             if not delivered:
                 delivered.append(sync_people(root, "changes", datetime.now(UTC)))
-                assert teller(root).ended() == ()
+                assert notifier_of(root).ended() == ()
                 assert server.messages == [], "it was left to the one that sends"
             send(*arguments)  # type: ignore[arg-type]
 
         monkeypatch.setattr(telling, "_send_all", deliver_meanwhile)
-        assert teller(root).failed(PermanentStorageError("the folder is missing")) == ()
+        assert notifier_of(root).failed(PermanentStorageError("the folder is missing")) == ()
         assert [message["Subject"] for _, message in server.messages] == ["changes failed", "changes is delivered again"]
 
 
 def test_looks_at_once_send_one_message(tmp_path: Path) -> None:
     with running_mail() as server:
         root = make_people(tmp_path, activation("changes"))
-        teller(root).failed(PermanentStorageError("the folder is missing"))
+        notifier_of(root).failed(PermanentStorageError("the folder is missing"))
         make_people(tmp_path, activation("changes") + mail(server.port))
         looks = [subprocess.Popen([sys.executable, "-c", FAILED, root], stdout=subprocess.DEVNULL) for _ in range(4)]
         for look in looks:

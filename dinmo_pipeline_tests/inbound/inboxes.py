@@ -12,7 +12,8 @@ import duckdb
 
 from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord
-from dinmo_pipeline.inbound.troubles.troubles import Trouble, open_troubles
+from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
+from dinmo_pipeline.inbound.troubles.troubles import Trouble
 from dinmo_pipeline.project.specs import FeedSpec, InboundColumn, InboxSpec, Project
 from dinmo_pipeline.storages.local.spec import LocalFolderSpec
 

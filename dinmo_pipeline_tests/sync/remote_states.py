@@ -56,7 +56,7 @@ class RemoteState:
 
     @contextmanager
     def storage(self) -> Iterator[tuple[Storage, str]]:
-        """A look behind the shelf's back: the store, and the folder in it."""
+        """Look behind the backend's back: the store, and the folder in it."""
         spec, folder = self._address()
         with spec.connect(Path()) as storage:
             yield storage, folder

@@ -29,7 +29,7 @@ from dinmo_pipeline.formats.json.write_lines import NdjsonFormat
 from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, Project, RunType, SyncMode, TableColumn, TableRef
 from dinmo_pipeline.storages import STORAGES
 from dinmo_pipeline.storages.base import Listing, RemoteFile, Storage, StorageSpec, Upload
-from dinmo_pipeline.sync.deliver import uploader as outbox
+from dinmo_pipeline.sync.deliver import uploader as uploader_module
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.ledger import segments as chapters
 from dinmo_pipeline.sync.ledger.high_water_marks import Marks
@@ -574,7 +574,7 @@ def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(STORAGES, "Memory", MemoryStorageSpec)
     # A few syncs make a chapter, so that most histories go over its end.
     monkeypatch.setattr(chapters, "CHAPTER", 7)
-    monkeypatch.setattr(outbox, "ThreadPoolExecutor", NoThread)
+    monkeypatch.setattr(uploader_module, "ThreadPoolExecutor", NoThread)
 
 
 @dataclass

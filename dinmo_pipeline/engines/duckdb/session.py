@@ -76,7 +76,7 @@ class Source:
         return replace(self, table=f"(SELECT {values} FROM {self.table})", columns=columns)
 
     def keep(self, contract: Contract, path: str, *, earlier: Snapshot | None, whole: bool) -> Snapshot:
-        """Keep all rows in a new file at `path`, as `Keeper.keep` says."""
+        """Keep all rows in a new file at `path`, as `SnapshotWriter.keep` says."""
         return SnapshotWriter(self.connection, self.table, self.snapshots).keep(contract, path, earlier=earlier, whole=whole)
 
     def changes(self, comparison: Comparison) -> Changes:

@@ -15,7 +15,8 @@ from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.engines.duckdb.tables import table_exists
 from dinmo_pipeline.errors import BusyError, DinmoError
 from dinmo_pipeline.inbound.load.import_ledger import Outcome
-from dinmo_pipeline.inbound.troubles.troubles import Trouble, TroubleKind, open_troubles
+from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
+from dinmo_pipeline.inbound.troubles.troubles import Trouble, TroubleKind
 from dinmo_pipeline.notify.base import NoticeState
 from dinmo_pipeline.project.specs import FeedSpec, Project, TableRef
 

@@ -13,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.project.specs import Project
 
 TroubleKind = Literal["failed", "set aside", "refused", "blocked", "unmatched", "rejected", "unlisted"]
@@ -62,25 +61,15 @@ def troubles_path(project: Project, inbox: str) -> Path:
     return project.home / "inbound" / inbox / "troubles.json"
 
 
-def open_troubles(project: Project, inbox: str) -> tuple[Trouble, ...]:
-    """What is open in an inbox, as its last pass or look left it, severe ones first; reads one small file.
-
-    Where there was no pass since such a file is written, as in a warehouse of an earlier version, the warehouse is asked once.
-    """
-    path = troubles_path(project, inbox)
-    if not path.exists() and project.warehouse_path.exists():
-        from dinmo_pipeline.inbound.troubles.open_files import recorded_troubles
-
-        with open_warehouse(project.warehouse_path, project.query_settings) as connection:
-            return ordered(recorded_troubles(connection, project, inbox))
-    kept = _read(path)
-    return ordered(trouble for entry in kept if (trouble := _trouble(inbox, entry)) is not None)
-
-
 def ordered(troubles: Iterable[Trouble]) -> tuple[Trouble, ...]:
     """Severe ones first, then by feed and file."""
     kinds = get_args(TroubleKind)
     return tuple(sorted(troubles, key=lambda each: (kinds.index(each.kind), each.feed or "", each.file or "")))
+
+
+def read_troubles(path: Path, inbox: str) -> tuple[Trouble, ...]:
+    """Read what is open, severe ones first; nothing where the file is missing or broken."""
+    return ordered(trouble for entry in _read(path) if (trouble := _trouble(inbox, entry)) is not None)
 
 
 def save_troubles(path: Path, troubles: Iterable[Trouble]) -> None:

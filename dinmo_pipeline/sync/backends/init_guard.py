@@ -16,7 +16,7 @@ MARKER = "state.json"
 
 
 class Markable(LedgerBackend, Protocol):
-    """A shelf whose address can carry a mark."""
+    """A backend whose address can carry a mark."""
 
     def has_marker(self, name: str) -> bool:
         """Whether the mark is there."""
@@ -26,7 +26,7 @@ class Markable(LedgerBackend, Protocol):
 
 
 class RequireInitialized:
-    """A shelf whose address, called `place`, carries a mark; where that is `required` and missing, nothing but `begin` works."""
+    """A backend whose address, called `place`, carries a mark; where that is `required` and missing, nothing but `begin` works."""
 
     def __init__(self, backend: Markable, place: str, *, required: bool) -> None:
         self._shelf = backend

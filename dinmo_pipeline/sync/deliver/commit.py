@@ -1,6 +1,6 @@
 """From rendered files to a delivered sync, and from an open intent to the same: the only code that shows a consumer anything.
 
-First the outbox brings all files there unseen: under temporary names, or as uploads that are not complete. Then the intent is recorded.
+First the uploader brings all files there unseen: under temporary names, or as uploads that are not complete. Then the intent is recorded.
 Then they are shown: moved, or completed.
 """
 

@@ -36,7 +36,7 @@ class Uploader:
         self._announce = announce
         self._names: deque[str] = deque()
         self._sent: dict[PlannedFile, Future[None]] = {}
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="outbox")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="uploader")
         self._begun: list[str] = []
 
     def __enter__(self) -> Self:

@@ -8,12 +8,13 @@ from itertools import groupby
 
 import duckdb
 
+from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.inbound.inbox.file_names import printable
 from dinmo_pipeline.inbound.inbox.free_names import rejects_path
 from dinmo_pipeline.inbound.inbox.scan_memory import ScanMemory
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome, Record
 from dinmo_pipeline.inbound.troubles.events import Events
-from dinmo_pipeline.inbound.troubles.troubles import Trouble, TroubleKind
+from dinmo_pipeline.inbound.troubles.troubles import Trouble, TroubleKind, ordered, read_troubles, troubles_path
 from dinmo_pipeline.project.specs import FeedSpec, Project
 
 RECORDED: frozenset[TroubleKind] = frozenset({"refused", "blocked", "rejected"})
@@ -24,6 +25,18 @@ _PATIENCE = timedelta(minutes=10)
 _MOST_A_KIND = 200
 _SHOWN_NAMES = 5
 _DISMISSED = "arrival IN (SELECT arrival FROM inbound.events WHERE kind = 'dismissed')"
+
+
+def open_troubles(project: Project, inbox: str) -> tuple[Trouble, ...]:
+    """What is open in an inbox, as its last pass or look left it, severe ones first; reads one small file.
+
+    Where there was no pass since such a file is written, as in a warehouse of an earlier version, the warehouse is asked once.
+    """
+    path = troubles_path(project, inbox)
+    if not path.exists() and project.warehouse_path.exists():
+        with open_warehouse(project.warehouse_path, project.query_settings) as connection:
+            return ordered(recorded_troubles(connection, project, inbox))
+    return read_troubles(path, inbox)
 
 
 def recorded_troubles(connection: duckdb.DuckDBPyConnection, project: Project, inbox: str) -> list[Trouble]:
