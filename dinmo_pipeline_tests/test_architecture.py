@@ -34,7 +34,7 @@ FLOORS = (
 )
 KNOW_DAGSTER = {"definitions", "components", "catalog", "io_managers", "cli", "launching", "webserver"}
 # When its scheduler starts on a night when clocks change, nobody knows but Dagster.
-ASKS_DAGSTER = {"dinmo_pipeline.project.schema.cron"}
+ASKS_DAGSTER = {"dinmo_pipeline.project.cron"}
 
 
 def room_of(module: str) -> str:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from dinmo_pipeline.alerts.alert_state import Failure
 from dinmo_pipeline.alerts.expected import Late
 from dinmo_pipeline.errors import StateError
-from dinmo_pipeline.project.schema.cron import schedule_ticks
+from dinmo_pipeline.project.cron import schedule_ticks
 from dinmo_pipeline.project.specs import ActivationSpec
 from dinmo_pipeline.sync.alerts.health import BLOCKED, current_failure
 from dinmo_pipeline.sync.ledger.state import State

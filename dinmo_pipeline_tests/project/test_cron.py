@@ -9,7 +9,7 @@ import dagster
 import pytest
 
 from dinmo_pipeline.durations import every_cron, every_problem
-from dinmo_pipeline.project.schema.cron import cron_problem, first_ticks
+from dinmo_pipeline.project.cron import cron_problem, first_ticks
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 VALID = [

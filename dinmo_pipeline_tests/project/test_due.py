@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from dagster._utils.schedules import schedule_execution_time_iterator
 
-from dinmo_pipeline.project.schema.cron import schedule_ticks
+from dinmo_pipeline.project.cron import schedule_ticks
 
 # Changes at midnight, at one, two and three, by an hour, half an hour, two; around Ramadan; none at all.
 ZERO = timedelta()
@@ -89,7 +89,7 @@ def test_ticks_around_a_change_of_the_clocks_are_dagsters(zone: str) -> None:
 def test_ordinary_days_do_without_dagster() -> None:
     program = (
         "import sys; from datetime import datetime; from zoneinfo import ZoneInfo\n"
-        "from dinmo_pipeline.project.schema.cron import schedule_ticks\n"
+        "from dinmo_pipeline.project.cron import schedule_ticks\n"
         "next(schedule_ticks(['0 7 29 2 *'], start=datetime(2025, 1, 1, tzinfo=ZoneInfo('Europe/Paris')), days=1500))\n"
         "sys.exit('dagster' in sys.modules)"
     )

@@ -11,7 +11,7 @@ from dinmo_pipeline.errors import Problem
 from dinmo_pipeline.formats.csv.write import CsvFormat
 from dinmo_pipeline.project.checks.activations import unmapped_key
 from dinmo_pipeline.project.consumers.consumers import consumer_warnings
-from dinmo_pipeline.project.schema.cron import first_ticks
+from dinmo_pipeline.project.cron import first_ticks
 from dinmo_pipeline.project.schema.definitions import Definition
 from dinmo_pipeline.project.schema.file_names import is_dated, render_name, template_variables
 from dinmo_pipeline.project.schema.outbound import ActivationFields

@@ -18,7 +18,7 @@ from dinmo_pipeline.notify.email import Email
 from dinmo_pipeline.notify.slack import Slack
 from dinmo_pipeline.notify.webhook import Webhook
 from dinmo_pipeline.project.consumers.consumers import Consumer
-from dinmo_pipeline.project.schema.cron import cron_problem
+from dinmo_pipeline.project.cron import cron_problem
 from dinmo_pipeline.project.schema.expected import ExpectedFields
 from dinmo_pipeline.project.schema.limits import Measure, limit_example, parse_limit
 from dinmo_pipeline.project.settings import timezone_problem
