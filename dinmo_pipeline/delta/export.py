@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -65,6 +65,12 @@ class Snapshot:
         """The snapshots whose files hold its rows."""
         return (self,) if self.whole is None else (self, self.whole)
 
+    def rewritten(self, snapshots: Mapping[str, Snapshot]) -> Snapshot:
+        """What stands for it since records were taken out of snapshots: these, by the paths of those that they stand for."""
+        if self.path in snapshots:
+            return snapshots[self.path]
+        return self if self.whole is None else replace(self, whole=self.whole.rewritten(snapshots))
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -88,6 +94,11 @@ class Comparison:
     def files(self) -> tuple[Snapshot, ...]:
         """The snapshots whose files it reads, each once."""
         return tuple({file.path: file for snapshot in self.snapshots for file in snapshot.files}.values())
+
+    def rewritten(self, snapshots: Mapping[str, Snapshot]) -> Comparison:
+        """The same comparison since records were taken out of snapshots."""
+        current, since = (each.rewritten(snapshots) if each is not None else None for each in (self.current, self.since))
+        return replace(self, current=current, since=since, gone_since=tuple(each.rewritten(snapshots) for each in self.gone_since))
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,9 @@ class SnapshotStore(Protocol):
     def kept(self, activation: str) -> Sequence[str]:
         """The paths of all files that lie where the activation's snapshots do."""
 
+    def activations(self) -> Sequence[str]:
+        """The names of activations that have snapshots on this machine, defined or not."""
+
     def forget(self, paths: Iterable[str]) -> None:
         """Delete those of these snapshots that are still there."""
 
@@ -74,6 +77,9 @@ class FolderSnapshots:
     def kept(self, activation: str) -> Sequence[str]:
         folder = snapshots_folder(activation)
         return [f"{folder}/{path.name}" for path in sorted((self._folder / folder).glob("*"))]
+
+    def activations(self) -> Sequence[str]:
+        return sorted(path.parent.name for path in (self._folder / "activations").glob("*/snapshots"))
 
     def forget(self, paths: Iterable[str]) -> None:
         for path in paths:

@@ -9,9 +9,9 @@ from typing import Literal
 
 from dinmo_pipeline.delta.findings import Finding
 from dinmo_pipeline.sync.ledger.codec import Checkpoint, Record
-from dinmo_pipeline.sync.ledger.events import Approved, Baselined, Blocked, Redelivered, Renamed, Restored, Started, numbers_of
+from dinmo_pipeline.sync.ledger.events import Approved, Baselined, Blocked, Redelivered, Renamed, Restored, Rewritten, Started, numbers_of
 
-EventKind = Literal["blocked", "approved", "baseline", "renamed", "restored", "redelivered"]
+EventKind = Literal["blocked", "approved", "baseline", "renamed", "restored", "redelivered", "forgotten"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Event:
             return f"it was called {self.renamed_from} before"
         if self.kind == "restored":
             return "the log was restored from an older backup; syncs up to this one may have been delivered without it"
+        if self.kind == "forgotten":
+            return "records were taken out of what is kept of the syncs up to then"
         if self.kind == "baseline":
             return "the rows of that moment count as delivered"
         return found
@@ -66,6 +68,8 @@ def events_of(records: Iterable[Record]) -> tuple[Event, ...]:
                 events.append(Event("redelivered", at, number))
             case Restored(number):
                 events.append(Event("restored", at, number))
+            case Rewritten(number=number, by=by):
+                events.append(Event("forgotten", at, number, by))
             case Renamed(name):
                 events.append(Event("renamed", at, None, renamed_from=name))
     return tuple(events)

@@ -201,14 +201,15 @@ class SyncService:
                     self.spec.name,
                     state,
                     self.spec.keep_syncs,
-                    known_to_others=self._files_of_others,
+                    known_to_others=self.files_of_others,
                     dry_run=dry_run,
                 ),
                 *clean_scratch(self._project.home / "staging" / self.spec.name, dry_run=dry_run),
                 *clean_destinations(self._project, state, dry_run=dry_run),
             )
 
-    def _files_of_others(self) -> set[str]:
+    def files_of_others(self) -> set[str]:
+        """The snapshots that other activations know of: one that had this name goes on from those that lie here."""
         others = (SyncService(self._project, spec).state() for name, spec in self._project.activations.items() if name != self.spec.name)
         return {path for state in others for path in state.snapshot_files}
 

@@ -22,7 +22,7 @@ def narrowed(new: StoredColumn, old: StoredColumn) -> str:
     if new.type == old.type:
         return value
     in_type = f"TRY_CAST({value} AS {new.type})"
-    return f"CASE WHEN {_exact_text(in_type)} = {_exact_text(value)} THEN {in_type} END"
+    return f"CASE WHEN {exact_text(in_type)} = {exact_text(value)} THEN {in_type} END"
 
 
 def differs(contract: Contract, earlier: Contract) -> str:
@@ -39,14 +39,14 @@ def differs(contract: Contract, earlier: Contract) -> str:
 def _equal(new: StoredColumn, old: StoredColumn) -> str:
     if new.type == old.type:
         return f"n.{new.position} = o.{old.position}"
-    return f"{_exact_text('n.' + new.position)} = {_exact_text('o.' + old.position)}"
+    return f"{exact_text('n.' + new.position)} = {exact_text('o.' + old.position)}"
 
 
 def _distinct(new: StoredColumn, old: StoredColumn) -> str:
     if new.type == old.type or not same_or_numbers(new.type, old.type):
         return f"n.{new.position} IS DISTINCT FROM o.{old.position}"
     if is_exact(new.type) and is_exact(old.type):
-        return f"{_exact_text('n.' + new.position)} IS DISTINCT FROM {_exact_text('o.' + old.position)}"
+        return f"{exact_text('n.' + new.position)} IS DISTINCT FROM {exact_text('o.' + old.position)}"
     if is_exact(new.type):
         return _float_differs(new.value("n"), new.type, f"o.{old.position}")
     if is_exact(old.type):
@@ -64,7 +64,7 @@ def _float_differs(exact: str, exact_type: str, floating: str) -> str:
     return f"NOT coalesce({one}, {exact} IS NULL AND {double} IS NULL)"
 
 
-def _exact_text(value: str) -> str:
+def exact_text(value: str) -> str:
     """The text of an integer or decimal without the zeros that only its type writes: two are equal when these are."""
     text = f"CAST({value} AS VARCHAR)"
     return f"regexp_replace(rtrim(CASE WHEN contains({text}, '.') THEN {text} ELSE {text} || '.' END, '0'), '^(-?)0?\\.', '\\1.')"

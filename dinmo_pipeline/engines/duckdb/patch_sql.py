@@ -18,6 +18,9 @@ DIFFERENCE = "difference"
 ADDED, UPDATED, GONE, BACK = "added", "updated", "gone", "back"
 """The steps of a patch; a key is back when it had left and insert had kept it."""
 
+FORGOTTEN = "forgotten"
+"""The step of a row of which the key alone is kept, until the next delivery has told it as removed."""
+
 
 def may_be_patched(contract: Contract, earlier: Contract) -> bool:
     """Whether a snapshot under `contract` can be a patch of one under `earlier`: both hold the same columns."""

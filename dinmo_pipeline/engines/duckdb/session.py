@@ -107,7 +107,7 @@ class Engine:
     @contextmanager
     def source(self, ref: TableRef, local_folder: Path) -> Iterator[Source]:
         """The table as it is in the warehouse now. What does not fit into memory goes to `local_folder`."""
-        with self._connection(local_folder) as connection, attached(connection, self._project.warehouse_path):
+        with self.connection(local_folder) as connection, attached(connection, self._project.warehouse_path):
             table = table_sql(ref, catalog=ATTACHED)
             try:
                 columns = table_columns(connection, table)
@@ -124,7 +124,7 @@ class Engine:
         assert comparison.current is not None, "rows that are not kept are compared while their table is open"
         for file in comparison.files:
             self.snapshots.verify(file)
-        with self._connection(local_folder) as connection:
+        with self.connection(local_folder) as connection:
             yield Changes(connection, comparison, SnapshotFiles(self.snapshots), table="")
 
     @contextmanager
@@ -140,7 +140,7 @@ class Engine:
     def lookout(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection that sees the warehouse's tables, where there are any; it needs no activation's lock."""
         with self.look_room() as folder, ExitStack() as opened:
-            connection = opened.enter_context(self._connection(folder))
+            connection = opened.enter_context(self.connection(folder))
             if self._project.warehouse_path.exists():
                 opened.enter_context(attached(connection, self._project.warehouse_path))
             yield connection
@@ -163,7 +163,8 @@ class Engine:
             self.snapshots.verify(file)
 
     @contextmanager
-    def _connection(self, local_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    def connection(self, local_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to no database; what does not fit into memory goes to `local_folder`."""
         # A folder of this process alone: DuckDB gives its files the same names in every process.
         connection = duckdb.connect(":memory:", config={"temp_directory": str(local_folder / "spilled")})
         try:

@@ -65,12 +65,12 @@ class SnapshotWriter:
                 is_proven = self._find_difference(contract, earlier)
             if is_proven:
                 patch = self._files.patch(earlier) if earlier.whole is not None else None
-                checksum = self._write(path, patches.patch_query(contract, patches.DIFFERENCE, patch))
+                checksum = write_snapshot(self.connection, self.snapshots, path, patches.patch_query(contract, patches.DIFFERENCE, patch))
                 return Snapshot(path, checksum, self._count(), contract, earlier.whole or earlier, earlier.path)
         check_key(self.connection, self.table, contract)
         carried = earlier if contract.keeps_gone_keys else None
         carried_rows = (carried.contract, self._files.rows(carried)) if carried is not None else None
-        checksum = self._write(path, snapshot_query(contract, self.table, carried_rows))
+        checksum = write_snapshot(self.connection, self.snapshots, path, snapshot_query(contract, self.table, carried_rows))
         return Snapshot(path, checksum, self._count(), contract)
 
     def _count(self) -> int:
@@ -81,6 +81,9 @@ class SnapshotWriter:
             return False
         if earlier.whole is None:
             return True
+        # The next patch would carry on the keys of rows that were forgotten.
+        if row_count(self.connection, f"{self._files.patch(earlier)} WHERE step = '{patches.FORGOTTEN}'"):
+            return False
         return row_count(self.connection, self._files.patch(earlier)) <= earlier.rows * LARGEST_PATCH
 
     def _find_difference(self, contract: Contract, earlier: Snapshot) -> bool:
@@ -99,29 +102,30 @@ class SnapshotWriter:
         # many would be one of a key that has not changed.
         return single and self._count() == earlier.rows - gone + added + back
 
-    def _write(self, path: str, query: str) -> str:
-        target = self.snapshots.local_path(path)
-        with translate_duckdb_errors(f"keeping the snapshot {target}"):
-            make_private_folder(target.parent)
-            # One process at a time holds the activation, so another draft is what a killed one left.
-            for abandoned in target.parent.glob("*.draft"):
-                abandoned.unlink()
-            draft = target.with_suffix(".draft")
-            os.close(os.open(draft, os.O_CREAT | os.O_EXCL, 0o600))
-            try:
-                self.connection.execute(
-                    f"COPY ({query}) TO {quote_literal(str(draft))} "
-                    "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, USE_TMP_FILE false)"
-                )
-                with draft.open("rb") as stream:
-                    checksum = hashlib.file_digest(stream, "sha256").hexdigest()
-                    os.fsync(stream.fileno())
-                draft.rename(target)
-            finally:
-                draft.unlink(missing_ok=True)
-            sync_to_disk(target.parent)
-        self.snapshots.keep(path)
-        return checksum
+
+def write_snapshot(connection: duckdb.DuckDBPyConnection, snapshots: SnapshotStore, path: str, query: str) -> str:
+    """Keep the rows of `query` in a new file at `path`, safe when this returns; its SHA-256. The activation's lock is held."""
+    target = snapshots.local_path(path)
+    with translate_duckdb_errors(f"keeping the snapshot {target}"):
+        make_private_folder(target.parent)
+        # One process at a time holds the activation, so another draft is what a killed one left.
+        for abandoned in target.parent.glob("*.draft"):
+            abandoned.unlink()
+        draft = target.with_suffix(".draft")
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            connection.execute(
+                f"COPY ({query}) TO {quote_literal(str(draft))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, USE_TMP_FILE false)"
+            )
+            with draft.open("rb") as stream:
+                checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+                os.fsync(stream.fileno())
+            draft.rename(target)
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_to_disk(target.parent)
+    snapshots.keep(path)
+    return checksum
 
 
 def snapshot_query(contract: Contract, table: str, carried: tuple[Contract, str] | None) -> str:

@@ -168,7 +168,12 @@ class ObjectSnapshots:
     def kept(self, activation: str) -> Sequence[str]:
         folder = snapshots_folder(activation)
         with _state_errors(f"listing the snapshots in {self.place(folder)}"):
-            return [f"{folder}/{file.name}" for file in self._connection.do(lambda storage: storage.list(self._remote(folder)))]
+            there = [f"{folder}/{file.name}" for file in self._connection.do(lambda storage: storage.list(self._remote(folder)))]
+        # Another machine that deletes one leaves the copy here.
+        return sorted({*there, *self._copies.kept(activation)})
+
+    def activations(self) -> Sequence[str]:
+        return self._copies.activations()
 
     def forget(self, paths: Iterable[str]) -> None:
         paths = tuple(paths)

@@ -115,11 +115,17 @@ def make_again(
     """Render `puts` of a recorded export once more, under new temporary names: the export, its files, and which have other bytes."""
     staged = _render_again(export, puts, engine, local_folder)
     again = {file.put.path: file.put for file in staged}
-    changed = "has the same rows as recorded and other bytes: another version of the product made it"
     others = [put for put in puts if put.sha256 != again[put.path].sha256]
     # Elsewhere the manifest alone is another: nobody sent the base there.
-    notes = tuple(f"{put.path} {changed}" for put in others) if any(put.change != Change.MANIFEST for put in others) else ()
+    told = any(put.change != Change.MANIFEST for put in others)
+    notes = tuple(f"{put.path} {_why_other(put, again[put.path])}" for put in others) if told else ()
     return replace(export, puts=tuple(again.get(put.path, put) for put in export.puts)), staged, notes
+
+
+def _why_other(recorded: PlannedFile, again: PlannedFile) -> str:
+    if again.rows < recorded.rows:
+        return f"has {recorded.rows - again.rows:,} rows fewer than recorded: they were forgotten since"
+    return "has the same rows as recorded and other bytes: another version of the product made it"
 
 
 def _show(log: Recorder, publisher: Publisher, puts: Sequence[PlannedFile]) -> None:
@@ -132,12 +138,16 @@ def _render_again(export: Export, lost: Sequence[PlannedFile], engine: Engine, l
     """The files of `lost`, rendered once more in their order; with the manifest, where it would tell of other bytes than there are now."""
     made: list[RenderedFile] = []
     rows_lost = [put for put in lost if put.change not in COMPANIONS]
+    counts = export.counts
     if rows_lost:
         with engine.changes(export.comparison, local_folder) as changes:
+            # Other ones where records were forgotten since.
+            counts = changes.counts
             made += [render_again(changes, export, put, local_folder / str(index)) for index, put in enumerate(rows_lost)]
     checksums = {file.put.path: (file.put.bytes, file.put.sha256) for file in made}
     changed = any((put.bytes, put.sha256) != checksums.get(put.path, (put.bytes, put.sha256)) for put in export.puts)
-    current = replace(export, puts=tuple({file.put.path: file.put for file in made}.get(put.path, put) for put in export.puts))
+    puts = tuple({file.put.path: file.put for file in made}.get(put.path, put) for put in export.puts)
+    current = replace(export, puts=puts, counts=counts)
     for put in export.puts:
         if put.change in COMPANIONS and (put in lost or (changed and put.change == Change.MANIFEST)):
             local_path = local_folder / str(len(made))

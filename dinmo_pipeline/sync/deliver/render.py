@@ -110,7 +110,8 @@ def render_again(changes: Changes, export: Export, put: PlannedFile, local_path:
     if put.rows < changes.rows_of(put.change):
         rows = changes.numbered(rows).window(put.first, put.rows)
     changes.write(export.format, rows, local_path)
-    return staged_again(export, put, local_path)
+    # Fewer than recorded where records were forgotten since.
+    return staged_again(export, replace(put, rows=min(put.rows, max(changes.rows_of(put.change) - put.first, 0))), local_path)
 
 
 def staged_again(export: Export, put: PlannedFile, local_path: Path) -> RenderedFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -144,6 +145,21 @@ class Restored:
     type: Literal["restored"] = "restored"
 
 
+@dataclass(frozen=True)
+class Rewritten:
+    """Records were taken out of what is kept: each of `snapshots` stands for the one at its path, and has the others of its rows.
+
+    With `base` the rows that the newest sync delivered, number `number`, are those when the next sync is compared with them. `by` is who
+    did it; whose records they were is told nowhere.
+    """
+
+    snapshots: Mapping[str, Snapshot]
+    number: int | None = None
+    base: Snapshot | None = None
+    by: str | None = None
+    type: Literal["rewritten"] = "rewritten"
+
+
 Fact = (
     Started
     | SnapshotTaken
@@ -159,6 +175,7 @@ Fact = (
     | Renamed
     | HandedOver
     | Restored
+    | Rewritten
 )
 
 
@@ -167,7 +184,7 @@ def numbers_of(fact: Fact) -> tuple[int, ...]:
     match fact:
         case Redelivering(numbers):
             return numbers
-        case Renamed() | HandedOver():
+        case Renamed() | HandedOver() | Rewritten():
             return ()
         case _:
             return (fact.number,)

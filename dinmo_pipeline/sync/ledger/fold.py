@@ -23,6 +23,7 @@ from dinmo_pipeline.sync.ledger.events import (
     Redelivering,
     Renamed,
     Restored,
+    Rewritten,
     SnapshotTaken,
     Started,
 )
@@ -40,6 +41,9 @@ def fold(records: Iterable[Record]) -> State:
             case Restored(number):
                 state = replace(replace(state, syncs=syncs).settled(), used=max(number, state.used), is_outdated=True)
                 syncs = dict(state.syncs)
+            case Rewritten():
+                state = replace(state, syncs=syncs).rewritten(record.entry.snapshots, record.entry.number, record.entry.base)
+                syncs = dict(state.syncs)
             case fact:
                 state = _after(state, syncs, fact, record.at)
     return replace(state, syncs=syncs, redelivery=state.redelivery if state.redelivering else ())
@@ -48,7 +52,7 @@ def fold(records: Iterable[Record]) -> State:
 def _after(state: State, syncs: dict[int, SyncRecord], entry: Fact, at: datetime) -> State:
     """Put what the entry says of its sync into `syncs`; the state in all else."""
     match entry:
-        case Renamed() | HandedOver() | Restored():
+        case Renamed() | HandedOver() | Restored() | Rewritten():
             return state
         case Redelivering():
             return replace(state, redelivering=entry.numbers, redelivery=entry.numbers)

@@ -47,6 +47,15 @@ class SyncRecord:
         own = (self.snapshot,) if self.snapshot is not None else ()
         return (*own, *(self.export.comparison.snapshots if self.export is not None else ()))
 
+    def rewritten(self, snapshots: Mapping[str, Snapshot]) -> SyncRecord:
+        """The same sync since records were taken out of snapshots."""
+        attempts, shown = (
+            tuple(replace(export, comparison=export.comparison.rewritten(snapshots)) for export in exports)
+            for exports in (self.attempts, self.shown)
+        )
+        own = self.snapshot.rewritten(snapshots) if self.snapshot is not None else None
+        return replace(self, snapshot=own, attempts=attempts, shown=shown)
+
     @property
     def warnings(self) -> tuple[Finding, ...]:
         """The limits that it broke and that did not stop it."""
@@ -142,6 +151,13 @@ class State:
         """The state as if no intent were open: what a delivery that does not count compares with."""
         syncs = {**self.syncs, **{sync.number: replace(sync, intent_at=None) for sync in self.interrupted}}
         return replace(self, syncs=syncs, redelivering=(), redelivery=())
+
+    def rewritten(self, snapshots: Mapping[str, Snapshot], number: int | None, base: Snapshot | None) -> State:
+        """The state since records were taken out of snapshots; `base` is what the next sync finds in the place of that sync's rows."""
+        syncs = {each: sync.rewritten(snapshots) for each, sync in self.syncs.items()}
+        if number in syncs and base is not None:
+            syncs[number] = replace(syncs[number], snapshot=base)
+        return replace(self, syncs=syncs)
 
     def delivered_series(self, address: str) -> frozenset[str]:
         """The names, without part numbers, that delivered syncs wrote at this address."""

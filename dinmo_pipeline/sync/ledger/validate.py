@@ -18,7 +18,7 @@ from dinmo_pipeline.project.schema.outbound import name_problem
 from dinmo_pipeline.sql.types import is_type
 from dinmo_pipeline.storages.temporary import is_temporary_name
 from dinmo_pipeline.sync.ledger.codec import Checkpoint, Entry
-from dinmo_pipeline.sync.ledger.events import Announced, Baselined, HandedOver, Prepared, Renamed, SnapshotTaken
+from dinmo_pipeline.sync.ledger.events import Announced, Baselined, HandedOver, Prepared, Renamed, Rewritten, SnapshotTaken
 from dinmo_pipeline.sync.ledger.state import State
 
 _PART_NUMBER = re.compile(r"_[1-9][0-9]*(?=\.|$)")
@@ -41,6 +41,10 @@ def _in_entry(entry: Entry) -> Iterator[str]:
                 yield f"{entry.name!r} as the name of an activation"
         case SnapshotTaken() | Baselined():
             yield from _in_snapshot(entry.snapshot)
+        case Rewritten(snapshots=snapshots, base=base):
+            yield from (f"{path!r} as the path of a snapshot" for path in snapshots if not is_snapshot_path(path))
+            for snapshot in (*snapshots.values(), *([base] if base is not None else ())):
+                yield from _in_snapshot(snapshot)
         case Announced():
             yield from _temporary(entry.temporary_paths)
         case Prepared():

@@ -1,0 +1,150 @@
+"""Which records are a person's: the columns that say so, as a user writes them, as SQL, and as words in texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dinmo_pipeline.errors import CallError
+from dinmo_pipeline.masking import remember_secret
+from dinmo_pipeline.sql.quoting import folded, quote_literal
+from dinmo_pipeline.sql.types import parse_type
+
+FORM = "[TABLE.]COLUMN=VALUE"
+EMPTIED = "(forgotten)"
+"""What stands in a text in the place of a value of the person."""
+SHORTEST_WORD = 4
+"""A shorter value is looked for in columns alone: as a word of a text it could be anything."""
+
+_TABLE = re.compile(r"((?:models|segments|feeds)\.[a-z][a-z0-9_]*)\.(?=.)", re.DOTALL)
+_AND = re.compile(r"\s+and\s+(?=[^\s=]+=)", re.IGNORECASE)
+# What no letter, digit or underscore is beside.
+_LEFT, _RIGHT = r"(^|[^\pL\pN_])", r"($|[^\pL\pN_])"
+_BETWEEN = rf"\1{EMPTIED}\2"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that a record has: SQL for its value, and its DuckDB type."""
+
+    sql: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """Columns that together say that a record is the person's, in one table or in all that have them."""
+
+    values: tuple[tuple[str, str], ...]
+    table: str | None = None
+
+    def condition(self, tables: Collection[str], columns: Mapping[str, Column]) -> str | None:
+        """SQL that is true for such records of a table, by its names and its columns, folded; None where it cannot have any."""
+        if self.table is not None and self.table not in tables:
+            return None
+        if not all(folded(name) in columns for name, _ in self.values):
+            return None
+        return " AND ".join(_equals(columns[folded(name)], value) for name, value in self.values)
+
+    @property
+    def columns(self) -> str:
+        """The columns alone, for messages: values stay out of them."""
+        names = " and ".join(name for name, _ in self.values)
+        return names if self.table is None else f"{self.table}.{names}"
+
+
+@dataclass(frozen=True)
+class Person:
+    """All descriptions of one person, or of several; a record is theirs if one fits. `fitting` are those that some table could have."""
+
+    descriptions: tuple[Description, ...]
+    fitting: set[Description] = field(default_factory=set, compare=False)
+
+    @classmethod
+    def described(cls, texts: Iterable[str]) -> Person:
+        """The person of these `[TABLE.]COLUMN=VALUE[ and COLUMN=VALUE…]`. CallError, without the values, where one is none."""
+        found = tuple(_description(text, number) for number, text in enumerate(texts, start=1))
+        if not found:
+            raise CallError(f"name the person by what stands in columns: {FORM}")
+        for value in (value for description in found for _, value in description.values):
+            remember_secret(value)
+        return cls(found)
+
+    def condition(self, tables: Collection[str], columns: Mapping[str, Column]) -> str | None:
+        """SQL that is true for the person's records of a table, never null; None where it cannot have any."""
+        found = {each: each.condition(tables, columns) for each in self.descriptions}
+        conditions = [condition for condition in found.values() if condition is not None]
+        self.fitting.update(each for each, condition in found.items() if condition is not None)
+        return f"coalesce({' OR '.join(f'({condition})' for condition in conditions)}, false)" if conditions else None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The values that are looked for in texts, longest first."""
+        values = {value.strip() for each in self.descriptions for _, value in each.values}
+        return tuple(sorted((value for value in values if len(value) >= SHORTEST_WORD), key=lambda value: (-len(value), value)))
+
+    def mentions_sql(self, text: str) -> str:
+        """SQL: whether a text (SQL) has one of the words."""
+        tests = [f"regexp_matches({text}, {quote_literal(_LEFT + re.escape(word) + _RIGHT)})" for word in self.words]
+        return f"coalesce({' OR '.join(tests)}, false)" if tests else "false"
+
+    def emptied_sql(self, text: str) -> str:
+        """SQL: a text without the words."""
+        replacement = quote_literal(_BETWEEN)
+        for word in self.words:
+            pattern = quote_literal(_LEFT + re.escape(word) + _RIGHT)
+            # Twice: of two that share the character between them the first time finds one.
+            for _ in range(2):
+                text = f"regexp_replace({text}, {pattern}, {replacement}, 'g')"
+        return text
+
+    def mentions(self, text: str) -> bool:
+        """Whether a text has one of the words."""
+        return any(pattern.search(text) for pattern in self._patterns)
+
+    def emptied(self, text: str) -> str:
+        """A text without the words."""
+        for pattern in self._patterns:
+            text = pattern.sub(EMPTIED, text)
+        return text
+
+    @property
+    def _patterns(self) -> Sequence[re.Pattern[str]]:
+        return [re.compile(rf"(?<!\w){re.escape(word)}(?!\w)") for word in self.words]
+
+
+def _description(text: str, number: int) -> Description:
+    place = f"description {number}"
+    found = _TABLE.match(text)
+    table, rest = (found[1], text[found.end() :]) if found is not None else (None, text)
+    values = []
+    for part in _AND.split(rest):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip() or not value:
+            raise CallError(
+                f"{place}: it is none; write {FORM}, such as customer_id=C-42, models.customers.id=42, or 'country=FR and customer_id=42'"
+            )
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise CallError(f"{place}: the value of {name} is no UTF-8; give it in that encoding") from None
+        values.append((name.strip(), value))
+    return Description(tuple(values), table)
+
+
+def _equals(column: Column, value: str) -> str:
+    """Whether a column has the value that this text stands for; a list, whether one of its values is that."""
+    text = quote_literal(value)
+    parsed = parse_type(column.type)
+    if parsed.kind in ("LIST", "ARRAY"):
+        return f"list_contains(CAST({column.sql} AS VARCHAR[]), {text})"
+    as_text = f"CAST({column.sql} AS VARCHAR) = {text}"
+    if parsed.kind == "VARCHAR":
+        return as_text
+    if parsed.kind == "JSON":
+        return f"({as_text} OR json_extract_string({column.sql}, '$') = {text})"
+    if parsed.kind in ("STRUCT", "MAP", "UNION", "TUPLE"):
+        return as_text
+    # 42 and 42.00 are one number, and an instant may be written in many ways.
+    return f"({as_text} OR {column.sql} = TRY_CAST({text} AS {column.type}))"
