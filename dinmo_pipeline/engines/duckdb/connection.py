@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 
@@ -19,6 +21,9 @@ _WAIT_S = 1800.0
 # DuckDB's own limit is four fifths of the machine, for each of the processes that run at once.
 _MEBIBYTES_A_THREAD = 600
 _MEBIBYTES = {"bytes": 2**-20, "KiB": 2**-10, "MiB": 1, "GiB": 2**10, "TiB": 2**20}
+
+# `dinmo clean` takes what a killed one left for a working folder of nobody.
+_REWRITING, _FRESH = ".rewriting-", "fresh"
 
 ATTACHED = "warehouse"
 """The name by which `attached` makes the warehouse's tables known: `warehouse.models.customers`."""
@@ -40,6 +45,61 @@ def open_warehouse(
             if isolated:
                 isolate(connection)
             yield connection
+
+
+def rewrite_warehouse(path: Path, settings: QuerySettings) -> None:
+    """Put a new file with the same tables and views in the warehouse's place: the old one keeps what was deleted, in pages that are free.
+
+    May be stopped at any point. Takes as much room again meanwhile. BusyError and StateError as `open_warehouse`.
+    """
+    with disk_errors(f"writing the warehouse {path} anew"), _turn(path, shared=False):
+        folder = path.parent / "staging"
+        make_private_folder(folder)
+        # What a killed query has spilled, and a killed rewriting left.
+        for left in (path.with_name(path.name + ".tmp"), *folder.glob(f"{_REWRITING}*")):
+            shutil.rmtree(left, ignore_errors=True)
+        with TemporaryDirectory(prefix=_REWRITING, dir=folder, ignore_cleanup_errors=True) as room:
+            fresh = Path(room) / "warehouse.duckdb"
+            with _open(path) as connection:
+                configure(connection, settings)
+                connection.execute(f"ATTACH {quote_literal(str(fresh))} AS {quote_identifier(_FRESH)}")
+                [(own,)] = connection.execute("SELECT current_database()").fetchall()
+                connection.execute(f"COPY FROM DATABASE {quote_identifier(own)} TO {quote_identifier(_FRESH)}")
+                _require_same(connection, own, _FRESH)
+                connection.execute(f"DETACH {quote_identifier(_FRESH)}")
+            # Closed, so that neither has a log beside it that is not in the file yet.
+            logs = [str(log) for log in (path.with_name(path.name + ".wal"), fresh.with_name(fresh.name + ".wal")) if log.exists()]
+            if logs:
+                raise StateError(f"writing the warehouse {path} anew: {', '.join(logs)} is not written to its file; start this again")
+            fresh.chmod(0o600)
+            _sync_to_disk(fresh)
+            fresh.replace(path)
+            _sync_to_disk(path.parent)
+
+
+def _sync_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _require_same(connection: duckdb.DuckDBPyConnection, one: str, other: str) -> None:
+    """StateError unless both databases have the same tables, with as many rows, and the same views."""
+    tables = "SELECT schema_name, table_name, comment, sql FROM duckdb_tables() WHERE database_name = ? AND NOT temporary ORDER BY ALL"
+    views = "SELECT schema_name, view_name, sql FROM duckdb_views() WHERE database_name = ? AND NOT internal ORDER BY ALL"
+    found = []
+    for name in (one, other):
+        rows = connection.execute(tables, [name]).fetchall()
+        counts = [
+            connection.execute(f"SELECT count(*) FROM {'.'.join(map(quote_identifier, (name, *row[:2])))}").fetchall() for row in rows
+        ]
+        found.append((rows, counts, connection.execute(views, [name]).fetchall()))
+    if found[0] != found[1]:
+        raise StateError(
+            f"writing the warehouse anew: the copy of {one} has other tables, rows or views than it; it stays as it was. Please report this"
+        )
 
 
 @contextmanager

@@ -1,0 +1,155 @@
+"""The warehouse: rows deleted from its tables, texts of its record emptied, and the file written anew, since DuckDB keeps freed pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import duckdb
+
+from dinmo_pipeline.engines.duckdb.connection import open_warehouse, rewrite_warehouse
+from dinmo_pipeline.engines.duckdb.rows import row_count
+from dinmo_pipeline.engines.duckdb.tables import table_columns, table_exists, table_sql
+from dinmo_pipeline.erasure.person import Column, Person
+from dinmo_pipeline.erasure.receipt import Receipt
+from dinmo_pipeline.project.specs import Project, TableColumn, TableRef
+from dinmo_pipeline.sql.quoting import folded, quote_identifier
+
+_RECORD = "inbound"
+# What of the record of files may quote a value. Their other columns are names and numbers that the product goes by.
+_TEXTS: Mapping[str, tuple[str, ...]] = {"files": ("reason",), "rejects": ("value", "reason"), "events": ("reason",)}
+_LISTS: Mapping[str, tuple[str, ...]] = {"files": ("warnings",)}
+_FILE = "_file"
+_SHOWN_FILES = 5
+_NEVER_MADE = "{} was never made here, so nobody knows whether it gives the person: a sync makes it"
+
+
+@dataclass
+class Tables:
+    """The tables of the warehouse. `again` has, once it was looked at, why a model would bring the person back at its next refresh."""
+
+    project: Project
+    again: dict[TableRef, str] = field(default_factory=dict)
+
+    def forget(self, person: Person, *, dry_run: bool) -> Iterator[Receipt]:
+        """Delete the person's rows in every table, and ask each model's query whether it would bring them back."""
+        path, settings = self.project.warehouse_path, self.project.query_settings
+        if not path.exists():
+            self.again = {ref: _NEVER_MADE.format(ref) for ref in self.project.tables}
+            return
+        with open_warehouse(path, settings) as connection:
+            found = self._empty(connection, person, dry_run=dry_run)
+            if not dry_run:
+                connection.commit()
+            try:
+                found += self._find_again(connection, person, dry_run=dry_run)
+            finally:
+                if dry_run:
+                    connection.rollback()
+        yield from found
+        if not dry_run:
+            # Also where nothing was found: freed pages hold what a refresh, or a run that was killed, has deleted before.
+            rewrite_warehouse(path, settings)
+            yield Receipt("warehouse", str(path), 0, "written anew, without its freed pages")
+
+    def _empty(self, connection: duckdb.DuckDBPyConnection, person: Person, *, dry_run: bool) -> list[Receipt]:
+        """Take the person out, in a transaction that is left open."""
+        connection.begin()
+        try:
+            return [*_delete_rows(connection, person, self._names, dry_run=dry_run), *_empty_texts(connection, person, dry_run=dry_run)]
+        except BaseException:  # An interrupt, too, must leave no transaction open.
+            with suppress(duckdb.Error):
+                connection.rollback()
+            raise
+
+    def _find_again(self, connection: duckdb.DuckDBPyConnection, person: Person, *, dry_run: bool) -> list[Receipt]:
+        """Ask the queries of models and segments, now that the tables have the person no more."""
+        receipts = []
+        for spec in self.project.tables.values():
+            query = f"(\n{spec.sql}\n)"
+            if unmade := next((ref for ref in spec.depends_on if not table_exists(connection, ref)), None):
+                if unmade in self.project.tables:
+                    self.again[spec.ref] = _NEVER_MADE.format(unmade)
+                continue
+            try:
+                condition = person.condition(self._names(spec.ref), _by_name(table_columns(connection, f"(SELECT * FROM {query})")))
+                if condition is None:
+                    continue
+                count = row_count(connection, f"{query} WHERE {condition}")
+            except duckdb.Error:
+                # Its words may quote values, and whoever refreshes it is told them.
+                self.again[spec.ref] = f"the query of {spec.ref} fails, so nobody knows whether it gives the person: `dinmo sync` says why"
+                receipts.append(Receipt("query", str(spec.ref), 0, "", f"{self.again[spec.ref]}; mend that, and forget again"))
+                if dry_run:
+                    # An error ends the transaction in which the tables have the person no more.
+                    connection.rollback()
+                    self._empty(connection, person, dry_run=True)
+                continue
+            if count:
+                self.again[spec.ref] = f"the query of {spec.ref} still gives the person: erase them in what it reads"
+                receipts.append(Receipt("query", str(spec.ref), count, "", f"{self.again[spec.ref]}, and forget again"))
+        return receipts
+
+    def _names(self, ref: TableRef) -> set[str]:
+        """What a description may call a table: its name, or that of the model whose rows a segment chooses."""
+        spec = self.project.tables.get(ref)
+        return {str(ref)} | ({str(spec.model)} if spec is not None and spec.model is not None else set())
+
+
+def _delete_rows(
+    connection: duckdb.DuckDBPyConnection, person: Person, names: Callable[[TableRef], set[str]], *, dry_run: bool
+) -> Iterator[Receipt]:
+    done = "would be deleted" if dry_run else "deleted"
+    for ref in _base_tables(connection):
+        table = table_sql(ref)
+        columns = table_columns(connection, table)
+        condition = person.condition(names(ref), _by_name(columns))
+        if condition is None:
+            continue
+        files = []
+        if ref.kind == "feeds" and any(column.name == _FILE for column in columns):
+            files = connection.execute(f"SELECT DISTINCT {_FILE} FROM {table} WHERE {condition} ORDER BY ALL").fetchall()
+        [(count,)] = connection.execute(f"DELETE FROM {table} WHERE {condition}").fetchall()
+        if count:
+            yield Receipt("table", str(ref), count, done + _came_with([name for (name,) in files if name is not None]))
+
+
+def _empty_texts(connection: duckdb.DuckDBPyConnection, person: Person, *, dry_run: bool) -> Iterator[Receipt]:
+    if not person.words:
+        return
+    for name, columns in _TEXTS.items():
+        ref = TableRef(_RECORD, name)
+        if not table_exists(connection, ref):
+            continue
+        lists = _LISTS.get(name, ())
+        tests = [person.mentions_sql(column) for column in columns]
+        tests += [f"len(list_filter({column}, lambda text: {person.mentions_sql('text')})) > 0" for column in lists]
+        values = [f"{column} = {person.emptied_sql(column)}" for column in columns]
+        values += [f"{column} = list_transform({column}, lambda text: {person.emptied_sql('text')})" for column in lists]
+        statement = f"UPDATE {table_sql(ref)} SET {', '.join(values)} WHERE {' OR '.join(tests)}"
+        [(count,)] = connection.execute(statement).fetchall()
+        if count:
+            yield Receipt("texts", str(ref), count, "would be emptied" if dry_run else "emptied")
+
+
+def _base_tables(connection: duckdb.DuckDBPyConnection) -> list[TableRef]:
+    """Every table that has rows of its own, also those that the project defines no more."""
+    found = connection.execute(
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = current_database() AND NOT internal AND NOT temporary "
+        "AND schema_name <> ? ORDER BY ALL",
+        [_RECORD],
+    )
+    return [TableRef(*row) for row in found.fetchall()]
+
+
+def _by_name(columns: tuple[TableColumn, ...]) -> dict[str, Column]:
+    return {folded(column.name): Column(quote_identifier(column.name), column.type) for column in columns}
+
+
+def _came_with(files: Sequence[str]) -> str:
+    """In which files the rows came last, for whoever looks for them in `imports/`."""
+    if not files:
+        return ""
+    more = f" and {len(files) - _SHOWN_FILES:,} more files" if len(files) > _SHOWN_FILES else ""
+    return f"; they came last with {', '.join(files[:_SHOWN_FILES])}{more}"
