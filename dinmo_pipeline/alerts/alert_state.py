@@ -82,17 +82,17 @@ class AlertStateFile:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._path = folder / "standing.json"
+        self.path = folder / "standing.json"
 
     def read(self) -> AlertState:
         """What was written last; an empty one where nothing was, or nothing that makes sense. StateError when it cannot be read."""
         try:
-            return _adapter().validate_json(self._path.read_bytes())
+            return _adapter().validate_json(self.path.read_bytes())
         except (FileNotFoundError, ValidationError):
             # Whatever lasts is told once more; a delivery must not fail for this.
             return AlertState()
         except OSError as error:
-            raise StateError(f"reading {self._path}: {error.strerror}; mend the folder's rights") from error
+            raise StateError(f"reading {self.path}: {error.strerror}; mend the folder's rights") from error
 
     @contextmanager
     def changed(self) -> Iterator[AlertStateUpdate]:
@@ -103,9 +103,9 @@ class AlertStateFile:
         with ExitStack() as held:
             try:
                 make_private_folder(self.folder)
-                held.enter_context(locked(self._path.with_suffix(".lock"), what=f"{self._path}", wait_s=_WAIT_S))
+                held.enter_context(locked(self.path.with_suffix(".lock"), what=f"{self.path}", wait_s=_WAIT_S))
             except OSError as error:
-                raise StateError(f"writing {self._path}: {error.strerror}; mend the folder") from error
+                raise StateError(f"writing {self.path}: {error.strerror}; mend the folder") from error
             draft = AlertStateUpdate(self.read())
             before = draft.alert_state
             yield draft
@@ -114,14 +114,14 @@ class AlertStateFile:
 
     def _write(self, alert_state: AlertState) -> None:
         # One name, since one process writes at a time: what a killed one left is written over.
-        draft = self._path.with_suffix(".draft")
+        draft = self.path.with_suffix(".draft")
         try:
             descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(_adapter().dump_json(alert_state, indent=1))
-            draft.replace(self._path)
+            draft.replace(self.path)
         except OSError as error:
-            raise StateError(f"writing {self._path}: {error.strerror}; mend the folder") from error
+            raise StateError(f"writing {self.path}: {error.strerror}; mend the folder") from error
         finally:
             draft.unlink(missing_ok=True)
 

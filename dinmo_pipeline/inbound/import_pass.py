@@ -5,8 +5,9 @@ What a crash leaves is told by the record: a file that is recorded and still lie
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
@@ -14,6 +15,7 @@ from dinmo_pipeline.engines.duckdb.connection import disk_errors, open_warehouse
 from dinmo_pipeline.errors import CallError, DinmoError, PermanentStorageError, StorageError
 from dinmo_pipeline.inbound.inbox.discovery import FOLDERS, Arrival, InboxScan, look
 from dinmo_pipeline.inbound.inbox.folders import Folders
+from dinmo_pipeline.inbound.inbox.free_names import reason_path, rejects_path
 from dinmo_pipeline.inbound.inbox.scan_memory import ScanMemory
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome, Record
 from dinmo_pipeline.inbound.taking import Taking
@@ -35,6 +37,7 @@ from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.local_files.scratch import scratch_folder
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
 from dinmo_pipeline.storages.base import Listing
+from dinmo_pipeline.storages.object_store.multipart import sha256_of
 from dinmo_pipeline.storages.retrying import connection_to
 
 _WAIT_S = 1800.0
@@ -145,6 +148,29 @@ class InboxPass:
             events.add([self._decision(made, "dismissed", by) for made in closed])
         self._record_troubles()
         return [made.name for made in closed]
+
+    def written_beside(self) -> list[str]:
+        """The paths of what was written beside files in `imports/`: rejects, and why a file was refused."""
+        with open_warehouse(self._project.warehouse_path, self._project.query_settings) as connection:
+            told = "inbox = ? AND target IS NOT NULL AND (rejected > 0 OR outcome = ?)"
+            found = Record(connection).find(told, [self._inbox.name, Outcome.REFUSED])
+        targets = [(made.target, made.outcome) for made in found if made.target is not None]
+        beside = [rejects_path(target) for target, _ in targets]
+        return [*beside, *(reason_path(target) for target, outcome in targets if outcome == Outcome.REFUSED)]
+
+    def edit(self, path: str, change: Callable[[Path], int]) -> int:
+        """Change a file that this product wrote; `change` edits a copy and counts its changes, and where there are any that goes back."""
+        local_path = self._local_folder / "edited"
+        with self._disk_errors():
+            # A local folder may have taken the last one as it is, under another name.
+            local_path.unlink(missing_ok=True)
+            if not self._folders.fetch(path, local_path):
+                return 0
+            before = sha256_of(local_path)
+            changes = change(local_path)
+            if sha256_of(local_path) != before:
+                self._folders.put(local_path, path)
+            return changes
 
     def _decision(self, made: FileRecord, kind: Literal["dismissed", "approved"], by: str | None) -> Event:
         return Event(self._project.clock(), self._inbox.name, made.feed, made.path, kind, made.reason, made.arrival, by)

@@ -1,0 +1,94 @@
+"""What was written beside the files of an inbox, and what is remembered of it, on a server and here."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from dinmo_pipeline.alerts.alert_state import activation_alert_state
+from dinmo_pipeline.erasure.inboxes import InboxTexts
+from dinmo_pipeline.erasure.person import Person
+from dinmo_pipeline.erasure.receipt import Receipt
+from dinmo_pipeline.erasure.texts import Standings
+from dinmo_pipeline.errors import BusyError
+from dinmo_pipeline.inbound.import_pass import InboxPass
+from dinmo_pipeline.inbound.troubles.troubles import open_troubles
+from dinmo_pipeline.project.load import load_project
+from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline_tests.cli.conftest import Dinmo
+from dinmo_pipeline_tests.inbox_projects import INBOX, drop, feed, make_inbox
+from dinmo_pipeline_tests.people import activation, make_people
+
+EMAIL, OTHER = "ana.planted@example.com", "bea@example.com"
+
+
+@pytest.fixture
+def project(tmp_path: Path, dinmo: Dinmo) -> Project:
+    """An inbox with rejected records of two people, and a file that was refused because of a value."""
+    root = make_inbox(tmp_path, INBOX + feed(columns="{age: number}", max_rejected="2"))
+    drop(root, "contacts_shop_20250101.csv", f'id,email,age\n1,{OTHER},1\n2,{OTHER},old\n3,{EMAIL},"{EMAIL}"\n')
+    drop(root, "contacts_shop_20250102.csv", "id,email,age\n" + f"4,{EMAIL},{EMAIL}\n" * 3)
+    drop(root, "contacts_shop_20250103.csv", f'id,email,"age" {EMAIL}\n5,{EMAIL},1\n')
+    dinmo("import", project=root)
+    return load_project(root)
+
+
+def forget(project: Project, *, dry_run: bool = False) -> list[Receipt]:
+    # Described here, since from then on messages leave the values out.
+    person = Person.described([f"email={EMAIL}"])
+    return [*InboxTexts(project, "partner").forget(person, dry_run=dry_run), *Standings(project).forget(person, dry_run=dry_run)]
+
+
+def having(project: Project) -> set[str]:
+    """Files of ours that have the person's e-mail; those of the sender are not ours."""
+    ours = [
+        *(project.home / "inbound").rglob("*.json"),
+        *(project.root / "drop").rglob("*.rejects.csv"),
+        *(project.root / "drop").rglob("*.txt"),
+    ]
+    return {path.name for path in ours if EMAIL in path.read_text(encoding="utf-8")}
+
+
+def test_lines_of_the_person_are_emptied_and_those_of_others_stay(project: Project) -> None:
+    sent = {path: path.read_bytes() for path in (project.root / "drop").rglob("*.csv") if "rejects" not in path.name}
+    before = having(project)
+    assert {"contacts_shop_20250101.csv.rejects.csv", "contacts_shop_20250103.csv.reason.txt", "troubles.json"} <= before
+    told = forget(project, dry_run=True)
+    assert having(project) == before
+    done = forget(project)
+
+    assert having(project) == set()
+    assert [(each.where, each.found) for each in told] == [(each.where, each.found) for each in done]
+    (path,) = (project.root / "drop").rglob("contacts_shop_20250101.csv.rejects.csv")
+    lines = list(csv.DictReader(path.read_text().splitlines()))
+    assert [(line["line"], line["value"], line["record"]) for line in lines] == [("3", "old", f"2,{OTHER},old"), ("4", "", "")]
+    assert {path: path.read_bytes() for path in sent} == sent
+    assert [trouble.kind for trouble in open_troubles(project, "partner")] == ["refused", "refused", "rejected"]
+    assert [path.name for path in (project.root / "drop").rglob(".*")] == []
+    assert forget(project) == []
+
+
+def test_inbox_that_is_imported_from_is_told_as_busy(project: Project) -> None:
+    with InboxPass(project, "partner"), pytest.raises(BusyError):
+        forget(project)
+
+
+def test_failure_that_quotes_a_key_is_emptied_and_stays_a_failure(tmp_path: Path, dinmo: Dinmo) -> None:
+    root = make_people(tmp_path, activation("changes"))
+    definitions = root / "defs/people/defs.yaml"
+    query = "SELECT 'ana.planted@example.com' AS id, name, age FROM 'people.parquet'"
+    definitions.write_text(definitions.read_text().replace("SELECT * FROM 'people.parquet'", query))
+    assert dinmo("sync", "changes", project=root).code == 1
+    project = load_project(root)
+    before = activation_alert_state(project, "changes").read()
+    assert before.failure is not None
+    assert EMAIL in before.failure.text
+
+    person = Person.described([f"email={EMAIL}"])
+    assert [(each.found > 0, each.done) for each in Standings(project).forget(person, dry_run=False)] == [(True, "emptied")]
+    after = activation_alert_state(project, "changes").read()
+    assert after.failure is not None
+    assert (EMAIL in json.dumps(after.failure.text), after.failure.at) == (False, before.failure.at)
