@@ -26,6 +26,7 @@ FLOORS = (
     {"alerts", "delta"},
     {"engines"},
     {"sync", "inbound"},
+    {"erasure"},
     {"catalog"},
     {"io_managers", "webserver"},
     {"components"},

@@ -16,6 +16,7 @@ import typer
 from dinmo_pipeline.alerts.alert_state import activation_alert_state
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.explaining import show_explanation
+from dinmo_pipeline.cli.forgetting import forget
 from dinmo_pipeline.cli.health import health_of, unknown_health
 from dinmo_pipeline.cli.homes import open_homes
 from dinmo_pipeline.cli.inbox import approve_file, dismiss, import_files, inbox_commands
@@ -51,6 +52,7 @@ app.add_typer(inbox_commands, name="inbox")
 app.add_typer(instance_commands, name="instance")
 app.command("import")(import_files)
 app.command()(dismiss)
+app.command()(forget)
 app.command()(profile)
 
 state_app = typer.Typer(no_args_is_help=True, help="What is known of the syncs that were delivered.")

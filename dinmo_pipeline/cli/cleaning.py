@@ -60,7 +60,7 @@ def _clean_imports(instance: DagsterInstance, home: Path, feed: FeedSpec, *, dry
         told = [entry.dagster_event for entry in instance.all_logs(run.run_id, of_type=_TELLING)]
         files |= {event.partition for event in told if event is not None and event.partition is not None}
         if not dry_run:
-            _delete_run(instance, home, run.run_id)
+            delete_run(instance, home, run.run_id)
     for file in files if not dry_run else ():
         instance.delete_dynamic_partition(files_name(feed.name), file)
     what = f"{len(old)} run{'' if len(old) == 1 else 's'}, {len(files)} file{'' if len(files) == 1 else 's'}"
@@ -83,13 +83,14 @@ def _clean_activation(instance: DagsterInstance, home: Path, project: Project, s
             continue
         if not dry_run:
             for run in runs:
-                _delete_run(instance, home, run.dagster_run.run_id)
+                delete_run(instance, home, run.dagster_run.run_id)
             instance.delete_dynamic_partition(partitions_name(spec.name), label)
         noun = f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
         yield Litter("partition", f"{spec.name}: {label}, with {noun}", f"beyond the {spec.keep_syncs} deliveries of keep_syncs")
 
 
-def _delete_run(instance: DagsterInstance, home: Path, run_id: str) -> None:
+def delete_run(instance: DagsterInstance, home: Path, run_id: str) -> None:
+    """Delete a run, with its database and what its steps printed where Dagster keeps these in its home."""
     instance.delete_run(run_id)
     # Where Dagster keeps its runs in its home, each has a database and logs of its own, which it empties at most.
     for path in (home / "history" / "runs").glob(f"{run_id}.db*"):

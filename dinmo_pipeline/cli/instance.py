@@ -56,6 +56,11 @@ def dagster_home_in(home: Path) -> Path:
     return found
 
 
+def dagster_databases(home: Path) -> tuple[Path, ...]:
+    """The databases that Dagster has in its home, made or not, but for those of single runs; none where its settings name a storage."""
+    return () if _keeps_it_elsewhere(home) else tuple(home / name for name in _DATABASES)
+
+
 def dagster_home(project: Project) -> Path:
     """`dagster_home_in`, made with its settings where it is new. CallError where its path is unfit, StateError when the disk fails."""
     return made_dagster_home(project.home)

@@ -1,0 +1,76 @@
+"""`dinmo forget`: a person out of all that this product keeps, with a receipt for each place."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from dinmo_pipeline.cli import showing
+from dinmo_pipeline.cli.options import HERE, ProjectOption
+from dinmo_pipeline.erasure.everywhere import forget_person
+from dinmo_pipeline.erasure.person import FORM, Person
+from dinmo_pipeline.erasure.receipt import Receipt
+from dinmo_pipeline.errors import CallError
+from dinmo_pipeline.project.load import load_project
+from dinmo_pipeline.project.settings import find_project_root
+from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline.storages.waiting import allow_waiting
+
+_STANDARD_INPUT = "-"
+
+
+def forget(
+    person: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WHO…",
+            help=f"Whose records: {FORM}, several joined by ' and '; `-` reads one a line, so that no shell remembers it.",
+        ),
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell where the person is, and change nothing.")] = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Take a person out of all that is kept: the warehouse, snapshots, rejects, Dagster's runs. The next delta tells them as removed.
+
+    Erase the person at the source first. Ends with 1 while anything is left that has to be done.
+    """
+    from dinmo_pipeline.cli.forgotten_runs import Runs
+
+    loaded = load_project(find_project_root(project))
+    described = Person.described(_lines() if person == [_STANDARD_INPUT] else person)
+    with allow_waiting(showing.show_waiting):
+        receipts = list(forget_person(loaded, described, dry_run=dry_run, more=[("Dagster's storage", Runs(loaded))]))
+    _show(receipts)
+    for line in _for_people(loaded):
+        showing.say(line)
+    if any(receipt.left for receipt in receipts):
+        raise typer.Exit(1)
+
+
+def _lines() -> list[str]:
+    if sys.stdin.isatty():
+        showing.say(f"one a line, {FORM}; Ctrl-D ends it")
+    try:
+        return [line for line in sys.stdin.read().splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise CallError("reading whom to forget from standard input: it is no UTF-8") from None
+
+
+def _show(receipts: list[Receipt]) -> None:
+    rows = [(each.what, each.where, f"{each.found:,}", each.done or "left as it is", each.left) for each in receipts]
+    if not any(each.found or each.left for each in receipts):
+        showing.say("nothing that is kept has such a record")
+    if rows:
+        showing.show_table(("what", "where", "records", "done", "left to do"), rows, texts=(0, 1, 3, 4))
+
+
+def _for_people(project: Project) -> list[str]:
+    """What this product does not do, because it is not its own: told each time, since an erasure is not done without it."""
+    places = sorted({f"{spec.destination} ({spec.folder})" for spec in project.activations.values()})
+    lines = [f"files that were delivered lie at {', '.join(places)}: what is done there is for whoever reads them"] if places else []
+    if project.inboxes:
+        archives = ", ".join(f"{inbox.storage} ({inbox.folder})" for inbox in project.inboxes.values())
+        lines.append(f"files that others sent stay in imports at {archives} as they came: delete those whose time is over")
+    return [*lines, "sources, backups and other machines' DINMO_HOME are not looked at; docs/personal-data.md has the whole list"]
