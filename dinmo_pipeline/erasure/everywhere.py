@@ -8,6 +8,7 @@ from dinmo_pipeline.erasure.inboxes import InboxTexts
 from dinmo_pipeline.erasure.person import SHORTEST_WORD, Person
 from dinmo_pipeline.erasure.receipt import Place, Receipt
 from dinmo_pipeline.erasure.snapshots import Snapshots
+from dinmo_pipeline.erasure.staging import Staging
 from dinmo_pipeline.erasure.tables import Tables
 from dinmo_pipeline.erasure.texts import Standings
 from dinmo_pipeline.erasure.undefined import Undefined
@@ -25,10 +26,10 @@ def forget_person(project: Project, person: Person, *, dry_run: bool, more: Sequ
     yield from tables.forget(person, dry_run=dry_run)
     places: list[tuple[str, Place]] = []
     for name, spec in project.activations.items():
-        again = "; ".join(tables.again[each.ref] for each in project.tables_for(spec.source) if each.ref in tables.again)
-        places.append((f"activation {name}", Snapshots(project, spec, again)))
+        places.append((f"activation {name}", Snapshots(project, spec, "; ".join(tables.reasons(spec.source)))))
     places += [(f"inbox {name}", InboxTexts(project, name)) for name in project.inboxes]
-    places += [("snapshots of activations that are defined no more", Undefined(project)), ("standings", Standings(project))]
+    places += [("snapshots of activations that are defined no more", Undefined(project))]
+    places += [("working folders", Staging(project)), ("standings", Standings(project))]
     for name, place in (*places, *more):
         try:
             yield from place.forget(person, dry_run=dry_run)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import duckdb
@@ -39,34 +39,38 @@ class Tables:
             self.again = {ref: _NEVER_MADE.format(ref) for ref in self.project.tables}
             return
         with open_warehouse(path, settings) as connection:
-            found = self._empty(connection, person, dry_run=dry_run)
-            if not dry_run:
-                connection.commit()
-            try:
-                found += self._find_again(connection, person, dry_run=dry_run)
-            finally:
-                if dry_run:
+            with _open_transaction(connection):
+                found = self._empty(connection, person, dry_run=dry_run)
+                again = self._find_again(connection, person)
+                if self.again:
+                    # A table whose query still gives the person would tell them as removed now, and as added after its next refresh.
                     connection.rollback()
+                    connection.begin()
+                    found = self._empty(connection, person, dry_run=dry_run)
+                connection.rollback() if dry_run else connection.commit()
+            found += again
         yield from found
         if not dry_run:
             # Also where nothing was found: freed pages hold what a refresh, or a run that was killed, has deleted before.
             rewrite_warehouse(path, settings)
             yield Receipt("warehouse", str(path), 0, "written anew, without its freed pages")
 
-    def _empty(self, connection: duckdb.DuckDBPyConnection, person: Person, *, dry_run: bool) -> list[Receipt]:
-        """Take the person out, in a transaction that is left open."""
-        connection.begin()
-        try:
-            return [*_delete_rows(connection, person, self._names, dry_run=dry_run), *_empty_texts(connection, person, dry_run=dry_run)]
-        except BaseException:  # An interrupt, too, must leave no transaction open.
-            with suppress(duckdb.Error):
-                connection.rollback()
-            raise
+    def reasons(self, ref: TableRef) -> list[str]:
+        """Why the next refresh of this table, and of those that it is made from, would bring the person back."""
+        return [self.again[table.ref] for table in self.project.tables_for(ref) if table.ref in self.again]
 
-    def _find_again(self, connection: duckdb.DuckDBPyConnection, person: Person, *, dry_run: bool) -> list[Receipt]:
+    def _empty(self, connection: duckdb.DuckDBPyConnection, person: Person, *, dry_run: bool) -> list[Receipt]:
+        """Take the person out, in an open transaction; but for tables that would get them again."""
+        spared = {ref for ref in self.project.tables if self.reasons(ref)}
+        rows = _delete_rows(connection, person, self._names, spared, dry_run=dry_run)
+        return [*rows, *_empty_texts(connection, person, dry_run=dry_run)]
+
+    def _find_again(self, connection: duckdb.DuckDBPyConnection, person: Person) -> list[Receipt]:
         """Ask the queries of models and segments, now that the tables have the person no more."""
         receipts = []
         for spec in self.project.tables.values():
+            if self.reasons(spec.ref):
+                continue
             query = f"(\n{spec.sql}\n)"
             if unmade := next((ref for ref in spec.depends_on if not table_exists(connection, ref)), None):
                 if unmade in self.project.tables:
@@ -81,10 +85,10 @@ class Tables:
                 # Its words may quote values, and whoever refreshes it is told them.
                 self.again[spec.ref] = f"the query of {spec.ref} fails, so nobody knows whether it gives the person: `dinmo sync` says why"
                 receipts.append(Receipt("query", str(spec.ref), 0, "", f"{self.again[spec.ref]}; mend that, and forget again"))
-                if dry_run:
-                    # An error ends the transaction in which the tables have the person no more.
-                    connection.rollback()
-                    self._empty(connection, person, dry_run=True)
+                # An error ends the transaction in which the tables have the person no more.
+                connection.rollback()
+                connection.begin()
+                self._empty(connection, person, dry_run=True)
                 continue
             if count:
                 self.again[spec.ref] = f"the query of {spec.ref} still gives the person: erase them in what it reads"
@@ -98,10 +102,17 @@ class Tables:
 
 
 def _delete_rows(
-    connection: duckdb.DuckDBPyConnection, person: Person, names: Callable[[TableRef], set[str]], *, dry_run: bool
+    connection: duckdb.DuckDBPyConnection,
+    person: Person,
+    names: Callable[[TableRef], set[str]],
+    spared: Collection[TableRef],
+    *,
+    dry_run: bool,
 ) -> Iterator[Receipt]:
     done = "would be deleted" if dry_run else "deleted"
     for ref in _base_tables(connection):
+        if ref in spared:
+            continue
         table = table_sql(ref)
         columns = table_columns(connection, table)
         condition = person.condition(names(ref), _by_name(columns))
@@ -131,6 +142,18 @@ def _empty_texts(connection: duckdb.DuckDBPyConnection, person: Person, *, dry_r
         [(count,)] = connection.execute(statement).fetchall()
         if count:
             yield Receipt("texts", str(ref), count, "would be emptied" if dry_run else "emptied")
+
+
+@contextmanager
+def _open_transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """A transaction that ends meanwhile, or not at all; an interrupt, too, leaves none open."""
+    connection.begin()
+    try:
+        yield
+    except BaseException:  # It goes on its way.
+        with suppress(duckdb.Error):
+            connection.rollback()
+        raise
 
 
 def _base_tables(connection: duckdb.DuckDBPyConnection) -> list[TableRef]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -227,3 +229,17 @@ def test_snapshots_of_an_activation_that_is_defined_no_more_are_told(tmp_path: P
     ran = dinmo("forget", "name=Chloé", project=root)
     assert ran.code == 1
     assert "snapshots\tchanges\t0\tleft as it is\tit is defined no more, and nobody looked into its snapshots (1): delete" in ran.out
+
+
+def test_rows_that_a_killed_query_left_are_deleted_or_told(tmp_path: Path, dinmo: Dinmo) -> None:
+    root = small_project(tmp_path, dinmo)
+    old, young, of_sync = (root / ".dinmo/staging" / name / "spilled" / "rows" for name in (".look-old", ".look-young", "changes"))
+    for path in (old, young, of_sync):
+        path.parent.mkdir(parents=True)
+        path.write_text(EMAIL)
+    two_days_ago = time.time() - 2 * 24 * 3600
+    os.utime(old.parent.parent, (two_days_ago, two_days_ago))
+    ran = dinmo("forget", "name=nobody at all", project=root)
+    assert ran.code == 1
+    assert f"working folder\t{young.parent.parent}\t0\tleft as it is\tsomething looks at rows there" in ran.out
+    assert [path.exists() for path in (old, young, of_sync)] == [False, True, False]

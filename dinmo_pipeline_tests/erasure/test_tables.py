@@ -137,6 +137,18 @@ def test_model_that_would_bring_the_person_back_is_told(root: Path, dry_run: boo
     assert [(each.where, each.found) for each in receipts if each.left] == [("models.crm", 1)]
 
 
+def test_table_that_would_get_the_person_again_keeps_them(root: Path) -> None:
+    """Else a sync that uses the table as it is would tell them as removed, and the one after its refresh as added."""
+    write_crm(root, "C-9", "C-ana")
+    refresh_all(root)
+    receipts, _ = forget(root)
+    assert "models.crm" not in [each.where for each in receipts if each.what == "table"]
+    with duckdb.connect(str(warehouse(root)), read_only=True) as connection:
+        counts = [f"(SELECT count(*) FROM models.{name} WHERE email = '{EMAIL}')" for name in ("crm", "people")]
+        found = connection.execute(f"SELECT {', '.join(counts)}")
+        assert found.fetchall() == [(1, 0)]
+
+
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_query_that_fails_is_told_and_the_others_are_asked(root: Path, dry_run: bool) -> None:
     (root / "crm.csv").unlink()
@@ -159,8 +171,12 @@ def test_table_that_was_never_made_here_is_told(root: Path) -> None:
 
 
 def test_description_of_one_table_is_of_that_and_of_its_segments(root: Path) -> None:
-    receipts, _ = forget(root, f"models.people.email={EMAIL}", dry_run=True)
-    assert [each.where for each in receipts if each.what == "table"] == ["models.people", "segments.some"]
+    write_crm(root, "C-ana")
+    refresh_all(root)
+    receipts, again = forget(root, f"models.people.email={EMAIL}", f"feeds.contacts_shop.email={EMAIL}", dry_run=True)
+    assert [each.where for each in receipts if each.what == "table"] == ["feeds.contacts_shop", "models.people", "segments.some"]
+    assert again == {}
+    assert set(forget(root, f"models.people.email={EMAIL}", dry_run=True)[1]) == {"models.people"}, "the feed still has them"
 
 
 def test_killed_while_it_writes_anew_a_second_one_finishes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
