@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
@@ -20,11 +19,6 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dinmo_pipeline.durations import span_seconds
-from dinmo_pipeline.errors import LimitError
-from dinmo_pipeline.intake_limits import DEFAULT_LIMITS
-
-MOST_LISTED = DEFAULT_LIMITS.listing_entries
-"""A folder of this machine with more files is not listed: they are all kept in memory."""
 
 NO_SIZE = "the server tells no size of it, so nobody knows when it is whole"
 """Why a file stays out of a listing that its server tells no size of."""
@@ -62,17 +56,6 @@ def unread_line(text: str, reason: str) -> str:
     """What `unread` says of an entry: its line or its name, printable and of a limited length, and why it could not be read."""
     shown = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
     return f"{shown!r}: {reason}"
-
-
-def listed(files: Iterable[RemoteFile], remote_folder: str, where: str) -> Listing:
-    """The files of a folder of this machine, which are asked for one by one; LimitError when there are more than MOST_LISTED."""
-    found = Listing(islice(files, MOST_LISTED + 1))
-    if len(found) > MOST_LISTED:
-        raise LimitError(
-            f"could not list the folder {remote_folder or '.'} on {where}: more than {MOST_LISTED:,} files lie there; move most of them to "
-            "another folder, and back a part at a time"
-        )
-    return found
 
 
 class StorageSpec(BaseModel, ABC):

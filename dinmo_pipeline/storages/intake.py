@@ -6,6 +6,7 @@ import io
 import os
 import time
 from collections.abc import Iterable, Iterator
+from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from dinmo_pipeline.errors import LimitError
@@ -82,55 +83,89 @@ class Received(io.FileIO):
     def __init__(self, stream: BinaryIO, count: TransferCount) -> None:
         super().__init__(stream.fileno(), "wb", closefd=False)
         self._count = count
+        self.size = 0
+
+    def expect(self, size: int) -> None:
+        """Be told by the server how long the file is: there must be room for it, and no more may come."""
+        self._count.expect(size, is_most=True)
+        self.size = size
 
     def write(self, block: ReadableBuffer) -> int:
-        self._count.add(memoryview(block).nbytes)
+        self._count.add_written(memoryview(block).nbytes)
         return super().write(block)
 
 
 def counted_listing(files: Iterable[RemoteFile | None], count: ListingCount) -> Listing:
-    """The files of a listing of files and of other entries, which stand there as None; all of them are counted."""
-    return Listing(file for file in counted(files, count) if file is not None)
+    """The files of a listing of files and of other entries, which stand there as None; all of them are counted, and the files' names."""
+    found = Listing()
+    for file in counted(files, count):
+        if file is not None:
+            count.add_bytes(len(file.name))
+            found.append(file)
+    return found
 
 
 class TransferCount:
-    """Counts the bytes of one file that is read from a server; `add` raises LimitBroken where they are too many, or too slow.
+    """Counts the bytes of one file that is read from a server; raises LimitBroken where they are too many, or too slow.
 
-    `listed` is the size in the folder's listing, None where nobody knows it.
+    `listed` is the size in the folder's listing, None where nobody knows it. `most_kept` bytes of it may come in one answer, where a client
+    library keeps that whole. Several threads may use it.
     """
 
-    def __init__(self, descriptor: int, limits: IntakeLimits = DEFAULT_LIMITS, *, listed: int | None = None) -> None:
+    def __init__(
+        self, descriptor: int, limits: IntakeLimits = DEFAULT_LIMITS, *, listed: int | None = None, most_kept: int | None = None
+    ) -> None:
+        self.most_kept = most_kept
         self._descriptor = descriptor
         self._limits = limits
         self._listed = listed
-        self._received = 0
+        self._arrived = self._written = 0
         self._room_asked_at = 0
         self._began = time.monotonic()
+        self._lock = Lock()
 
     @property
     def seconds_left(self) -> float:
         """Until when the next byte must come; LimitBroken when that is over."""
-        allowed = self._limits.seconds_per_megabyte * (1 + self._received / _MEGABYTE)
+        allowed = self._limits.seconds_per_megabyte * (1 + self._arrived / _MEGABYTE)
         left = allowed - (time.monotonic() - self._began)
         if left <= 0:
-            found = f"it came slower than a megabyte in {self._limits.seconds_per_megabyte:,} seconds: {self._received:,} bytes"
+            found = f"it came slower than a megabyte in {self._limits.seconds_per_megabyte:,} seconds: {self._arrived:,} bytes"
             raise broken(f"{found} in {time.monotonic() - self._began:,.0f} seconds", "seconds_per_megabyte", "look at the network")
         return left
 
-    def expect(self, size: int | None) -> None:
-        """Be told by the server how long the file is, None where it does not tell: there must be room for it."""
+    def expect(self, size: int | None, *, is_most: bool = False) -> None:
+        """Be told by the server how long the file is, None where it does not tell: there must be room for it.
+
+        `is_most`: no more than that may come.
+        """
         if size is not None:
             self._check_size(size)
             self._check_room(size)
+            if is_most and self._listed is None:
+                self._listed = size
 
     def add(self, count: int) -> None:
-        """Count so many bytes, before they are written."""
-        self._received += count
-        self._check_size(self._received)
-        if self._received - self._room_asked_at >= _ROOM_STEP_BYTES or not self._room_asked_at:
-            self._room_asked_at = self._received
-            self._check_room(count)
+        """Count so many bytes that have come, before they are written."""
+        self.add_arrived(count)
+        self.add_written(count)
+
+    def add_arrived(self, count: int) -> None:
+        """Count so many bytes, and look at the time."""
+        with self._lock:
+            self._arrived += count
         _ = self.seconds_left
+
+    def add_written(self, count: int) -> None:
+        """Count so many bytes of the file, before they are written."""
+        with self._lock:
+            self._written += count
+            asks = self._written - self._room_asked_at >= _ROOM_STEP_BYTES or not self._room_asked_at
+            if asks:
+                self._room_asked_at = self._written
+        self._check_size(self._written)
+        if asks:
+            self._check_room(count)
 
     def _check_size(self, size: int) -> None:
         if self._listed is not None and size > self._listed:
@@ -145,3 +180,39 @@ class TransferCount:
                 f"it takes {needed:,} bytes more, and this machine's disk has {free:,} free, of which {self._limits.free_disk_bytes:,} stay"
             )
             raise LimitBroken(found, "free some room, or lower free_disk_bytes in [tool.dinmo.limits] of pyproject.toml")
+
+
+class AnswerCount:
+    """Counts one answer of an object store; `action` is what it is about: a listing, a file that is read, None for anything else."""
+
+    def __init__(self, limits: IntakeLimits, action: ListingCount | TransferCount | None) -> None:
+        self._limits = limits
+        self._action = action
+        self._began = time.monotonic()
+        self._bytes = 0
+
+    @property
+    def seconds_left(self) -> float:
+        """Until when the next byte must come; LimitBroken when that is over."""
+        if isinstance(self._action, TransferCount):
+            return self._action.seconds_left
+        left = self._limits.answer_seconds - (time.monotonic() - self._began)
+        if left <= 0:
+            raise broken(f"the server's answer takes longer than {self._limits.answer_seconds:,} seconds", "answer_seconds")
+        return left if self._action is None else min(left, self._action.seconds_left)
+
+    def add(self, count: int, *, is_content: bool = False) -> None:
+        """Count so many bytes more. `is_content`: they belong to the file, where one is read."""
+        self._bytes += count
+        if isinstance(self._action, TransferCount):
+            self._action.add_arrived(count)
+        self.check(self._bytes, is_content=is_content)
+        _ = self.seconds_left
+
+    def check(self, length: int, *, is_content: bool = False) -> None:
+        """LimitBroken where an answer of this length is too long."""
+        most: int | None = self._limits.answer_bytes
+        if is_content and isinstance(self._action, TransferCount):
+            most = self._action.most_kept
+        if most is not None and length > most:
+            raise broken(f"the server's answer is longer than {most:,} bytes", "answer_bytes")

@@ -14,7 +14,6 @@ from dinmo_pipeline.inbound import taking
 from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.inbound.inbox import file_names as names
 from dinmo_pipeline.inbound.load.import_ledger import Outcome
-from dinmo_pipeline.storages import base as contract
 from dinmo_pipeline.storages.base import RemoteFile
 from dinmo_pipeline.storages.local import spec as local
 from dinmo_pipeline.storages.local.spec import LocalFolder
@@ -104,8 +103,8 @@ def test_of_very_many_strangers_the_first_are_named_and_the_others_counted(tmp_p
     assert second == []
 
 
-def test_folder_with_too_many_files_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contract, "MOST_LISTED", 4)
+def test_folder_with_too_many_files_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.dinmo.limits]\nlisting_entries = 4\n")
     inbox = crowd(tmp_path, 4)
     assert len(inbox.run()) == 4
     inbox = crowd(tmp_path, 5)
@@ -114,8 +113,8 @@ def test_folder_with_too_many_files_is_refused_with_what_to_do(tmp_path: Path, m
         inbox.run()
 
     assert str(refused.value) == (
-        "could not list the folder raw on storage drop: more than 4 files lie there; move most of them to another folder, "
-        "and back a part at a time"
+        f"could not list the folder {inbox.folder / 'raw'} (storage drop): more than 4 entries lie there; move most of them to another "
+        "folder, and back a part at a time, or raise listing_entries in [tool.dinmo.limits] of pyproject.toml"
     )
 
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dinmo_pipeline.storages.azure.spec import AzureContainerSpec
+from dinmo_pipeline.storages.base import StorageSpec
 from dinmo_pipeline.storages.ftp.spec import FtpServerSpec
+from dinmo_pipeline.storages.gcs.spec import GcsBucketSpec
+from dinmo_pipeline.storages.s3.spec import S3BucketSpec
 from dinmo_pipeline.storages.sftp.spec import SftpServerSpec
+from dinmo_pipeline_tests.servers.gcs import TokenServer
 from dinmo_pipeline_tests.servers.openssh import OpenSsh
 from dinmo_pipeline_tests.servers.pyftpd import PyFtpd
 from dinmo_pipeline_tests.servers.running import Login
@@ -39,3 +44,17 @@ def ftp_spec(server: Vsftpd | PyFtpd, account: Login, project_root: Path, **opti
         **options,
     }
     return FtpServerSpec.model_validate({key: value for key, value in fields.items() if value is not None})
+
+
+def store_spec(store: str, url: str, tokens: TokenServer, root: Path) -> StorageSpec:
+    """An object store at this address, `s3`, `gcs` or `azure`; its secrets lie in `root`, and its tokens come from an honest server."""
+    (root / "secret").write_text("c2VjcmV0")
+    (root / "sas").write_text("sv=2022-11-02&sp=rcwdl&sig=abcd")
+    (root / "key.json").write_text(tokens.key_text)
+    if store == "azure":
+        fields = {"account_url": f"{url}/acct", "container": "c", "sas_token": {"file": "sas"}}
+        return AzureContainerSpec.model_validate({"name": "p", **fields})
+    if store == "s3":
+        fields = {"bucket": "b", "region": "eu-west-3", "access_key_id": "k", "secret_access_key": {"file": "secret"}}
+        return S3BucketSpec.model_validate({"name": "p", **fields, "endpoint_url": url})
+    return GcsBucketSpec.model_validate({"name": "p", "bucket": "b", "service_account_key": {"file": "key.json"}, "endpoint_url": url})

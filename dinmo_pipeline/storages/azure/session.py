@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dinmo_pipeline.intake_limits import IntakeLimits
+from dinmo_pipeline.storages.answers import Answers
 from dinmo_pipeline.storages.azure.errors import cause_of, code_of
 from dinmo_pipeline.storages.base import Listing, RemoteFile, Upload
 from dinmo_pipeline.storages.intake import ListingCount, counted_listing
@@ -44,6 +44,10 @@ _MOST_BLOCKS = 50_000
 # The version that was expected has changed, or has gone; BlobAlreadyExists where none was expected.
 _OTHER_VERSION = {"BlobAlreadyExists", "ConditionNotMet", "BlobNotFound"}
 _COPY_POLL_SECONDS = 0.5
+READ_AT_ONCE = 32 * 1024 * 1024
+"""The first request for a blob brings so much of it at most."""
+# With names and metadata as long as Azure takes them a page of 5,000 blobs, which it is by default, would not fit into an answer.
+_LISTED_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,8 @@ class _Blocks:
 class AzureContainer(ObjectStorage):
     """The open container. A blob of several blocks appears when they are committed, so a reader never sees a part."""
 
-    def __init__(self, *, name: str, place: str, client: ContainerClient, credentials: str, limits: IntakeLimits) -> None:
-        super().__init__(name=name, place=place, limits=limits)
+    def __init__(self, *, name: str, place: str, client: ContainerClient, credentials: str, answers: Answers) -> None:
+        super().__init__(name=name, place=place, answers=answers)
         self._client = client
         self._credentials = credentials
 
@@ -66,10 +70,10 @@ class AzureContainer(ObjectStorage):
         self._client.close()
 
     def _read(self, remote_path: str, local_path: Path, listed_size: int | None) -> None:
-        with self._translating(READ, remote_path):
+        with self._receiving(remote_path, local_path, listed_size, most_kept=READ_AT_ONCE + self._answers.limits.answer_bytes) as stream:
             # As it is stored: a packed blob would else come unpacked, and longer than its size.
             download = self._blob(remote_path).download_blob(max_concurrency=IN_FLIGHT, decompress=False)
-        with self._receiving(remote_path, local_path, download.size, listed_size) as stream:
+            stream.expect(download.size)
             download.readinto(stream)
 
     def stat(self, remote_path: str) -> RemoteFile | None:
@@ -110,17 +114,19 @@ class AzureContainer(ObjectStorage):
     def list(self, remote_folder: str) -> Listing:
         from azure.storage.blob import BlobProperties
 
-        prefix = folder_prefix(remote_folder)
-        with self._translating(LIST, remote_folder):
+        prefix, count = folder_prefix(remote_folder), ListingCount(self._answers.limits)
+        with self._translating(LIST, remote_folder, count):
             # Metadata is asked for because a folder that a tool made is a blob with a mark in it.
-            found = self._client.walk_blobs(name_starts_with=prefix or None, include=["metadata"], delimiter="/")
+            found = self._client.walk_blobs(
+                name_starts_with=prefix or None, include=["metadata"], delimiter="/", results_per_page=_LISTED_AT_ONCE
+            )
             files = (
                 RemoteFile(name=blob.name.removeprefix(prefix), size=blob.size, modified=blob.last_modified)
                 if isinstance(blob, BlobProperties) and not blob.name.endswith("/") and not _is_folder(blob)
                 else None
                 for blob in found
             )
-            return counted_listing(files, ListingCount(self._limits))
+            return counted_listing(files, count)
 
     def load(self, remote_path: str) -> Stored | None:
         from azure.core.exceptions import ResourceNotFoundError

@@ -9,10 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import Field, model_validator
 
 from dinmo_pipeline.errors import PermanentStorageError
-from dinmo_pipeline.intake_limits import IntakeLimits, read_limits
+from dinmo_pipeline.intake_limits import read_limits
 from dinmo_pipeline.masking import mask_logs
 from dinmo_pipeline.secrets import Secret, SecretField, Setting, resolve_setting
-from dinmo_pipeline.storages.azure.session import AzureContainer
+from dinmo_pipeline.storages.answers import Answers
+from dinmo_pipeline.storages.azure.session import READ_AT_ONCE, AzureContainer
 from dinmo_pipeline.storages.base import StorageSpec
 from dinmo_pipeline.storages.object_store.contract import ANSWER_SECONDS, AT_ONCE, CONNECT_SECONDS, address_problem, folder_problem
 
@@ -57,7 +58,7 @@ class AzureContainerSpec(StorageSpec):
         url = self._url(project_root)
         container = self._text("container", self.container, project_root)
         credential, credentials = self._credential(url, project_root)
-        return _open(url, container, credential, name=self.name, credentials=credentials, limits=read_limits(project_root))
+        return _open(url, container, credential, name=self.name, credentials=credentials, answers=Answers(read_limits(project_root)))
 
     def _url(self, project_root: Path) -> str:
         if self.account_name is not None:
@@ -87,11 +88,17 @@ class AzureContainerSpec(StorageSpec):
         return DefaultAzureCredential(), "the default credentials"
 
 
-def _open(url: str, container: str, credential: Any, *, name: str, credentials: str, limits: IntakeLimits) -> AzureContainer:
+def _open(url: str, container: str, credential: Any, *, name: str, credentials: str, answers: Answers) -> AzureContainer:
+    from azure.core.pipeline.transport import RequestsTransport
     from azure.storage.blob import ContainerClient, LinearRetry
+    from requests import Session
+
+    from dinmo_pipeline.storages.requests_transport import bound
 
     mask_logs()
     place = f"{url}/{container}"
+    session = Session()
+    bound(session, answers)
     try:
         client = ContainerClient(
             url,
@@ -99,16 +106,16 @@ def _open(url: str, container: str, credential: Any, *, name: str, credentials: 
             credential=credential,
             # A block that was lost is soon sent again, so that it does not cost the whole file; longer waits are the publisher's.
             retry_policy=LinearRetry(backoff=1, retry_total=2, random_jitter_range=1),
-            connection_timeout=CONNECT_SECONDS,
-            read_timeout=ANSWER_SECONDS,
+            transport=RequestsTransport(session=session, connection_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS),
             max_single_put_size=AT_ONCE,
+            max_single_get_size=READ_AT_ONCE,
             # Where the account's owner did not say that rows may go, they do not.
             permit_redirects=False,
         )
     except ValueError:
         advice = f"the container's name or {credentials} is of the wrong form; correct it"
         raise PermanentStorageError(f"could not open {place} (storage {name}): {advice}") from None
-    return AzureContainer(name=name, place=place, client=client, credentials=credentials, limits=limits)
+    return AzureContainer(name=name, place=place, client=client, credentials=credentials, answers=answers)
 
 
 def _account_url(text: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dinmo_pipeline.intake_limits import IntakeLimits
+from dinmo_pipeline.storages.answers import Answers
 from dinmo_pipeline.storages.base import Listing, RemoteFile, Upload
 from dinmo_pipeline.storages.gcs.errors import OTHER_BYTES, cause_of, says_file_is_missing
 from dinmo_pipeline.storages.gcs.upload import ChunkedUpload
@@ -38,15 +38,17 @@ if TYPE_CHECKING:
 
 # A chunk that was lost is soon sent again, so that it does not cost the whole file; longer waits are the publisher's.
 _RETRY_SECONDS = 5
+# Google tells much more of each object, which makes a listing many times as long.
+_LISTED_FIELDS = "items(name,size,updated),prefixes,nextPageToken"
 
 
 class GcsBucket(ObjectStorage):
     """The open bucket. A resumable upload makes the object when its last chunk has come, so a reader never sees a part."""
 
-    def __init__(self, *, name: str, bucket: str, place: str, client: Client, credentials: str, limits: IntakeLimits) -> None:
+    def __init__(self, *, name: str, bucket: str, place: str, client: Client, credentials: str, answers: Answers) -> None:
         from google.cloud.storage.retry import DEFAULT_RETRY
 
-        super().__init__(name=name, place=place, limits=limits)
+        super().__init__(name=name, place=place, answers=answers)
         self._client = client
         self._bucket = client.bucket(bucket)
         self._credentials = credentials
@@ -61,7 +63,8 @@ class GcsBucket(ObjectStorage):
         with self._translating(READ, remote_path):
             found.reload(**self._patience)
             size = int(found.size)
-        with self._receiving(remote_path, local_path, size, listed_size) as stream:
+        with self._receiving(remote_path, local_path, listed_size) as stream:
+            stream.expect(size)
             # Not from `found`: it knows a link of the server's own, which may lead past endpoint_url. As it is stored, because
             # a packed object would else come unpacked, and longer than its size.
             blob = self._blob(remote_path)
@@ -98,15 +101,15 @@ class GcsBucket(ObjectStorage):
                 self._see_bucket(error)
 
     def list(self, remote_folder: str) -> Listing:
-        prefix = folder_prefix(remote_folder)
-        with self._translating(LIST, remote_folder):
-            found = self._client.list_blobs(self._bucket, prefix=prefix, delimiter="/", **self._patience)
-            return counted_listing(self._listed(found.pages, prefix), ListingCount(self._limits))
+        prefix, count = folder_prefix(remote_folder), ListingCount(self._answers.limits)
+        with self._translating(LIST, remote_folder, count):
+            found = self._client.list_blobs(self._bucket, prefix=prefix, delimiter="/", fields=_LISTED_FIELDS, **self._patience)
+            return counted_listing(self._listed(found.pages, prefix), count)
 
     def _listed(self, pages: Iterable[Any], prefix: str) -> Iterator[RemoteFile | None]:
-        """The files, and None for each page and for all else that lies there."""
+        """The files, and None for all else that lies there."""
         for page in pages:
-            yield from (None, *(None for _ in page.prefixes))
+            yield from (None for _ in page.prefixes)
             for blob in page:
                 # An object whose name ends so is a folder that a tool made.
                 yield None if blob.name.endswith("/") else _remote_file(blob, blob.name.removeprefix(prefix))

@@ -13,6 +13,7 @@ from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.intake_limits import read_limits
 from dinmo_pipeline.masking import mask_logs
 from dinmo_pipeline.secrets import Secret, SecretField, Setting, resolve_setting
+from dinmo_pipeline.storages.answers import Answers
 from dinmo_pipeline.storages.base import StorageSpec
 from dinmo_pipeline.storages.gcs.errors import cause_of
 from dinmo_pipeline.storages.gcs.session import GcsBucket
@@ -59,17 +60,17 @@ class GcsBucketSpec(StorageSpec):
         credential, credentials = self._credential(project_root)
         from google.cloud.storage import Client
 
-        from dinmo_pipeline.storages.gcs.transport import session_without_redirects
+        from dinmo_pipeline.storages.gcs.transport import bounded_session
 
         mask_logs()
         # Else the library asks about the bucket in the background, for a telemetry that is not used, which takes a right of its own.
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         place = f"{endpoint.rstrip('/')}/{bucket}" if endpoint else f"gs://{bucket}"
         options = {"api_endpoint": endpoint} if endpoint else None
+        answers = Answers(read_limits(project_root))
         try:
-            client = Client(project=None, credentials=credential, client_options=options, _http=session_without_redirects(credential))
-            limits = read_limits(project_root)
-            return GcsBucket(name=self.name, bucket=bucket, place=place, client=client, credentials=credentials, limits=limits)
+            client = Client(project=None, credentials=credential, client_options=options, _http=bounded_session(credential, answers))
+            return GcsBucket(name=self.name, bucket=bucket, place=place, client=client, credentials=credentials, answers=answers)
         except ValueError:
             raise PermanentStorageError(f"could not open {place} (storage {self.name}): correct the bucket's name") from None
 

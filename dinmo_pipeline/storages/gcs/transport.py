@@ -6,18 +6,24 @@ from typing import Any
 
 from google.auth.transport.requests import AuthorizedSession, Request
 from requests import Session
-from requests.adapters import HTTPAdapter
+
+from dinmo_pipeline.storages.answers import Answers
+from dinmo_pipeline.storages.requests_transport import bound
 
 _TOKEN_RETRIES = 3
 _TOKEN_SECONDS = 300
 
 
-def session_without_redirects(credentials: Any) -> AuthorizedSession:
-    """A session that signs with these and follows no redirect, nor does the one that asks for tokens; TooManyRedirects then."""
+def bounded_session(credentials: Any, answers: Answers) -> AuthorizedSession:
+    """A session that signs with these, within the limits.
+
+    It follows no redirect, nor does the one that asks for tokens; TooManyRedirects then.
+    """
     tokens = Session()
     tokens.max_redirects = 0
     # As the library's own session for tokens.
-    tokens.mount("https://", HTTPAdapter(max_retries=_TOKEN_RETRIES))
+    bound(tokens, answers, retries=_TOKEN_RETRIES)
     session = AuthorizedSession(credentials, refresh_timeout=_TOKEN_SECONDS, auth_request=Request(tokens))
     session.max_redirects = 0
+    bound(session, answers)
     return session

@@ -19,7 +19,9 @@ from typing import Literal
 from pydantic import Field
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
-from dinmo_pipeline.storages.base import Listing, RemoteFile, Storage, StorageSpec, listed
+from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, IntakeLimits, read_limits
+from dinmo_pipeline.storages.base import Listing, RemoteFile, Storage, StorageSpec
+from dinmo_pipeline.storages.intake import LimitBroken, ListingCount, counted_listing
 from dinmo_pipeline.storages.local.tree import LocalTree, move_file, open_regular, sync_folder, write_new
 from dinmo_pipeline.storages.permissions import LocalFile
 
@@ -62,7 +64,7 @@ class LocalFolderSpec(StorageSpec):
         return None
 
     def connect(self, project_root: Path) -> LocalFolder:
-        return LocalFolder(name=self.name, root=project_root / Path(self.path).expanduser())
+        return LocalFolder(name=self.name, root=project_root / Path(self.path).expanduser(), limits=read_limits(project_root))
 
 
 class LocalFolder(Storage):
@@ -70,9 +72,10 @@ class LocalFolder(Storage):
 
     moves: Literal[True] = True
 
-    def __init__(self, *, name: str, root: Path) -> None:
+    def __init__(self, *, name: str, root: Path, limits: IntakeLimits = DEFAULT_LIMITS) -> None:
         self._name = name
         self._tree = LocalTree(root)
+        self._limits = limits
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         return None
@@ -141,8 +144,7 @@ class LocalFolder(Storage):
         with self._translating("list the folder", remote_folder):
             try:
                 with self._tree.folder(remote_folder) as folder, os.scandir(folder) as entries:
-                    files = (file for entry in entries if (file := _entry_file(entry)) is not None)
-                    return listed(files, remote_folder, f"storage {self._name}")
+                    return counted_listing(map(_entry_file, entries), ListingCount(self._limits))
             except FileNotFoundError:
                 return Listing(is_missing=True)
 
@@ -153,10 +155,13 @@ class LocalFolder(Storage):
 
     @contextmanager
     def _translating(self, action: str, remote_path: str) -> Iterator[None]:
+        what = f"could not {action} {self._tree.path(remote_path)} (storage {self._name})"
         try:
             yield
+        except LimitBroken as error:
+            raise error.error(what) from None
         except OSError as error:
-            raise _translated(error, f"could not {action} {self._tree.path(remote_path)} (storage {self._name})") from error
+            raise _translated(error, what) from error
 
 
 def _entry_file(entry: os.DirEntry[str]) -> RemoteFile | None:

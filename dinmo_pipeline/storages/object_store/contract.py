@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
-from dinmo_pipeline.intake_limits import IntakeLimits
+from dinmo_pipeline.storages.answers import Answers
 from dinmo_pipeline.storages.base import Storage, Upload
-from dinmo_pipeline.storages.intake import LimitBroken, Received, TransferCount
-from dinmo_pipeline.storages.object_store.errors import Cause, local_cause, unreadable_cause
+from dinmo_pipeline.storages.intake import LimitBroken, ListingCount, Received, TransferCount
+from dinmo_pipeline.storages.object_store.errors import Cause, first_cause_first, local_cause, unreadable_cause
 from dinmo_pipeline.storages.object_store.multipart import sha256_of
 
 SHA256 = "sha256"
@@ -107,10 +107,10 @@ class ObjectStorage(Storage):
 
     moves: Literal[False] = False
 
-    def __init__(self, *, name: str, place: str, limits: IntakeLimits) -> None:
+    def __init__(self, *, name: str, place: str, answers: Answers) -> None:
         self._name = name
         self._place = place
-        self._limits = limits
+        self._answers = answers
 
     def read(self, remote_path: str, local_path: Path) -> None:
         self._read(remote_path, local_path, None)
@@ -119,13 +119,17 @@ class ObjectStorage(Storage):
         self._read(remote_path, local_path, size)
 
     @contextmanager
-    def _receiving(self, remote_path: str, local_path: Path, size: int, listed_size: int | None) -> Iterator[BinaryIO]:
-        """The local file that an object of `size` bytes is written to: whole, or what has come of it is of no use."""
-        with self._translating(READ, remote_path), local_path.open("wb") as stream:
-            count = TransferCount(stream.fileno(), self._limits, listed=size if listed_size is None else listed_size)
-            count.expect(size)
-            yield Received(stream, count)
-        self._check_length(local_path, remote_path, size)
+    def _receiving(self, remote_path: str, local_path: Path, listed_size: int | None, most_kept: int | None = None) -> Iterator[Received]:
+        """The local file that an object is written to, once its size is known: whole, or what has come of it is of no use.
+
+        `most_kept` is what the client library keeps of it in memory, None where it writes what comes.
+        """
+        with local_path.open("wb") as stream:
+            count = TransferCount(stream.fileno(), self._answers.limits, listed=listed_size, most_kept=most_kept)
+            received = Received(stream, count)
+            with self._translating(READ, remote_path, count):
+                yield received
+        self._check_length(local_path, remote_path, received.size)
 
     def make_folder(self, remote_folder: str) -> None:
         # A folder is a part of its objects' keys, or made by the store with the first of them.
@@ -196,14 +200,17 @@ class ObjectStorage(Storage):
         """What an error of the client library means, or None when it is none of the library's."""
 
     @contextmanager
-    def _translating(self, action: str, remote_path: str) -> Iterator[None]:
+    def _translating(self, action: str, remote_path: str, count: ListingCount | TransferCount | None = None) -> Iterator[None]:
+        """Raise what the client library does as StorageErrors. `count` is that of the answers, where they belong together."""
         try:
-            yield
+            with self._answers.counted_by(count):
+                yield
         except StorageError:
             raise
-        except LimitBroken as error:
-            raise error.error(self._where(action, remote_path)) from None
         except Exception as error:
+            for fault in first_cause_first(error):
+                if isinstance(fault, LimitBroken):
+                    raise fault.error(self._where(action, remote_path)) from None
             cause = local_cause(error) or self._cause(error, action) or unreadable_cause(error)
             if cause is None:
                 raise

@@ -54,7 +54,7 @@ def redirect_cause(status: int | None = None) -> Cause:
     )
 
 
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """What the client libraries raise of an answer that is not what the service says that it is."""
 
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from dinmo_pipeline.errors import StorageError
-from dinmo_pipeline.intake_limits import IntakeLimits
+from dinmo_pipeline.storages.answers import Answers
 from dinmo_pipeline.storages.base import Listing, RemoteFile, Upload
 from dinmo_pipeline.storages.intake import ListingCount, counted_listing
 from dinmo_pipeline.storages.object_store.contract import (
@@ -64,8 +64,8 @@ class _Parts:
 class S3Bucket(ObjectStorage):
     """The open bucket. An object of several parts appears when they are completed, so a reader never sees one of them."""
 
-    def __init__(self, *, name: str, bucket: str, place: str, client: S3Client, credentials: str, limits: IntakeLimits) -> None:
-        super().__init__(name=name, place=place, limits=limits)
+    def __init__(self, *, name: str, bucket: str, place: str, client: S3Client, credentials: str, answers: Answers) -> None:
+        super().__init__(name=name, place=place, answers=answers)
         self._bucket = bucket
         self._client = client
         self._credentials = credentials
@@ -84,7 +84,8 @@ class S3Bucket(ObjectStorage):
         found = self._head(remote_path, READ)
         if found is None:
             raise self._error(READ, remote_path, Cause("there is no such file", "see what else deletes there"))
-        with self._receiving(remote_path, local_path, found["ContentLength"], listed_size) as stream:
+        with self._receiving(remote_path, local_path, listed_size) as stream:
+            stream.expect(found["ContentLength"])
             config = TransferConfig(max_concurrency=IN_FLIGHT, multipart_chunksize=BLOCK_SIZE)
             self._client.download_fileobj(self._bucket, object_key(remote_path), stream, Config=config)
 
@@ -121,10 +122,10 @@ class S3Bucket(ObjectStorage):
             self._client.delete_object(Bucket=self._bucket, Key=object_key(remote_path))
 
     def list(self, remote_folder: str) -> Listing:
-        prefix = folder_prefix(remote_folder)
-        with self._translating(LIST, remote_folder):
+        prefix, count = folder_prefix(remote_folder), ListingCount(self._answers.limits)
+        with self._translating(LIST, remote_folder, count):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
-            return counted_listing(_listed(pages, prefix), ListingCount(self._limits))
+            return counted_listing(_listed(pages, prefix), count)
 
     def load(self, remote_path: str) -> Stored | None:
         from botocore.exceptions import ClientError
@@ -224,9 +225,9 @@ class S3Bucket(ObjectStorage):
 
 
 def _listed(pages: Iterable[ListObjectsV2OutputTypeDef], prefix: str) -> Iterator[RemoteFile | None]:
-    """The files, and None for each page and for all else that lies there."""
+    """The files, and None for all else that lies there."""
     for page in pages:
-        yield from (None, *(None for _ in page.get("CommonPrefixes", [])))
+        yield from (None for _ in page.get("CommonPrefixes", []))
         for found in page.get("Contents", []):
             # An object whose key ends so is a folder that a tool made.
             is_folder = found["Key"].endswith("/")

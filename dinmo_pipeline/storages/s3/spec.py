@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.intake_limits import read_limits
 from dinmo_pipeline.secrets import Secret, SecretField, Setting, resolve_setting
+from dinmo_pipeline.storages.answers import Answers, refuse_document_type
 from dinmo_pipeline.storages.base import StorageSpec
 from dinmo_pipeline.storages.object_store.contract import ANSWER_SECONDS, CONNECT_SECONDS, address_problem, folder_problem
 from dinmo_pipeline.storages.s3.session import S3Bucket
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
 
 
 class S3BucketSpec(StorageSpec):
@@ -74,13 +79,15 @@ class S3BucketSpec(StorageSpec):
         except (BotoCoreError, ValueError):
             advice = "the endpoint_url, the region or the machine's own S3 settings are of the wrong form; correct them"
             raise PermanentStorageError(f"could not open {_address(endpoint, bucket)} (storage {self.name}): {advice}") from None
+        answers = Answers(read_limits(project_root))
+        _count_answers(client, answers)
         return S3Bucket(
             name=self.name,
             bucket=bucket,
             place=f"{endpoint.rstrip('/')}/{bucket}" if endpoint else f"s3://{bucket}",
             client=client,
             credentials="the default credentials" if self.access_key_id is None else f"the access key {self.access_key_id}",
-            limits=read_limits(project_root),
+            answers=answers,
         )
 
     def _bucket(self, project_root: Path) -> str:
@@ -88,6 +95,19 @@ class S3BucketSpec(StorageSpec):
 
     def _text(self, field: str, setting: str | Secret | None, project_root: Path) -> str | None:
         return None if setting is None else resolve_setting(setting, project_root, what=f"the {field} of storage {self.name}").strip()
+
+
+def _count_answers(client: S3Client, answers: Answers) -> None:
+    """Have the client take no more of the server than the limits allow; it offers no way to be given connections."""
+    session = client._endpoint.http_session  # type: ignore[attr-defined]
+    session._pool_classes_by_scheme = answers.pool_classes(*map(session._pool_classes_by_scheme.get, ("http", "https")))
+    session._manager.pool_classes_by_scheme = session._pool_classes_by_scheme
+
+    def look(response_dict: Mapping[str, Any], **_: Any) -> None:
+        if isinstance(content := response_dict.get("body"), bytes):
+            refuse_document_type(content)
+
+    client.meta.events.register_first("before-parse.s3", look)
 
 
 def _address(endpoint: str | None, bucket: str) -> str:
