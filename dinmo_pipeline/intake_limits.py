@@ -46,7 +46,7 @@ class IntakeLimits:
     json_levels: int = _limit(200, "Levels of JSON, in JSON files and in columns of the types `json` and `array`.")
     record_fields: int = _limit(1_000_000, "Fields of one record of a CSV file.")
     record_bytes: int = _limit(256 * 1024 * 1024, "Bytes of one record of an inbound file.")
-    rejected_records: int = _limit(1_000_000, "Records of an inbound file that cannot be read; they are kept in memory.")
+    rejected_records: int = _limit(1_000_000, "Records of an inbound file that are rejected; they are kept in memory.")
     file_records: int = _limit(200_000_000, "Records of an inbound file.")
     file_seconds: int = _limit(3_600, "Seconds until an inbound file is read from its beginning to its end.")
 

@@ -14,8 +14,9 @@ import pytest
 
 from dinmo_pipeline.formats import decode as text
 from dinmo_pipeline.formats.decompress import open_plain
-from dinmo_pipeline.formats.reader import FileRefused
+from dinmo_pipeline.formats.reader import FileRefused, Reject
 from dinmo_pipeline.inbound import taking
+from dinmo_pipeline.inbound.load import judging
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome
 from dinmo_pipeline.intake_limits import IntakeLimits
 from dinmo_pipeline.project.specs import InboundColumn
@@ -67,6 +68,16 @@ def test_file_of_too_many_columns_is_refused(tmp_path: Path) -> None:
 
 def test_file_of_as_many_columns_as_are_allowed_is_loaded(tmp_path: Path) -> None:
     assert len(loaded(inbox(tmp_path), wide(2000)).columns) == 2000
+
+
+def test_first_file_of_junk_columns_teaches_nothing(tmp_path: Path) -> None:
+    made = inbox(tmp_path)
+    made.drop("contacts_shop_20240130.csv", wide(5000))
+    assert [record.outcome for record in made.run()] == [Outcome.REFUSED]
+    assert made.rows("SELECT count(*) FROM duckdb_columns() WHERE column_name LIKE 'junk%'") == [(0,)]
+    record = loaded(made, ROWS, HONEST)
+    assert record.columns == ("id", "updated_at", "age")
+    assert record.warnings == ()
 
 
 def test_a_million_columns_are_refused_at_once(tmp_path: Path) -> None:
@@ -132,6 +143,41 @@ def test_records_without_end_are_refused(tmp_path: Path) -> None:
     assert "it has more than 1,000 records" in told
     assert "raise file_records" in told
     loaded(inbox(tmp_path / "more", {"file_records": 1000}), "id,updated_at,age\n" + "1,2024-01-30,31\n" * 1000)
+
+
+@pytest.mark.parametrize("bad", ["1", "1,2024-01-30,x", "1,2024-01-30,7,8"], ids=["too short", "no number", "too long"])
+def test_rejects_without_end_are_refused_whatever_is_wrong(bad: str, tmp_path: Path) -> None:
+    content = "id,updated_at,age\n1,2024-01-30,31\n" + f"{bad}\n" * 10
+    limits = {"rejected_records": 10}
+    assert loaded(inbox(tmp_path / "at the limit", limits, max_rejected=100), content).rejected == 10
+    told = refused(inbox(tmp_path / "above", limits, max_rejected=100), f"{content}{bad}\n")
+    assert "rejected" in told
+    assert "10" in told
+    assert "raise rejected_records in [tool.dinmo.limits] of pyproject.toml" in told
+
+
+def test_of_too_many_rejects_the_first_are_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Reject] = []
+
+    def counting(*arguments: Any) -> Reject:
+        made.append(Reject(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(judging, "Reject", counting)
+    told = refused(inbox(tmp_path), "id,updated_at,age\n" + "1,2024-01-30,x\n" * 20_000)
+    assert "20,000 of its 20,000 records are rejected, and max_rejected allows 200; the first, line 2, column age" in told
+    assert [reject.line for reject in made] == list(range(2, 1002))
+
+
+def test_rejects_are_recorded_as_they_are_whatever_their_number(tmp_path: Path) -> None:
+    made = inbox(tmp_path, max_rejected=200_000)
+    record = loaded(made, "id,updated_at,age\n1,2024-01-30,31\n" + "1\n,,'🙂\n" * 60_000)
+    assert record.rejected == 120_000
+    counted = made.rows(
+        'SELECT count(*), count(DISTINCT line), min(line), max(line), count("column"), any_value(file) FROM inbound.rejects'
+    )
+    assert counted == [(120_000, 120_000, 3, 120_002, 60_000, "contacts_shop_20240130.csv")]
+    assert made.rows("SELECT DISTINCT value FROM inbound.rejects ORDER BY ALL") == [("'🙂",), (None,)]
 
 
 def test_file_that_takes_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ class _Loading:
         for item in items:
             self._begin(item, known_bytes, earlier, last)
         self._check_width([item for item in items if item.outcome is None])
-        judge = Judge(self._connection, self._feed, self._table, earlier, known_bytes, self._guard)
+        judge = Judge(self._connection, self._feed, self._table, earlier, known_bytes, self._guard, self._limits.rejected_records)
         wanted = [item for item in items if item.outcome is None]
         if self._feed.load == "replace":
             self._replace(wanted, judge, now)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import date, datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 import duckdb
@@ -37,6 +38,18 @@ _COLUMNS = {
     "recorded_at": "TIMESTAMP WITH TIME ZONE NOT NULL",
     "tidied": "BOOLEAN NOT NULL",
 }
+_REJECT_COLUMNS = {
+    "arrival": "BIGINT",
+    "feed": "VARCHAR",
+    "file": "VARCHAR",
+    "record": "BIGINT",
+    "line": "BIGINT",
+    "column": "VARCHAR",
+    "value": "VARCHAR",
+    "reason": "VARCHAR",
+}
+_REJECTS = ", ".join(f"unnest(?::{type_}[])" for type_ in _REJECT_COLUMNS.values())
+_REJECTS_A_STATEMENT = 50_000
 
 
 class Outcome(StrEnum):
@@ -97,10 +110,8 @@ class Record:
         columns = ", ".join(f"{name} {type_}" for name, type_ in _COLUMNS.items())
         connection.execute("CREATE SCHEMA IF NOT EXISTS inbound")
         connection.execute(f"CREATE TABLE IF NOT EXISTS inbound.files ({columns})")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS inbound.rejects (arrival BIGINT, feed VARCHAR, file VARCHAR, record BIGINT, line BIGINT, "
-            '"column" VARCHAR, value VARCHAR, reason VARCHAR)'
-        )
+        rejects = ", ".join(f'"{name}" {type_}' for name, type_ in _REJECT_COLUMNS.items())
+        connection.execute(f"CREATE TABLE IF NOT EXISTS inbound.rejects ({rejects})")
         connection.execute("CREATE TABLE IF NOT EXISTS inbound.approvals (feed VARCHAR, sha256 VARCHAR)")
 
     def next_arrival(self) -> int:
@@ -110,11 +121,15 @@ class Record:
 
     def add(self, recorded: Sequence[tuple[FileRecord, Sequence[Reject]]]) -> None:
         """Write what became of files, and their rejects."""
-        self._insert("files", [[_plain(value) for value in astuple(record)] for record, _ in recorded])
-        self._insert(
-            "rejects",
-            [(record.arrival, record.feed, record.name, *astuple(reject)) for record, rejects in recorded for reject in rejects],
+        self._insert([[_plain(value) for value in astuple(record)] for record, _ in recorded])
+        rows = (
+            (made.arrival, made.feed, made.name, each.record, each.line, each.column, each.value, each.reason)
+            for made, rejects in recorded
+            for each in rejects
         )
+        while some := list(islice(rows, _REJECTS_A_STATEMENT)):
+            # As lists of columns: a million values that stand in a statement one by one take minutes.
+            self._connection.execute(f"INSERT INTO inbound.rejects SELECT {_REJECTS}", list(map(list, zip(*some, strict=True))))
 
     def rejects(self, arrival: int) -> list[Reject]:
         """The rejects of a file that were recorded, in its order."""
@@ -168,12 +183,12 @@ class Record:
         found = self._connection.execute("SELECT 1 FROM inbound.approvals WHERE feed = ? AND sha256 = ?", [feed, sha256])
         return bool(found.fetchall())
 
-    def _insert(self, table: str, rows: Sequence[Sequence[object]]) -> None:
+    def _insert(self, rows: Sequence[Sequence[object]]) -> None:
         # Many rows a statement: one of its own for each would take longer than to read a small file.
         for start in range(0, len(rows), _ROWS_A_STATEMENT):
             some = rows[start : start + _ROWS_A_STATEMENT]
             holders = ", ".join(f"({', '.join('?' * len(row))})" for row in some)
-            self._connection.execute(f"INSERT INTO inbound.{table} VALUES {holders}", [value for row in some for value in row])
+            self._connection.execute(f"INSERT INTO inbound.files VALUES {holders}", [value for row in some for value in row])
 
     def find(self, condition: str, parameters: Sequence[object], *, last: int | None = None) -> list[FileRecord]:
         """Those that the condition is true of, or the `last` of them, in the order of their arrival."""

@@ -20,6 +20,7 @@ from dinmo_pipeline.inbound.load.feed_table import Counted, FeedTable
 from dinmo_pipeline.inbound.load.import_ledger import Outcome
 from dinmo_pipeline.inbound.load.staging import ARRIVAL, FAULT, FAULT_VALUE, STAGED, InboundFile, Staged, column_types, stage
 from dinmo_pipeline.inbound.load.widths import Widths
+from dinmo_pipeline.intake_limits import how_to_raise
 from dinmo_pipeline.project.specs import FeedSpec
 
 # Of a refused file so many rejects tell enough.
@@ -119,6 +120,7 @@ class Judge:
         earlier: EarlierFiles,
         known_bytes: KnownBytes,
         guard: Callable[[Item], None],
+        most_rejects: int,
     ) -> None:
         self._connection = connection
         self._feed = feed
@@ -126,6 +128,7 @@ class Judge:
         self._earlier = earlier
         self._known_bytes = known_bytes
         self._guard = guard
+        self._most_rejects = most_rejects
 
     def decide(self, items: Sequence[Item]) -> Decided:
         """Stage the items, which have begun and have columns, and end those that are not to be loaded.
@@ -192,23 +195,27 @@ class Judge:
             item.end(Outcome.REFUSED, told_missing(missing, item.columns))
         elif (too_many := self._too_many(item)) is not None:
             item.end(Outcome.REFUSED, too_many)
-            item.rejects = item.rejects[:_TOLD_REJECTS]
         else:
             self._guard(item)
 
     def _too_many(self, item: Item) -> str | None:
         """Why so many rejects refuse the file; None where they do not."""
-        allowed = max(self._feed.max_rejected, int(self._feed.max_rejected_share * item.records))
+        allowed = self._allowed(item)
         if item.rejected > allowed:
             told = f"{item.rejected:,} of its {item.records:,} records are rejected, and max_rejected allows {allowed:,}"
         elif item.rejected and item.rejected == item.records:
             told = f"all {item.records:,} of its records are rejected" if item.records > 1 else "its only record is rejected"
+        elif item.rejected > self._most_rejects:
+            told = f"{item.rejected:,} of its records are rejected, more than {self._most_rejects:,}: {how_to_raise('rejected_records')}"
         else:
             return None
         first = item.rejects[0]
         column = f", column {first.column}" if first.column is not None else ""
         value = f", value {_short(first.value)}" if first.value is not None else ""
         return f"{told}; the first, line {first.line}{column}{value}: {first.reason}"
+
+    def _allowed(self, item: Item) -> int:
+        return max(self._feed.max_rejected, int(self._feed.max_rejected_share * item.records))
 
     def _columns(self, item: Item, staged: Staged) -> tuple[str, ...]:
         """The columns of the file without those that only records have that are not loaded."""
@@ -225,17 +232,19 @@ class Judge:
         return item.file.columns_without({record for (record,) in bad.fetchall()})
 
     def _rejects(self, item: Item, staged: Staged, widths: Widths) -> tuple[Reject, ...]:
+        """Its rejects, in the file's order; where they are too many the first of them, since all are kept in memory."""
+        most = item.rejected if item.rejected <= min(self._allowed(item), self._most_rejects) else _TOLD_REJECTS
         faults = []
         if item.counted.faulty:
             faults = self._connection.execute(
                 f"SELECT {RECORD}, {LINE}, {FAULT}, left({FAULT_VALUE}, {SHOWN}) FROM {STAGED} "
-                f"WHERE {ARRIVAL} = {item.file.arrival} AND {FAULT} IS NOT NULL ORDER BY {RECORD}"
+                f"WHERE {ARRIVAL} = {item.file.arrival} AND {FAULT} IS NOT NULL ORDER BY {RECORD} LIMIT {most}"
             ).fetchall()
         rejects = [
             Reject(record, line, column, value, f"it {staged.types[column].complaint(value, widths.shape(column))}")
             for record, line, column, value in faults
         ]
-        return tuple(sorted((*item.file.rejects, *rejects), key=lambda reject: reject.record))
+        return tuple(sorted((*item.file.rejects, *rejects), key=lambda reject: reject.record)[:most])
 
 
 def told_missing(missing: str, columns: Sequence[str]) -> str:
