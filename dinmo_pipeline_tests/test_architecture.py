@@ -97,6 +97,29 @@ def test_only_the_rooms_at_dagsters_side_import_dagster() -> None:
     assert {room_of(name) for name in found - ASKS_DAGSTER} <= KNOW_DAGSTER
 
 
+def test_nothing_that_is_read_is_run() -> None:
+    modules_that_run, calls_that_run = {"pickle", "marshal", "shelve", "dill"}, {"eval", "exec", "compile", "system", "popen"}
+    wrong = []
+    for _, path in modules():
+        where = path.relative_to(ROOT.parent)
+        wrong += [f"{where}:{line}: {imported}" for line, imported in imports(path) if imported.split(".")[0] in modules_that_run]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            function = node.func
+            name = function.id if isinstance(function, ast.Name) else function.attr if isinstance(function, ast.Attribute) else ""
+            # `re.compile` makes no code of Python.
+            is_of_re = isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "re"
+            by_shell = any(keyword.arg == "shell" for keyword in node.keywords)
+            if (
+                (name in calls_that_run and not is_of_re)
+                or by_shell
+                or (name in {"load", "load_all", "unsafe_load"} and "yaml" in ast.dump(function))
+            ):
+                wrong.append(f"{where}:{node.lineno}: {name}")
+    assert wrong == []
+
+
 # What has no public name: an instance whose settings differ from its file's, and how a run was ended by Ctrl-C.
 WITHOUT_PUBLIC_NAME = {
     "dagster._core.instance",

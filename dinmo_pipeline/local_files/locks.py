@@ -69,7 +69,7 @@ def locked(path: Path, *, what: str, wait_s: float, shared: bool = False) -> Ite
     BusyError when `what` is not free within `wait_s` seconds; it says who has it. The file keeps the text of its last holder.
     """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         deadline = time.monotonic() + wait_s
         while True:

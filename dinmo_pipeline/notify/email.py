@@ -7,15 +7,19 @@ import ssl
 from email.message import EmailMessage
 from email.utils import formatdate
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from dinmo_pipeline.counted_sockets import CountedSocket
 from dinmo_pipeline.errors import MessageError, TransientMessageError
 from dinmo_pipeline.notify.base import TIMEOUT_S, Channel, Notice
+from dinmo_pipeline.notify.patience import patient
 from dinmo_pipeline.secrets import Port, SecretField, Setting, resolve_port, resolve_setting
 
+# A server that answers has said everything in a moment, however many answers these are.
+_ANSWERS = 2
 _PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 
 
@@ -27,6 +31,20 @@ def _address(text: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
+
+
+class _Smtp(smtplib.SMTP):
+    """A client that waits no longer for all answers together, and takes no more of them, than a message is worth."""
+
+    def getreply(self) -> tuple[int, bytes]:
+        # The connection is another one once it is secured.
+        if not isinstance(self.sock, CountedSocket):
+            self.sock: Any = patient(self.sock, _ANSWERS * self.timeout)
+        return super().getreply()
+
+
+class _SecuredSmtp(_Smtp, smtplib.SMTP_SSL):
+    pass
 
 
 class Email(Channel):
@@ -74,8 +92,8 @@ class Email(Channel):
     def _connected(self, host: str, port: int, timeout_s: float) -> smtplib.SMTP:
         context = ssl.create_default_context()
         if self.tls == "implicit":
-            return smtplib.SMTP_SSL(host, port, timeout=timeout_s, context=context)
-        server = smtplib.SMTP(host, port, timeout=timeout_s)
+            return _SecuredSmtp(host, port, timeout=timeout_s, context=context)
+        server = _Smtp(host, port, timeout=timeout_s)
         if self.tls == "starttls":
             try:
                 server.starttls(context=context)
@@ -86,7 +104,8 @@ class Email(Channel):
 
     def _message(self, notice: Notice) -> EmailMessage:
         message = EmailMessage()
-        message["Subject"] = notice.title
+        # A line break would begin another header, and is refused by the library.
+        message["Subject"] = " ".join(notice.title.split())
         message["From"] = self.sender
         message["To"] = ", ".join(self.to)
         message["Date"] = formatdate()

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dinmo_pipeline.errors import MessageError, TransientMessageError
+from dinmo_pipeline.notify.patience import patient
 
 _LONGEST_S = 15.0
 _ANSWER_CHARACTERS = 200
@@ -19,6 +20,33 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
         """A message that is sent elsewhere has not arrived: the answer is an error."""
         return
+
+
+class _Connection(http.client.HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        _be_patient(self)
+
+
+class _SecuredConnection(http.client.HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _be_patient(self)
+
+
+class _Handler(urllib.request.HTTPHandler):
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, request)
+
+
+class _SecuredHandler(urllib.request.HTTPSHandler):
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_SecuredConnection, request)
+
+
+def _be_patient(connection: Any) -> None:
+    # The library's own time is for each byte.
+    connection.sock = patient(connection.sock, connection.timeout)
 
 
 def _is_web_address(url: str) -> bool:
@@ -38,7 +66,8 @@ def post_json(url: str, body: bytes, headers: Mapping[str, str], *, what: str, t
         raise MessageError(f"sending a message to {what}: its address is no web address; correct it")
     try:
         request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json", "User-Agent": "dinmo", **headers})
-        with urllib.request.build_opener(_NoRedirects()).open(request, timeout=min(timeout_s, _LONGEST_S)):
+        opener = urllib.request.build_opener(_NoRedirects(), _Handler(), _SecuredHandler())
+        with opener.open(request, timeout=min(timeout_s, _LONGEST_S)):
             return
     except (http.client.InvalidURL, ValueError):
         # It quotes the address.

@@ -5,7 +5,6 @@ boto3, Google's and Azure's clients all stand on urllib3: its connections are gi
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,6 +13,7 @@ from xml.parsers import expat
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
+from dinmo_pipeline.counted_sockets import CountedSocket
 from dinmo_pipeline.intake_limits import IntakeLimits
 from dinmo_pipeline.storages.intake import AnswerCount, LimitBroken, ListingCount, TransferCount
 
@@ -22,8 +22,6 @@ _STATUS = slice(9, 10)
 FIRST_ERROR = 300
 """The HTTP statuses from here on are of answers without what was asked for."""
 _MOST_DIGITS = 30
-_MOST_ENDS = 100
-"""How often the end may be read: botocore reads on for ever where a server hangs up after its `100 Continue`."""
 
 
 class Answers:
@@ -69,70 +67,37 @@ class Answers:
 
             def connect(self) -> None:
                 super().connect()
-                self.sock = _CountedSocket(self.sock, answers)
+                self.sock = CountedSocket(self.sock, lambda: _Answer(answers))
 
         return type(f"Counted{pool.__name__}", (pool,), {"ConnectionCls": Connection})
 
 
-class _CountedSocket:
-    """A socket whose answers are counted: http.client makes a file of it for each of them."""
+class _Answer:
+    """The count of one answer, by whose status it is told whether it is a file's content."""
 
-    def __init__(self, plain: Any, answers: Answers) -> None:
-        self._plain = plain
-        self._answers = answers
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._plain, name)
-
-    def makefile(self, mode: str, buffering: int = io.DEFAULT_BUFFER_SIZE) -> io.BufferedReader | io.RawIOBase:
-        """The next answer, for reading."""
-        answer = _Answer(self._plain.makefile(mode, buffering=0), self._plain, self._answers)
-        return io.BufferedReader(answer, buffering) if buffering > 1 else answer
-
-
-class _Answer(io.RawIOBase):
-    """The bytes of one answer."""
-
-    def __init__(self, plain: io.RawIOBase, connection: Any, answers: Answers) -> None:
-        self._plain = plain
-        self._connection = connection
+    def __init__(self, answers: Answers) -> None:
         self._answers = answers
         self._count = answers.begin()
-        self._began = b""
-        self._ends = 0
+        self._head = b""
 
-    def readable(self) -> bool:
-        return True
+    @property
+    def seconds_left(self) -> float:
+        with self._ending():
+            return self._count.seconds_left
 
-    def readinto(self, buffer: Any) -> int | None:
+    def add(self, block: memoryview) -> None:
+        if len(self._head) < _STATUS.stop:
+            self._head += bytes(block[: _STATUS.stop])
+        with self._ending():
+            self._count.add(len(block), is_content=self._head[_STATUS] == b"2")
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
         try:
-            return self._receive(buffer)
+            yield
         except LimitBroken as error:
             self._answers.end(error)
             raise
-
-    def _receive(self, buffer: Any) -> int | None:
-        left, allowed = self._count.seconds_left, self._connection.gettimeout()
-        if allowed is None or left < allowed:
-            self._connection.settimeout(left)
-        try:
-            count = self._plain.readinto(buffer)
-        except TimeoutError:
-            _ = self._count.seconds_left
-            raise
-        if not count:
-            self._ends += 1
-            if self._ends > _MOST_ENDS:
-                raise ConnectionAbortedError("the server hung up")
-            return count
-        if len(self._began) < _STATUS.stop:
-            self._began += bytes(memoryview(buffer)[: min(count, _STATUS.stop)])
-        self._count.add(count, is_content=self._began[_STATUS] == b"2")
-        return count
-
-    def close(self) -> None:
-        self._plain.close()
-        super().close()
 
 
 def count_unpacked(response: Any, answers: Answers) -> None:

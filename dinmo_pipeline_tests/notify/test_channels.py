@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,8 @@ from dinmo_pipeline.notify.email import Email
 from dinmo_pipeline.notify.slack import Slack
 from dinmo_pipeline.notify.webhook import Webhook
 from dinmo_pipeline_tests.servers.certificates import make_certificates
+from dinmo_pipeline_tests.servers.lying_ftp import endless, lying_ftp
+from dinmo_pipeline_tests.servers.lying_http import lying_http
 from dinmo_pipeline_tests.servers.mail import PASSWORD, REFUSED, USER, running_mail
 from dinmo_pipeline_tests.servers.running import HOST
 from dinmo_pipeline_tests.servers.web import WebServer, running_web
@@ -212,6 +217,55 @@ def test_server_that_does_not_answer_is_worth_another_try(tmp_path: Path, monkey
             with pytest.raises(TransientMessageError) as caught:
                 channel.send(NOTICE, tmp_path)
             assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "pause_s", "told"),
+    [
+        ([b"220-", *[b"x"] * 2_000], 0.05, "it did not come to the end of its answer in time"),
+        (endless(b"220-welcome\r\n" * 100), 0, "it said more than 65,536 bytes"),
+    ],
+    ids=["drips", "without end"],
+)
+def test_mail_server_that_never_ends_its_answer_is_worth_another_try(
+    pieces: Iterable[bytes], pause_s: float, told: str, tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    # Its greeting is that of a mail server as well.
+    with lying_ftp(greeting=pieces, pause_s=pause_s) as server, pytest.raises(TransientMessageError, match=told):
+        email(server.port).send(NOTICE, tmp_path, timeout_s=1)
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("piece", "pause_s", "told"),
+    [
+        (b"x", 0.05, "it did not come to the end of its answer in time"),
+        (b"x: y\r\n", 0, "(it said more than 65,536 bytes|got more than 100)"),
+    ],
+    ids=["drips", "without end"],
+)
+@pytest.mark.parametrize("kind", ["slack", "webhook"])
+def test_address_that_never_ends_its_answer_is_worth_another_try(
+    kind: str, piece: bytes, pause_s: float, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = time.monotonic()
+    with lying_http(lambda *_: (0, {}, chain([b"HTTP/1.1 200 OK\r\nx: "], endless(piece))), pause_s) as server:
+        channel = slack(f"{server.url}/s3cret", monkeypatch) if kind == "slack" else webhook(f"{server.url}/s3cret")
+        with pytest.raises(TransientMessageError, match=told) as caught:
+            channel.send(NOTICE, tmp_path, timeout_s=1)
+    assert "s3cret" not in str(caught.value)
+    assert time.monotonic() - began < 10
+
+
+def test_line_breaks_in_a_title_make_no_header(tmp_path: Path) -> None:
+    with running_mail() as server:
+        notice = replace(NOTICE, name="lapsed\r\nBcc: thief@evil.example\r\n\r\nhello")
+        email(server.port).send(notice, tmp_path)
+    [(addresses, message)] = server.messages
+    assert addresses == ("data@shop.example",)
+    assert message["Bcc"] is None
+    assert message["Subject"] == "lapsed Bcc: thief@evil.example hello failed"
 
 
 def test_secret_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

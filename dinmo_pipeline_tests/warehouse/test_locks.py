@@ -71,6 +71,14 @@ def test_lock_whose_text_says_nothing_is_held_by_another_process(tmp_path: Path,
             pass
 
 
+def test_link_that_is_planted_as_a_lock_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("keep")
+    (tmp_path / "lock").symlink_to("victim")
+    with pytest.raises(OSError, match="symbolic link"), locked(tmp_path / "lock", what="it", wait_s=0):
+        pass
+    assert (tmp_path / "victim").read_text() == "keep"
+
+
 def test_every_lock_of_an_activation_says_who_holds_it(tmp_path: Path) -> None:
     backend = LocalBackend(tmp_path)
     with (
