@@ -177,6 +177,11 @@ def test_dagsters_settings_in_operations_are_those_that_it_takes(tmp_path: Path)
         assert isinstance(instance.run_launcher, ForkingRunLauncher)
 
 
+def test_every_recipe_for_dagster_keeps_its_telemetry_off() -> None:
+    recipes = [yaml.safe_load(block) for language, block in blocks(OPERATIONS) if language == "yaml"]
+    assert [each["telemetry"] for each in (*recipes, yaml.safe_load(NEW_HOME_SETTINGS))] == [{"enabled": False}] * 3
+
+
 def test_operations_and_a_new_home_have_the_launcher_and_run_monitoring(tmp_path: Path) -> None:
     lines, _ = [block for language, block in blocks(OPERATIONS) if language == "yaml"]
     (tmp_path / "dagster.yaml").write_text(lines, encoding="utf-8")

@@ -79,6 +79,14 @@ def command_of(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
 
 
+def open_files(pid: int) -> set[str]:
+    found = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.add(str(descriptor.readlink()))
+    return found
+
+
 def events(server: Server, run_id: str) -> str:
     return str(server.query(_EVENTS, id=run_id)["logsForRun"]["events"])
 
@@ -117,6 +125,21 @@ def test_run_succeeds_in_a_fork_and_the_next_one_sees_an_edited_definition(serve
     assert re.search(r"^Threads:\s*(\d+)$", Path(f"/proc/{warm}/status").read_text(), re.MULTILINE)[1] == "1"  # type: ignore[index]
     assert not [path for path in Path(f"/proc/{warm}/fd").iterdir() if ".db" in str(path.readlink())]
     wait_for(lambda: True if children(warm) == {} else None, "the end of both forks", _PATIENCE_S)
+
+
+def test_warm_process_is_reached_by_its_parent_alone(server: Server) -> None:
+    with waiting_run(server, "first") as (_, run):
+        warm = warm_process(server)
+        sockets, asked = open_files(warm), str(Path(f"/proc/{warm}/fd/0").readlink())
+        assert asked.startswith("socket:[")
+        # One of a pair: it has no address, in the file system or elsewhere, at which others could ask for runs.
+        inode = asked.removeprefix("socket:[").removesuffix("]")
+        [line] = [line.split() for line in Path(f"/proc/{warm}/net/unix").read_text().splitlines() if inode in line.split()]
+        assert line[6:] == [inode]
+        assert [each for each in sockets if each.startswith("socket:[")] == [asked]
+        # What is forked has it not, and no secret stands in a command.
+        assert asked not in open_files(run)
+        assert command_of(warm).split()[1:] == ["-m", "dinmo_pipeline.launching.warm"]
 
 
 def test_run_that_fails_says_why_and_leaves_no_process(server: Server) -> None:

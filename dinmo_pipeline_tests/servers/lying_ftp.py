@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -30,6 +31,7 @@ class LyingFtp:
     answers: dict[str, Iterable[bytes]] = field(default_factory=dict)
     pause_s: float = 0.0
     passive_host: str = HOST
+    tls: ssl.SSLContext | None = None
     commands: list[str] = field(default_factory=list)
     sent_bytes: int = 0
 
@@ -77,7 +79,7 @@ def file_line(name: str, facts: str = f"type=file;size={len(ROWS)};modify=202203
 
 @contextmanager
 def lying_ftp(**says: object) -> Iterator[LyingFtp]:
-    """A running one, without TLS; anybody may log in."""
+    """A running one, without TLS unless it is given one that begins at once; anybody may log in."""
     server = LyingFtp(**says)  # type: ignore[arg-type]
     listening = socket.create_server((HOST, 0))
     server.port = listening.getsockname()[1]
@@ -96,6 +98,9 @@ def lying_ftp(**says: object) -> Iterator[LyingFtp]:
 
 
 def _speak(server: LyingFtp, connection: socket.socket) -> None:
+    if server.tls is not None:
+        with suppress(OSError):
+            connection = server.tls.wrap_socket(connection, server_side=True)
     with suppress(OSError, ValueError), connection, connection.makefile("rb") as lines:
         server.send(connection, server.greeting)
         passive: socket.socket | None = None

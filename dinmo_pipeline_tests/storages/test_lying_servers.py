@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import resource
+import ssl
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from dinmo_pipeline.errors import LimitError, StorageError, TransientStorageErro
 from dinmo_pipeline.storages.base import Storage
 from dinmo_pipeline.storages.ftp.spec import FtpServerSpec
 from dinmo_pipeline_tests.servers.asyncssh_server import PlainSftp, asyncssh_server
+from dinmo_pipeline_tests.servers.certificates import make_certificates
 from dinmo_pipeline_tests.servers.lying_ftp import ROWS, LyingFtp, dripping, endless, file_line, lying_ftp
 from dinmo_pipeline_tests.servers.running import HOST
 from dinmo_pipeline_tests.storages.definitions import sftp_spec
@@ -154,6 +157,25 @@ class TestFtp:
         # TEST-NET-1: nobody is there, so a client that believed it would not come back.
         with lying_ftp(listing=[file_line("a")], passive_host="192.0.2.1") as server, spec(server).connect(tmp_path) as storage:
             assert [file.name for file in storage.list("raw")] == ["a"]
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+    @pytest.mark.parametrize("verified", [True, False])
+    def test_old_tls_gets_no_password(
+        self, verified: bool, version: ssl.TLSVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FTP_PASSWORD", "pa55word")
+        certificates = make_certificates(tmp_path)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates.server)
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with warnings.catch_warnings(action="ignore"):
+            context.minimum_version = context.maximum_version = version
+        login = {"username": "shop", "password": {"env": "FTP_PASSWORD"}, "tls": "implicit"}
+        trust = {"ca_file": str(certificates.authority)} if verified else {"verify_certificate": False}
+        with lying_ftp(tls=context) as server:
+            told = refusal(connected(server, tmp_path, lambda _: None, **login, **trust), StorageError)
+            assert server.commands == []
+        assert "TLS" in told
 
 
 class EndlessFolders(PlainSftp):
