@@ -174,10 +174,7 @@ class Storage(ABC):
         """
 
     def read_listed(self, remote_path: str, local_path: Path, size: int) -> None:
-        """`read` a file that a listing shows with `size` bytes. LimitError where a server sends more: one byte more is taken at most.
-
-        A storage on this machine tells no other size than the file has.
-        """
+        """`read` a file that a listing shows with `size` bytes. LimitError where there are more: one byte more is taken at most."""
         self.read(remote_path, local_path)
 
     @abstractmethod

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.inbound.load.import_ledger import Outcome
+from dinmo_pipeline.storages import intake
 from dinmo_pipeline.storages.local import spec as local
 from dinmo_pipeline.storages.temporary import is_temporary_name
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox
@@ -55,17 +56,56 @@ def test_folder_that_becomes_a_link_while_its_file_is_taken_is_not_read(tmp_path
     others = tmp_path / "another tenant"
     others.mkdir()
     (others / NAME).write_text(ROWS.replace("31", "99"))
-    read = local.LocalFolder.read
+    read = local.LocalFolder.read_listed
 
-    def swap_and_read(self: local.LocalFolder, remote_path: str, local_path: Path) -> None:
+    def swap_and_read(self: local.LocalFolder, remote_path: str, local_path: Path, size: int) -> None:
         (inbox.folder / "raw").rename(inbox.folder / "away")
         (inbox.folder / "raw").symlink_to(others)
-        read(self, remote_path, local_path)
+        read(self, remote_path, local_path, size)
 
-    monkeypatch.setattr(local.LocalFolder, "read", swap_and_read)
+    monkeypatch.setattr(local.LocalFolder, "read_listed", swap_and_read)
     with pytest.raises(PermanentStorageError, match=IS_A_LINK.format(name="raw")):
         inbox.run()
     assert (others / NAME).exists()
+
+
+def test_file_of_an_exabyte_that_takes_no_room_keeps_no_other_out(tmp_path: Path) -> None:
+    inbox = LocalInbox(tmp_path)
+    with inbox.drop("contacts_shop_20220314.csv", ROWS).open("rb+") as stream:
+        # As large as this file system lets a file be.
+        size = next(size for size in (2**60, 2**50, 2**43) if _may_be_so_large(stream, size))
+    inbox.drop(NAME, ROWS)
+
+    assert [(record.name, record.outcome) for record in inbox.run()] == [(NAME, Outcome.LOADED)]
+    [trouble] = inbox.open()
+    assert f"it takes {size:,} bytes more, and this machine's disk has" in trouble.reason
+    assert "lower free_disk_bytes" in trouble.reason
+
+
+def _may_be_so_large(stream: IO[bytes], size: int) -> bool:
+    try:
+        stream.truncate(size)
+    except OSError:
+        return False
+    return True
+
+
+def test_file_that_grows_as_fast_as_it_is_read_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox = LocalInbox(tmp_path)
+    path = inbox.drop("contacts_shop_20220314.csv", ROWS)
+    inbox.drop(NAME, ROWS)
+    copied: list[int] = []
+    count = intake.TransferCount.add
+
+    def growing(self: intake.TransferCount, length: int) -> None:
+        copied.append(length)
+        assert len(copied) < 100, "it is read on and on"
+        with path.open("ab") as stream:
+            stream.write(b"x" * 2_000_000)
+        count(self, length)
+
+    monkeypatch.setattr(intake.TransferCount, "add", growing)
+    assert [(record.name, record.outcome) for record in inbox.run()] == [(NAME, Outcome.LOADED)]
 
 
 @pytest.mark.parametrize(("content", "ending"), [(REJECTED, ".rejects.csv"), ("not,the,header\n", ".reason.txt")])

@@ -93,12 +93,12 @@ def test_name_that_leads_elsewhere_is_written_nowhere(name: str, tmp_path: Path,
     def listing(_self: LocalFolder, folder: str) -> Listing:
         return Listing([RemoteFile(listed, len(ROWS))] if folder == "raw" else [])
 
-    def copy(_self: LocalFolder, _remote_path: str, local_path: Path) -> None:
+    def copy(_self: LocalFolder, _remote_path: str, local_path: Path, _size: int) -> None:
         local_path.write_text(ROWS)
 
     # No server of ours would list such a name: one that somebody else has taken over may.
     monkeypatch.setattr(LocalFolder, "list", listing)
-    monkeypatch.setattr(LocalFolder, "read", copy)
+    monkeypatch.setattr(LocalFolder, "read_listed", copy)
 
     assert inbox.run() == []
     assert list(strangers_of := strangers(LocalInbox(tmp_path / "again"))) == [f"raw/{listed}"]

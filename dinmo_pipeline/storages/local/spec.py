@@ -6,7 +6,6 @@ import errno
 import hashlib
 import os
 import posixpath
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ from pydantic import Field
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, IntakeLimits, read_limits
 from dinmo_pipeline.storages.base import Listing, RemoteFile, Storage, StorageSpec
-from dinmo_pipeline.storages.intake import LimitBroken, ListingCount, counted_listing
+from dinmo_pipeline.storages.intake import LimitBroken, ListingCount, TransferCount, counted_listing
 from dinmo_pipeline.storages.local.tree import LocalTree, move_file, open_regular, sync_folder, write_new
 from dinmo_pipeline.storages.permissions import LocalFile
 
@@ -43,6 +42,7 @@ _WHAT_TO_DO = {
     errno.ENAMETOOLONG: "the name is longer than the file system takes: choose a shorter file_name",
 }
 
+_BLOCK_BYTES = 1024 * 1024
 _MEDDLER = "something else writes there"
 
 
@@ -102,12 +102,23 @@ class LocalFolder(Storage):
                 )
 
     def read(self, remote_path: str, local_path: Path) -> None:
+        self._read(remote_path, local_path, None)
+
+    def read_listed(self, remote_path: str, local_path: Path, size: int) -> None:
+        self._read(remote_path, local_path, size)
+
+    def _read(self, remote_path: str, local_path: Path, listed_size: int | None) -> None:
         with (
             self._translating("read the file", remote_path),
             self._opened(remote_path) as source,
             local_path.open("wb") as target,
         ):
-            shutil.copyfileobj(source, target)
+            # Who writes there may make a file of any size that takes no room, or let it grow faster than it is read.
+            count = TransferCount(target.fileno(), self._limits, listed=listed_size)
+            count.expect(os.fstat(source.fileno()).st_size)
+            while block := source.read(_BLOCK_BYTES):
+                count.add(len(block))
+                target.write(block)
 
     def stat(self, remote_path: str) -> RemoteFile | None:
         with self._translating("look at the file", remote_path):
