@@ -106,7 +106,8 @@ def count_unpacked(response: Any, answers: Answers) -> None:
     LimitBroken where it says that it is longer than may be kept: Azure's client makes room for that in memory before it has come.
     """
     length = response.headers.get("Content-Length", "")
-    if length.isascii() and length.isdigit():
+    # The answer to HEAD tells the length of a file that it does not bring.
+    if response.request.method != "HEAD" and length.isascii() and length.isdigit():
         # More digits than that are no length, and cost time.
         AnswerCount(answers.limits, answers.action).check(int(length[:_MOST_DIGITS]), is_content=response.status_code < FIRST_ERROR)
     response.raw.stream = partial(_unpacked, response.raw.stream, AnswerCount(answers.limits, None))

@@ -226,6 +226,12 @@ class TestFiles:
         expected = "is longer than 41,943,040" if store.kind == "azure" else f"shows it with {len(ROWS)} bytes, and the server has more"
         assert expected in told
 
+    def test_size_of_a_large_file_is_told_without_its_content(self, store: Store) -> None:
+        with store.open(store.file(2**40, b"")) as storage:
+            found = storage.stat("a.csv")
+        assert found is not None
+        assert found.size == 2**40
+
     def test_length_of_a_pebibyte_takes_no_memory(self, store: Store) -> None:
         pieces = [ROWS]
         file = store.file(len(ROWS), pieces)
@@ -250,6 +256,14 @@ class TestFiles:
         set_limits(store.root, answer_seconds=1)
         head: Answer = (0, {}, chain([b"HTTP/1.1 200 OK\r\nETag: "], repeat(b"x")))
         told = store.told(acts[act], lambda *_: head, pause_s=0.05)
+        assert "the server's answer takes longer than 1 seconds" in told
+
+    @pytest.mark.parametrize("store", ["gcs"], indirect=True)
+    def test_server_of_tokens_is_bound_as_well(self, store: Store) -> None:
+        set_limits(store.root, answer_seconds=1)
+        with lying_http(lambda *_: store.answered(dripping(b"x" * 10_000)), 0.05) as slow:
+            store.tokens.key["token_uri"] = f"{slow.url}/token"
+            told = store.told(lambda storage: storage.stat("a.csv"), lambda *_: store.answered(b"{}"))
         assert "the server's answer takes longer than 1 seconds" in told
 
     # Only boto3 waits for that answer.
