@@ -15,7 +15,7 @@ from dinmo_pipeline.erasure.receipt import Receipt
 from dinmo_pipeline.erasure.texts import Standings
 from dinmo_pipeline.errors import BusyError
 from dinmo_pipeline.inbound.import_pass import InboxPass
-from dinmo_pipeline.inbound.troubles.troubles import open_troubles
+from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline_tests.cli.conftest import Dinmo
