@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 FLOORS = (
     {"masking"},
     {"errors", "time_zones", "gc_tuning", "suggestions", "loopback", "pyproject"},
-    {"sql", "local_files", "secrets", "durations", "intake_limits"},
+    {"sql", "local_files", "secrets", "durations", "intake_limits", "counted_sockets"},
     {"formats", "storages", "notify"},
     {"project"},
     {"alerts", "delta"},
