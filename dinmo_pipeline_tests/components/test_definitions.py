@@ -111,7 +111,7 @@ def test_delivery_shows_its_format_with_all_options_and_its_consumer(tmp_path: P
     plain, more = (graph.get(AssetKey(["activations", name, "delivery"])).metadata for name in ("changes", "more"))
 
     assert (plain["format"], "consumer" in plain) == ("csv", False)
-    assert (more["format"], more["consumer"]) == ("csv with booleans: 1/0, timestamps: sql, null_text: -", "mariadb")
+    assert (more["format"], more["consumer"]) == ('csv with booleans: 1/0, timestamps: sql, null_text: "-"', "mariadb")
 
 
 def test_deps_make_edges_to_other_assets(tmp_path: Path) -> None:

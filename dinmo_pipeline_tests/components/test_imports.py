@@ -88,6 +88,7 @@ def checks(result: ExecuteInProcessResult) -> list[tuple[bool, str, str | None]]
 
 @pytest.fixture
 def partner(in_dagster: Callable[[Path], Dagster], tmp_path: Path) -> Dagster:
+    (tmp_path / "drop" / "raw").mkdir(parents=True)
     return in_dagster(make_inbox(tmp_path, DEFINITIONS))
 
 
