@@ -103,9 +103,10 @@ class _Difference:
 def change_of(
     before: LastAlert | None, alerts: Iterable[Alert], *, now: datetime, groups: Collection[str] | None = None
 ) -> Change | LastAlert | None:
-    """What is to be told of `alerts` to somebody who knows of `before`.
+    """Compare `alerts` with those that were sent last.
 
-    A LastAlert: nothing, but that is what is known from now on (one of several alerts of a group is over). None: all is as it was.
+    Returns a Change to send; a LastAlert where nothing is to be sent and the record changes (one of several alerts of a group is over);
+    None where nothing changed.
     With `groups` only those were looked at, and the others count as unchanged.
     """
     before = before or LastAlert(FINE, now, {})

@@ -30,7 +30,7 @@ _WAIT_S = 30.0
 
 @dataclass(frozen=True)
 class Failure:
-    """Why the last attempt did not do its work, in its own words and in those that name no row; `attempts` in a row ended so since `since`.
+    """Why the last attempt failed: `text` in full, `without_data` free of rows. So many `attempts` in a row have failed since `since`.
 
     `lasting`: trying again does not cure it by itself. `definitions` is a checksum of what was to be done, `inputs` of the data that it
     was done with, where that may be the reason; `run` is Dagster's.

@@ -113,7 +113,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class PlannedFile:
-    """One file: rows `first` to `first + rows` of `change`, as the bytes with this checksum, under one path first, then the other.
+    """One file: `rows` rows of `change` from offset `first`, sent to the temporary path and then shown under its own.
 
     `series` is the path without a part number: parts of one series replace one another. `replaced_characters` counts those that
     the format forbids.

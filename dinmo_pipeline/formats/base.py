@@ -1,7 +1,7 @@
 """What a file format is: options that validate themselves and one way to write rows to a local file.
 
-Each format is one module with one frozen pydantic model; `formats.FORMATS` lists them. A format knows
-nothing of syncs, storages or Dagster.
+Each format is a folder whose `write` has one frozen pydantic model; `formats.FORMATS` lists them. A format knows nothing of syncs,
+storages or Dagster.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ class Format(BaseModel, ABC):
         """The same format without compression around the file: what `max_bytes` measures."""
 
     def line_after(self, connection: duckdb.DuckDBPyConnection, before: Rows, count: int, local_path: Path) -> int | None:
-        """The line (from 1) on which the record begins that stands behind these `count` in their file; None where there are no lines.
+        """Find the line (from 1) of the record that follows the first `count` records; None for a format without lines.
 
-        They may be written to `local_path`, a new file, which is gone afterwards.
+        Those records may be written to `local_path`, a new file, which is gone afterwards.
         """
         return None
 

@@ -1,4 +1,4 @@
-"""Folders of our own on this machine: what lies in them are customers."""
+"""Make folders of our own on this machine, for their owner alone: they hold customers' rows."""
 
 from __future__ import annotations
 

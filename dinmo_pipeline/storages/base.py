@@ -1,7 +1,7 @@
 """What a storage is: a place that files are published to, told apart by capability and never by type.
 
 Remote paths are slash-separated text, absolute or relative to the storage's own start (a login directory, a bucket's
-root). Each storage is one module; `storages.STORAGES` lists them.
+root). Each storage is a folder; `storages.STORAGES` lists them.
 """
 
 from __future__ import annotations

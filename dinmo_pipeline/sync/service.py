@@ -72,11 +72,11 @@ class SyncService:
         self.spec = spec
         self._project = project
         store = open_state(project)
-        self._shelf = store.backend
+        self._backend = store.backend
         self._engine = engine or Engine(project, store.snapshots)
         self._log = log or store.log(project, spec)
         self._dispatch = Dispatch(project, spec, self._engine, self._log)
-        self._workshop = SyncPreparer(
+        self._preparer = SyncPreparer(
             spec, project.storages[spec.destination], self._engine, project.root, max(SAMPLE_ROWS, project.preview_rows)
         )
 
@@ -98,17 +98,17 @@ class SyncService:
 
     def turn(self, *, wait_s: float = LOCK_WAIT_S) -> AbstractContextManager[None]:
         """Have the activation from a sync's rows to its delivery. BusyError when one run has it and another one waits."""
-        return turn(self._shelf, self.spec.name, wait_s=wait_s)
+        return turn(self._backend, self.spec.name, wait_s=wait_s)
 
     @property
     def is_running(self) -> bool:
         """Whether a run has its turn now."""
-        return is_taken(self._shelf, self.spec.name)
+        return is_taken(self._backend, self.spec.name)
 
     def roll_forward(self, *, full: bool = False, seen: int = 0) -> Completed | None:
         """Complete the open intent that comes before a new sync, if there is one; a full sync closes it instead.
 
-        `seen` is the newest sync that somebody else knows of: OutdatedStateError where the log knows it not, unless this one is full.
+        `seen` is the newest sync that Dagster knows of: OutdatedStateError where the log ends before it, unless this one is full.
         """
         with self._log.locked():
             state = self._read(full=full, seen=seen)
@@ -147,7 +147,7 @@ class SyncService:
         A sync that a crash left half delivered is completed before. A `full_only` sync gets its number here. SyncRefused, or its
         kind SyncBlocked, when the state or a guard forbids the delivery.
         """
-        target = target or Target(self._workshop.destination)
+        target = target or Target(self._preparer.destination)
         with self._log.locked():
             state = self._read()
             sync = next(iter(reversed(state.with_label(label))), None)
@@ -165,12 +165,12 @@ class SyncService:
         with self._log.locked(), self._engine.scratch(self.spec.name) as folder:
             state = self._read_for_rehearsal(full=full).settled()
             target = replace(target, recorded=False)
-            snapshot, base = self._workshop.keep_rows(state, str(folder / "rehearsal.parquet"), folder, full=full)
+            snapshot, base = self._preparer.keep_rows(state, str(folder / "rehearsal.parquet"), folder, full=full)
             sync = SyncRecord(state.next_number, "rehearsal", instant, instant, full=full, snapshot=snapshot, base=base)
             record = self._dispatch.trial_record(target.storage)
             leftovers = record.leftovers()
             with self._dispatch.uploader(target.storage, announces=(record, sync) if send else None) as uploader:
-                ready = self._workshop.prepare(state, sync, target, uploader, folder)
+                ready = self._preparer.prepare(state, sync, target, uploader, folder)
                 assert isinstance(ready, Ready), "a settled state has nothing to complete, and no guard stops what is not recorded"
                 if send:
                     deliver_export(record, uploader, ready.export, ready.staged, leftovers, Stopwatch())
@@ -245,7 +245,7 @@ class SyncService:
                 )
             number = state.next_number
             with self._engine.scratch(self.spec.name) as folder:
-                snapshot, _ = self._workshop.keep_rows(state, self._snapshot_name(number), folder, full=False)
+                snapshot, _ = self._preparer.keep_rows(state, self._snapshot_name(number), folder, full=False)
             return self._log.append(Baselined(number, label, now, snapshot, by)).syncs[number]
 
     def _read(self, *, full: bool = False, seen: int = 0) -> State:
@@ -286,7 +286,7 @@ class SyncService:
         return state, state.syncs[number]
 
     def _keep_rows(self, state: State, sync: SyncRecord, folder: Path) -> SyncRecord:
-        snapshot, base = self._workshop.keep_rows(state, self._snapshot_name(sync.number), folder, full=sync.full)
+        snapshot, base = self._preparer.keep_rows(state, self._snapshot_name(sync.number), folder, full=sync.full)
         return self._log.append(SnapshotTaken(sync.number, snapshot, base)).syncs[sync.number]
 
     def _snapshot_name(self, number: int) -> str:
@@ -303,7 +303,7 @@ class SyncService:
             self._engine.scratch(self.spec.name) as folder,
             self._dispatch.uploader(target.storage, announces=(recorder, sync)) as uploader,
         ):
-            step = self._workshop.prepare(state, sync, target, uploader, folder)
+            step = self._preparer.prepare(state, sync, target, uploader, folder)
             if isinstance(step, Ready):
                 ready = step
 

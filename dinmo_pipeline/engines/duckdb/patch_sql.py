@@ -31,7 +31,7 @@ def difference_query(contract: Contract, table: str, earlier: str, keys: str = "
     """The rows of a patch that are new since `earlier`, the SQL of a snapshot with the same columns.
 
     `keys` is a condition on the stored key: of other rows nothing is said. Values are compared themselves, never by a hash: DuckDB's
-    gives many pairs of values one number, and anybody can write two texts of which it does.
+    collides, and collisions can be crafted.
     """
     stored = stored_columns(contract)
     others = stored[len(contract.key) :]

@@ -1,4 +1,4 @@
-"""How a feed's CSV files are written."""
+"""What a feed says of the CSV files that it reads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CsvDialect:
-    """How a feed's CSV files are written. `delimiter` is None where the header tells; `escape` is None for doubled quotes."""
+    """What a feed says of the CSV files that it reads. `delimiter` is None where the header tells; `escape` is None for doubled quotes."""
 
     delimiter: str | None = None
     quote: str = '"'

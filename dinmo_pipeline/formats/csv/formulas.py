@@ -1,10 +1,11 @@
-"""Texts of strangers in files that people open in a spreadsheet, which would calculate what begins as a formula does."""
+"""Texts that a spreadsheet would run as a formula, in files that people open."""
 
 from __future__ import annotations
 
-_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+"""What spreadsheets take for the start of a formula, in full width too, or skip before one."""
 
 
 def inert(text: str | None) -> str | None:
-    """The text, with a ' before it where a spreadsheet would take it for a formula."""
-    return f"'{text}" if text is not None and text.startswith(_BEGINNINGS) else text
+    """Put a ' before the text where a spreadsheet would take it for a formula."""
+    return f"'{text}" if text is not None and text.startswith(FORMULA_STARTS) else text

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.base import Rows
+from dinmo_pipeline.formats.csv.formulas import FORMULA_STARTS
 from dinmo_pipeline.formats.json.write_values import JsonStyle, json_text
 from dinmo_pipeline.formats.name_clashes import clashes
 from dinmo_pipeline.formats.text_writer import COMPRESSED_ENDINGS, Lines, TextFormat, require_read_back
@@ -34,8 +35,6 @@ Encoding = Literal[
 # Codecs that would write a byte order mark of their own are not among these: the mark is text of the file's head.
 _CODECS: dict[str, str] = {"utf-8-bom": "utf-8", "utf-16": "utf-16-le"}
 _BYTE_ORDER_MARK = "\ufeff"
-# What spreadsheets take for the start of a formula, in full width too, or skip before one.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 # Texts that some reader takes for null, or for the end of the data (PostgreSQL before 18), unless they stand in quotes.
 _READ_OTHERWISE = ("\\N", "\\.", "NULL")
 # What some reader trims from the end of a text without quotes.
@@ -169,7 +168,7 @@ class CsvFormat(TextFormat):
             else:
                 text = value if kind in _NATIVE and style.is_printed(kind) else plain_text(kind, value, style, local)
             if self.escape_formulas and kind not in PLAIN:
-                starts = ", ".join(f"chr({ord(character)})" for character in _FORMULA_STARTS)
+                starts = ", ".join(f"chr({ord(character)})" for character in FORMULA_STARTS)
                 text = f"CASE WHEN left({text}, 1) IN ({starts}) THEN '''' || {text} ELSE {text} END"
             texts.append(text)
         return query, texts
@@ -187,7 +186,7 @@ class CsvFormat(TextFormat):
         return f"CASE WHEN {' OR '.join(tests)} THEN concat({text}, chr(13), {quote_literal(mark[1:])}) ELSE {text} END"
 
     def _header_field(self, name: str) -> str:
-        if self.escape_formulas and name.startswith(_FORMULA_STARTS):
+        if self.escape_formulas and name.startswith(FORMULA_STARTS):
             name = "'" + name
         # A reader takes a mark at the start of the file for the encoding's; behind a quote it is part of the name.
         unsafe = (self.delimiter, '"', "\r", "\n", "#", _BYTE_ORDER_MARK)

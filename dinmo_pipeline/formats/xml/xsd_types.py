@@ -1,4 +1,4 @@
-"""The XSD type of each value's text in XML: the other half of the table in `types`, which says what that text is."""
+"""The XSD type of each value's text in XML: the other half of the table in `value_text`, which says what that text is."""
 
 from __future__ import annotations
 

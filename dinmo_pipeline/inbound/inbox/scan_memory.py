@@ -60,7 +60,7 @@ class ScanMemory:
     def __init__(self, path: Path) -> None:
         self._path = path
         kept = _read(path)
-        self._standing: dict[str, list[object]] = kept.get("standing", {})
+        self._observed: dict[str, list[object]] = kept.get("standing", {})
         self._taken: dict[str, list[object]] = kept.get("taken", {})
         self._told: list[str] = kept.get("told", [])
         self._told_with: list[str] = kept.get("told_with", [])
@@ -76,13 +76,13 @@ class ScanMemory:
 
     def settled(self, files: Mapping[str, Fingerprint], *, now: datetime, after: timedelta) -> set[str]:
         """Those of `files` that have looked the same for `after`; all others are looked at again. Forgets what is no longer there."""
-        alert_state: dict[str, list[object]] = {}
+        observed: dict[str, list[object]] = {}
         for path, sight in files.items():
-            before, plain = self._standing.get(path), sight.plain()
+            before, plain = self._observed.get(path), sight.plain()
             since = before[2] if before is not None and before[:2] == plain else now.isoformat()
-            alert_state[path] = [*plain, since]
-        self._standing = alert_state
-        return {path for path, (_, _, since) in alert_state.items() if now - datetime.fromisoformat(str(since)) >= after}
+            observed[path] = [*plain, since]
+        self._observed = observed
+        return {path for path, (_, _, since) in observed.items() if now - datetime.fromisoformat(str(since)) >= after}
 
     def vouched(self, files: Mapping[str, Fingerprint], done: Collection[str]) -> set[str]:
         """Those of `files` that a done file vouches for, or did at an earlier look, when they were the same."""
@@ -102,7 +102,7 @@ class ScanMemory:
     def forget(self, path: str) -> None:
         """Have the file dealt with again; it stood still when it was taken, and need not do so once more."""
         if (sight := self._taken.pop(path, None)) is not None:
-            self._standing = {**self._standing, path: [*sight, _LONG_AGO]}
+            self._observed = {**self._observed, path: [*sight, _LONG_AGO]}
 
     def put_aside(self, path: str, feed: str, sight: Fingerprint, error: Exception, *, loaded: bool, now: datetime) -> None:
         """Remember that the file failed, and how often in a row; an event where that is news: a file, or a reason, that was not known.
@@ -130,7 +130,7 @@ class ScanMemory:
         self.unread = {line: self.unread.get(line, now.isoformat()) for line in lines}
 
     def untold(self, strangers: Iterable[str], *, feeds: list[str]) -> list[str]:
-        """Those files that fit nowhere that nobody was told of while there were these feeds; they count as told from now on."""
+        """Say which unmatched files were not reported yet for these feeds, and mark them as reported."""
         known = set(self._told) if self._told_with == feeds else set()
         self._told, self._told_with = list(strangers), feeds
         return [path for path in self._told if path not in known]
@@ -167,7 +167,7 @@ class ScanMemory:
     def _all(self) -> dict[str, Any]:
         failure = self.failure
         return {
-            "standing": self._standing,
+            "standing": self._observed,
             "taken": dict(self._taken),
             "told": self._told,
             "told_with": self._told_with,

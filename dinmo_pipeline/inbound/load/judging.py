@@ -133,7 +133,8 @@ class Judge:
     def decide(self, items: Sequence[Item]) -> Decided:
         """Stage the items, which have begun and have columns, and end those that are not to be loaded.
 
-        Reads them once, and once more where numbers contest for room or the first file is refused that told how to stage them.
+        Reads them once, and again where the numbers of a column do not fit one DECIMAL, or where the file is refused that the
+        columns were staged by.
         """
         types = column_types(self._feed, dict.fromkeys(name for item in items for name in item.file.columns))
         known = self._table.shapes(types)

@@ -1,8 +1,8 @@
 """From the texts of a batch of files to typed rows in a temporary table, each known by its file and record, the faulty ones marked.
 
-A batch is one stream through DuckDB, however many files it has: that is what makes ten thousand small files cheap. Nothing is decided
-here: which of the files count, and with that how wide columns must be, is known when all of them were read. So a value that is wider
-than its column is staged stays a text beside it.
+A batch is one stream through DuckDB, however many files it has: that is what makes ten thousand small files cheap. A record
+whose value does not fit the type of its column is marked here. Which files count, and how wide columns must be, is decided when all of them
+were read (`judging`), so a value that is wider than its column is staged stays a text beside it.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ OF_FILES = (Measure.REPLACED_CHARACTERS, Measure.BYTES)
 
 @dataclass(frozen=True)
 class Limit:
-    """A limit as written in `text`, broken by a value that compares with `value` so; a `share` is of the rows last delivered."""
+    """The limit that `text` writes: broken when `measured <comparison> value` is true. A `share` is of the rows last delivered."""
 
     measure: Measure
     text: str

@@ -34,7 +34,7 @@ from dinmo_pipeline.sync.ledger.state import State
 class ActivationNotifier:
     """Records how attempts of one activation end, and tells who is to be told of it. While deliveries go elsewhere, nobody is told.
 
-    No method waits for a person's server while it holds a lock; each takes `alerts.telling.BUDGET_S` at most to send.
+    No method waits for a person's server while it holds a lock; each takes `alerts.notifier.BUDGET_S` at most to send.
     """
 
     def __init__(self, project: Project, spec: ActivationSpec) -> None:

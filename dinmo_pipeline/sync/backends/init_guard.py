@@ -29,27 +29,27 @@ class RequireInitialized:
     """A backend whose address, called `place`, carries a mark; where that is `required` and missing, nothing but `begin` works."""
 
     def __init__(self, backend: Markable, place: str, *, required: bool) -> None:
-        self._shelf = backend
+        self._backend = backend
         self._place = place
         self._required = required
         self._is_marked = False
 
     def begin(self) -> bool:
         """Make the mark; False when there was one."""
-        if self._shelf.has_marker(MARKER):
+        if self._backend.has_marker(MARKER):
             return False
-        self._shelf.make_marker(MARKER, json.dumps({"version": 1, "at": now_utc().isoformat()}).encode())
+        self._backend.make_marker(MARKER, json.dumps({"version": 1, "at": now_utc().isoformat()}).encode())
         return True
 
     def read(self, activation: str, folder: str, *, newest: int | None = None) -> Sequence[StoredEntry]:
         self._check()
-        return self._shelf.read(activation, folder, newest=newest)
+        return self._backend.read(activation, folder, newest=newest)
 
     def create(self, activation: str, path: str, text: bytes) -> bool:
-        return self._shelf.create(activation, path, text)
+        return self._backend.create(activation, path, text)
 
     def has(self, activation: str, path: str) -> bool:
-        return self._shelf.has(activation, path)
+        return self._backend.has(activation, path)
 
     @contextmanager
     def locked(self, activation: str, wait_s: float) -> Iterator[None]:
@@ -57,12 +57,12 @@ class RequireInitialized:
         if not self._is_marked:
             self.begin()
             self._is_marked = True
-        with self._shelf.locked(activation, wait_s):
+        with self._backend.locked(activation, wait_s):
             yield
 
     def _check(self) -> None:
         if self._required and not self._is_marked:
-            self._is_marked = self._shelf.has_marker(MARKER)
+            self._is_marked = self._backend.has_marker(MARKER)
             if not self._is_marked:
                 raise StateError(
                     f"there is no state at {self._place}, and {REQUIRE_STATE} is set: without its state a sync would send every row again. "

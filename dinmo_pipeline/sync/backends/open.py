@@ -53,7 +53,7 @@ def open_state(project: Project) -> StateStore:
     spec, folder = address
     place = (url or "").rstrip("/")
     # A forked process must not share connections with its parent.
-    backend, connection = _object_shelf(spec, folder, project.root, os.getpid())
+    backend, connection = _remote_backend(spec, folder, project.root, os.getpid())
     copies = FolderSnapshots(project.home / "snapshots")
     return _opened(place, backend, ObjectSnapshots(connection, folder, place, copies), Marks(project.home, place))
 
@@ -63,7 +63,7 @@ def _opened(place: str, backend: Markable, snapshots: SnapshotStore, marks: Mark
 
 
 @lru_cache(maxsize=4)
-def _object_shelf(spec: ObjectStoreSpec, folder: str, root: Path, _pid: int) -> tuple[ObjectStoreBackend, Connection[ObjectStorage]]:
+def _remote_backend(spec: ObjectStoreSpec, folder: str, root: Path, _pid: int) -> tuple[ObjectStoreBackend, Connection[ObjectStorage]]:
     # Clients of object stores are slow to make, and remember what they are told of entries that never change.
     def connect() -> Connection[ObjectStorage]:
         return Connection(lambda: spec.connect(root), retry_for_s=spec.retry_for_s, retries=spec.retries)

@@ -82,7 +82,7 @@ class Log:
         clock: Callable[[], datetime] = now_utc,
     ) -> None:
         self.activation = activation
-        self._shelf = backend
+        self._backend = backend
         self._renamed_from = renamed_from
         self._keep_syncs = keep_syncs
         self._marks = marks
@@ -146,36 +146,36 @@ class Log:
 
     def check_unchanged(self) -> None:
         """SyncRefused when another process has written since `read`: whoever wants to show something to a consumer asks first."""
-        if self._shelf.has(self.activation, path_of(self._position + 1, self._chapter)):
+        if self._backend.has(self.activation, path_of(self._position + 1, self._chapter)):
             raise SyncRefused(self._overtaken())
 
     def vouch(self) -> int:
         """Take all entries that there are for true, also those under earlier names; how many they are. StateError without a key."""
         if self._signer is None:
             raise StateError(f"signing the log of activation {self.activation}: {STATE_KEY} is not set; `openssl rand -hex 32` makes one")
-        own = Log(self._shelf, self.activation)._read_own(whole=True)
+        own = Log(self._backend, self.activation)._read_own(whole=True)
         names = {record.entry.name for record in own.records if isinstance(record.entry, Renamed)}
         if not own.pages and self._renamed_from is not None:
             names.add(self._renamed_from)
         if own.pages:
             path = f"{VOUCHERS}/{len(own.pages):08d}-{secrets.token_hex(4)}.json"
-            self._shelf.create(self.activation, path, self._signer.vouch(self.activation, own.pages))
+            self._backend.create(self.activation, path, self._signer.vouch(self.activation, own.pages))
         return len(own.pages) + sum(self._log_of(name).vouch() for name in sorted(names))
 
     def locked(self, *, wait_s: float = LOCK_WAIT_S) -> AbstractContextManager[None]:
         """Hold the activation for this process. BusyError when another has had it for `wait_s` seconds."""
-        return self._shelf.locked(self.activation, wait_s)
+        return self._backend.locked(self.activation, wait_s)
 
     def _read_own(self, *, whole: bool = False, until: int | None = None) -> _Entries:
         """This log's entries from the newest checkpoint on, or all of them; up to position `until`."""
-        checkpoints = self._shelf.read(self.activation, CHECKPOINTS, newest=None if whole or until is not None else 1)
+        checkpoints = self._backend.read(self.activation, CHECKPOINTS, newest=None if whole or until is not None else 1)
         checkpoints = [page for page in checkpoints if until is None or position_of(page.path) <= until]
         chapter = position_of(checkpoints[-1].path) if checkpoints else 0
-        pages = list(self._shelf.read(self.activation, folder_of(0))) if whole or not chapter else []
+        pages = list(self._backend.read(self.activation, folder_of(0))) if whole or not chapter else []
         for checkpoint in checkpoints if whole else checkpoints[-1:]:
-            pages += [checkpoint, *self._shelf.read(self.activation, folder_of(position_of(checkpoint.path)))]
+            pages += [checkpoint, *self._backend.read(self.activation, folder_of(position_of(checkpoint.path)))]
         if self._signer is not None:
-            self._signer.check(self.activation, pages, self._shelf.read(self.activation, VOUCHERS))
+            self._signer.check(self.activation, pages, self._backend.read(self.activation, VOUCHERS))
         pages = [page for page in pages if until is None or position_of(page.path) <= until]
         self._check_complete(pages)
         records = [_record_of(page) for page in pages]
@@ -243,7 +243,7 @@ class Log:
         return bool(records) and records[-1].entry == HandedOver(name)
 
     def _log_of(self, name: str) -> Log:
-        return Log(self._shelf, name, keep_syncs=self._keep_syncs, signer=self._signer, clock=self._clock)
+        return Log(self._backend, name, keep_syncs=self._keep_syncs, signer=self._signer, clock=self._clock)
 
     def _write(self, fact: Fact) -> Record:
         if begins_chapter(self._position + 1):
@@ -261,7 +261,7 @@ class Log:
                 f"writing the log of activation {self.activation}: its entries are signed, and {STATE_KEY} is not set here: set it to the "
                 "key that the others have"
             )
-        if not self._shelf.create(self.activation, path_of(position, self._chapter), text):
+        if not self._backend.create(self.activation, path_of(position, self._chapter), text):
             raise SyncRefused(self._overtaken())
         self._position, self._newest = position, text
         return record

@@ -1,4 +1,4 @@
-"""What no version of this product ever wrote into an entry, and what would lead it outside of its own files: found before it is believed.
+"""Check entries of a log before they are used: values that we never write and paths that leave the state are refused.
 
 A log is data, whoever wrote it. Types of columns become SQL, paths of snapshots are read and deleted, temporary names and parts are
 deleted at a destination.
