@@ -25,10 +25,10 @@ from rich.table import Table
 
 from benchmarks import yardsticks
 from benchmarks.measure import memory_mb
+from dinmo_pipeline.local_files.contents import sha256_of
 from dinmo_pipeline.storages.azure.spec import AzureContainerSpec
 from dinmo_pipeline.storages.base import StorageSpec
 from dinmo_pipeline.storages.gcs.spec import GcsBucketSpec
-from dinmo_pipeline.storages.object_store.multipart import sha256_of
 from dinmo_pipeline.storages.s3.spec import S3BucketSpec
 from dinmo_pipeline_tests.servers import azurite, gcs, s3
 from dinmo_pipeline_tests.servers.openssh import openssh

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from dinmo_pipeline.delta.export import Snapshot
 from dinmo_pipeline.errors import StateError
-from dinmo_pipeline.storages.object_store.multipart import sha256_of
+from dinmo_pipeline.local_files.contents import sha256_of
 
 _WAY_OUT = "no delta can be made from it. Restore it from a backup, or send every row with `dinmo sync --full`"
 _SNAPSHOT_PATH = re.compile(r"activations/[a-z][a-z0-9_]*/snapshots/[0-9]{6,}-[0-9a-f]{8}\.parquet")

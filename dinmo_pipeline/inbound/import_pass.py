@@ -32,12 +32,12 @@ from dinmo_pipeline.inbound.troubles.open_troubles import (
 )
 from dinmo_pipeline.inbound.troubles.set_aside import why_without_data
 from dinmo_pipeline.inbound.troubles.troubles import Trouble, save_troubles, troubles_path
+from dinmo_pipeline.local_files.contents import sha256_of
 from dinmo_pipeline.local_files.locks import locked
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.local_files.scratch import scratch_folder
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
 from dinmo_pipeline.storages.base import Listing
-from dinmo_pipeline.storages.object_store.multipart import sha256_of
 from dinmo_pipeline.storages.retrying import connection_to
 
 _WAIT_S = 1800.0

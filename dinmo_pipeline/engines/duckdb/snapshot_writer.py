@@ -18,9 +18,9 @@ from dinmo_pipeline.engines.duckdb.key_ranges import key_ranges
 from dinmo_pipeline.engines.duckdb.rows import keys_are_single, null_keys, row_count
 from dinmo_pipeline.engines.duckdb.snapshot_schema import key_positions, parquet_table, source_values, stored_columns
 from dinmo_pipeline.engines.duckdb.translate import translate_duckdb_errors
+from dinmo_pipeline.local_files.contents import sync_to_disk
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.sql.quoting import quote_literal
-from dinmo_pipeline.storages.local.spec import sync_to_disk
 
 LARGEST_PATCH = 1 / 8
 """The share of its rows up to which a patched snapshot is patched again; beyond it the next one is whole."""

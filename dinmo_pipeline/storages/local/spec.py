@@ -198,12 +198,3 @@ def _translated(error: OSError, what: str) -> StorageError:
 
 def _user() -> str:
     return os.environ.get("USER") or f"with uid {os.getuid()}"
-
-
-def sync_to_disk(path: Path) -> None:
-    """Have a file's bytes, or the names in a folder, on disk when this returns. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,11 +12,11 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.local_files.contents import sha256_of
 from dinmo_pipeline.storages.answers import Answers
 from dinmo_pipeline.storages.base import Storage, Upload
 from dinmo_pipeline.storages.intake import LimitBroken, ListingCount, Received, TransferCount
 from dinmo_pipeline.storages.object_store.errors import Cause, first_cause_first, local_cause, unreadable_cause
-from dinmo_pipeline.storages.object_store.multipart import sha256_of
 
 SHA256 = "sha256"
 """The metadata entry in which an object carries its content's SHA-256, so that `matches` needs no download."""

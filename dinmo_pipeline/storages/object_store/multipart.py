@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -53,12 +52,6 @@ def read_piece(local_path: Path, size: int, position: int, count: int) -> bytes:
     if len(piece) < expected:
         raise _size_changed(local_path, size, position + len(piece))
     return piece
-
-
-def sha256_of(local_path: Path) -> str:
-    """The SHA-256 of the file's bytes, in hexadecimal."""
-    with local_path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _size_changed(local_path: Path, size: int, read: int) -> PermanentStorageError:

@@ -10,9 +10,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from dinmo_pipeline.errors import StateError
+from dinmo_pipeline.local_files.contents import sync_to_disk
 from dinmo_pipeline.local_files.locks import locked
 from dinmo_pipeline.local_files.private import make_private_folder
-from dinmo_pipeline.storages.local.spec import sync_to_disk
 from dinmo_pipeline.sync.ledger.ledger import StoredEntry
 
 # What os.link says where the file system has no hard links.

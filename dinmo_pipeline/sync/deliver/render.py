@@ -11,9 +11,9 @@ from dinmo_pipeline.delta.export import FILES_OF_MODE, Change, Export, PlannedFi
 from dinmo_pipeline.engines.duckdb.diff import Changes
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.base import Format, Rows
+from dinmo_pipeline.local_files.contents import sha256_of
 from dinmo_pipeline.project.schema.file_names import target_folder, target_name
 from dinmo_pipeline.project.specs import ActivationSpec
-from dinmo_pipeline.storages.object_store.multipart import sha256_of
 from dinmo_pipeline.storages.temporary import temporary_beside
 
 # The first part is measured with this many rows; a later one starts from what the last one took.

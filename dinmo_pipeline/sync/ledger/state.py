@@ -84,8 +84,8 @@ class State:
 
     `redelivering` are the syncs that still have to be delivered once more, in order: the rest of `redelivery`. `leftovers` tell of
     temporary files that a crash may have left: those since the newest delivery, which tidied all before it. `earlier` is what
-    is left of syncs that are not in it, by address. `used` is the highest number of a sync that was lost with a part of the log: never given
-    again. `is_outdated` from a restore until a sync is delivered that does not build upon the old log.
+    is left of syncs that are not in it, by address. `used` is the highest number lost with a part of the log; it is not given again.
+    `is_outdated` from a restore until a sync is delivered that does not build upon the old log.
     """
 
     syncs: Mapping[int, SyncRecord] = field(default_factory=dict)
