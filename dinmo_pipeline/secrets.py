@@ -69,7 +69,7 @@ class Secret(BaseModel):
         return value
 
 
-class Elsewhere(Secret):
+class SettingReference(Secret):
     """A setting that is kept outside of the definitions and yet no secret, as a host or a user: messages may name it."""
 
     _is_confidential: ClassVar[bool] = False
@@ -89,14 +89,14 @@ def _read_setting(value: Any) -> str | Secret:
         return value
     if not isinstance(value, Mapping):
         raise PydanticCustomError("secret", f"expected text, or {_ONE_REFERENCE.removeprefix('expected ')}")
-    return _read_reference(value, Elsewhere)
+    return _read_reference(value, SettingReference)
 
 
 def _read_port(value: Any) -> int | Secret:
     if isinstance(value, Secret):
         return value
     if isinstance(value, Mapping):
-        return _read_reference(value, Elsewhere)
+        return _read_reference(value, SettingReference)
     if isinstance(value, bool) or not isinstance(value, int) or value not in _PORTS:
         raise PydanticCustomError("secret", f"expected a port from 1 to 65535, or {_ONE_REFERENCE.removeprefix('expected ')}")
     return value

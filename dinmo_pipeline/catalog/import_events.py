@@ -27,7 +27,7 @@ from dinmo_pipeline.catalog.metadata import table_metadata
 from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.engines.duckdb.tables import look_at, table_columns, table_exists, table_sql
 from dinmo_pipeline.errors import DinmoError
-from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome, Record
+from dinmo_pipeline.inbound.load.import_ledger import FileRecord, ImportLedger, Outcome
 from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
 from dinmo_pipeline.inbound.troubles.troubles import Trouble
 from dinmo_pipeline.project.specs import FeedSpec, Project, TableRef
@@ -46,7 +46,7 @@ FILES_WITH_EVENTS = 500
 
 
 @dataclass
-class Taken:
+class ImportSummary:
     """What became of the files of a run: those that are told of one by one, and the numbers of all others, which were just loaded.
 
     `changed` are the feeds that rows were loaded into, `notes` what people should know although nothing failed.
@@ -89,7 +89,7 @@ def import_checked(context: AssetExecutionContext, project: Project, feed: FeedS
     yield _as_result(feed_check(project, feed, taken))
 
 
-def feed_check(project: Project, feed: FeedSpec, taken: Taken | None = None, problem: str | None = None) -> AssetCheckEvaluation:
+def feed_check(project: Project, feed: FeedSpec, taken: ImportSummary | None = None, problem: str | None = None) -> AssetCheckEvaluation:
     """How the feed is now: an error where a file is not in its table, a warning where records or strangers may be missing.
 
     `taken` is what its last run made of its files, `problem` why that failed.
@@ -136,7 +136,7 @@ def _as_result(check: AssetCheckEvaluation) -> AssetCheckResult:
     )
 
 
-def _import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec) -> Taken:
+def _import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec) -> ImportSummary:
     """Import every file of the feed that is due, whichever partitions the run was started for, and tell Dagster of each.
 
     Returns what became of them; where none was due, of the feed's last one.
@@ -144,7 +144,7 @@ def _import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec
     # With it comes Arrow: only runs that import wait for that.
     from dinmo_pipeline.inbound.import_pass import InboxPass
 
-    taken = Taken()
+    taken = ImportSummary()
     columns: dict[str, Any] = {}
     began = time.monotonic()
     with InboxPass(project, feed.inbox) as inbox:
@@ -174,7 +174,7 @@ def _import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec
         return taken
     context.log.info(f"no file of {feed.name} is due; {len(seen.waiting)} files of inbox {feed.inbox} are not whole yet")
     with open_warehouse(project.warehouse_path, project.query_settings) as connection:
-        return Taken(Record(connection).of_feed(feed.name, limit=1), notes=taken.notes)
+        return ImportSummary(ImportLedger(connection).of_feed(feed.name, limit=1), notes=taken.notes)
 
 
 def _tell(context: AssetExecutionContext, record: FileRecord, seconds: float, known: Collection[str], columns: Mapping[str, Any]) -> None:

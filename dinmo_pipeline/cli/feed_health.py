@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from dinmo_pipeline.alerts.alert_state import feed_alert_state
 from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.inbound.load.feed_table import FeedTable
-from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Record
+from dinmo_pipeline.inbound.load.import_ledger import FileRecord, ImportLedger
 from dinmo_pipeline.inbound.troubles.alerts import find_late_feed
 from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
 from dinmo_pipeline.inbound.troubles.troubles import Trouble
@@ -61,7 +61,7 @@ def inbound_health(project: Project) -> tuple[list[FeedHealth], list[InboxHealth
     if not project.warehouse_path.exists():
         return [_health(feed, None, 0, of_feed[feed.name], late[feed.name]) for feed in feeds], inboxes
     with open_warehouse(project.warehouse_path, project.query_settings) as connection:
-        record = Record(connection)
+        record = ImportLedger(connection)
         last = {feed.name: next(iter(record.of_feed(feed.name, limit=1)), None) for feed in feeds}
         rows = {feed.name: FeedTable(connection, feed).rows() for feed in feeds}
     return [_health(feed, last[feed.name], rows[feed.name], of_feed[feed.name], late[feed.name]) for feed in feeds], inboxes

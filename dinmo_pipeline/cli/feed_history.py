@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from dinmo_pipeline.cli import showing
 from dinmo_pipeline.engines.duckdb.connection import open_warehouse
-from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Record
+from dinmo_pipeline.inbound.load.import_ledger import FileRecord, ImportLedger
 from dinmo_pipeline.inbound.troubles.events import Event, Events
 from dinmo_pipeline.project.specs import FeedSpec, Project
 
@@ -43,7 +43,7 @@ def _entries(project: Project, feed: FeedSpec) -> Sequence[dict[str, Any]]:
     if not project.warehouse_path.exists():
         return []
     with open_warehouse(project.warehouse_path, project.query_settings) as connection:
-        files = [_of_file(made) for made in Record(connection).of_feed(feed.name, limit=None)]
+        files = [_of_file(made) for made in ImportLedger(connection).of_feed(feed.name, limit=None)]
         events = [_of_event(event) for event in Events(connection).of_feed(feed.name)]
     return sorted([*files, *events], key=lambda entry: datetime.fromisoformat(entry["at"]))
 

@@ -14,7 +14,7 @@ from dinmo_pipeline.cli.outcome import Imported
 from dinmo_pipeline.errors import CallError, DinmoError
 from dinmo_pipeline.inbound.inbox.discovery import InboxScan
 from dinmo_pipeline.inbound.inbox.folders import ALL, Folders
-from dinmo_pipeline.inbound.inbox.scan_memory import Fingerprint
+from dinmo_pipeline.inbound.inbox.scan_state import Fingerprint
 from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
 from dinmo_pipeline.project.load import LoadedProject, load_project, load_with_warnings
 from dinmo_pipeline.project.operators import current_operator
@@ -118,7 +118,7 @@ def _import_inbox(runner: Runner, project: Project, inbox: InboxSpec) -> list[Im
     feeds = [feed.name for feed in project.feeds.values() if feed.inbox == inbox.name]
     tried: set[tuple[str, Fingerprint]] = set()
     again: list[str] | None = None
-    for seen in _looks(project, inbox):
+    for seen in _scan_state(project, inbox):
         due = dict.fromkeys(arrival.match.feed.name for arrival in seen.due if (arrival.path, arrival.sight) not in tried)
         tried.update((arrival.path, arrival.sight) for arrival in seen.due)
         if again is None:
@@ -133,7 +133,7 @@ def _import_inbox(runner: Runner, project: Project, inbox: InboxSpec) -> list[Im
     return imported
 
 
-def _looks(project: Project, inbox: InboxSpec) -> Iterator[InboxScan]:
+def _scan_state(project: Project, inbox: InboxSpec) -> Iterator[InboxScan]:
     """Looks at the inbox for as long as files there may come to stand still."""
     # The readers of files are not loaded for commands that read none.
     from dinmo_pipeline.inbound.import_pass import InboxPass

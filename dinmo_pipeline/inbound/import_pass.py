@@ -16,9 +16,9 @@ from dinmo_pipeline.errors import CallError, DinmoError, PermanentStorageError, 
 from dinmo_pipeline.inbound.inbox.discovery import FOLDERS, Arrival, InboxScan, look
 from dinmo_pipeline.inbound.inbox.folders import Folders
 from dinmo_pipeline.inbound.inbox.free_names import reason_path, rejects_path
-from dinmo_pipeline.inbound.inbox.scan_memory import ScanMemory
-from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome, Record
-from dinmo_pipeline.inbound.taking import Taking
+from dinmo_pipeline.inbound.inbox.scan_state import ScanState
+from dinmo_pipeline.inbound.load.import_ledger import FileRecord, ImportLedger, Outcome
+from dinmo_pipeline.inbound.taking import BatchImporter
 from dinmo_pipeline.inbound.troubles.events import Event, Events, kept_event
 from dinmo_pipeline.inbound.troubles.open_troubles import (
     RECORDED,
@@ -66,7 +66,7 @@ class InboxPass:
         with self._disk_errors(), self._stack as stack:
             make_private_folder(home)
             stack.enter_context(locked(home / "lock", what=f"inbox {self._inbox.name}", wait_s=self._wait_s))
-            self._looks = ScanMemory(home / "looks.json")
+            self._scan_state = ScanState(home / "looks.json")
             self._remote = stack.enter_context(connection_to(self._project.storages[self._inbox.storage], self._project.root))
             self._folders = Folders(self._remote, self._inbox)
             self._local_folder = stack.enter_context(scratch_folder(home / "fetched"))
@@ -87,10 +87,10 @@ class InboxPass:
                 self._fail(error, loading=False)
                 raise
             self._there = {f"{folder}/{file.name}" for folder, files in listings.items() for file in files}
-            seen = look(self._inbox, feeds, listings, self._looks, self._project.clock(), cut_off=self._is_behind())
-            if self._looks.failure is not None and not (self._looks.failure.loading and seen.due):
-                self._looks.failure = None
-            self._looks.save()
+            seen = look(self._inbox, feeds, listings, self._scan_state, self._project.clock(), cut_off=self._is_behind())
+            if self._scan_state.failure is not None and not (self._scan_state.failure.loading and seen.due):
+                self._scan_state.failure = None
+            self._scan_state.save()
             if not (self._hasty and self._is_behind()):
                 self._save_troubles(still_there(self._recorded(), self._there))
             return seen
@@ -101,13 +101,13 @@ class InboxPass:
         A file that fails is set aside, and keeps no other from being imported. Raises what is of the storage as a whole, of the
         warehouse or of this machine.
         """
-        if not (arrivals or self._looks.set_aside or self._looks.events or self._is_behind()):
+        if not (arrivals or self._scan_state.set_aside or self._scan_state.events or self._is_behind()):
             return
-        taking = Taking(self._project, self._inbox, self._folders, self._looks, self._local_folder)
+        taking = BatchImporter(self._project, self._inbox, self._folders, self._scan_state, self._local_folder)
         try:
             with self._disk_errors():
-                self._looks.taking = True
-                self._looks.save()
+                self._scan_state.taking = True
+                self._scan_state.save()
                 yield from taking.take(arrivals)
         except DinmoError as error:
             self._fail(error, loading=True)
@@ -116,21 +116,21 @@ class InboxPass:
             self.notes += taking.notes
         with self._disk_errors():
             self._record_troubles()
-            self._looks.taking, self._looks.failure = False, None
-            self._looks.save()
+            self._scan_state.taking, self._scan_state.failure = False, None
+            self._scan_state.save()
             self._save_troubles(self._recorded())
 
     def approve(self, feed: str, *, by: str | None = None) -> str:
         """Let the newest file of the feed that waits for a person's word pass at the next look; its name. CallError when none waits."""
         with open_warehouse(self._project.warehouse_path, self._project.query_settings) as connection:
-            record = Record(connection)
+            record = ImportLedger(connection)
             blocked = [made for made in record.of_feed(feed) if made.outcome == Outcome.BLOCKED]
             if not blocked or record.is_approved(feed, blocked[-1].sha256):
                 raise CallError(f"no file of feed {feed} waits to be approved")
             record.approve(feed, blocked[-1].sha256)
             Events(connection).add([self._decision(blocked[-1], "approved", by)])
-        self._looks.forget(blocked[-1].path)
-        self._looks.save()
+        self._scan_state.forget(blocked[-1].path)
+        self._scan_state.save()
         return blocked[-1].name
 
     def dismiss(self, feed: FeedSpec, name: str | None = None, *, by: str | None = None) -> list[str]:
@@ -139,7 +139,7 @@ class InboxPass:
         CallError when none is open.
         """
         with open_warehouse(self._project.warehouse_path, self._project.query_settings) as connection:
-            record, events = Record(connection), Events(connection)
+            record, events = ImportLedger(connection), Events(connection)
             found = [made for made in stopped_files(record, feed) if made.outcome == Outcome.REFUSED]
             found += loaded_with_rejects(record, feed)
             closed = [made for made in found if name is None or made.name == name]
@@ -153,7 +153,7 @@ class InboxPass:
         """The paths of what was written beside files in `imports/`: rejects, and why a file was refused."""
         with open_warehouse(self._project.warehouse_path, self._project.query_settings) as connection:
             told = "inbox = ? AND target IS NOT NULL AND (rejected > 0 OR outcome = ?)"
-            found = Record(connection).find(told, [self._inbox.name, Outcome.REFUSED])
+            found = ImportLedger(connection).find(told, [self._inbox.name, Outcome.REFUSED])
         targets = [(made.target, made.outcome) for made in found if made.target is not None]
         beside = [rejects_path(target) for target, _ in targets]
         return [*beside, *(reason_path(target) for target, outcome in targets if outcome == Outcome.REFUSED)]
@@ -181,7 +181,7 @@ class InboxPass:
     def _is_behind(self) -> bool:
         """Whether an earlier pass was cut off, or its warehouse holds more than the open troubles tell."""
         path = troubles_path(self._project, self._inbox.name)
-        return self._looks.taking or (self._project.warehouse_path.exists() and not path.exists())
+        return self._scan_state.taking or (self._project.warehouse_path.exists() and not path.exists())
 
     def _require_folders(self, listings: Mapping[str, Listing]) -> None:
         """PermanentStorageError where all folders are missing: a name with a typing error must not look like an inbox without files."""
@@ -196,8 +196,8 @@ class InboxPass:
         """Remember that the pass or the look as a whole failed. Where that cannot be written either, `error` matters more."""
         without_data = why_without_data(error)
         with suppress(DinmoError), self._disk_errors():
-            self._looks.fail(error, without_data, now=self._project.clock(), loading=loading, patient=not self._hasty)
-            self._looks.save()
+            self._scan_state.fail(error, without_data, now=self._project.clock(), loading=loading, patient=not self._hasty)
+            self._scan_state.save()
         with suppress(DinmoError), self._disk_errors():
             if loading:
                 self._record_troubles()
@@ -210,15 +210,15 @@ class InboxPass:
     def _record_troubles(self) -> None:
         """Write what happened to files into the warehouse, and what is open by its record beside the inbox's memory."""
         with open_warehouse(self._project.warehouse_path, self._project.query_settings) as connection:
-            if self._looks.events:
-                Events(connection).add([kept_event(self._inbox.name, plain) for plain in self._looks.events])
+            if self._scan_state.events:
+                Events(connection).add([kept_event(self._inbox.name, plain) for plain in self._scan_state.events])
             recorded = recorded_troubles(connection, self._project, self._inbox.name)
-        self._looks.events = []
-        self._looks.save()
+        self._scan_state.events = []
+        self._scan_state.save()
         self._save_troubles(recorded if self._there is None else still_there(recorded, self._there))
 
     def _save_troubles(self, recorded: Sequence[Trouble]) -> None:
-        seen = seen_troubles(self._looks, self._inbox.name, self._project.clock())
+        seen = seen_troubles(self._scan_state, self._inbox.name, self._project.clock())
         save_troubles(troubles_path(self._project, self._inbox.name), limited((*recorded, *seen)))
 
 

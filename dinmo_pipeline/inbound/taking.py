@@ -18,10 +18,10 @@ from dinmo_pipeline.inbound.archive import Tidier
 from dinmo_pipeline.inbound.inbox.discovery import Arrival, DoneFiles
 from dinmo_pipeline.inbound.inbox.fetching import Fetcher, ask_of_file, check_storage, local_name
 from dinmo_pipeline.inbound.inbox.folders import IMPORTS, INIT, REFUSED, Folders
-from dinmo_pipeline.inbound.inbox.scan_memory import Fingerprint, ScanMemory
+from dinmo_pipeline.inbound.inbox.scan_state import Fingerprint, ScanState
 from dinmo_pipeline.inbound.load.batch import Fetched, load_batch
 from dinmo_pipeline.inbound.load.dividing import load_divided
-from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome, Record
+from dinmo_pipeline.inbound.load.import_ledger import FileRecord, ImportLedger, Outcome
 from dinmo_pipeline.inbound.troubles.set_aside import why
 from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, IntakeLimits
 from dinmo_pipeline.local_files.scratch import scratch_folder
@@ -47,15 +47,15 @@ def open_feed_file(feed: FeedSpec, local_path: Path, known: Collection[str] = ()
     return open_csv(local_path, feed.csv, key=feed.primary_key, known=named, limits=limits)
 
 
-class Taking:
+class BatchImporter:
     """The files of one inbox while they are taken, by whoever holds it. `notes` tell of files that went away or changed meanwhile."""
 
-    def __init__(self, project: Project, inbox: InboxSpec, folders: Folders, looks: ScanMemory, local_folder: Path) -> None:
+    def __init__(self, project: Project, inbox: InboxSpec, folders: Folders, scan_state: ScanState, local_folder: Path) -> None:
         self._project = project
         self._inbox = inbox
         self._feeds = {feed.name: feed for feed in project.feeds.values() if feed.inbox == inbox.name}
         self._folders = folders
-        self._looks = looks
+        self._scan_state = scan_state
         self._local_folder = local_folder
         # One moment for all of a pass: by it they are known to have come together.
         self._now = project.clock()
@@ -69,7 +69,7 @@ class Taking:
         """
         there, unknown = self._recorded_earlier()
         yield from self._finish_earlier(there.values())
-        failed = {aside.path: aside.sight for aside in self._looks.set_aside.values()}
+        failed = {aside.path: aside.sight for aside in self._scan_state.set_aside.values()}
         fresh, again = list[Arrival](), list[Arrival]()
         for arrival in arrivals:
             if arrival.path not in there and arrival.path not in unknown:
@@ -103,10 +103,10 @@ class Taking:
         blocked = {record.path for record, _ in loaded if record.outcome == Outcome.BLOCKED}
         for copy in files:
             path = copy.arrival.path
-            self._looks.set_aside.pop(path, None)
+            self._scan_state.set_aside.pop(path, None)
             if self._inbox.after_import == "leave" or path in blocked:
-                self._looks.take(path, copy.arrival.sight)
-        self._looks.save()
+                self._scan_state.take(path, copy.arrival.sight)
+        self._scan_state.save()
         yield from self._tidied(loaded, {copy.arrival.path: copy.local_path for copy in files})
 
     def _targets(self) -> Callable[[Arrival, Outcome], str | None]:
@@ -133,7 +133,7 @@ class Taking:
         With them the paths of recorded files of which nobody can tell, and which are set aside.
         """
         with open_warehouse(self._project.warehouse_path, self._project.query_settings) as connection:
-            unfinished = Record(connection).unfinished(self._inbox.name)
+            unfinished = ImportLedger(connection).unfinished(self._inbox.name)
         there: dict[str, FileRecord] = {}
         unknown: set[str] = set()
         for made in unfinished:
@@ -153,9 +153,9 @@ class Taking:
         """Tidy what an earlier pass recorded; those that it told of are not told of again."""
         if not recorded:
             return
-        told = {path for path, aside in self._looks.set_aside.items() if aside.loaded}
+        told = {path for path, aside in self._scan_state.set_aside.items() if aside.loaded}
         with open_warehouse(self._project.warehouse_path, self._project.query_settings) as connection:
-            record = Record(connection)
+            record = ImportLedger(connection)
             loaded = [(made, record.rejects(made.arrival)) for made in recorded]
         with scratch_folder(self._local_folder / "batch") as folder:
             copies = {made.path: folder / str(made.arrival) / local_name(made.name) for made in recorded}
@@ -178,7 +178,7 @@ class Taking:
                     self._not_tidied(made, error)
                 else:
                     finished.append(made)
-                    self._looks.set_aside.pop(made.path, None)
+                    self._scan_state.set_aside.pop(made.path, None)
                 told.append(made)
         except DinmoError:
             self._finish(finished)
@@ -204,17 +204,17 @@ class Taking:
         arrivals = [made.arrival for made in records if not made.tidied]
         if arrivals:
             with open_warehouse(self._project.warehouse_path, self._project.query_settings) as connection:
-                Record(connection).finish(arrivals)
+                ImportLedger(connection).finish(arrivals)
 
     def _set_aside(self, arrival: Arrival, error: Exception) -> None:
         feed, now = arrival.match.feed.name, self._project.clock()
-        self._looks.put_aside(arrival.path, feed, arrival.sight, error, loaded=False, now=now)
+        self._scan_state.put_aside(arrival.path, feed, arrival.sight, error, loaded=False, now=now)
 
     def _not_tidied(self, made: FileRecord, error: Exception) -> None:
         became = "its rows are loaded" if made.outcome == Outcome.LOADED else f"it was {made.outcome}"
         told = PermanentStorageError(f"{became}, and it could not be brought to {made.target}: {why(error)}")
         sight = Fingerprint(made.bytes, made.modified)
-        self._looks.put_aside(made.path, made.feed, sight, told, loaded=True, now=self._project.clock())
+        self._scan_state.put_aside(made.path, made.feed, sight, told, loaded=True, now=self._project.clock())
 
 
 def _batches(arrivals: Iterable[Arrival]) -> Iterator[tuple[FeedSpec, Sequence[Arrival]]]:

@@ -26,7 +26,7 @@ class _Look:
 
 def has_expectations(project: Project) -> bool:
     """Whether anything is expected of any feed or activation that is not paused."""
-    return next(_looks(project), None) is not None
+    return next(_scan_state(project), None) is not None
 
 
 def notify_deadlines(project: Project, *, budget_s: float = BUDGET_S) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def notify_deadlines(project: Project, *, budget_s: float = BUDGET_S) -> tuple[s
     """
     end = time.monotonic() + budget_s
     lines: list[str] = []
-    for look in sorted(_looks(project), key=lambda each: each.has_unsent):
+    for look in sorted(_scan_state(project), key=lambda each: each.has_unsent):
         left = end - time.monotonic()
         if left < _LEAST_S:
             lines.append(f"{look.name}: sending messages took too long; the next look goes on from here")
@@ -48,7 +48,7 @@ def notify_deadlines(project: Project, *, budget_s: float = BUDGET_S) -> tuple[s
     return tuple(lines)
 
 
-def _looks(project: Project) -> Iterator[_Look]:
+def _scan_state(project: Project) -> Iterator[_Look]:
     for spec in project.activations.values():
         if spec.expected is not None and not spec.paused:
             yield _Look(

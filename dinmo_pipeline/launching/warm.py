@@ -113,8 +113,8 @@ def _answer(text: str) -> None:
 
 def _ended(forks: Iterable[int]) -> list[tuple[int, int]]:
     """Those that have ended, with their status; they are no zombies any more."""
-    looks = (os.waitpid(pid, os.WNOHANG) for pid in list(forks))
-    return [(pid, status) for pid, status in looks if pid != 0]
+    scan_state = (os.waitpid(pid, os.WNOHANG) for pid in list(forks))
+    return [(pid, status) for pid, status in scan_state if pid != 0]
 
 
 def _fork() -> int:

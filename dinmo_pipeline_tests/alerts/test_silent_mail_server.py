@@ -144,7 +144,7 @@ def test_looks_at_once_send_one_message(tmp_path: Path) -> None:
         root = make_people(tmp_path, activation("changes"))
         notifier_of(root).failed(PermanentStorageError("the folder is missing"))
         make_people(tmp_path, activation("changes") + mail(server.port))
-        looks = [subprocess.Popen([sys.executable, "-c", FAILED, root], stdout=subprocess.DEVNULL) for _ in range(4)]
-        for look in looks:
+        scan_state = [subprocess.Popen([sys.executable, "-c", FAILED, root], stdout=subprocess.DEVNULL) for _ in range(4)]
+        for look in scan_state:
             assert look.wait(LONG_S) == 0
         assert len(server.messages) == 1

@@ -15,7 +15,7 @@ from dinmo_pipeline.erasure.person import Person
 from dinmo_pipeline.erasure.receipt import Receipt
 from dinmo_pipeline.erasure.tables import Tables
 from dinmo_pipeline.errors import StateError
-from dinmo_pipeline.inbound.load.import_ledger import Record
+from dinmo_pipeline.inbound.load.import_ledger import ImportLedger
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline_tests.cli.conftest import Dinmo
 from dinmo_pipeline_tests.inbox_projects import INBOX, drop, feed, make_inbox
@@ -102,7 +102,7 @@ def test_bytes_of_the_person_are_gone_and_all_else_is_as_it_was(root: Path) -> N
     project = load_project(root)
     assert all(refresh(project, table, reuse=True).reused for ref, table in project.tables.items() if ref.kind == "models")
     with open_warehouse(project.warehouse_path, project.query_settings) as connection:
-        record = Record(connection)
+        record = ImportLedger(connection)
         with pytest.raises(duckdb.ConstraintException):
             record.add([(record.of_feed("contacts_shop")[0], ())])
     assert [receipt.done for receipt in forget(root)[0]] == ["written anew, without its freed pages"]

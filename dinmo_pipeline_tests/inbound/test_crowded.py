@@ -73,14 +73,14 @@ def test_look_that_finds_nothing_new_writes_nothing(tmp_path: Path) -> None:
     inbox = crowd(tmp_path, 3, after_import="leave")
     inbox.drop("kontacts_shop_20240501.csv", ROW)
     taken = [len(inbox.run()) for _ in range(2)]
-    looks = inbox.project.home / "inbound" / "partner" / "looks.json"
-    before = looks.stat().st_ino, looks.stat().st_mtime_ns
+    scan_state = inbox.project.home / "inbound" / "partner" / "looks.json"
+    before = scan_state.stat().st_ino, scan_state.stat().st_mtime_ns
 
     assert (taken, inbox.run()) == ([3, 0], [])
-    assert (looks.stat().st_ino, looks.stat().st_mtime_ns) == before
+    assert (scan_state.stat().st_ino, scan_state.stat().st_mtime_ns) == before
     inbox.drop("contacts_shop_20240502.csv", ROW)
     assert len(inbox.run()) == 1
-    assert (looks.stat().st_ino, looks.stat().st_mtime_ns) != before
+    assert (scan_state.stat().st_ino, scan_state.stat().st_mtime_ns) != before
 
 
 def test_of_very_many_strangers_the_first_are_named_and_the_others_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

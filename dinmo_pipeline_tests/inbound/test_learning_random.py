@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from dinmo_pipeline.formats.csv.dialect import CsvDialect
 from dinmo_pipeline.inbound.inbox.discovery import Arrival
 from dinmo_pipeline.inbound.inbox.file_names import NameMatch
-from dinmo_pipeline.inbound.inbox.scan_memory import Fingerprint
+from dinmo_pipeline.inbound.inbox.scan_state import Fingerprint
 from dinmo_pipeline.inbound.load.batch import Fetched, load_batch
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome
 from dinmo_pipeline.inbound.taking import open_feed_file

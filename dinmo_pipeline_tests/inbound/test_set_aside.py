@@ -358,8 +358,8 @@ def test_state_of_an_earlier_version_shows_what_it_holds(tmp_path: Path) -> None
     troubles_path(inbox.project, "partner").unlink()
     with duckdb.connect(str(inbox.project.warehouse_path)) as warehouse:
         warehouse.execute("DROP TABLE inbound.events")
-    looks = inbox.project.home / "inbound" / "partner" / "looks.json"
-    looks.write_text('{"standing": {}, "taken": {}, "told": [], "told_with": [], "taking": false}')
+    scan_state = inbox.project.home / "inbound" / "partner" / "looks.json"
+    scan_state.write_text('{"standing": {}, "taken": {}, "told": [], "told_with": [], "taking": false}')
 
     assert states(inbox) == [(f"raw/{named(6)}", "refused")]
     with InboxPass(inbox.project, "partner", hasty=True) as held:

@@ -9,7 +9,7 @@ import pytest
 from dinmo_pipeline.notify.email import Email
 from dinmo_pipeline.notify.slack import Slack
 from dinmo_pipeline.project.load import load_project
-from dinmo_pipeline.secrets import Elsewhere
+from dinmo_pipeline.secrets import SettingReference
 
 from .conftest import WriteProject
 from .test_bad_projects import activation, errors_of
@@ -71,5 +71,10 @@ def test_notify_has_its_channel_its_level_and_whom_it_concerns(write_project: Wr
     assert (told["team"].level, told["team"].concerns("whatever")) == ("warning", True)
     channel = told["nights"].channel
     assert isinstance(channel, Email)
-    assert (channel.sender, channel.to, channel.host, channel.port) == ("a@b.example", ["c@d.example"], Elsewhere(env="MAIL_HOST"), None)
+    assert (channel.sender, channel.to, channel.host, channel.port) == (
+        "a@b.example",
+        ["c@d.example"],
+        SettingReference(env="MAIL_HOST"),
+        None,
+    )
     assert (told["nights"].level, told["nights"].concerns("export"), told["nights"].concerns("other")) == ("failure", True, False)

@@ -10,7 +10,7 @@ from functools import partial
 
 from dinmo_pipeline.inbound.inbox.file_names import NameMatch, Reason, is_temporary, match_name, printable, unfit_name, without_extension
 from dinmo_pipeline.inbound.inbox.folders import INIT, RAW
-from dinmo_pipeline.inbound.inbox.scan_memory import Fingerprint, ScanMemory
+from dinmo_pipeline.inbound.inbox.scan_state import Fingerprint, ScanState
 from dinmo_pipeline.inbound.troubles.set_aside import SetAside
 from dinmo_pipeline.project.specs import FeedSpec, InboxSpec
 from dinmo_pipeline.storages.base import Listing, RemoteFile
@@ -79,12 +79,12 @@ def look(
     inbox: InboxSpec,
     feeds: Sequence[FeedSpec],
     listings: Mapping[str, Listing],
-    looks: ScanMemory,
+    scan_state: ScanState,
     now: datetime,
     *,
     cut_off: bool = False,
 ) -> InboxScan:
-    """Decide on the files that are listed in each of RAW and INIT; `looks` remembers them."""
+    """Decide on the files that are listed in each of RAW and INIT; `scan_state` remembers them."""
     found: list[Arrival] = []
     done: set[str] = set()
     strangers: dict[str, Reason] = {}
@@ -102,24 +102,24 @@ def look(
             found.append(arrival)
             if done_files.of(file.name):
                 done.add(arrival.path)
-    looks.keep_only(there, now=now)
-    fresh = [arrival for arrival in found if not looks.was_taken(arrival.path, arrival.sight)]
+    scan_state.keep_only(there, now=now)
+    fresh = [arrival for arrival in found if not scan_state.was_taken(arrival.path, arrival.sight)]
     sights = {arrival.path: arrival.sight for arrival in fresh}
-    settled = looks.settled(sights, now=now, after=timedelta(seconds=inbox.settle_seconds))
-    ready = settled if inbox.done_file is None else looks.vouched(sights, done)
+    settled = scan_state.settled(sights, now=now, after=timedelta(seconds=inbox.settle_seconds))
+    ready = settled if inbox.done_file is None else scan_state.vouched(sights, done)
     due = [arrival for arrival in fresh if arrival.path in ready]
     waiting = tuple(arrival.path for arrival in fresh if arrival.path not in ready)
     known = [f"{feed.name} {'json' if feed.csv is None else 'csv'}" for feed in feeds]
-    looks.unmatched(strangers, feeds=known, most=_TOLD_STRANGERS, now=now)
-    looks.unlisted((f"{folder}: {line}" for folder, files in listings.items() for line in files.unread), now=now)
-    untold = looks.untold(strangers, feeds=known)
-    told = {path: looks.strangers[path][0] if path in looks.strangers else strangers[path]() for path in untold[:_TOLD_STRANGERS]}
+    scan_state.unmatched(strangers, feeds=known, most=_TOLD_STRANGERS, now=now)
+    scan_state.unlisted((f"{folder}: {line}" for folder, files in listings.items() for line in files.unread), now=now)
+    untold = scan_state.untold(strangers, feeds=known)
+    told = {path: scan_state.strangers[path][0] if path in scan_state.strangers else strangers[path]() for path in untold[:_TOLD_STRANGERS]}
     return InboxScan(
         due=tuple(sorted(due, key=_turn)),
         waiting=waiting,
         strangers=told,
         more_strangers=len(untold) - len(told),
-        set_aside=tuple(looks.set_aside.values()),
+        set_aside=tuple(scan_state.set_aside.values()),
         cut_off=cut_off,
     )
 

@@ -14,7 +14,7 @@ from dinmo_pipeline.errors import BusyError, LimitError, PermanentStorageError, 
 from dinmo_pipeline.inbound.inbox.discovery import Arrival
 from dinmo_pipeline.inbound.inbox.folders import Folders
 from dinmo_pipeline.inbound.inbox.free_names import shortened
-from dinmo_pipeline.inbound.inbox.scan_memory import Fingerprint
+from dinmo_pipeline.inbound.inbox.scan_state import Fingerprint
 from dinmo_pipeline.inbound.load.batch import Fetched
 from dinmo_pipeline.storages.waiting import forbid_waiting
 

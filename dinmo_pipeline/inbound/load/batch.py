@@ -15,7 +15,7 @@ from dinmo_pipeline.inbound.inbox.discovery import Arrival
 from dinmo_pipeline.inbound.load.earlier_files import EarlierFiles, KnownBytes, LoadedFile
 from dinmo_pipeline.inbound.load.entities import show_entity
 from dinmo_pipeline.inbound.load.feed_table import AcceptedFile, FeedTable
-from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome, Record
+from dinmo_pipeline.inbound.load.import_ledger import FileRecord, ImportLedger, Outcome
 from dinmo_pipeline.inbound.load.judging import Decided, Fetched, Item, Judge, told_missing
 from dinmo_pipeline.inbound.load.staging import InboundFile
 from dinmo_pipeline.intake_limits import IntakeLimits, how_to_raise
@@ -45,7 +45,7 @@ def load_batch(
     warehouse cannot keep it, DataError when a column's type was declared otherwise before; nothing of the batch is loaded then.
     """
     with open_warehouse(project.warehouse_path, project.query_settings, isolated=True) as connection:
-        record = Record(connection)
+        record = ImportLedger(connection)
         try:
             with transaction(connection):
                 loading = _Loading(connection, record, feed, opening, stays=stays, limits=project.limits)
@@ -62,7 +62,14 @@ def load_batch(
 
 class _Loading:
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, record: Record, feed: FeedSpec, opening: Opening, *, stays: bool, limits: IntakeLimits
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        record: ImportLedger,
+        feed: FeedSpec,
+        opening: Opening,
+        *,
+        stays: bool,
+        limits: IntakeLimits,
     ) -> None:
         self._connection = connection
         self._record = record

@@ -13,7 +13,7 @@ import duckdb
 
 from dinmo_pipeline.formats.reader import Reject
 from dinmo_pipeline.inbound.inbox.discovery import version_label
-from dinmo_pipeline.inbound.inbox.scan_memory import Fingerprint
+from dinmo_pipeline.inbound.inbox.scan_state import Fingerprint
 
 _ROWS_A_STATEMENT = 100
 _COLUMNS = {
@@ -102,7 +102,7 @@ class FileRecord:
         return version_label(self.name, Fingerprint(self.bytes, self.modified))
 
 
-class Record:
+class ImportLedger:
     """The tables `inbound.files` and `inbound.rejects`, which are made when they are missing."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:

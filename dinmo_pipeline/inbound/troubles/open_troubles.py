@@ -11,8 +11,8 @@ import duckdb
 from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.inbound.inbox.file_names import printable
 from dinmo_pipeline.inbound.inbox.free_names import rejects_path
-from dinmo_pipeline.inbound.inbox.scan_memory import ScanMemory
-from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome, Record
+from dinmo_pipeline.inbound.inbox.scan_state import ScanState
+from dinmo_pipeline.inbound.load.import_ledger import FileRecord, ImportLedger, Outcome
 from dinmo_pipeline.inbound.troubles.events import Events
 from dinmo_pipeline.inbound.troubles.troubles import Trouble, TroubleKind, ordered, read_troubles, troubles_path
 from dinmo_pipeline.project.specs import FeedSpec, Project
@@ -41,7 +41,7 @@ def open_troubles(project: Project, inbox: str) -> tuple[Trouble, ...]:
 
 def recorded_troubles(connection: duckdb.DuckDBPyConnection, project: Project, inbox: str) -> list[Trouble]:
     """What is open of the files that were recorded: refused and not yet mended, blocked, loaded with too many rejected records."""
-    record = Record(connection)
+    record = ImportLedger(connection)
     Events(connection)
     found: list[Trouble] = []
     for feed in project.feeds.values():
@@ -51,7 +51,7 @@ def recorded_troubles(connection: duckdb.DuckDBPyConnection, project: Project, i
     return found
 
 
-def stopped_files(record: Record, feed: FeedSpec) -> list[FileRecord]:
+def stopped_files(record: ImportLedger, feed: FeedSpec) -> list[FileRecord]:
     """Of each name the last file, where that was refused and not dismissed, or is blocked; a newer file replaces those of its feed."""
     newer = ""
     if feed.load == "replace":
@@ -63,30 +63,30 @@ def stopped_files(record: Record, feed: FeedSpec) -> list[FileRecord]:
     return record.find(f"feed = ? AND {last} AND outcome IN ('refused', 'blocked') AND NOT {_DISMISSED} {newer}", [feed.name, feed.name])
 
 
-def loaded_with_rejects(record: Record, feed: FeedSpec) -> list[FileRecord]:
+def loaded_with_rejects(record: ImportLedger, feed: FeedSpec) -> list[FileRecord]:
     """Files of the last pass that loaded any of the feed, of which more records were rejected than `warn_rejected` says."""
     last = "recorded_at = (SELECT max(recorded_at) FROM inbound.files WHERE feed = ? AND outcome = 'loaded')"
     condition = f"feed = ? AND outcome = 'loaded' AND rejected > 0 AND {last} AND NOT {_DISMISSED}"
     return [made for made in record.find(condition, [feed.name, feed.name]) if made.rejected > feed.rejects_without_warning(made.records)]
 
 
-def seen_troubles(looks: ScanMemory, inbox: str, now: datetime) -> Iterator[Trouble]:
+def seen_troubles(scan_state: ScanState, inbox: str, now: datetime) -> Iterator[Trouble]:
     """What is open of what was seen at the last look, or failed since."""
-    failure = looks.failure
+    failure = scan_state.failure
     if failure is not None and (failure.patient or now - failure.since >= _PATIENCE):
         advice = "mend that; it is tried again at each pass"
         yield Trouble(inbox, None, None, "failed", failure.reason, failure.without_data, advice, failure.since)
-    for aside in looks.set_aside.values():
+    for aside in scan_state.set_aside.values():
         advice = "it is tried again at each pass: mend it, have it sent again, or take it away"
         path = printable(aside.path)
         yield Trouble(inbox, aside.feed, path, "set aside", aside.reason, aside.without_data, advice, aside.since)
-    for path, (reason, since) in looks.strangers.items():
+    for path, (reason, since) in scan_state.strangers.items():
         advice = "rename it, define a feed for it, or take it away"
         yield Trouble(inbox, None, path, "unmatched", reason, "its name fits no feed", advice, datetime.fromisoformat(since))
-    if looks.more_strangers:
-        more = f"{looks.more_strangers:,} more files fit no feed, either"
+    if scan_state.more_strangers:
+        more = f"{scan_state.more_strangers:,} more files fit no feed, either"
         yield Trouble(inbox, None, None, "unmatched", more, more, "take them away, or define a feed for them", now)
-    for line, since in looks.unread.items():
+    for line, since in scan_state.unread.items():
         told = "a line of the server's listing could not be read, and it may be a file"
         reason, advice = f"{told}: {line}", "ask whoever runs the server, and report the line if it is a file"
         yield Trouble(inbox, None, printable(line), "unlisted", reason, told, advice, datetime.fromisoformat(since))

@@ -48,7 +48,7 @@ class Failure:
     patient: bool
 
 
-class ScanMemory:
+class ScanState:
     """The memory of one inbox, a JSON file; losing it costs a file one more look, never its rows. Paths are relative to the inbox.
 
     `taking`: whether files are being taken, or were when a process ended before its time. `set_aside` are files that failed, by their
