@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
@@ -117,10 +118,14 @@ class Ballast:
 
     def take(self) -> None:
         """The disk is full."""
-        status = os.statvfs(self._path.parent)
         descriptor = os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, status.f_bavail * status.f_frsize)
+            status = os.statvfs(self._path.parent)
+            for blocks in range(status.f_bavail, 0, -max(status.f_bavail // 100, 1)):
+                # The file system needs some of the free room for itself, and others may take some meanwhile.
+                with suppress(OSError):
+                    os.posix_fallocate(descriptor, 0, blocks * status.f_frsize)
+                    break
         finally:
             os.close(descriptor)
 
