@@ -52,6 +52,8 @@ def test_copies_that_a_killed_import_left_go_with_the_next_one(tmp_path: Path) -
 
 def test_import_on_a_full_disk_is_a_state_error_and_the_next_one_is_whole(tmp_path: Path) -> None:
     with small_folder(tmp_path / "small", megabytes=16) as small:
+        # Of a disk that is so small nothing would be free otherwise.
+        (small / "pyproject.toml").write_text("[tool.dinmo.limits]\nfree_disk_bytes = 0\n")
         inbox = LocalInbox(small, (contacts(load="append"),))
         inbox.drop("contacts_shop_20240501.csv", HEADER + "1,30,2024-05-01\n")
         inbox.run()

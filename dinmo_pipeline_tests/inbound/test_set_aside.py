@@ -66,7 +66,7 @@ def test_file_that_cannot_be_read_keeps_no_other_out_and_is_loaded_once_it_can(
 ) -> None:
     inbox = filled(tmp_path)
     with monkeypatch.context() as broken:
-        failing(broken, "read", named(3), error)
+        failing(broken, "read_listed", named(3), error)
         assert len(inbox.run()) == 4
         [trouble] = inbox.open()
         inbox.run()
@@ -82,7 +82,7 @@ def test_file_that_can_neither_be_read_nor_looked_at_is_set_aside_for_what_readi
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox = filled(tmp_path)
-    failing(monkeypatch, "read", named(3), PermanentStorageError("no right to read"))
+    failing(monkeypatch, "read_listed", named(3), PermanentStorageError("no right to read"))
     failing(monkeypatch, "stat", named(3), PermanentStorageError("no right to look"))
 
     inbox.run()
@@ -93,7 +93,7 @@ def test_file_that_can_neither_be_read_nor_looked_at_is_set_aside_for_what_readi
 
 def test_file_that_is_listed_and_not_there_is_no_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inbox = filled(tmp_path)
-    failing(monkeypatch, "read", named(3), PermanentStorageError("no such file"))
+    failing(monkeypatch, "read_listed", named(3), PermanentStorageError("no such file"))
     real = LocalFolder.stat
     monkeypatch.setattr(LocalFolder, "stat", lambda storage, path: None if named(3) in path else real(storage, path))
 
@@ -109,7 +109,7 @@ def test_storage_that_goes_away_ends_the_pass_and_sets_no_file_aside(tmp_path: P
 
     with monkeypatch.context() as broken, InboxPass(inbox.project, "partner") as held:
         due = held.look().due
-        failing(broken, "read", "raw", away)
+        failing(broken, "read_listed", "raw", away)
         failing(broken, "list", "raw", away)
         with pytest.raises(PermanentStorageError, match="the server is gone"):
             list(held.take(due))
@@ -228,12 +228,12 @@ def test_warehouse_is_free_while_the_storage_is_asked(tmp_path: Path, monkeypatc
 
         return asking
 
-    for method in ("list", "stat", "read", "put", "move", "matches", "make_folder"):
+    for method in ("list", "stat", "read_listed", "put", "move", "matches", "make_folder"):
         monkeypatch.setattr(LocalFolder, method, checking(method))
     inbox.drop(named(7), HEADER + '7,"30,2024-05-07\n')
     inbox.run()
 
-    assert {"list", "read", "move", "put"} <= set(asked)
+    assert {"list", "read_listed", "move", "put"} <= set(asked)
     assert ids(inbox) == [1, 2, 3, 4, 5]
 
 
@@ -306,7 +306,7 @@ def test_stranger_is_open_until_it_is_gone(tmp_path: Path) -> None:
 
 def test_file_that_was_set_aside_and_taken_away_is_closed_and_kept_in_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inbox = filled(tmp_path)
-    failing(monkeypatch, "read", named(3), PermanentStorageError("no right"))
+    failing(monkeypatch, "read_listed", named(3), PermanentStorageError("no right"))
     inbox.run()
     (inbox.folder / "raw" / named(3)).unlink()
 
@@ -321,7 +321,7 @@ def test_file_that_was_set_aside_and_taken_away_is_closed_and_kept_in_history(tm
 
 def test_file_is_asked_for_again_after_growing_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inbox = filled(tmp_path, (3,))
-    failing(monkeypatch, "read", named(3), PermanentStorageError("no right"))
+    failing(monkeypatch, "read_listed", named(3), PermanentStorageError("no right"))
     pauses = []
     for _ in range(9):
         inbox.run()
