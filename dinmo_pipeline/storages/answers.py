@@ -17,8 +17,9 @@ from dinmo_pipeline.counted_sockets import CountedSocket
 from dinmo_pipeline.intake_limits import IntakeLimits
 from dinmo_pipeline.storages.intake import AnswerCount, LimitBroken, ListingCount, TransferCount
 
-_STATUS = slice(9, 10)
-"""Where the first digit of the status stands in an answer, which begins as `HTTP/1.1 200`."""
+_CONTENT = (b"HTTP/1.1 2", b"HTTP/1.0 2")
+"""How an answer with what was asked for begins; of any other the length is limited."""
+_HEAD_BYTES = len(_CONTENT[0])
 FIRST_ERROR = 300
 """The HTTP statuses from here on are of answers without what was asked for."""
 _MOST_DIGITS = 30
@@ -67,12 +68,12 @@ class Answers:
 
             def connect(self) -> None:
                 super().connect()
-                self.sock = CountedSocket(self.sock, lambda: _Answer(answers))
+                self.sock = CountedSocket(self.sock, lambda: CountedAnswer(answers))
 
         return type(f"Counted{pool.__name__}", (pool,), {"ConnectionCls": Connection})
 
 
-class _Answer:
+class CountedAnswer:
     """The count of one answer, by whose status it is told whether it is a file's content."""
 
     def __init__(self, answers: Answers) -> None:
@@ -86,10 +87,10 @@ class _Answer:
             return self._count.seconds_left
 
     def add(self, block: memoryview) -> None:
-        if len(self._head) < _STATUS.stop:
-            self._head += bytes(block[: _STATUS.stop])
+        if len(self._head) < _HEAD_BYTES:
+            self._head += bytes(block[: _HEAD_BYTES - len(self._head)])
         with self._ending():
-            self._count.add(len(block), is_content=self._head[_STATUS] == b"2")
+            self._count.add(len(block), is_content=self._head in _CONTENT)
 
     @contextmanager
     def _ending(self) -> Iterator[None]:

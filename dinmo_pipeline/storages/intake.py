@@ -21,6 +21,8 @@ T = TypeVar("T")
 _MEGABYTE = 1_000_000
 # How often the disk is asked for its free room.
 _ROOM_STEP_BYTES = 16 * 1024 * 1024
+# What client libraries hold before it is written: blocks of several requests at once.
+_MOST_UNWRITTEN_BYTES = 64 * 1024 * 1024
 
 
 class LimitBroken(ValueError):
@@ -154,6 +156,10 @@ class TransferCount:
         """Count so many bytes, and look at the time."""
         with self._lock:
             self._arrived += count
+            arrived, written = self._arrived, self._written
+        if arrived > 2 * written + _MOST_UNWRITTEN_BYTES + (self.most_kept or 0):
+            found = f"{arrived:,} bytes came, of which {written:,} are the file's"
+            raise LimitBroken(found, "what answers there sends no file; look at it there")
         _ = self.seconds_left
 
     def add_written(self, count: int) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,8 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from dinmo_pipeline.counted_sockets import CountedSocket
 from dinmo_pipeline.errors import LimitError, StorageError, TransientStorageError
+from dinmo_pipeline.intake_limits import IntakeLimits
+from dinmo_pipeline.storages.answers import Answers, CountedAnswer
 from dinmo_pipeline.storages.base import Storage
+from dinmo_pipeline.storages.intake import LimitBroken, TransferCount
 from dinmo_pipeline_tests.servers.gcs import TokenServer, token_server
 from dinmo_pipeline_tests.servers.lying_ftp import dripping, endless
 from dinmo_pipeline_tests.servers.lying_http import Answer, lying_http
@@ -219,6 +225,17 @@ class TestFiles:
         told = store.told(lambda storage: storage.read_listed("a.csv", store.root / "copy", 2**40), answer)
         assert "the server's answer is longer than 8,388,608 bytes" in told or "this machine's disk has" in told
 
+    def test_trailers_without_end_are_ended(self, store: Store) -> None:
+        pieces = chain([f"{len(ROWS):x}\r\n".encode(), ROWS, b"\r\n0\r\n"], endless((b"A: " + b"b" * 1000 + b"\r\n") * 60))
+        file = store.file(len(ROWS), pieces)
+
+        def answer(method: str, path: str) -> Answer:
+            status, headers, content = file(method, path)
+            return status, ({**headers, "Transfer-Encoding": "chunked"} if content is pieces else headers), content
+
+        told = store.told(lambda storage: read_listed(storage, store.root), answer, StorageError)
+        assert "bytes came, of which" in told or "the server's answer is longer than" in told
+
     def test_size_of_an_exabyte_is_not_begun(self, store: Store) -> None:
         answer = store.file(2**50, endless(b"x" * 65536))
         told = store.told(lambda storage: read_listed(storage, store.root), answer, StorageError)
@@ -274,3 +291,36 @@ class TestFiles:
         answer: Answer = (0, {}, [b"HTTP/1.1 100 Continue\r\n"])
         store.told(lambda storage: storage.put(store.root / "small", "a.csv"), lambda *_: answer, TransientStorageError)
         assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    ("head", "is_content"), [(b"HTTP/1.1 200 OK", True), (b"HTTP/1.0 206", True), (b"HTTP/1.1 500", False), (b"HTTP/1.112 500", False)]
+)
+def test_only_an_answer_that_brings_what_was_asked_for_may_be_long(head: bytes, is_content: bool, tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    answers = Answers(IntakeLimits(answer_bytes=100))
+    with answers.counted_by(TransferCount(descriptor, IntakeLimits(answer_bytes=100))):
+        counted = CountedSocket(FakeConnection(head + b"\r\n" + b"x" * 1000), lambda: CountedAnswer(answers)).makefile("rb")
+        if is_content:
+            assert len(counted.read()) > 1000
+        else:
+            with pytest.raises(LimitBroken, match="longer than 100 bytes"):
+                counted.read()
+    os.close(descriptor)
+
+
+class FakeConnection:
+    """A connection over which this comes."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def gettimeout(self) -> float | None:
+        return None
+
+    def settimeout(self, _: float) -> None:
+        pass
+
+    def makefile(self, _mode: str, buffering: int) -> io.BytesIO:
+        assert buffering == 0
+        return io.BytesIO(self._content)
