@@ -87,7 +87,10 @@ def _is_page_opened(scope: Scope, headers: dict[str, str]) -> bool:
 
 def _host_of(url: str) -> str:
     """Give the host with its port, unless that is 80 or 443; of no URL an empty text."""
-    return _without_default_port(urlsplit(url).netloc.lower())
+    try:
+        return _without_default_port(urlsplit(url).netloc.lower())
+    except ValueError:
+        return ""
 
 
 def _name(host: str) -> str:

@@ -75,6 +75,7 @@ def test_own_pages_programs_and_links_pass(method: str, path: str, headers: dict
         (421, "GET", "/", {"host": ""}),
         (403, "POST", "/graphql", {**JSON, "origin": "https://evil.example"}),
         (403, "POST", "/graphql", {**JSON, "origin": "null"}),
+        (403, "POST", "/graphql", {**JSON, "origin": "http://["}),
         (403, "POST", "/graphql", {**JSON, "origin": ""}),
         # Another program's page on the same machine.
         (403, "POST", "/graphql", {**JSON, "origin": "http://127.0.0.1:8080"}),
