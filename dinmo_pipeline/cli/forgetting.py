@@ -53,7 +53,7 @@ def _lines() -> list[str]:
     if sys.stdin.isatty():
         showing.say(f"one a line, {FORM}; Ctrl-D ends it")
     try:
-        return [line for line in sys.stdin.read().splitlines() if line.strip()]
+        return [line.rstrip("\r") for line in sys.stdin.read().split("\n") if line.strip()]
     except UnicodeDecodeError:
         raise CallError("reading whom to forget from standard input: it is no UTF-8") from None
 

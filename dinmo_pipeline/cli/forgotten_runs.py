@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,6 +19,7 @@ from dinmo_pipeline.erasure.receipt import Receipt
 from dinmo_pipeline.project.specs import Project
 
 _BUSY_S = 30
+_ESCAPE = re.compile(r"\\+(?:[abfnrtv0]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})")
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ def _quoting(instance: DagsterInstance, home: Path, person: Person) -> Iterator[
 
 
 def _mentions(person: Person, text: str) -> bool:
-    # In previews and in the text of an object characters are escaped.
-    return person.mentions(text) or person.mentions(text.replace("\\", ""))
+    # In previews and in the text of an object characters are escaped; the letter of an escape may stand before a word.
+    return any(map(person.mentions, (text, text.replace("\\", ""), _ESCAPE.sub(" ", text))))
 
 
 def _prints(folder: Path, person: Person) -> bool:
@@ -89,6 +91,7 @@ def _without_freed_pages(path: Path, person: Person) -> Iterator[Receipt]:
     except sqlite3.OperationalError as error:
         yield Receipt("database", str(path), 0, "", f"its freed pages stay: {error}. Stop Dagster, and forget again")
         return
-    if person.mentions(path.read_bytes().decode("latin-1")) or _is_escaped_in(path.read_bytes(), person):
+    content = path.read_bytes()
+    if any(word.encode() in content for word in person.words) or _is_escaped_in(content, person):
         left = "it still quotes the person, in what no run has: ticks go with their retention; else stop Dagster and start anew without it"
         yield Receipt("database", str(path), 0, "", left)

@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dinmo_pipeline.errors import CallError
+from dinmo_pipeline.formats.value_text import EXACT_NUMBERS, FLOATS
 from dinmo_pipeline.masking import remember_secret
 from dinmo_pipeline.sql.quoting import folded, quote_literal
-from dinmo_pipeline.sql.types import parse_type
+from dinmo_pipeline.sql.types import DuckType, parse_type
 
 FORM = "[TABLE.]COLUMN=VALUE"
 EMPTIED = "(forgotten)"
@@ -18,6 +19,11 @@ SHORTEST_WORD = 4
 """A shorter value is looked for in columns alone: as a word of a text it could be anything."""
 
 _TABLE = re.compile(r"((?:models|segments|feeds)\.[a-z][a-z0-9_]*)\.(?=.)", re.DOTALL)
+# The fraction without zeros at its end.
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(?:\.([0-9]*?)0*)?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# Numbers of so many digits are told apart by floats of these types.
+_FLOAT_DIGITS = {"FLOAT": 6, "DOUBLE": 15}
 _AND = re.compile(r"\s+and\s+(?=[^\s=]+=)", re.IGNORECASE)
 # What no letter, digit or underscore is beside.
 _LEFT, _RIGHT = r"(^|[^\pL\pN_])", r"($|[^\pL\pN_])"
@@ -147,4 +153,20 @@ def _equals(column: Column, value: str) -> str:
     if parsed.kind in ("STRUCT", "MAP", "UNION", "TUPLE"):
         return as_text
     # 42 and 42.00 are one number, and an instant may be written in many ways.
-    return f"({as_text} OR {column.sql} = TRY_CAST({text} AS {column.type}))"
+    return f"({as_text} OR {column.sql} = TRY_CAST({text} AS {column.type}))" if _is_exact(parsed, value) else as_text
+
+
+def _is_exact(column_type: DuckType, value: str) -> bool:
+    """Whether the text means the same as a value of this type: a cast rounds 41.6 to 42, and takes `007`, `1e3`, `0x2a` for numbers."""
+    kind = column_type.kind
+    if kind in EXACT_NUMBERS | FLOATS:
+        number = _NUMBER.fullmatch(value)
+        if number is None:
+            return False
+        whole, fraction = number[1], number[2] or ""
+        if kind in FLOATS:
+            return len(whole + fraction) <= _FLOAT_DIGITS[kind]
+        return len(fraction) <= (column_type.digits[1] if column_type.digits is not None else 0)
+    if kind == "DATE":
+        return _DATE.fullmatch(value) is not None
+    return kind != "BOOLEAN" or value.lower() in ("true", "false")

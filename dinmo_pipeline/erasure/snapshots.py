@@ -96,7 +96,8 @@ class Snapshots:
             if entry is not None:
                 state = log.append(replace(entry, by=current_operator()))
                 needed = set(state.snapshot_files) - set(state.unneeded_snapshots(self.spec.keep_syncs))
-                engine.forget(path for path in files if path not in needed)
+                others = syncs.files_of_others()
+                engine.forget(path for path in files if path not in needed and path not in others)
             # What a killed one left, and copies of what was forgotten on another machine.
             for litter in clean_snapshots(
                 engine.snapshots, self.spec.name, state, self.spec.keep_syncs, known_to_others=syncs.files_of_others, dry_run=False

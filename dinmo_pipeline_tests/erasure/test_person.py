@@ -37,6 +37,18 @@ def matches(text: str, values: dict[str, tuple[str, str]], tables: tuple[str, ..
         ("42", "42", "DECIMAL(10,2)", True),
         ("42.0", "42", "HUGEINT", True),
         ("42", "'042'", "VARCHAR", False),
+        # What a cast would round, or take for a number, names somebody else.
+        *(
+            (text, "42", type_text, False)
+            for text in ("41.6", "042", "0x2a", "4.2e1", "4_2", " 42 ")
+            for type_text in ("INTEGER", "DOUBLE", "DECIMAL(9,2)")
+        ),
+        ("42.004", "42", "DECIMAL(9,2)", False),
+        ("42.00", "42", "DECIMAL(9,2)", True),
+        ("-42.5", "-42.5", "DOUBLE", True),
+        ("9007199254740993", "9007199254740992", "DOUBLE", False),
+        ("2024-01-31 10:00:00", "'2024-01-31'", "DATE", False),
+        ("1", "true", "BOOLEAN", False),
         ("42", "4242", "BIGINT", False),
         ("x", "42", "BIGINT", False),
         ("42", "NULL", "BIGINT", False),

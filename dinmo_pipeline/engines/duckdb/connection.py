@@ -53,6 +53,8 @@ def rewrite_warehouse(path: Path, settings: QuerySettings) -> None:
     May be stopped at any point. Takes as much room again meanwhile. BusyError and StateError as `open_warehouse`.
     """
     with disk_errors(f"writing the warehouse {path} anew"), _turn(path, shared=False):
+        # The file itself, where a link leads to it on another disk.
+        path = path.resolve()
         folder = path.parent / "staging"
         make_private_folder(folder)
         # What a killed query has spilled, and a killed rewriting left.
