@@ -22,7 +22,7 @@ _MEGABYTE = 1_000_000
 # How often the disk is asked for its free room.
 _ROOM_STEP_BYTES = 16 * 1024 * 1024
 # What client libraries hold before it is written: blocks of several requests at once.
-_MOST_UNWRITTEN_BYTES = 64 * 1024 * 1024
+_MOST_UNWRITTEN_BYTES = 128 * 1024 * 1024
 
 
 class LimitBroken(ValueError):
