@@ -583,7 +583,7 @@ class Consumer:
 
     place: Place
     read: int = 0
-    anew: set[str] = field(default_factory=set)
+    latest: str = ""
     copy: dict[Key, dict[str, int | None]] = field(default_factory=dict)
     inserted: dict[Key, list[str]] = field(default_factory=dict)
 
@@ -605,9 +605,10 @@ class Consumer:
                 # A file of full_only takes the place of all there was; no delta can be applied to that.
                 self.copy, self.inserted = {(): {}}, {}
                 continue
-            if of not in self.anew and starts_anew(of):
-                self.anew.add(of)
+            # At each one that is delivered: after a redelivery of older ones, too, of which nothing is left then.
+            if of != self.latest and starts_anew(of):
                 self.copy, self.inserted = {}, {}
+            self.latest = of
             rows = [dict(zip(file["names"], values, strict=True)) for values in file["rows"]]
             for row in rows:
                 key = tuple(row[name] for name in file["key"])

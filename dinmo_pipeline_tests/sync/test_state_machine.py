@@ -198,7 +198,7 @@ class Histories(RuleBasedStateMachine):
         self.checked.add(sync.number)
         consumer, contract = self.consumers[self.world.spec.destination], sync.snapshot.contract
         self.apply(consumer)
-        consumer.anew.add(sync.snapshot.path)
+        consumer.latest = sync.snapshot.path
         # The tool that was used before has delivered today's rows.
         consumer.copy = {
             tuple(row[key.attribute] for key in contract.key): {column.name: row.get(column.attribute) for column in contract.columns}
