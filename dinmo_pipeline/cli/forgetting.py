@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -41,11 +42,10 @@ def forget(
     loaded = load_project(find_project_root(project))
     described = Person.described(_lines() if person == [_STANDARD_INPUT] else person)
     with allow_waiting(showing.show_waiting):
-        receipts = list(forget_person(loaded, described, dry_run=dry_run, more=[("Dagster's storage", Runs(loaded))]))
-    _show(receipts)
+        is_left = _show(forget_person(loaded, described, dry_run=dry_run, more=[("Dagster's storage", Runs(loaded))]))
     for line in _for_people(loaded):
         showing.say(line)
-    if any(receipt.left for receipt in receipts):
+    if is_left:
         raise typer.Exit(1)
 
 
@@ -58,12 +58,20 @@ def _lines() -> list[str]:
         raise CallError("reading whom to forget from standard input: it is no UTF-8") from None
 
 
-def _show(receipts: list[Receipt]) -> None:
-    rows = [(each.what, each.where, f"{each.found:,}", each.done or "left as it is", each.left) for each in receipts]
-    if not any(each.found or each.left for each in receipts):
+def _show(receipts: Iterable[Receipt]) -> bool:
+    """Show each as it comes: what was done is told, whatever stops the rest. Whether anything is left to do."""
+    is_found = is_left = False
+
+    def rows() -> Iterator[Sequence[str]]:
+        nonlocal is_found, is_left
+        for each in receipts:
+            is_found, is_left = is_found or each.found > 0, is_left or bool(each.left)
+            yield each.what, each.where, f"{each.found:,}", each.done or "left as it is", each.left
+
+    showing.show_rows(("what", "where", "records", "done", "left to do"), rows(), texts=(0, 1, 3, 4))
+    if not (is_found or is_left):
         showing.say("nothing that is kept has such a record")
-    if rows:
-        showing.show_table(("what", "where", "records", "done", "left to do"), rows, texts=(0, 1, 3, 4))
+    return is_left
 
 
 def _for_people(project: Project) -> list[str]:

@@ -425,6 +425,22 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, texts: 
     Console(highlight=False).print(table)
 
 
+def show_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], *, texts: Collection[int]) -> None:
+    """`show_table` of rows that take their time: each is shown as it comes."""
+    for number, row in enumerate(rows):
+        if not _out.is_terminal:
+            for line in (columns, row) if number == 0 else (row,):
+                print("\t".join(_one_line(value) for value in line), flush=True)
+            continue
+        # The whole width, so that the columns of all rows have one place.
+        table = Table(box=None, pad_edge=False, header_style="bold", expand=True, show_header=number == 0)
+        for index, column in enumerate(columns):
+            is_text = index in texts
+            table.add_column(Text(column), justify="left" if is_text else "right", overflow="fold", ratio=2 if is_text else 1)
+        table.add_row(*(Text(_one_line(value)) for value in row))
+        Console(highlight=False).print(table)
+
+
 def _one_line(value: str) -> str:
     return _written(value.replace("\t", " ").replace("\n", " ").replace("\r", " "))
 

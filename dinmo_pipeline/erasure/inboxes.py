@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,11 +12,15 @@ from pathlib import Path
 from dinmo_pipeline.erasure.person import EMPTIED, Person
 from dinmo_pipeline.erasure.receipt import Receipt
 from dinmo_pipeline.erasure.texts import empty_json
+from dinmo_pipeline.errors import DinmoError, StorageError
 from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.inbound.inbox.free_names import REJECTS_ENDING
+from dinmo_pipeline.local_files.scratch import new_file
 from dinmo_pipeline.project.specs import Project
 
-_QUOTED = ("value", "reason", "record")
+_NUMBERS = ("line", "column")
+# What others sent is quoted there, and others may have changed it since: any bytes come back as they were.
+_ANY_BYTES = "surrogateescape"
 
 
 @dataclass(frozen=True)
@@ -31,35 +36,61 @@ class InboxTexts:
             return
         # At its beginning it deletes what a killed pass had fetched.
         with InboxPass(self.project, self.inbox, wait_s=0) as held:
-            for path in held.written_beside():
-                change = partial(_empty_rejects if path.endswith(REJECTS_ENDING) else _empty_reason, person, dry_run=dry_run)
-                if found := held.edit(path, change):
-                    yield Receipt("lines", f"inbox {self.inbox}: {path}", found, "would be emptied" if dry_run else "emptied")
             folder = self.project.home / "inbound" / self.inbox
             for memory in (folder / "troubles.json", folder / "looks.json"):
                 if found := empty_json(memory, person, dry_run=dry_run):
                     yield Receipt("texts", str(memory), found, "would be emptied" if dry_run else "emptied")
+            for path in held.written_beside():
+                yield from self._forget_beside(held, path, person, dry_run=dry_run)
+
+    def _forget_beside(self, held: InboxPass, path: str, person: Person, *, dry_run: bool) -> Iterator[Receipt]:
+        place = f"inbox {self.inbox}: {path}"
+        change = partial(_empty_rejects if path.endswith(REJECTS_ENDING) else _empty_reason, person, dry_run=dry_run)
+        try:
+            found = held.edit(path, change)
+        except (DinmoError, csv.Error) as error:
+            if isinstance(error, StorageError):
+                held.require_storage(error)
+            yield Receipt("failed", place, 0, "", f"{error}. Then forget again")
+            return
+        if found:
+            yield Receipt("lines", place, found, "would be emptied" if dry_run else "emptied")
 
 
 def _empty_rejects(person: Person, local_path: Path, *, dry_run: bool) -> int:
     """Empty what the lines of the person quote; how many there are. Their numbers stay, so that the others can be counted."""
-    with local_path.open(encoding="utf-8", newline="") as stream:
-        lines = list(csv.DictReader(stream))
-    found = [line for line in lines if any(person.mentions(line.get(name) or "") for name in _QUOTED)]
-    if found and not dry_run:
-        for line in found:
-            line.update(value="", reason=EMPTIED, record="")
-        with local_path.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, fieldnames=list(lines[0]))
-            writer.writeheader()
-            writer.writerows(lines)
-    return len(found)
+    # A record may be as long as a file may be.
+    csv.field_size_limit(sys.maxsize)
+    draft = local_path.with_name(f"{local_path.name}.draft")
+    found = 0
+    with new_file(draft):
+        with (
+            local_path.open(encoding="utf-8", errors=_ANY_BYTES, newline="") as stream,
+            draft.open("w", encoding="utf-8", errors=_ANY_BYTES, newline="") as emptied,
+        ):
+            lines, writer = csv.reader(stream), csv.writer(emptied)
+            header = next(lines, [])
+            writer.writerow(header)
+            for line in lines:
+                quoted = [index for index in range(len(line)) if index >= len(header) or header[index] not in _NUMBERS]
+                if any(person.mentions(line[index]) for index in quoted):
+                    found += 1
+                    for index in quoted:
+                        line[index] = EMPTIED if index < len(header) and header[index] == "reason" else ""
+                writer.writerow(line)
+        if found and not dry_run:
+            draft.replace(local_path)
+        else:
+            draft.unlink()
+    return found
 
 
 def _empty_reason(person: Person, local_path: Path, *, dry_run: bool) -> int:
-    text = local_path.read_text(encoding="utf-8")
+    with local_path.open(encoding="utf-8", errors=_ANY_BYTES, newline="") as stream:
+        text = stream.read()
     if not person.mentions(text):
         return 0
     if not dry_run:
-        local_path.write_text(person.emptied(text), encoding="utf-8")
+        with local_path.open("w", encoding="utf-8", errors=_ANY_BYTES, newline="") as stream:
+            stream.write(person.emptied(text))
     return 1

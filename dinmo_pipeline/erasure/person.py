@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from dinmo_pipeline.errors import CallError
 from dinmo_pipeline.formats.value_text import EXACT_NUMBERS, FLOATS
@@ -84,7 +85,7 @@ class Person:
         self.fitting.update(each for each, condition in found.items() if condition is not None)
         return f"coalesce({' OR '.join(f'({condition})' for condition in conditions)}, false)" if conditions else None
 
-    @property
+    @cached_property
     def words(self) -> tuple[str, ...]:
         """The values that are looked for in texts, longest first."""
         values = {value.strip() for each in self.descriptions for _, value in each.values}
@@ -107,7 +108,8 @@ class Person:
 
     def mentions(self, text: str) -> bool:
         """Whether a text has one of the words."""
-        return any(pattern.search(text) for pattern in self._patterns)
+        # Looking for the plain word first is many times faster.
+        return any(word in text and pattern.search(text) for word, pattern in zip(self.words, self._patterns, strict=True))
 
     def emptied(self, text: str) -> str:
         """A text without the words."""
@@ -115,7 +117,7 @@ class Person:
             text = pattern.sub(EMPTIED, text)
         return text
 
-    @property
+    @cached_property
     def _patterns(self) -> Sequence[re.Pattern[str]]:
         return [re.compile(rf"(?<!\w){re.escape(word)}(?!\w)") for word in self.words]
 

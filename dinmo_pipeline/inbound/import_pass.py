@@ -164,13 +164,18 @@ class InboxPass:
         with self._disk_errors():
             # A local folder may have taken the last one as it is, under another name.
             local_path.unlink(missing_ok=True)
-            if not self._folders.fetch(path, local_path):
+            there = self._folders.stat(path)
+            if there is None or not self._folders.fetch(path, local_path, there.size):
                 return 0
             before = sha256_of(local_path)
             changes = change(local_path)
             if sha256_of(local_path) != before:
                 self._folders.put(local_path, path)
             return changes
+
+    def require_storage(self, error: StorageError) -> None:
+        """Raise `error`, which came of one file, where the storage as a whole does not answer, either."""
+        self._folders.require_storage(error)
 
     def _decision(self, made: FileRecord, kind: Literal["dismissed", "approved"], by: str | None) -> Event:
         return Event(self._project.clock(), self._inbox.name, made.feed, made.path, kind, made.reason, made.arrival, by)

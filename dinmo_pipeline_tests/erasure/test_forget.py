@@ -192,7 +192,7 @@ def test_column_that_nothing_has_is_told(tmp_path: Path, dinmo: Dinmo) -> None:
 def test_nobody_and_short_values_are_told(tmp_path: Path, dinmo: Dinmo) -> None:
     ran = dinmo("forget", "id=99", project=small_project(tmp_path, dinmo))
     assert ran.code == 0
-    assert ran.out.startswith("nothing that is kept has such a record")
+    assert "\nnothing that is kept has such a record\n" in ran.out
     assert "a value of fewer than 4 characters is not looked for in texts" in ran.out
 
 

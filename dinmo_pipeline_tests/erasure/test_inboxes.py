@@ -15,6 +15,7 @@ from dinmo_pipeline.erasure.receipt import Receipt
 from dinmo_pipeline.erasure.texts import Standings
 from dinmo_pipeline.errors import BusyError
 from dinmo_pipeline.inbound.import_pass import InboxPass
+from dinmo_pipeline.inbound.inbox.folders import Folders
 from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import Project
@@ -92,3 +93,56 @@ def test_failure_that_quotes_a_key_is_emptied_and_stays_a_failure(tmp_path: Path
     after = activation_alert_state(project, "changes").read()
     assert after.failure is not None
     assert (EMAIL in json.dumps(after.failure.text), after.failure.at) == (False, before.failure.at)
+
+
+def having_bytes(project: Project) -> set[str]:
+    ours = [*(project.home / "inbound").rglob("*.json*"), *(project.root / "drop").rglob("*.rejects.csv")]
+    ours += (project.root / "drop").rglob("*.reason.txt")
+    return {path.name for path in ours if EMAIL.encode() in path.read_bytes()}
+
+
+def rejects_of(project: Project) -> Path:
+    (path,) = (project.root / "drop").rglob("contacts_shop_20250101.csv.rejects.csv")
+    return path
+
+
+def test_record_of_any_length_and_any_bytes_are_emptied_and_others_come_back_as_they_were(project: Project) -> None:
+    rejects = rejects_of(project)
+    (reason,) = (project.root / "drop").rglob("contacts_shop_20250103.csv.reason.txt")
+    long = b"\xff" + b"x" * 200_000
+    before = rejects.read_bytes()
+    rejects.write_bytes(before + b"7,age,old,no number," + long + b"\r\n8,age,old,no number," + long + b" " + EMAIL.encode() + b",more\r\n")
+    reason.write_bytes(reason.read_bytes() + b"\r\n\xff\n")
+    done = forget(project)
+    assert having_bytes(project) == set()
+    assert rejects.read_bytes().endswith(b"7,age,old,no number," + long + b"\r\n8,age,,(forgotten),,\r\n")
+    assert reason.read_bytes().endswith(b"\r\n\xff\n")
+    assert [each.found for each in done if rejects.name in each.where] == [2]
+
+
+def test_file_that_grows_meanwhile_is_fetched_no_further_and_keeps_no_other_from_being_emptied(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rejects, fetch = rejects_of(project), Folders.fetch
+
+    def grow(self: Folders, relative: str, local_path: Path, size: int | None = None) -> bool:
+        if relative.endswith(rejects.name):
+            with rejects.open("ab") as stream:
+                stream.write(b"9,age,old,no number,x\r\n")
+        return fetch(self, relative, local_path, size)
+
+    monkeypatch.setattr(Folders, "fetch", grow)
+    done = forget(project)
+    assert [each.what for each in done if rejects.name in each.where] == ["failed"]
+    assert having_bytes(project) == {rejects.name}
+    assert "lines" in {each.what for each in done}
+
+
+def test_receipts_are_shown_before_what_stops_the_rest(project: Project, dinmo: Dinmo, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Standings, "forget", stop)
+    ran = dinmo("forget", f"email={EMAIL}", project=project.root)
+    assert ran.code != 0
+    assert "\nlines\tinbox partner: imports/" in ran.out
