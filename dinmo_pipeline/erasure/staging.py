@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,7 +24,8 @@ class Staging:
         for litter in clean_abandoned_scratch(self.project, dry_run=dry_run):
             yield Receipt("working folder", litter.where, 0, "would be deleted" if dry_run else "deleted")
         for folder in sorted((self.project.home / "staging").glob(f"{LOOK_PREFIX}*")):
-            if any(path.is_file() for path in folder.rglob("*")):
+            # Folders that go away meanwhile are none.
+            if any(files for _, _, files in os.walk(folder)):
                 left = (
                     "something looks at rows there, or left them when it was killed: forget again tomorrow, or delete it when nothing runs"
                 )

@@ -5,9 +5,11 @@ Never a snapshot that the log still needs, never a file under its final name, ne
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,15 +59,20 @@ def clean_snapshots(
 
 def clean_scratch(folder: Path, *, dry_run: bool) -> Iterator[Litter]:
     """The scratch folder of an activation, whose lock is held, so that nobody works there."""
-    if folder.exists():
-        yield _delete("working folder", folder, "a sync that was killed left it", lambda: shutil.rmtree(folder), dry_run=dry_run)
+    if os.path.lexists(folder):
+        yield _delete("working folder", folder, "a sync that was killed left it", lambda: _remove(folder), dry_run=dry_run)
 
 
 def clean_abandoned_scratch(project: Project, *, dry_run: bool) -> Iterator[Litter]:
     """Working folders of nobody: of activations that are gone, and of looks that were killed; a day old at least."""
     for path in sorted((project.home / "staging").glob("*")):
-        if path.name not in project.activations and time.time() - path.stat().st_mtime > _DAY_S:
-            yield _delete("working folder", path, "no activation has this name", lambda path=path: shutil.rmtree(path), dry_run=dry_run)  # type: ignore[misc]
+        try:
+            changed_at = path.lstat().st_mtime
+        except FileNotFoundError:
+            # What looked there has ended since.
+            continue
+        if path.name not in project.activations and time.time() - changed_at > _DAY_S:
+            yield _delete("working folder", path, "no activation has this name", lambda path=path: _remove(path), dry_run=dry_run)  # type: ignore[misc]
 
 
 def clean_destinations(project: Project, state: State, *, dry_run: bool) -> Iterator[Litter]:
@@ -92,10 +99,19 @@ def clean_destinations(project: Project, state: State, *, dry_run: bool) -> Iter
             yield Litter("temporary files", storage.name, why, str(error))
 
 
+def _remove(path: Path) -> None:
+    """Remove a folder, or whatever lies there in its place; fine when another process does so, too."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    with suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
 def _delete(what: str, path: Path, why: str, delete: Callable[[], object], *, dry_run: bool) -> Litter:
     if not dry_run:
         try:
             delete()
         except OSError as error:
-            raise StateError(f"deleting {path}: {error.strerror}; mend the folder's rights, and start again") from error
+            raise StateError(f"deleting {path}: {error.strerror or error}; mend the folder's rights, and start again") from error
     return Litter(what, str(path), why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -182,3 +183,34 @@ def test_working_folders_of_nobody_go_after_a_day(disk: Disk) -> None:
     assert [each.where for each in clean_abandoned_scratch(disk.project, dry_run=False)] == [str(old)]
     assert [each.what for each in disk.syncs().clean(dry_run=False) if each.where == str(own)] == ["working folder"]
     assert (old.exists(), new.exists(), own.exists()) == (False, True, False)
+
+
+def test_links_and_files_in_the_place_of_working_folders_go_alone(disk: Disk, tmp_path: Path) -> None:
+    staging, kept = disk.home / "staging", tmp_path / "kept"
+    staging.mkdir(exist_ok=True)
+    kept.mkdir()
+    (kept / "rows").write_text("not ours")
+    dangling, link, file, own = staging / ".look-dangling", staging / ".look-link", staging / "file", staging / "export"
+    dangling.symlink_to(tmp_path / "nowhere")
+    link.symlink_to(kept)
+    file.write_text("planted")
+    own.symlink_to(tmp_path / "nowhere")
+    for path in (dangling, link, file):
+        os.utime(path, (time.time() - 25 * 3600,) * 2, follow_symlinks=False)
+
+    told = [each.where for each in clean_abandoned_scratch(disk.project, dry_run=True)]
+    assert [each.where for each in clean_abandoned_scratch(disk.project, dry_run=False)] == told == [str(dangling), str(link), str(file)]
+    assert [each.where for each in disk.syncs().clean(dry_run=False) if each.what == "working folder"] == [str(own)]
+    assert list(staging.iterdir()) == []
+    assert (kept / "rows").read_text() == "not ours"
+
+
+def test_working_folder_that_another_process_removes_meanwhile_is_no_failure(disk: Disk) -> None:
+    first, second = disk.home / "staging" / ".look-1", disk.home / "staging" / ".look-2"
+    for folder in (first, second):
+        (folder / "spilled").mkdir(parents=True)
+        os.utime(folder, (time.time() - 25 * 3600,) * 2)
+    cleaning = clean_abandoned_scratch(disk.project, dry_run=False)
+    assert next(cleaning).where == str(first)
+    shutil.rmtree(second)
+    assert list(cleaning) == []
