@@ -116,7 +116,7 @@ class AlertStateFile:
         # One name, since one process writes at a time: what a killed one left is written over.
         draft = self.path.with_suffix(".draft")
         try:
-            descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+            descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(_adapter().dump_json(alert_state, indent=1))
             draft.replace(self.path)

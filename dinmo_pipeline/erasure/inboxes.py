@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dinmo_pipeline.erasure.person import EMPTIED, Person
 from dinmo_pipeline.erasure.receipt import Receipt
-from dinmo_pipeline.erasure.texts import empty_json
+from dinmo_pipeline.erasure.texts import forget_json
 from dinmo_pipeline.errors import DinmoError, StorageError
 from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.inbound.inbox.free_names import REJECTS_ENDING
@@ -38,8 +38,7 @@ class InboxTexts:
         with InboxPass(self.project, self.inbox, wait_s=0) as held:
             folder = self.project.home / "inbound" / self.inbox
             for memory in (folder / "troubles.json", folder / "looks.json"):
-                if found := empty_json(memory, person, dry_run=dry_run):
-                    yield Receipt("texts", str(memory), found, "would be emptied" if dry_run else "emptied")
+                yield from forget_json(memory, person, dry_run=dry_run)
             for path in held.written_beside():
                 yield from self._forget_beside(held, path, person, dry_run=dry_run)
 

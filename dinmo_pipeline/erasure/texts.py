@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from dinmo_pipeline.erasure.person import Person
 from dinmo_pipeline.erasure.receipt import Receipt
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.project.specs import Project
+
+# Of what is written first, and takes the place of a file then.
+_DRAFT_ENDING = ".draft"
 
 # Names that the product goes by; what it calls a file is no value of a row.
 _NAMES = frozenset({"inbox", "feed", "file", "path", "key", "mark"})
@@ -28,36 +31,60 @@ class Standings:
     def forget(self, person: Person, *, dry_run: bool) -> Iterator[Receipt]:
         """Empty the texts that quote a value of the person."""
         # Also of those that are defined no more.
-        for path in sorted(self.project.home.rglob("standing.json")) if person.words else ():
-            alert_state = AlertStateFile(path.parent)
-            found = self._empty(alert_state, person, dry_run=dry_run)
-            if found:
-                yield Receipt("texts", str(alert_state.path), found, "would be emptied" if dry_run else "emptied")
+        kept = self.project.home.rglob("standing.*") if person.words else ()
+        for folder in sorted({path.parent for path in kept if path.name == "standing.json" or path.suffix == _DRAFT_ENDING}):
+            yield from self._empty(AlertStateFile(folder), person, dry_run=dry_run)
 
-    def _empty(self, alert_state: AlertStateFile, person: Person, *, dry_run: bool) -> int:
+    def _empty(self, alert_state: AlertStateFile, person: Person, *, dry_run: bool) -> list[Receipt]:
+        drafts = alert_state.path.with_suffix(_DRAFT_ENDING), _draft_of(alert_state.path)
         # Held, so that nobody else writes it meanwhile.
         with alert_state.changed():
-            return empty_json(alert_state.path, person, dry_run=dry_run)
+            return [*_delete_drafts(drafts, dry_run=dry_run), *_empty_json(alert_state.path, person, dry_run=dry_run)]
 
 
-def empty_json(path: Path, person: Person, *, dry_run: bool) -> int:
-    """Empty the texts of a JSON file that quote a value of the person; how many there are. Whoever writes it is kept from it meanwhile."""
+def forget_json(path: Path, person: Person, *, dry_run: bool) -> Iterator[Receipt]:
+    """Empty a JSON file, and delete what was to be written over it. Whoever writes it is kept from it meanwhile."""
+    yield from _delete_drafts((_draft_of(path),), dry_run=dry_run)
+    yield from _empty_json(path, person, dry_run=dry_run)
+
+
+def _delete_drafts(drafts: Iterable[Path], *, dry_run: bool) -> Iterator[Receipt]:
+    """Delete what a killed process was writing: it may quote anybody, and nobody reads it. Writers are kept from it meanwhile."""
+    for draft in drafts:
+        if os.path.lexists(draft):
+            if not dry_run:
+                try:
+                    draft.unlink(missing_ok=True)
+                except OSError as error:
+                    raise StateError(f"deleting {draft}: {error.strerror}; mend the folder") from error
+            yield Receipt("draft", str(draft), 0, "would be deleted" if dry_run else "deleted")
+
+
+def _empty_json(path: Path, person: Person, *, dry_run: bool) -> Iterator[Receipt]:
+    """Empty the texts of a JSON file that quote a value of the person. Whoever writes it is kept from it meanwhile."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         # What makes no sense is begun anew by whoever reads it next.
-        return 0
+        return
     found = sum(person.mentions(text) for text in _texts(kept))
     if found and not dry_run:
-        draft = path.with_name(path.name + ".draft")
+        draft = _draft_of(path)
         try:
-            descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+            descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
                 json.dump(_emptied(kept, person), stream, ensure_ascii=False, indent=1)
             draft.replace(path)
         except OSError as error:
             raise StateError(f"writing {path}: {error.strerror}; mend the folder") from error
-    return found
+        finally:
+            draft.unlink(missing_ok=True)
+    if found:
+        yield Receipt("texts", str(path), found, "would be emptied" if dry_run else "emptied")
+
+
+def _draft_of(path: Path) -> Path:
+    return path.with_name(path.name + _DRAFT_ENDING)
 
 
 def _texts(kept: Any) -> Iterator[str]:

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.alerts.alert_state import activation_alert_state
+from dinmo_pipeline.alerts.alert_state import AlertStateFile, activation_alert_state
 from dinmo_pipeline.erasure.inboxes import InboxTexts
 from dinmo_pipeline.erasure.person import Person
 from dinmo_pipeline.erasure.receipt import Receipt
 from dinmo_pipeline.erasure.texts import Standings
-from dinmo_pipeline.errors import BusyError
+from dinmo_pipeline.errors import BusyError, StateError
 from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.inbound.inbox.folders import Folders
+from dinmo_pipeline.inbound.inbox.scan_state import ScanState
 from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
+from dinmo_pipeline.inbound.troubles.troubles import Trouble, save_troubles
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline.sync.ledger.high_water_marks import Mark, Marks
 from dinmo_pipeline_tests.cli.conftest import Dinmo
 from dinmo_pipeline_tests.inbox_projects import INBOX, drop, feed, make_inbox
 from dinmo_pipeline_tests.people import activation, make_people
 
+TROUBLE = Trouble(
+    inbox="partner", feed=None, file=None, kind="refused", reason="", without_data="", advice="", since=datetime(2025, 1, 1, tzinfo=UTC)
+)
 EMAIL, OTHER = "ana.planted@example.com", "bea@example.com"
 
 
@@ -146,3 +154,59 @@ def test_receipts_are_shown_before_what_stops_the_rest(project: Project, dinmo: 
     ran = dinmo("forget", f"email={EMAIL}", project=project.root)
     assert ran.code != 0
     assert "\nlines\tinbox partner: imports/" in ran.out
+
+
+def test_drafts_that_killed_writers_left_are_deleted_and_told(project: Project, tmp_path: Path) -> None:
+    inbox, gone = project.home / "inbound" / "partner", project.home / "state" / "activations" / "gone"
+    gone.mkdir(parents=True)
+    outside = tmp_path / "outside"
+    outside.write_text("not ours")
+    drafts = [inbox / "troubles.json.draft", inbox / "looks.json.draft", gone / "standing.draft", inbox / "standing.json.draft"]
+    for draft in drafts:
+        draft.write_text(f'{{"failure": "{EMAIL}')
+    link = gone / "standing.json.draft"
+    link.symlink_to(outside)
+    told = forget(project, dry_run=True)
+    assert all(draft.exists() for draft in drafts)
+    done = forget(project)
+    assert [each.where for each in told] == [each.where for each in done]
+    assert {each.where for each in done if each.what == "draft"} == {str(path) for path in (*drafts, link)}
+    assert not any(path.is_symlink() or path.exists() for path in (*drafts, link))
+    assert outside.read_text() == "not ours"
+
+
+def test_draft_is_written_through_no_link(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("not ours")
+    writers: dict[str, Callable[[], object]] = {
+        "standing.draft": lambda: _fail(AlertStateFile(tmp_path)),
+        "troubles.json.draft": lambda: save_troubles(tmp_path / "troubles.json", [TROUBLE]),
+        "looks.json.draft": lambda: _look(tmp_path / "looks.json"),
+    }
+    for draft, write in writers.items():
+        (tmp_path / draft).symlink_to(outside)
+        with pytest.raises((OSError, StateError)):
+            write()
+        assert outside.read_text() == "not ours", draft
+    with pytest.raises(StateError):
+        _mark(tmp_path, outside)
+    assert outside.read_text() == "not ours"
+
+
+def _fail(alert_state: AlertStateFile) -> None:
+    with alert_state.changed() as draft:
+        draft.could_not_tell("ana", "away")
+
+
+def _look(path: Path) -> None:
+    state = ScanState(path)
+    state.taking = True
+    state.save()
+
+
+def _mark(home: Path, outside: Path) -> None:
+    marks, mark = Marks(home, "place"), Mark(1, "a", 1)
+    marks.keep("export", mark)
+    (kept,) = (home / "marks").rglob("export.json")
+    kept.with_suffix(".draft").symlink_to(outside)
+    marks.keep("export", mark)

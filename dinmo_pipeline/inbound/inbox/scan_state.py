@@ -158,7 +158,7 @@ class ScanState:
         if now == self._saved:
             return
         draft = self._path.with_name(self._path.name + ".draft")
-        descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             json.dump(now, stream)
         draft.replace(self._path)

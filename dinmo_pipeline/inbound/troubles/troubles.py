@@ -80,7 +80,7 @@ def save_troubles(path: Path, troubles: Iterable[Trouble]) -> None:
         # What a pass was writing that was killed, or found the disk full.
         draft.unlink(missing_ok=True)
         return
-    descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         json.dump(plain, stream, ensure_ascii=False, indent=1)
     draft.replace(path)

@@ -47,7 +47,7 @@ class Marks:
         draft = path.with_suffix(".draft")
         try:
             make_private_folder(path.parent)
-            with os.fdopen(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8") as stream:
+            with os.fdopen(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600), "w", encoding="utf-8") as stream:
                 json.dump(asdict(mark), stream)
                 stream.flush()
                 # A file that a power failure left empty would be taken for a damaged one.
