@@ -10,6 +10,7 @@ import duckdb
 
 from dinmo_pipeline.delta.contract import Contract
 from dinmo_pipeline.delta.export import Snapshot
+from dinmo_pipeline.delta.snapshot_store import snapshots_folder
 from dinmo_pipeline.engines.duckdb.connection import ATTACHED
 from dinmo_pipeline.engines.duckdb.rows import row_count
 from dinmo_pipeline.engines.duckdb.session import Engine
@@ -96,8 +97,11 @@ class Snapshots:
             if entry is not None:
                 state = log.append(replace(entry, by=current_operator()))
                 needed = set(state.snapshot_files) - set(state.unneeded_snapshots(self.spec.keep_syncs))
-                others = syncs.files_of_others()
-                engine.forget(path for path in files if path not in needed and path not in others)
+                own = f"{snapshots_folder(self.spec.name)}/"
+                over = [path for path in files if path not in needed]
+                # One that lies elsewhere may be another activation's, which had this name, or which a forged entry named.
+                others = syncs.files_of_others() if any(not path.startswith(own) for path in over) else ()
+                engine.forget(path for path in over if path not in others)
             # What a killed one left, and copies of what was forgotten on another machine.
             for litter in clean_snapshots(
                 engine.snapshots, self.spec.name, state, self.spec.keep_syncs, known_to_others=syncs.files_of_others, dry_run=False
