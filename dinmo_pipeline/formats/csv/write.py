@@ -181,8 +181,9 @@ class CsvFormat(TextFormat):
         if style.is_plain(kind):
             return text
         text = text if kind == "VARCHAR" else f"CAST({text} AS VARCHAR)"
-        # What is below `!`: no text at all, and a blank, a tab or another control character. One slice is cheaper than a `suffix` for each.
-        tests = [f"{text} < '!'", f"({text})[-1:] < '!'", *(f"{text} = {quote_literal(word)}" for word in _READ_OTHERWISE)]
+        # What is below `!`: no text at all, and those that begin with a blank, a tab or another control character.
+        tests = [f"{text} < '!'", f"suffix({text}, ' ')", f"suffix({text}, chr(9))"]
+        tests += [f"{text} = {quote_literal(word)}" for word in _READ_OTHERWISE]
         return f"CASE WHEN {' OR '.join(tests)} THEN concat({text}, chr(13), {quote_literal(mark[1:])}) ELSE {text} END"
 
     def _header_field(self, name: str) -> str:
