@@ -6,7 +6,6 @@ alone; when this file is lost, a failure that lasts is told once more.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dinmo_pipeline.alerts.alert import LastAlert
 from dinmo_pipeline.errors import StateError
+from dinmo_pipeline.local_files.contents import replace_file
 from dinmo_pipeline.local_files.locks import is_gone, locked
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.project.specs import Project
@@ -113,17 +113,10 @@ class AlertStateFile:
                 self._write(replace(draft.alert_state, revision=before.revision + 1))
 
     def _write(self, alert_state: AlertState) -> None:
-        # One name, since one process writes at a time: what a killed one left is written over.
-        draft = self.path.with_suffix(".draft")
         try:
-            descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(_adapter().dump_json(alert_state, indent=1))
-            draft.replace(self.path)
+            replace_file(self.path, _adapter().dump_json(alert_state, indent=1))
         except OSError as error:
             raise StateError(f"writing {self.path}: {error.strerror}; mend the folder") from error
-        finally:
-            draft.unlink(missing_ok=True)
 
 
 @dataclass

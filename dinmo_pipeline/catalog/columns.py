@@ -14,6 +14,7 @@ from dinmo_pipeline.catalog.lineage import column_origins
 from dinmo_pipeline.delta.contract import Contract
 from dinmo_pipeline.engines.duckdb.connection import disk_errors
 from dinmo_pipeline.engines.duckdb.tables import Refreshed
+from dinmo_pipeline.local_files.contents import replace_file
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.project.specs import Project, TableRef, TableSpec
 
@@ -68,9 +69,7 @@ def _origins(project: Project, spec: TableSpec, table: Refreshed) -> Mapping[str
         known = {"key": key, "origins": {name: [(ref.kind, ref.name, column) for ref, column in found] for name, found in origins.items()}}
         with disk_errors(f"keeping where the columns of {spec.ref} come from, in {path}"):
             make_private_folder(path.parent)
-            draft = path.with_suffix(f".{key[:8]}")
-            draft.write_text(json.dumps(known, ensure_ascii=False), encoding="utf-8")
-            draft.replace(path)
+            replace_file(path, json.dumps(known, ensure_ascii=False).encode())
     return {name: [(TableRef(kind, table_name), column) for kind, table_name, column in found] for name, found in known["origins"].items()}
 
 

@@ -10,7 +10,7 @@ from dinmo_pipeline.erasure.receipt import Place, Receipt
 from dinmo_pipeline.erasure.snapshots import Snapshots
 from dinmo_pipeline.erasure.staging import Staging
 from dinmo_pipeline.erasure.tables import Tables
-from dinmo_pipeline.erasure.texts import Standings
+from dinmo_pipeline.erasure.texts import AlertTexts
 from dinmo_pipeline.erasure.undefined import Undefined
 from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.project.specs import Project
@@ -29,12 +29,16 @@ def forget_person(project: Project, person: Person, *, dry_run: bool, more: Sequ
         places.append((f"activation {name}", Snapshots(project, spec, "; ".join(tables.reasons(spec.source)))))
     places += [(f"inbox {name}", InboxTexts(project, name)) for name in project.inboxes]
     places += [("snapshots of activations that are defined no more", Undefined(project))]
-    places += [("working folders", Staging(project)), ("standings", Standings(project))]
+    places += [("working folders", Staging(project)), ("alert states", AlertTexts(project))]
     for name, place in (*places, *more):
+        # All of a place first: it holds a lock, and showing them may wait for a terminal.
+        receipts = []
         try:
-            yield from place.forget(person, dry_run=dry_run)
+            for receipt in place.forget(person, dry_run=dry_run):
+                receipts.append(receipt)
         except DinmoError as error:
-            yield Receipt("failed", name, 0, "", f"{error}. Then forget again")
+            receipts.append(Receipt("failed", name, 0, "", f"{error}. Then forget again"))
+        yield from receipts
     for description in person.descriptions:
         if description not in person.fitting:
             left = "no table and no snapshot has such columns, so nothing was looked for: see how they are called"

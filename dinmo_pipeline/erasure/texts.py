@@ -13,43 +13,41 @@ from dinmo_pipeline.alerts.alert_state import AlertStateFile
 from dinmo_pipeline.erasure.person import Person
 from dinmo_pipeline.erasure.receipt import Receipt
 from dinmo_pipeline.errors import StateError
+from dinmo_pipeline.local_files.contents import draft_of, replace_file
 from dinmo_pipeline.project.specs import Project
 
-# Of what is written first, and takes the place of a file then.
-_DRAFT_ENDING = ".draft"
+# What earlier versions wrote first, beside `standing.json`.
+_EARLIER_DRAFT = "standing.draft"
 
 # Names that the product goes by; what it calls a file is no value of a row.
 _NAMES = frozenset({"inbox", "feed", "file", "path", "key", "mark"})
 
 
 @dataclass(frozen=True)
-class Standings:
+class AlertTexts:
     """Why the last attempts of activations, inboxes and feeds failed, and what people were told of it."""
 
     project: Project
 
     def forget(self, person: Person, *, dry_run: bool) -> Iterator[Receipt]:
         """Empty the texts that quote a value of the person."""
-        # Also of those that are defined no more.
+        # Also of those that are defined no more; `standing.lock` is there wherever one was ever written.
         kept = self.project.home.rglob("standing.*") if person.words else ()
-        for folder in sorted({path.parent for path in kept if path.name == "standing.json" or path.suffix == _DRAFT_ENDING}):
-            yield from self._empty(AlertStateFile(folder), person, dry_run=dry_run)
-
-    def _empty(self, alert_state: AlertStateFile, person: Person, *, dry_run: bool) -> list[Receipt]:
-        drafts = alert_state.path.with_suffix(_DRAFT_ENDING), _draft_of(alert_state.path)
-        # Held, so that nobody else writes it meanwhile.
-        with alert_state.changed():
-            return [*_delete_drafts(drafts, dry_run=dry_run), *_empty_json(alert_state.path, person, dry_run=dry_run)]
+        for folder in sorted({path.parent for path in kept}):
+            alert_state = AlertStateFile(folder)
+            # Held, so that no other process writes it meanwhile.
+            with alert_state.changed():
+                yield from forget_json(alert_state.path, person, dry_run=dry_run, drafts=(folder / _EARLIER_DRAFT,))
 
 
-def forget_json(path: Path, person: Person, *, dry_run: bool) -> Iterator[Receipt]:
-    """Empty a JSON file, and delete what was to be written over it. Whoever writes it is kept from it meanwhile."""
-    yield from _delete_drafts((_draft_of(path),), dry_run=dry_run)
+def forget_json(path: Path, person: Person, *, dry_run: bool, drafts: Iterable[Path] = ()) -> Iterator[Receipt]:
+    """Empty a JSON file, and delete its draft and these. The caller keeps others from writing it meanwhile."""
+    yield from _delete_drafts((*drafts, draft_of(path)), dry_run=dry_run)
     yield from _empty_json(path, person, dry_run=dry_run)
 
 
 def _delete_drafts(drafts: Iterable[Path], *, dry_run: bool) -> Iterator[Receipt]:
-    """Delete what a killed process was writing: it may quote anybody, and nobody reads it. Writers are kept from it meanwhile."""
+    """Delete what a killed process was writing: it may quote the person, and nothing reads it."""
     for draft in drafts:
         if os.path.lexists(draft):
             if not dry_run:
@@ -61,30 +59,20 @@ def _delete_drafts(drafts: Iterable[Path], *, dry_run: bool) -> Iterator[Receipt
 
 
 def _empty_json(path: Path, person: Person, *, dry_run: bool) -> Iterator[Receipt]:
-    """Empty the texts of a JSON file that quote a value of the person. Whoever writes it is kept from it meanwhile."""
+    """Empty the texts of a JSON file that quote a value of the person."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
-        # What makes no sense is begun anew by whoever reads it next.
+        # A file that makes no sense is begun anew by its next reader.
         return
     found = sum(person.mentions(text) for text in _texts(kept))
     if found and not dry_run:
-        draft = _draft_of(path)
         try:
-            descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                json.dump(_emptied(kept, person), stream, ensure_ascii=False, indent=1)
-            draft.replace(path)
+            replace_file(path, json.dumps(_emptied(kept, person), ensure_ascii=False, indent=1).encode())
         except OSError as error:
             raise StateError(f"writing {path}: {error.strerror}; mend the folder") from error
-        finally:
-            draft.unlink(missing_ok=True)
     if found:
         yield Receipt("texts", str(path), found, "would be emptied" if dry_run else "emptied")
-
-
-def _draft_of(path: Path) -> Path:
-    return path.with_name(path.name + _DRAFT_ENDING)
 
 
 def _texts(kept: Any) -> Iterator[str]:

@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 from dinmo_pipeline.formats.base import Format, Rows, Written
 from dinmo_pipeline.formats.session import writing_settings
 from dinmo_pipeline.formats.value_text import BOOLEANS, ISO, SQL, TextStyle
+from dinmo_pipeline.local_files.contents import holds
 from dinmo_pipeline.local_files.scratch import new_file, scratch_file
 from dinmo_pipeline.sql.quoting import quote_literal
 
@@ -158,20 +159,8 @@ def _copy(connection: duckdb.DuckDBPyConnection, lines: Lines, local_path: Path)
     ).fetchone()
     if counted == (0,):
         local_path.write_bytes(lines.empty.encode())
-    elif lines.removed and _holds(local_path, removed := lines.removed.encode()):
+    elif lines.removed and holds(local_path, removed := lines.removed.encode()):
         _remove(removed, local_path)
-
-
-def _holds(local_path: Path, searched: bytes) -> bool:
-    # So many bytes at the end of a block may be the first of what goes on in the next.
-    overlap = len(searched) - 1
-    held = b""
-    with local_path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            if searched in block or searched in held + block[:overlap]:
-                return True
-            held = block[-overlap:]
-    return False
 
 
 def _remove(removed: bytes, local_path: Path) -> None:

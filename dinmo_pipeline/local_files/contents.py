@@ -1,4 +1,4 @@
-"""What a file holds, and that the disk has it."""
+"""What a file holds, how one takes the place of another, and that the disk has it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,49 @@ import hashlib
 import os
 from pathlib import Path
 
+_BLOCK = 1 << 20
+
 
 def sha256_of(local_path: Path) -> str:
     """Compute the SHA-256 of the file's bytes, in hexadecimal."""
     with local_path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def holds(local_path: Path, searched: bytes) -> bool:
+    """Say whether the file has these bytes in it; reads it in blocks that overlap, so that none is missed at a border."""
+    overlap = b""
+    with local_path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            # The first byte alone is found at the speed of memory, and is rare.
+            if (overlap or searched[:1] in block) and searched in overlap + block:
+                return True
+            end = block[1 - len(searched) :]
+            overlap = end if searched[:1] in end else b""
+    return False
+
+
+def draft_of(path: Path) -> Path:
+    """Name the file that `replace_file` writes first; one that is there was left by a process that was killed."""
+    return path.with_name(f"{path.name}.draft")
+
+
+def replace_file(path: Path, content: bytes, *, is_durable: bool = False) -> None:
+    """Put a file with this content, for its owner alone (mode 0600), in the place of `path`, in one step; on disk then if `is_durable`.
+
+    One process at a time may do so. Raises OSError; the earlier file is whole then.
+    """
+    draft = draft_of(path)
+    try:
+        descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            if is_durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def sync_to_disk(path: Path) -> None:

@@ -14,7 +14,7 @@ from dinmo_pipeline.alerts.alert_state import AlertStateFile, activation_alert_s
 from dinmo_pipeline.erasure.inboxes import InboxTexts
 from dinmo_pipeline.erasure.person import Person
 from dinmo_pipeline.erasure.receipt import Receipt
-from dinmo_pipeline.erasure.texts import Standings
+from dinmo_pipeline.erasure.texts import AlertTexts
 from dinmo_pipeline.errors import BusyError, StateError
 from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.inbound.inbox.folders import Folders
@@ -48,7 +48,7 @@ def project(tmp_path: Path, dinmo: Dinmo) -> Project:
 def forget(project: Project, *, dry_run: bool = False) -> list[Receipt]:
     # Described here, since from then on messages leave the values out.
     person = Person.described([f"email={EMAIL}"])
-    return [*InboxTexts(project, "partner").forget(person, dry_run=dry_run), *Standings(project).forget(person, dry_run=dry_run)]
+    return [*InboxTexts(project, "partner").forget(person, dry_run=dry_run), *AlertTexts(project).forget(person, dry_run=dry_run)]
 
 
 def having(project: Project) -> set[str]:
@@ -97,7 +97,7 @@ def test_failure_that_quotes_a_key_is_emptied_and_stays_a_failure(tmp_path: Path
     assert EMAIL in before.failure.text
 
     person = Person.described([f"email={EMAIL}"])
-    assert [(each.found > 0, each.done) for each in Standings(project).forget(person, dry_run=False)] == [(True, "emptied")]
+    assert [(each.found > 0, each.done) for each in AlertTexts(project).forget(person, dry_run=False)] == [(True, "emptied")]
     after = activation_alert_state(project, "changes").read()
     assert after.failure is not None
     assert (EMAIL in json.dumps(after.failure.text), after.failure.at) == (False, before.failure.at)
@@ -150,7 +150,7 @@ def test_receipts_are_shown_before_what_stops_the_rest(project: Project, dinmo: 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Standings, "forget", stop)
+    monkeypatch.setattr(AlertTexts, "forget", stop)
     ran = dinmo("forget", f"email={EMAIL}", project=project.root)
     assert ran.code != 0
     assert "\nlines\tinbox partner: imports/" in ran.out
@@ -179,7 +179,7 @@ def test_draft_is_written_through_no_link(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("not ours")
     writers: dict[str, Callable[[], object]] = {
-        "standing.draft": lambda: _fail(AlertStateFile(tmp_path)),
+        "standing.json.draft": lambda: _fail(AlertStateFile(tmp_path)),
         "troubles.json.draft": lambda: save_troubles(tmp_path / "troubles.json", [TROUBLE]),
         "looks.json.draft": lambda: _look(tmp_path / "looks.json"),
     }
@@ -208,5 +208,5 @@ def _mark(home: Path, outside: Path) -> None:
     marks, mark = Marks(home, "place"), Mark(1, "a", 1)
     marks.keep("export", mark)
     (kept,) = (home / "marks").rglob("export.json")
-    kept.with_suffix(".draft").symlink_to(outside)
+    kept.with_name("export.json.draft").symlink_to(outside)
     marks.keep("export", mark)

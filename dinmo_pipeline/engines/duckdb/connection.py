@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from dinmo_pipeline.errors import StateError
+from dinmo_pipeline.local_files.contents import sync_to_disk
 from dinmo_pipeline.local_files.locks import locked
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.project.specs import QuerySettings
@@ -74,17 +75,9 @@ def rewrite_warehouse(path: Path, settings: QuerySettings) -> None:
             if logs:
                 raise StateError(f"writing the warehouse {path} anew: {', '.join(logs)} is not written to its file; start this again")
             fresh.chmod(0o600)
-            _sync_to_disk(fresh)
+            sync_to_disk(fresh)
             fresh.replace(path)
-            _sync_to_disk(path.parent)
-
-
-def _sync_to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync_to_disk(path.parent)
 
 
 def _require_same(connection: duckdb.DuckDBPyConnection, one: str, other: str) -> None:

@@ -17,11 +17,11 @@ from dinmo_pipeline.formats.text_writer import COMPRESSED_ENDINGS, Lines, TextFo
 from dinmo_pipeline.formats.value_text import TextStyle, column_types, with_local_times
 from dinmo_pipeline.formats.xml.schema import SchemaColumn, XmlSchema, is_schema_name
 from dinmo_pipeline.formats.xml.write_values import REPLACEMENT, XmlElements, needs_nil, xml_name
+from dinmo_pipeline.local_files.contents import holds
 from dinmo_pipeline.sql.quoting import quote_literal
 
 _NIL_NAMESPACE = ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 _NOT_IN_SCHEMA = "XML Schema knows no element <{name}>: write the name with other letters, or leave xsd out"
-_BLOCK = 1 << 20
 
 
 def _name(text: str) -> str:
@@ -70,7 +70,7 @@ class XmlFormat(TextFormat):
 
     def findings(self, connection: duckdb.DuckDBPyConnection, rows: Rows, plain_path: Path) -> Written:
         # Counting runs the query again, so it is done only where the file has the mark of a replacement at all.
-        if not _holds(plain_path, REPLACEMENT.encode()):
+        if not holds(plain_path, REPLACEMENT.encode()):
             return Written()
         replaced, removed = (f"(SELECT sum(length(line)) FROM ({self._query(rows, mark)}))" for mark in (REPLACEMENT, ""))
         (count,) = connection.execute(f"SELECT {replaced} - {removed}").fetchone() or (0,)
@@ -105,16 +105,3 @@ class XmlFormat(TextFormat):
 def has_schema(form: Format) -> TypeGuard[XmlFormat]:
     """Say whether an XML Schema goes with the files."""
     return isinstance(form, XmlFormat) and form.xsd
-
-
-def _holds(path: Path, text: bytes) -> bool:
-    """Whether the file has `text` in it; reads it in blocks that overlap, so that none is missed at a border."""
-    overlap = b""
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            # The first byte alone is found at the speed of memory, and is rare.
-            if (overlap or text[:1] in block) and text in overlap + block:
-                return True
-            end = block[1 - len(text) :]
-            overlap = end if text[:1] in end else b""
-    return False

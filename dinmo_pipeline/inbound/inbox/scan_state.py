@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from dinmo_pipeline.inbound.troubles.set_aside import SetAside, kept_set_aside, why, why_without_data
+from dinmo_pipeline.local_files.contents import replace_file
 from dinmo_pipeline.storages.base import RemoteFile
 
 _LONG_AGO = "1970-01-01T00:00:00+00:00"
@@ -157,11 +157,7 @@ class ScanState:
         now = self._all()
         if now == self._saved:
             return
-        draft = self._path.with_name(self._path.name + ".draft")
-        descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(now, stream)
-        draft.replace(self._path)
+        replace_file(self._path, json.dumps(now).encode())
         self._saved = now
 
     def _all(self) -> dict[str, Any]:

@@ -6,13 +6,13 @@ Each pass writes what is open then, so that anybody may read it at once: no lock
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from dinmo_pipeline.local_files.contents import draft_of, replace_file
 from dinmo_pipeline.project.specs import Project
 
 TroubleKind = Literal["failed", "set aside", "refused", "blocked", "unmatched", "rejected", "unlisted"]
@@ -75,15 +75,11 @@ def read_troubles(path: Path, inbox: str) -> tuple[Trouble, ...]:
 def save_troubles(path: Path, troubles: Iterable[Trouble]) -> None:
     """Write what is open, in one step, where it differs from what was; the caller holds the inbox. Raises OSError."""
     plain = [{**asdict(each), "since": each.since.isoformat()} for each in ordered(troubles)]
-    draft = path.with_name(path.name + ".draft")
     if plain == _read(path):
         # What a pass was writing that was killed, or found the disk full.
-        draft.unlink(missing_ok=True)
+        draft_of(path).unlink(missing_ok=True)
         return
-    descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        json.dump(plain, stream, ensure_ascii=False, indent=1)
-    draft.replace(path)
+    replace_file(path, json.dumps(plain, ensure_ascii=False, indent=1).encode())
 
 
 def _read(path: Path) -> list[Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dinmo_pipeline.errors import StateError
+from dinmo_pipeline.local_files.contents import replace_file
 from dinmo_pipeline.local_files.private import make_private_folder
 
 
@@ -44,15 +44,10 @@ class Marks:
     def keep(self, activation: str, mark: Mark) -> None:
         """Remember this one from now on."""
         path = self._path(activation)
-        draft = path.with_suffix(".draft")
         try:
             make_private_folder(path.parent)
-            with os.fdopen(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600), "w", encoding="utf-8") as stream:
-                json.dump(asdict(mark), stream)
-                stream.flush()
-                # A file that a power failure left empty would be taken for a damaged one.
-                os.fsync(stream.fileno())
-            draft.replace(path)
+            # A file that a power failure left empty would be taken for a damaged one.
+            replace_file(path, json.dumps(asdict(mark)).encode(), is_durable=True)
         except OSError as error:
             raise StateError(f"writing {path}: {error.strerror}; mend that and start again, which goes on from what is recorded") from error
 
