@@ -1,9 +1,9 @@
-"""Messages to people, by what looks at a subject: decided under a lock, sent without any, recorded under the lock again.
+"""Send messages about one subject: decide under a lock, send without it, record under the lock again.
 
-Whoever decides that somebody must be told *claims* it in the alert state; others leave it alone until the claim is recorded, ends (after
-three minutes), or its process is gone. So a message is told at least once: what a killed sender did not record is told by the next
-look. It is told twice only when a sender dies, or stands still for longer than its claim, between the other side's answer and the
-record of it; the message has the same id then. What changes meanwhile is left to the one that sends, which looks again afterwards.
+The process that decides to send a message writes a *claim* into the alert state. Other processes do not send it until the claim is
+recorded as sent, is three minutes old, or its process is gone. So each message is sent at least once: the next look sends what a killed
+process did not record. A message is sent twice, with the same id, only when its process dies, or stands still for longer than its claim,
+between the server's answer and the record of it. The process that sends looks again afterwards, for what has changed meanwhile.
 """
 
 from __future__ import annotations

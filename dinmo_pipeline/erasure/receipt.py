@@ -29,5 +29,5 @@ class Place(Protocol):
     def forget(self, person: Person, *, dry_run: bool) -> Iterator[Receipt]:
         """Take the person out, or only tell what would be; may be stopped at any point and done again.
 
-        A place without the person gives no receipt. Raises DinmoError where nobody can say what is there.
+        A place without the person gives no receipt. Raises DinmoError where what is there cannot be read.
         """

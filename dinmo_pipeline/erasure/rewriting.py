@@ -27,8 +27,8 @@ _TOLD = f"step IS NOT DISTINCT FROM '{FORGOTTEN}'"
 class Rewriting:
     """Writes anew those files of these snapshots that have one of the remembered keys. All files are there, and the lock is held.
 
-    `newest` is the sync that was delivered last. Where the mode tells what was removed, the next sync finds the key alone in the place
-    of such a row of that sync: in a patch of its own, which nothing else reads, so that nobody is sent a row that is nothing but a key.
+    `newest` is the sync that was delivered last. Where the mode tells what was removed, the key alone replaces such a row of that
+    sync, in a patch of its own. Only the next comparison reads that patch, so no redelivery sends a row that is nothing but a key.
     """
 
     connection: duckdb.DuckDBPyConnection

@@ -64,7 +64,7 @@ class Snapshots:
                 held.enter_context(syncs.turn(wait_s=0))
                 held.enter_context(log.locked(wait_s=0))
             except BusyError:
-                yield Receipt(_WHAT, self.spec.name, 0, "", "a sync is at work, so nobody looked: forget again later")
+                yield Receipt(_WHAT, self.spec.name, 0, "", "a sync is at work, so its snapshots were not looked into: forget again later")
                 return
             state = log.read()
             if not dry_run:

@@ -1,4 +1,4 @@
-"""Working folders that nobody works in any more: a killed query may have spilled rows into one."""
+"""Delete working folders that no process uses any more: a killed query may have left rows in one."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _TEXTS: Mapping[str, tuple[str, ...]] = {"files": ("reason",), "rejects": ("valu
 _LISTS: Mapping[str, tuple[str, ...]] = {"files": ("warnings",)}
 _FILE = "_file"
 _SHOWN_FILES = 5
-_NEVER_MADE = "{} was never made here, so nobody knows whether it gives the person: a sync makes it"
+_NEVER_MADE = "{} was never made here, so whether it gives the person is unknown: a sync makes it"
 
 
 @dataclass
@@ -82,8 +82,8 @@ class Tables:
                     continue
                 count = row_count(connection, f"{query} WHERE {condition}")
             except duckdb.Error:
-                # Its words may quote values, and whoever refreshes it is told them.
-                self.again[spec.ref] = f"the query of {spec.ref} fails, so nobody knows whether it gives the person: `dinmo sync` says why"
+                # The error may quote values; `dinmo sync` shows it.
+                self.again[spec.ref] = f"the query of {spec.ref} fails, so whether it gives the person is unknown: `dinmo sync` says why"
                 receipts.append(Receipt("query", str(spec.ref), 0, "", f"{self.again[spec.ref]}; mend that, and forget again"))
                 # An error ends the transaction in which the tables have the person no more.
                 connection.rollback()
@@ -171,7 +171,7 @@ def _by_name(columns: tuple[TableColumn, ...]) -> dict[str, Column]:
 
 
 def _came_with(files: Sequence[str]) -> str:
-    """In which files the rows came last, for whoever looks for them in `imports/`."""
+    """Name the files with which the rows came last: they lie in `imports/`."""
     if not files:
         return ""
     more = f" and {len(files) - _SHOWN_FILES:,} more files" if len(files) > _SHOWN_FILES else ""

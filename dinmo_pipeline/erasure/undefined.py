@@ -1,4 +1,4 @@
-"""Snapshots of activations that the project defines no more: nobody knows what of them is needed, so they are told of."""
+"""Tell of snapshots of activations that the project defines no more: which of them are needed is unknown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Undefined:
     project: Project
 
     def forget(self, person: Person, *, dry_run: bool) -> Iterator[Receipt]:
-        """Only tell of them, whoever is in them."""
+        """Only tell of them: they are not looked into."""
         snapshots = open_state(self.project).snapshots
         kept = {name: snapshots.kept(name) for name in snapshots.activations() if name not in self.project.activations}
         if not any(kept.values()):
@@ -28,7 +28,7 @@ class Undefined:
         for name, paths in kept.items():
             if unknown := [path for path in paths if path not in needed]:
                 left = (
-                    f"it is defined no more, and nobody looked into its snapshots ({len(unknown):,}): delete {snapshots.place(unknown[0])} "
-                    "and what lies beside it, or define it again and forget again"
+                    f"it is defined no more, and its snapshots were not looked into ({len(unknown):,}): delete "
+                    f"{snapshots.place(unknown[0])} and what lies beside it, or define it again and forget again"
                 )
                 yield Receipt("snapshots", name, 0, "", left)

@@ -110,7 +110,7 @@ def counted_listing(files: Iterable[RemoteFile | None], count: ListingCount) -> 
 class TransferCount:
     """Counts the bytes of one file that is read from a server; raises LimitBroken where they are too many, or too slow.
 
-    `listed` is the size in the folder's listing, None where nobody knows it. `most_kept` bytes of it may come in one answer, where a client
+    `listed` is the size in the folder's listing, None where it is unknown. `most_kept` bytes of it may come in one answer, where a client
     library keeps that whole. Several threads may use it.
     """
 

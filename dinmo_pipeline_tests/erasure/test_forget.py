@@ -228,7 +228,7 @@ def test_snapshots_of_an_activation_that_is_defined_no_more_are_told(tmp_path: P
     make_people(root, activation("triple", sync_mode="difference"), people=FIRST[:2])
     ran = dinmo("forget", "name=Chloé", project=root)
     assert ran.code == 1
-    assert "snapshots\tchanges\t0\tleft as it is\tit is defined no more, and nobody looked into its snapshots (1): delete" in ran.out
+    assert "snapshots\tchanges\t0\tleft as it is\tit is defined no more, and its snapshots were not looked into (1): delete" in ran.out
 
 
 def test_rows_that_a_killed_query_left_are_deleted_or_told(tmp_path: Path, dinmo: Dinmo) -> None:

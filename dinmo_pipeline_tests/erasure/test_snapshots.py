@@ -207,7 +207,7 @@ def test_sync_at_work_is_left_alone(tmp_path: Path) -> None:
     erased(disk)
     with disk.syncs().turn():
         (told,) = forget(disk, f"v={ANA}")
-    assert told.left == "a sync is at work, so nobody looked: forget again later"
+    assert told.left == "a sync is at work, so its snapshots were not looked into: forget again later"
 
 
 @pytest.mark.parametrize("parts", ["", ", max_rows: 5"])

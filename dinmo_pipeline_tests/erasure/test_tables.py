@@ -163,7 +163,7 @@ def test_table_that_was_never_made_here_is_told(root: Path) -> None:
     with duckdb.connect(str(warehouse(root))) as connection:
         connection.execute("DROP TABLE models.people")
     assert forget(root, dry_run=True)[1] == {
-        "segments.some": "models.people was never made here, so nobody knows whether it gives the person: a sync makes it"
+        "segments.some": "models.people was never made here, so whether it gives the person is unknown: a sync makes it"
     }
     warehouse(root).unlink()
     receipts, again = forget(root)

@@ -23,7 +23,7 @@ _WAIT_S = 1800.0
 _MEBIBYTES_A_THREAD = 600
 _MEBIBYTES = {"bytes": 2**-20, "KiB": 2**-10, "MiB": 1, "GiB": 2**10, "TiB": 2**20}
 
-# `dinmo clean` takes what a killed one left for a working folder of nobody.
+# What a killed process leaves there is deleted by `dinmo clean`, as a working folder of no activation.
 _REWRITING, _FRESH = ".rewriting-", "fresh"
 
 ATTACHED = "warehouse"
