@@ -296,7 +296,7 @@ class StorageContract:
     def test_size_that_is_wrong_after_the_upload_is_found(self, place: Place, tmp_path: Path) -> None:
         if place.disk is None or place.relay is None:
             # The file must lie on a disk of ours while it is held up; an object store has none until it is whole, and checks each block.
-            pytest.skip("nobody can meddle with this storage's uploads")
+            pytest.skip("the uploads of this storage cannot be changed while they run")
         with place.connect() as reader, HeldUpload(place, tmp_path, b"n" * 3 * MIB, "a.csv", old=b"old") as upload:
             uploading = next(file for file in place.disk.iterdir() if not reader_sees(file, reader, place))
             with uploading.open("r+b") as meddler:

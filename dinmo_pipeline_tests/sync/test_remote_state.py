@@ -333,7 +333,7 @@ def test_write_whose_answer_was_lost_counts(state: RemoteState, front: Front) ->
 def test_wrong_credentials_are_told_without_them(state: RemoteState, disk: Disk) -> None:
     if "STORAGE_EMULATOR_HOST" in state.variables:
         # As emulators of GCS do. What Google says to wrong ones, test_gcs hears from a server of tokens.
-        pytest.skip("this server asks nobody for credentials")
+        pytest.skip("this server asks for no credentials")
     secret = "bm90IHRoZSBrZXk="
     variable = "AZURE_STORAGE_KEY" if "AZURE_STORAGE_KEY" in state.variables else "AWS_SECRET_ACCESS_KEY"
     with (
