@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
-from dinmo_pipeline.cli.showing import say, show_json, show_table
+from dinmo_pipeline.cli.output.console import say, show_json, show_table
 from dinmo_pipeline.engines.duckdb.lookup import RecordOutcome, Values
 from dinmo_pipeline.project.specs import ActivationSpec
 from dinmo_pipeline.sync.explain import Explanation, Told

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dinmo_pipeline.cli import showing
+from dinmo_pipeline.cli.output import console
 from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, ImportLedger
 from dinmo_pipeline.inbound.troubles.events import Event, Events
@@ -20,10 +20,10 @@ def show_feed_history(project: Project, feed: FeedSpec, *, as_json: bool) -> Non
     """Every file of the feed, and what became of it, oldest first."""
     entries = _entries(project, feed)
     if as_json:
-        showing.show_json(entries)
+        console.show_json(entries)
         return
     if not entries:
-        showing.say(f"no file of {feed.name} was ever imported: drop one into raw of inbox {feed.inbox}, then `dinmo import`")
+        console.say(f"no file of {feed.name} was ever imported: drop one into raw of inbox {feed.inbox}, then `dinmo import`")
         return
     rows = [
         (
@@ -36,7 +36,7 @@ def show_feed_history(project: Project, feed: FeedSpec, *, as_json: bool) -> Non
         )
         for entry in entries
     ]
-    showing.show_table(("when", "file", "what", *_COUNTED, "by", "why"), rows, texts=(0, 1, 2, 7, 8))
+    console.show_table(("when", "file", "what", *_COUNTED, "by", "why"), rows, texts=(0, 1, 2, 7, 8))
 
 
 def _entries(project: Project, feed: FeedSpec) -> Sequence[dict[str, Any]]:

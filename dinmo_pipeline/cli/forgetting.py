@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.options import HERE, ProjectOption
+from dinmo_pipeline.cli.output import console
 from dinmo_pipeline.erasure.everywhere import forget_person
 from dinmo_pipeline.erasure.person import FORM, Person
 from dinmo_pipeline.erasure.receipt import Receipt
@@ -41,17 +41,17 @@ def forget(
 
     loaded = load_project(find_project_root(project))
     described = Person.described(_lines() if person == [_STANDARD_INPUT] else person)
-    with allow_waiting(showing.show_waiting):
+    with allow_waiting(console.show_waiting):
         is_left = _show(forget_person(loaded, described, dry_run=dry_run, more=[("Dagster's storage", Runs(loaded))]))
     for line in _for_people(loaded):
-        showing.say(line)
+        console.say(line)
     if is_left:
         raise typer.Exit(1)
 
 
 def _lines() -> list[str]:
     if sys.stdin.isatty():
-        showing.say(f"one a line, {FORM}; Ctrl-D ends it")
+        console.say(f"one a line, {FORM}; Ctrl-D ends it")
     try:
         return [line.rstrip("\r") for line in sys.stdin.read().split("\n") if line.strip()]
     except UnicodeDecodeError:
@@ -68,9 +68,9 @@ def _show(receipts: Iterable[Receipt]) -> bool:
             is_found, is_left = is_found or each.found > 0, is_left or bool(each.left)
             yield each.what, each.where, f"{each.found:,}", each.done or "left as it is", each.left
 
-    showing.show_rows(("what", "where", "records", "done", "left to do"), rows(), texts=(0, 1, 3, 4))
+    console.show_rows(("what", "where", "records", "done", "left to do"), rows(), texts=(0, 1, 3, 4))
     if not (is_found or is_left):
-        showing.say("nothing that is kept has such a record")
+        console.say("nothing that is kept has such a record")
     return is_left
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.options import HERE, ProjectOption
 from dinmo_pipeline.cli.outcome import Imported
+from dinmo_pipeline.cli.output import console
+from dinmo_pipeline.cli.output import inbound as inbound_output
 from dinmo_pipeline.errors import CallError, DinmoError
 from dinmo_pipeline.inbound.inbox.discovery import InboxScan
 from dinmo_pipeline.inbound.inbox.folders import ALL, Folders
@@ -41,7 +42,7 @@ def create(name: Annotated[str, typer.Argument(metavar="NAME", help="An inbox.")
     inbox = _inbox(loaded, name)
     with connection_to(loaded.storages[inbox.storage], loaded.root) as remote:
         Folders(remote, inbox).make_all()
-    showing.say(f"{name}: {', '.join(ALL)} are in folder {inbox.folder} of {inbox.storage}; files dropped into raw are imported")
+    console.say(f"{name}: {', '.join(ALL)} are in folder {inbox.folder} of {inbox.storage}; files dropped into raw are imported")
 
 
 def approve_file(loaded: LoadedProject, feed: FeedSpec) -> None:
@@ -49,7 +50,7 @@ def approve_file(loaded: LoadedProject, feed: FeedSpec) -> None:
     from dinmo_pipeline.inbound.import_pass import InboxPass
 
     with InboxPass(loaded.project, feed.inbox) as held:
-        showing.say(f"approved: {held.approve(feed.name, by=current_operator())}")
+        console.say(f"approved: {held.approve(feed.name, by=current_operator())}")
     _import(loaded, [loaded.project.inboxes[feed.inbox]])
 
 
@@ -67,9 +68,9 @@ def dismiss(
         raise CallError(f"there is no feed {feed!r}{nearest_hint(feed, loaded.feeds)}")
     with InboxPass(loaded, loaded.feeds[feed].inbox) as held:
         for name in held.dismiss(loaded.feeds[feed], file, by=current_operator()):
-            showing.say(f"dismissed: {name}")
+            console.say(f"dismissed: {name}")
     for line in notify_troubles(loaded, loaded.feeds[feed].inbox):
-        showing.warn(line)
+        console.warn(line)
 
 
 def import_files(
@@ -90,24 +91,24 @@ def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
     from dinmo_pipeline.io_managers.deadlines import notify_deadlines
 
     failed = False
-    with Runner(loaded) as runner, allow_waiting(showing.show_waiting):
+    with Runner(loaded) as runner, allow_waiting(console.show_waiting):
         for inbox in inboxes:
             try:
-                failed |= showing.show_imported(inbox.name, _import_inbox(runner, loaded.project, inbox))
+                failed |= inbound_output.show_imported(inbox.name, _import_inbox(runner, loaded.project, inbox))
             except CallError:
                 raise
             except KeyboardInterrupt:
-                showing.complain(f"{inbox.name}: interrupted; what was loaded stays, and the next import takes the rest")
+                console.complain(f"{inbox.name}: interrupted; what was loaded stays, and the next import takes the rest")
                 raise
             except DinmoError as error:
                 # The other inboxes may be fine.
-                showing.complain(f"{inbox.name}: {error}")
+                console.complain(f"{inbox.name}: {error}")
                 failed = True
             for line in notify_troubles(loaded.project, inbox.name):
-                showing.warn(f"{inbox.name}: {line}")
-            failed |= showing.show_troubles([each for each in open_troubles(loaded.project, inbox.name) if each.kind != "failed"])
+                console.warn(f"{inbox.name}: {line}")
+            failed |= inbound_output.show_troubles([each for each in open_troubles(loaded.project, inbox.name) if each.kind != "failed"])
     for line in notify_deadlines(loaded.project):
-        showing.warn(line)
+        console.warn(line)
     if failed:
         raise typer.Exit(_FAILED)
 
@@ -129,7 +130,7 @@ def _import_inbox(runner: Runner, project: Project, inbox: InboxSpec) -> list[Im
         failed = {outcome.feed for outcome in imported if outcome.problem is not None}
         for name in due:
             if name not in failed:
-                imported.append(showing.show_files(runner.import_files(name)))
+                imported.append(inbound_output.show_files(runner.import_files(name)))
     return imported
 
 
@@ -149,12 +150,12 @@ def _scan_state(project: Project, inbox: InboxSpec) -> Iterator[InboxScan]:
         if inbox.done_file is not None or time.monotonic() > end:
             why = "its done file" if inbox.done_file is not None else "it to stand still"
             for path in seen.waiting:
-                showing.warn(f"{path} waits for {why}")
+                console.warn(f"{path} waits for {why}")
             return
         if not told:
             told = True
             files = "1 file" if len(seen.waiting) == 1 else f"{len(seen.waiting)} files"
-            showing.show_waiting(f"{inbox.name}: waiting {inbox.settle_seconds} s for {files} to settle")
+            console.show_waiting(f"{inbox.name}: waiting {inbox.settle_seconds} s for {files} to settle")
         time.sleep(min(max(inbox.settle_seconds / 10, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S))
 
 

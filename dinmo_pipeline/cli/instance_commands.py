@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from dinmo_pipeline.cli import showing
 from dinmo_pipeline.cli.instance import dagster_home_in, home_without_project, prepare_storage
 from dinmo_pipeline.cli.options import HERE, ProjectOption
+from dinmo_pipeline.cli.output import console
 from dinmo_pipeline.errors import CallError
 from dinmo_pipeline.project.settings import find_project_root, read_settings
 
@@ -29,4 +29,4 @@ def instance_init(project: ProjectOption = HERE) -> None:
     except CallError:
         home = home_without_project()
     done = prepare_storage(home)
-    showing.say(f"Dagster's storage in {home}: {'; '.join(done) if done else 'nothing was to be done'}")
+    console.say(f"Dagster's storage in {home}: {'; '.join(done) if done else 'nothing was to be done'}")

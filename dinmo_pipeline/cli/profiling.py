@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dinmo_pipeline.cli import showing
+from dinmo_pipeline.cli.output import console
 from dinmo_pipeline.errors import CallError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def profile(
     except OSError as error:
         raise CallError(f"{file}: cannot be read: {error.strerror}") from error
     if as_json:
-        showing.show_json(_entry(profiled))
+        console.show_json(_entry(profiled))
         return
     _show(profiled)
 
@@ -75,12 +75,12 @@ def _show(profiled: Profile) -> None:
 
     kind = "JSON" if profiled.delimiter is None else f"CSV, delimiter {_DELIMITERS.get(profiled.delimiter, profiled.delimiter)}"
     sample = "all of it" if profiled.whole else "the beginning of it"
-    showing.say(f"{profiled.file_name}: {kind}; {profiled.rows:,} rows, {sample}")
+    console.say(f"{profiled.file_name}: {kind}; {profiled.rows:,} rows, {sample}")
     for warning in profiled.warnings:
-        showing.warn(warning)
+        console.warn(warning)
     if profiled.rejected:
         more = f", and {len(profiled.rejected) - 1:,} more" if len(profiled.rejected) > 1 else ""
-        showing.warn(f"{profiled.file_name}: an import would reject {profiled.rejected[0]}{more}")
+        console.warn(f"{profiled.file_name}: an import would reject {profiled.rejected[0]}{more}")
     rows = [
         (
             column.name,
@@ -92,11 +92,11 @@ def _show(profiled: Profile) -> None:
         )
         for column in profiled.columns
     ]
-    showing.show_table(("column", "type", "null", "distinct", "most often", "note"), rows, texts=(0, 1, 4, 5))
-    showing.say(f"key: {', or '.join(' and '.join(key) for key in profiled.keys) or 'none found'}")
-    showing.say(f"times: {', '.join(profiled.updated_at) or 'none'}")
-    showing.say("")
-    showing.say(feed_yaml(profiled).rstrip("\n"))
+    console.show_table(("column", "type", "null", "distinct", "most often", "note"), rows, texts=(0, 1, 4, 5))
+    console.say(f"key: {', or '.join(' and '.join(key) for key in profiled.keys) or 'none found'}")
+    console.say(f"times: {', '.join(profiled.updated_at) or 'none'}")
+    console.say("")
+    console.say(feed_yaml(profiled).rstrip("\n"))
 
 
 def _shortened(text: str | None) -> str:

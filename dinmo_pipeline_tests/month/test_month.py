@@ -20,7 +20,7 @@ from dagster import DagsterInstance
 from lxml import etree
 
 from demo.source import Senders
-from dinmo_pipeline.cli.showing import history_entry
+from dinmo_pipeline.cli.output.syncs import history_entry
 from dinmo_pipeline.project.load import load_with_warnings
 from dinmo_pipeline.sync.service import SyncService
 
