@@ -22,8 +22,8 @@ from typing import Any
 
 import pyarrow
 
-from dinmo_pipeline.cli.cleaning import clean_runs
-from dinmo_pipeline.cli.running import Runner, dagster_home
+from dinmo_pipeline.cli.dagster.cleaning import clean_runs
+from dinmo_pipeline.cli.dagster.running import Runner, dagster_home
 from dinmo_pipeline.engines.duckdb.tables import refresh
 from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.project.load import LoadedProject, load_with_warnings

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from dagster import DagsterInstance
 
-from dinmo_pipeline.cli.instance import NEW_HOME_SETTINGS
+from dinmo_pipeline.cli.dagster.instance import NEW_HOME_SETTINGS
 from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.launching import ForkingRunLauncher
 from dinmo_pipeline.project.schema.definitions import COMPONENT_FIELDS

@@ -10,16 +10,16 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from dinmo_pipeline.cli.dev import dev
+from dinmo_pipeline.cli.dagster.commands import instance_commands
+from dinmo_pipeline.cli.dagster.dev import dev
 from dinmo_pipeline.cli.forgetting import forget
 from dinmo_pipeline.cli.homes import open_homes
-from dinmo_pipeline.cli.inbox import dismiss, import_files, inbox_commands
-from dinmo_pipeline.cli.instance_commands import instance_commands
+from dinmo_pipeline.cli.inbound.inbox import dismiss, import_files, inbox_commands
+from dinmo_pipeline.cli.inbound.profiling import profile
 from dinmo_pipeline.cli.options import FAILED, HERE, ProjectOption
 from dinmo_pipeline.cli.output import console
 from dinmo_pipeline.cli.output import status as status_output
 from dinmo_pipeline.cli.output import syncs as syncs_output
-from dinmo_pipeline.cli.profiling import profile
 from dinmo_pipeline.cli.reports import explain, history, status
 from dinmo_pipeline.cli.state import state_commands
 from dinmo_pipeline.cli.syncing import approve, baseline, redeliver, sync
@@ -96,7 +96,7 @@ def clean(
 
     Runs whose process was killed are ended, and what has no definition any more leaves Dagster's catalogue.
     """
-    from dinmo_pipeline.cli.cleaning import clean_runs
+    from dinmo_pipeline.cli.dagster.cleaning import clean_runs
 
     loaded = load_project(find_project_root(project))
     found = list(clean_abandoned_scratch(loaded, dry_run=dry_run))

@@ -37,7 +37,7 @@ def forget(
 
     Erase the person at the source first. Ends with 1 while anything is left that has to be done.
     """
-    from dinmo_pipeline.cli.forgotten_runs import Runs
+    from dinmo_pipeline.cli.dagster.forgotten_runs import Runs
 
     loaded = load_project(find_project_root(project))
     described = Person.described(_lines() if person == [_STANDARD_INPUT] else person)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from dinmo_pipeline.cli.instance import dagster_home_in
+from dinmo_pipeline.cli.dagster.instance import dagster_home_in
 from dinmo_pipeline.project.specs import Project
 
 _WHO = {0o070: "its group", 0o007: "everybody"}

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from dinmo_pipeline.alerts.alert_state import activation_alert_state
-from dinmo_pipeline.cli.explaining import show_explanation
+from dinmo_pipeline.cli.dagster.instance import broken_storage, dagster_home_in
 from dinmo_pipeline.cli.health import health_of, unknown_health
 from dinmo_pipeline.cli.homes import open_homes
-from dinmo_pipeline.cli.instance import broken_storage, dagster_home_in
 from dinmo_pipeline.cli.options import FAILED, HERE, Json, Name, ProjectOption, activation_named
 from dinmo_pipeline.cli.output import console
 from dinmo_pipeline.cli.output import status as status_output
 from dinmo_pipeline.cli.output import syncs as syncs_output
+from dinmo_pipeline.cli.output.explanation import show_explanation
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.settings import find_project_root
@@ -35,7 +35,7 @@ def status(as_json: Json = False, project: ProjectOption = HERE) -> None:
 
     Whoever is to be told of a sync that was cut off is told now; what is late is shown, and told by others.
     """
-    from dinmo_pipeline.cli.feed_health import inbound_health
+    from dinmo_pipeline.cli.inbound.feed_health import inbound_health
 
     loaded = load_project(find_project_root(project))
     lines = []
@@ -73,7 +73,7 @@ def history(
     """Every sync of an activation, oldest first: mode, base, counts, files, duration, and what was odd; of a feed, every file."""
     loaded = load_project(find_project_root(project))
     if name in loaded.feeds and name not in loaded.activations:
-        from dinmo_pipeline.cli.feed_history import show_feed_history
+        from dinmo_pipeline.cli.inbound.feed_history import show_feed_history
 
         show_feed_history(loaded, loaded.feeds[name], as_json=as_json)
         return

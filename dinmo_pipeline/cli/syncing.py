@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dinmo_pipeline.cli.inbox import approve_file
+from dinmo_pipeline.cli.inbound.inbox import approve_file
 from dinmo_pipeline.cli.options import FAILED, HERE, Name, ProjectOption, activation_named, chosen_activations
 from dinmo_pipeline.cli.output import console
 from dinmo_pipeline.cli.output import syncs as syncs_output
@@ -41,7 +41,7 @@ def sync(
         with allow_waiting(console.show_waiting):
             _rehearse(loaded.project, specs, instant, full=full, send=not dry_run, limit=limit, to=to)
         return
-    from dinmo_pipeline.cli.running import Runner
+    from dinmo_pipeline.cli.dagster.running import Runner
 
     if full and (unfit := [spec.name for spec in specs if spec.run_type == RunType.FULL_ONLY]) and not everything:
         console.warn(f"{', '.join(unfit)}: full_only sends every row anyway")
@@ -73,7 +73,7 @@ def redeliver(
 
 def approve(name: Annotated[str, typer.Argument(metavar="NAME", help="An activation, or a feed.")], project: ProjectOption = HERE) -> None:
     """Deliver the very rows of the newest sync that a guard stopped; of a feed, import the very file."""
-    from dinmo_pipeline.cli.running import Runner
+    from dinmo_pipeline.cli.dagster.running import Runner
 
     loaded = load_with_warnings(find_project_root(project))
     if name in loaded.project.feeds and name not in loaded.project.activations:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dagster import Component
 
 from dinmo_pipeline.components.activation import Activation
+from dinmo_pipeline.components.automation.repository import project_definitions, project_repository
 from dinmo_pipeline.components.inbox import Feed, Inbox
 from dinmo_pipeline.components.notify import Notify
-from dinmo_pipeline.components.repository import project_definitions, project_repository
 from dinmo_pipeline.components.storage import storage_components
 from dinmo_pipeline.components.tables import Model, Segment
 

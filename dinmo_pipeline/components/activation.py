@@ -29,14 +29,14 @@ from dinmo_pipeline.catalog.failures import failing, failure_of
 from dinmo_pipeline.catalog.metadata import delivery_metadata, rehearsal_metadata
 from dinmo_pipeline.components.asset_keys import code_reference, delivery_key, partitions_name, snapshot_key, table_key
 from dinmo_pipeline.components.assets import make_asset, options_of
+from dinmo_pipeline.components.automation.deadlines import deadlines_owner, deadlines_sensor
+from dinmo_pipeline.components.automation.hooks import alert_hooks
+from dinmo_pipeline.components.automation.jobs import activation_job
+from dinmo_pipeline.components.automation.schedules import activation_schedule
+from dinmo_pipeline.components.automation.sensors import after_sensor
 from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.components.checks import check_specs, guards_blocked, guards_passed, warnings_of
-from dinmo_pipeline.components.deadlines import deadlines_owner, deadlines_sensor
 from dinmo_pipeline.components.descriptions import describe_delivery, describe_snapshot
-from dinmo_pipeline.components.hooks import alert_hooks
-from dinmo_pipeline.components.jobs import activation_job
-from dinmo_pipeline.components.schedules import activation_schedule
-from dinmo_pipeline.components.sensors import after_sensor
 from dinmo_pipeline.errors import CallError, DinmoError, SyncBlocked
 from dinmo_pipeline.io_managers.destinations import DestinationIOManager
 from dinmo_pipeline.io_managers.requests import DeliveryRequest, SnapshotRequest

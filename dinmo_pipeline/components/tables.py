@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 from dinmo_pipeline.components.asset_keys import code_reference, job_name, table_key
 from dinmo_pipeline.components.assets import make_asset
+from dinmo_pipeline.components.automation.jobs import due_instant
 from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.components.descriptions import describe_table
-from dinmo_pipeline.components.jobs import due_instant
 from dinmo_pipeline.io_managers.requests import TableRequest
 from dinmo_pipeline.io_managers.warehouse import WarehouseIOManager
 from dinmo_pipeline.project.load import LoadedProject

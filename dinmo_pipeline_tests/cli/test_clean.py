@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from dagster import DagsterInstance
 
-from dinmo_pipeline.cli import cleaning
-from dinmo_pipeline.cli.running import Runner
+from dinmo_pipeline.cli.dagster import cleaning
+from dinmo_pipeline.cli.dagster.running import Runner
 from dinmo_pipeline.project.load import load_with_warnings
 
 from ..components.test_imports import GOOD

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRunStatus
 
-from dinmo_pipeline.cli.instance import prepare_storage, storage_problem
+from dinmo_pipeline.cli.dagster.instance import prepare_storage, storage_problem
 from dinmo_pipeline.project.settings import find_project_root
 
 from ..people import BIN, activation, make_people, write_definitions

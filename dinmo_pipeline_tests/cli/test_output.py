@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from dinmo_pipeline.cli.dagster.running import Runner
 from dinmo_pipeline.cli.health import health_of
-from dinmo_pipeline.cli.running import Runner
 from dinmo_pipeline.project.load import load_project, load_with_warnings
 from dinmo_pipeline.sync.ledger.state import State, SyncRecord
 

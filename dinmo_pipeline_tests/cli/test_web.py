@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.cli.web import use_home_of_project
+from dinmo_pipeline.cli.dagster.web import use_home_of_project
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dagster import AssetKey, DagsterRun, ExecuteInProcessResult, RunRequest, build_schedule_context
 
-from dinmo_pipeline.components.jobs import due_instant
+from dinmo_pipeline.components.automation.jobs import due_instant
 from dinmo_pipeline.io_managers.warehouse import REUSED
 
 from ..people import FIRST, SECOND, activation, make_people, write_people

@@ -20,7 +20,7 @@ from unittest.mock import Mock
 import pytest
 from dagster import DagsterInstance, DagsterRun, DefaultRunLauncher
 
-from dinmo_pipeline.cli.running import dagster_home
+from dinmo_pipeline.cli.dagster.running import dagster_home
 from dinmo_pipeline.launching import ForkingRunLauncher, launcher, warm
 from dinmo_pipeline.launching import warm_process as warm_process_module
 from dinmo_pipeline.launching.warm_process import NoAnswer, WarmProcess

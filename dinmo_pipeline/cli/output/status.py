@@ -14,7 +14,7 @@ from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.storages.probe import Step
 
 if TYPE_CHECKING:
-    from dinmo_pipeline.cli.feed_health import FeedHealth, InboxHealth
+    from dinmo_pipeline.cli.inbound.feed_health import FeedHealth, InboxHealth
 from dinmo_pipeline.cli.output.console import OUT, complain, count_text, iso_text, plural, say, show_json, show_table, warn, when_text
 from dinmo_pipeline.cli.output.inbound import trouble_entry
 

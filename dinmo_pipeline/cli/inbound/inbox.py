@@ -26,7 +26,7 @@ from dinmo_pipeline.storages.waiting import allow_waiting
 from dinmo_pipeline.suggestions import nearest_hint
 
 if TYPE_CHECKING:
-    from dinmo_pipeline.cli.running import Runner
+    from dinmo_pipeline.cli.dagster.running import Runner
 
 inbox_commands = typer.Typer(no_args_is_help=True, help="Where others drop files.")
 
@@ -86,7 +86,7 @@ def import_files(
 
 
 def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
-    from dinmo_pipeline.cli.running import Runner
+    from dinmo_pipeline.cli.dagster.running import Runner
     from dinmo_pipeline.inbound.troubles.alerts import notify_troubles
     from dinmo_pipeline.io_managers.deadlines import notify_deadlines
 

@@ -24,8 +24,8 @@ def dev(
 ) -> None:
     """Open the project in the Dagster UI, with its daemon for schedules."""
     from dinmo_pipeline.alerts.notifier import UI_URL
-    from dinmo_pipeline.cli.instance import dagster_home, prepare_storage
-    from dinmo_pipeline.cli.running import loads_itself
+    from dinmo_pipeline.cli.dagster.instance import dagster_home, prepare_storage
+    from dinmo_pipeline.cli.dagster.running import loads_itself
 
     root = find_project_root(project)
     home = dagster_home(load_project(root))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from dagster import AssetKey, DagsterInstance, RunRecord
 
-from dinmo_pipeline.cli.cleaning import delete_run
-from dinmo_pipeline.cli.instance import dagster_databases, dagster_home_in, open_instance, storage_errors
+from dinmo_pipeline.cli.dagster.cleaning import delete_run
+from dinmo_pipeline.cli.dagster.instance import dagster_databases, dagster_home_in, open_instance, storage_errors
 from dinmo_pipeline.erasure.person import Person
 from dinmo_pipeline.erasure.receipt import Receipt
 from dinmo_pipeline.project.specs import Project

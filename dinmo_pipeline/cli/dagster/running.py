@@ -13,8 +13,8 @@ from dagster import AssetKey, AssetMaterialization, AssetObservation, ExecuteInP
 from dagster._core.events import RunFailureReason
 
 from dinmo_pipeline.catalog.import_events import NOTES
-from dinmo_pipeline.cli.instance import dagster_home as dagster_home  # Tests and tools look for it here.
-from dinmo_pipeline.cli.instance import open_instance, storage_errors
+from dinmo_pipeline.cli.dagster.instance import dagster_home as dagster_home  # Tests and tools look for it here.
+from dinmo_pipeline.cli.dagster.instance import open_instance, storage_errors
 from dinmo_pipeline.cli.outcome import Imported, Outcome
 from dinmo_pipeline.components import project_repository
 from dinmo_pipeline.components.asset_keys import delivery_key, import_job_name, job_name, partitions_name, snapshot_key, table_key

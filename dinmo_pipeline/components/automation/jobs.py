@@ -19,8 +19,8 @@ from dagster import (
 )
 
 from dinmo_pipeline.components.asset_keys import delivery_key, job_name, partitions_name, snapshot_key, table_key
+from dinmo_pipeline.components.automation.hooks import table_hook
 from dinmo_pipeline.components.descriptions import describe_job
-from dinmo_pipeline.components.hooks import table_hook
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.sync.labels import label_of_instant
 from dinmo_pipeline.sync.service import SyncService

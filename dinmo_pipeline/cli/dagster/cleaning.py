@@ -13,8 +13,8 @@ from pathlib import Path
 from dagster import DagsterEventType, DagsterInstance, RunRecord, RunsFilter
 
 from dinmo_pipeline.catalog.import_events import files_name
-from dinmo_pipeline.cli.instance import dagster_home, open_instance, storage_errors
-from dinmo_pipeline.cli.removed import clean_removed
+from dinmo_pipeline.cli.dagster.instance import dagster_home, open_instance, storage_errors
+from dinmo_pipeline.cli.dagster.removed import clean_removed
 from dinmo_pipeline.components.asset_keys import import_job_name, job_name, partitions_name
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.io_managers.run_locks import dead_runs, end_dead_runs, forget_ended

@@ -27,8 +27,8 @@ from dagster import (
 
 from dinmo_pipeline.catalog.import_events import OPEN, feed_check
 from dinmo_pipeline.components.asset_keys import import_job_name, table_key
+from dinmo_pipeline.components.automation.jobs import AUTOSTART, IN_ONE_PROCESS
 from dinmo_pipeline.components.descriptions import describe_import
-from dinmo_pipeline.components.jobs import AUTOSTART, IN_ONE_PROCESS
 from dinmo_pipeline.errors import BusyError, StorageError
 from dinmo_pipeline.inbound.inbox.discovery import InboxScan
 from dinmo_pipeline.inbound.troubles.alerts import notify_troubles

@@ -25,9 +25,9 @@ from dagster import (
 
 from dinmo_pipeline.components.activation import Activation
 from dinmo_pipeline.components.asset_keys import job_name
+from dinmo_pipeline.components.automation.jobs import activation_job
 from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.components.inbox import Feed, Inbox
-from dinmo_pipeline.components.jobs import activation_job
 from dinmo_pipeline.components.tables import Model, Segment
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import ActivationSpec, Project, TableRef

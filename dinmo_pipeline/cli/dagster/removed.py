@@ -8,7 +8,7 @@ from pathlib import Path
 from dagster import AssetKey, DagsterInstance, DagsterRun
 
 from dinmo_pipeline.catalog.import_events import files_name
-from dinmo_pipeline.cli.running import LOCATION_TAG, location_name
+from dinmo_pipeline.cli.dagster.running import LOCATION_TAG, location_name
 from dinmo_pipeline.components.asset_keys import delivery_key, partitions_name, snapshot_key, table_key
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.sync.retention import Litter

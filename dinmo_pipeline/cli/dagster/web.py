@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from dinmo_pipeline.cli.instance import made_dagster_home
+from dinmo_pipeline.cli.dagster.instance import made_dagster_home
 from dinmo_pipeline.errors import CallError, StateError
 from dinmo_pipeline.project.settings import find_project_root, read_settings
 from dinmo_pipeline.storages.rights import keep_new_files_private

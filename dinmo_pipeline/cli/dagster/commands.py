@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from dinmo_pipeline.cli.instance import dagster_home_in, home_without_project, prepare_storage
+from dinmo_pipeline.cli.dagster.instance import dagster_home_in, home_without_project, prepare_storage
 from dinmo_pipeline.cli.options import HERE, ProjectOption
 from dinmo_pipeline.cli.output import console
 from dinmo_pipeline.errors import CallError

@@ -22,7 +22,7 @@ from dagster import (
 )
 
 from dinmo_pipeline.components.asset_keys import delivery_key, job_name, trigger_key
-from dinmo_pipeline.components.jobs import AUTOSTART, activation_job, sync_request
+from dinmo_pipeline.components.automation.jobs import AUTOSTART, activation_job, sync_request
 from dinmo_pipeline.io_managers.warehouse import REUSED
 from dinmo_pipeline.project.specs import Project
 
