@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 
 from dinmo_pipeline.formats.csv.write import Encoding
 from dinmo_pipeline.project.schema.expected import ExpectedFields
+from dinmo_pipeline.project.schema.field_types import Fields, Name, Text, TextOrList, Timezone, check_text, different, typed
 from dinmo_pipeline.project.schema.file_names import done_file_problem
-from dinmo_pipeline.project.schema.outbound import Fields, Name, Text, TextOrList, Timezone, check_text, different, typed
 from dinmo_pipeline.sql.identifiers import identifier
 from dinmo_pipeline.suggestions import nearest_hint
 

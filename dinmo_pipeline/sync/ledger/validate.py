@@ -14,7 +14,7 @@ from dinmo_pipeline.delta.contract import Contract
 from dinmo_pipeline.delta.export import Export, PlannedFile, Snapshot
 from dinmo_pipeline.delta.snapshot_store import is_snapshot_path
 from dinmo_pipeline.errors import StateError
-from dinmo_pipeline.project.schema.outbound import name_problem
+from dinmo_pipeline.project.schema.field_types import name_problem
 from dinmo_pipeline.sql.types import is_type
 from dinmo_pipeline.storages.temporary import is_temporary_name
 from dinmo_pipeline.sync.ledger.codec import Checkpoint, Entry
