@@ -17,7 +17,7 @@ from dinmo_pipeline.storages.base import Storage
 from dinmo_pipeline.storages.retrying import Connection
 from dinmo_pipeline.sync.backends import object_store as object_state
 from dinmo_pipeline.sync.backends.object_store import ObjectStoreBackend
-from dinmo_pipeline.sync.backends.url import ObjectStoreSpec, parse_state_url
+from dinmo_pipeline.sync.backends.url import StateStoreSpec, parse_state_url
 from dinmo_pipeline_tests.servers import azurite, gcs, s3
 from dinmo_pipeline_tests.sync.disk import forking
 
@@ -49,7 +49,7 @@ class RemoteState:
             patch.setattr(object_state, "LEASE_S", LEASE_S)
             yield
 
-    def _address(self) -> tuple[ObjectStoreSpec, str]:
+    def _address(self) -> tuple[StateStoreSpec, str]:
         address = parse_state_url(self.url)
         assert isinstance(address, tuple)
         return address

@@ -11,14 +11,13 @@ from pydantic import Field, model_validator
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.intake_limits import read_limits
 from dinmo_pipeline.masking import mask_logs
-from dinmo_pipeline.secrets import Secret, SecretField, Setting, resolve_setting
+from dinmo_pipeline.secrets import SecretField, Setting
 from dinmo_pipeline.storages.answers import Answers
 from dinmo_pipeline.storages.azure.session import READ_AT_ONCE, AzureContainer
-from dinmo_pipeline.storages.base import StorageSpec
-from dinmo_pipeline.storages.object_store.contract import ANSWER_SECONDS, AT_ONCE, CONNECT_SECONDS, address_problem, folder_problem
+from dinmo_pipeline.storages.object_store.contract import ANSWER_SECONDS, AT_ONCE, CONNECT_SECONDS, ObjectStoreSpec, address_problem
 
 
-class AzureContainerSpec(StorageSpec):
+class AzureContainerSpec(ObjectStoreSpec):
     """A container of an Azure storage account. Without sas_token, account_key and connection_string, the machine's default credentials."""
 
     container: Setting = Field(description="The container's name.")
@@ -40,19 +39,12 @@ class AzureContainerSpec(StorageSpec):
         return self
 
     @property
-    def moves(self) -> bool:
-        return False
-
-    @property
     def address(self) -> str:
         url = _account_url(str(self.account_url)) if self.account_url is not None else _named_account_url(str(self.account_name))
         return f"azure:{url}/{self.container}"
 
     def resolved_address(self, project_root: Path) -> str:
         return f"azure:{self._url(project_root)}/{self._text('container', self.container, project_root)}"
-
-    def folder_problem(self, folder: str) -> str | None:
-        return folder_problem(folder)
 
     def connect(self, project_root: Path) -> AzureContainer:
         url = self._url(project_root)
@@ -67,9 +59,6 @@ class AzureContainerSpec(StorageSpec):
         if (problem := address_problem(url)) is not None:
             raise PermanentStorageError(f"could not use the account_url of storage {self.name}: {problem}")
         return url
-
-    def _text(self, field: str, setting: str | Secret, project_root: Path) -> str:
-        return resolve_setting(setting, project_root, what=f"the {field} of storage {self.name}").strip()
 
     def _credential(self, url: str, project_root: Path) -> tuple[Any, str]:
         """What the client signs with, and what messages call it."""

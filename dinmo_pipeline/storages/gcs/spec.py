@@ -12,18 +12,17 @@ from pydantic import Field, model_validator
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.intake_limits import read_limits
 from dinmo_pipeline.masking import mask_logs
-from dinmo_pipeline.secrets import Secret, SecretField, Setting, resolve_setting
+from dinmo_pipeline.secrets import SecretField, Setting
 from dinmo_pipeline.storages.answers import Answers
-from dinmo_pipeline.storages.base import StorageSpec
 from dinmo_pipeline.storages.gcs.errors import cause_of
 from dinmo_pipeline.storages.gcs.session import GcsBucket
-from dinmo_pipeline.storages.object_store.contract import LOOK, address_problem, folder_problem
+from dinmo_pipeline.storages.object_store.contract import LOOK, ObjectStoreSpec, address_problem
 
 _EMULATOR = "STORAGE_EMULATOR_HOST"
 _SCOPES = ["https://www.googleapis.com/auth/devstorage.read_write"]
 
 
-class GcsBucketSpec(StorageSpec):
+class GcsBucketSpec(ObjectStoreSpec):
     """A bucket of Google Cloud Storage. Without a service account's key, the machine's default credentials."""
 
     bucket: Setting = Field(description="The bucket's name.")
@@ -37,23 +36,16 @@ class GcsBucketSpec(StorageSpec):
         return self
 
     @property
-    def moves(self) -> bool:
-        return False
-
-    @property
     def address(self) -> str:
         return _address(None if self.endpoint_url is None else str(self.endpoint_url), str(self.bucket))
 
     def resolved_address(self, project_root: Path) -> str:
-        return _address(self._text("endpoint_url", self.endpoint_url, project_root), self._bucket(project_root))
-
-    def folder_problem(self, folder: str) -> str | None:
-        return folder_problem(folder)
+        return _address(self._optional_text("endpoint_url", self.endpoint_url, project_root), self._bucket(project_root))
 
     def connect(self, project_root: Path) -> GcsBucket:
         endpoint, bucket = (
-            self._text("endpoint_url", self.endpoint_url, project_root),
-            self._text("bucket", self.bucket, project_root) or "",
+            self._optional_text("endpoint_url", self.endpoint_url, project_root),
+            self._text("bucket", self.bucket, project_root),
         )
         if endpoint is not None and (problem := address_problem(endpoint)) is not None:
             raise PermanentStorageError(f"could not use the endpoint_url of storage {self.name}: {problem}")
@@ -76,7 +68,7 @@ class GcsBucketSpec(StorageSpec):
 
     def _credential(self, project_root: Path) -> tuple[Any, str]:
         """What the client signs with, and what messages call it."""
-        key = self._text("service_account_key", self.service_account_key, project_root)
+        key = self._optional_text("service_account_key", self.service_account_key, project_root)
         if key is not None:
             return _read_key(key, self.name)
         import google.auth
@@ -96,10 +88,7 @@ class GcsBucketSpec(StorageSpec):
             raise PermanentStorageError(f"could not open the bucket of storage {self.name}{found}") from None
 
     def _bucket(self, project_root: Path) -> str:
-        return self._text("bucket", self.bucket, project_root) or ""
-
-    def _text(self, field: str, setting: str | Secret | None, project_root: Path) -> str | None:
-        return None if setting is None else resolve_setting(setting, project_root, what=f"the {field} of storage {self.name}").strip()
+        return self._text("bucket", self.bucket, project_root)
 
 
 def _address(endpoint: str | None, bucket: str) -> str:

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.local_files.contents import sha256_of
+from dinmo_pipeline.secrets import Secret, resolve_setting
 from dinmo_pipeline.storages.answers import Answers
-from dinmo_pipeline.storages.base import Storage, Upload
+from dinmo_pipeline.storages.base import Storage, StorageSpec, Upload
 from dinmo_pipeline.storages.intake import LimitBroken, ListingCount, Received, TransferCount
 from dinmo_pipeline.storages.object_store.errors import Cause, first_cause_first, local_cause, unreadable_cause
 
@@ -48,20 +49,34 @@ def content_type(remote_path: str) -> str:
     return _CONTENT_TYPES.get(posixpath.splitext(remote_path)[1].lower(), "application/octet-stream")
 
 
-def folder_problem(folder: str) -> str | None:
-    """Why an object store cannot take `folder`, or None.
+class ObjectStoreSpec(StorageSpec):
+    """A bucket or container as the user defines it."""
 
-    An absolute folder is refused rather than read as a relative one: some tools make an object named `/x/file` of it,
-    which is not the object `x/file`, and the consumer would look in the wrong place.
-    """
-    if "\0" in folder:
-        return f"folder {folder!r} holds a character that no server takes"
-    if folder.startswith("/"):
-        relative = posixpath.normpath(folder).lstrip("/") or "."
-        return f"folder {folder!r} is absolute; folders start at the storage's root here: write {relative!r}"
-    if posixpath.normpath(folder).split("/")[0] == "..":
-        return f"folder {folder!r} leaves the storage's root"
-    return None
+    @property
+    def moves(self) -> bool:
+        return False
+
+    def folder_problem(self, folder: str) -> str | None:
+        """Why an object store cannot take `folder`, or None.
+
+        An absolute folder is refused rather than read as a relative one: some tools make an object named `/x/file` of it,
+        which is not the object `x/file`, and the consumer would look in the wrong place.
+        """
+        if "\0" in folder:
+            return f"folder {folder!r} holds a character that no server takes"
+        if folder.startswith("/"):
+            relative = posixpath.normpath(folder).lstrip("/") or "."
+            return f"folder {folder!r} is absolute; folders start at the storage's root here: write {relative!r}"
+        if posixpath.normpath(folder).split("/")[0] == "..":
+            return f"folder {folder!r} leaves the storage's root"
+        return None
+
+    def _text(self, field: str, setting: str | Secret, project_root: Path) -> str:
+        """Resolve a setting, without blanks around it."""
+        return resolve_setting(setting, project_root, what=f"the {field} of storage {self.name}").strip()
+
+    def _optional_text(self, field: str, setting: str | Secret | None, project_root: Path) -> str | None:
+        return None if setting is None else self._text(field, setting, project_root)
 
 
 def address_problem(address: str) -> str | None:

@@ -10,17 +10,16 @@ from pydantic import Field, model_validator
 
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.intake_limits import read_limits
-from dinmo_pipeline.secrets import Secret, SecretField, Setting, resolve_setting
+from dinmo_pipeline.secrets import SecretField, Setting
 from dinmo_pipeline.storages.answers import Answers, refuse_document_type
-from dinmo_pipeline.storages.base import StorageSpec
-from dinmo_pipeline.storages.object_store.contract import ANSWER_SECONDS, CONNECT_SECONDS, address_problem, folder_problem
+from dinmo_pipeline.storages.object_store.contract import ANSWER_SECONDS, CONNECT_SECONDS, ObjectStoreSpec, address_problem
 from dinmo_pipeline.storages.s3.session import S3Bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 
-class S3BucketSpec(StorageSpec):
+class S3BucketSpec(ObjectStoreSpec):
     """A bucket of AWS S3, or of another server that speaks S3. Without keys, the machine's default credentials."""
 
     bucket: Setting = Field(description="The bucket's name.")
@@ -38,21 +37,14 @@ class S3BucketSpec(StorageSpec):
         return self
 
     @property
-    def moves(self) -> bool:
-        return False
-
-    @property
     def address(self) -> str:
         return _address(None if self.endpoint_url is None else str(self.endpoint_url), str(self.bucket))
 
     def resolved_address(self, project_root: Path) -> str:
-        return _address(self._text("endpoint_url", self.endpoint_url, project_root), self._bucket(project_root))
-
-    def folder_problem(self, folder: str) -> str | None:
-        return folder_problem(folder)
+        return _address(self._optional_text("endpoint_url", self.endpoint_url, project_root), self._bucket(project_root))
 
     def connect(self, project_root: Path) -> S3Bucket:
-        endpoint, bucket = self._text("endpoint_url", self.endpoint_url, project_root), self._bucket(project_root)
+        endpoint, bucket = self._optional_text("endpoint_url", self.endpoint_url, project_root), self._bucket(project_root)
         if endpoint is not None and (problem := address_problem(endpoint)) is not None:
             raise PermanentStorageError(f"could not use the endpoint_url of storage {self.name}: {problem}")
         from boto3.session import Session
@@ -62,9 +54,9 @@ class S3BucketSpec(StorageSpec):
         try:
             client = Session().client(
                 "s3",
-                aws_access_key_id=self._text("access_key_id", self.access_key_id, project_root),
-                aws_secret_access_key=self._text("secret_access_key", self.secret_access_key, project_root),
-                region_name=self._text("region", self.region, project_root),
+                aws_access_key_id=self._optional_text("access_key_id", self.access_key_id, project_root),
+                aws_secret_access_key=self._optional_text("secret_access_key", self.secret_access_key, project_root),
+                region_name=self._optional_text("region", self.region, project_root),
                 endpoint_url=endpoint,
                 config=Config(
                     connect_timeout=CONNECT_SECONDS,
@@ -91,10 +83,7 @@ class S3BucketSpec(StorageSpec):
         )
 
     def _bucket(self, project_root: Path) -> str:
-        return self._text("bucket", self.bucket, project_root) or ""
-
-    def _text(self, field: str, setting: str | Secret | None, project_root: Path) -> str | None:
-        return None if setting is None else resolve_setting(setting, project_root, what=f"the {field} of storage {self.name}").strip()
+        return self._text("bucket", self.bucket, project_root)
 
 
 def _count_answers(client: S3Client, answers: Answers) -> None:

@@ -14,7 +14,7 @@ from dinmo_pipeline.storages.retrying import Connection
 from dinmo_pipeline.sync.backends.init_guard import REQUIRE_STATE, Markable, RequireInitialized
 from dinmo_pipeline.sync.backends.local import LocalBackend
 from dinmo_pipeline.sync.backends.object_store import ObjectSnapshots, ObjectStoreBackend
-from dinmo_pipeline.sync.backends.url import STATE_URL, ObjectStoreSpec, parse_state_url
+from dinmo_pipeline.sync.backends.url import STATE_URL, StateStoreSpec, parse_state_url
 from dinmo_pipeline.sync.ledger.high_water_marks import Marks
 from dinmo_pipeline.sync.ledger.ledger import Log
 from dinmo_pipeline.sync.ledger.signing import signer_of_environment
@@ -63,7 +63,7 @@ def _opened(place: str, backend: Markable, snapshots: SnapshotStore, marks: Mark
 
 
 @lru_cache(maxsize=4)
-def _remote_backend(spec: ObjectStoreSpec, folder: str, root: Path, _pid: int) -> tuple[ObjectStoreBackend, Connection[ObjectStorage]]:
+def _remote_backend(spec: StateStoreSpec, folder: str, root: Path, _pid: int) -> tuple[ObjectStoreBackend, Connection[ObjectStorage]]:
     # Clients of object stores are slow to make, and remember what they are told of entries that never change.
     def connect() -> Connection[ObjectStorage]:
         return Connection(lambda: spec.connect(root), retry_for_s=spec.retry_for_s, retries=spec.retries)

@@ -25,10 +25,10 @@ _AZURE_CREDENTIALS = {
 }
 _FORMS = "file:///folder, s3://bucket/folder, gs://bucket/folder or https://ACCOUNT.blob.core.windows.net/container/folder"
 
-ObjectStoreSpec = S3BucketSpec | GcsBucketSpec | AzureContainerSpec
+StateStoreSpec = S3BucketSpec | GcsBucketSpec | AzureContainerSpec
 
 
-def parse_state_url(url: str) -> Path | tuple[ObjectStoreSpec, str]:
+def parse_state_url(url: str) -> Path | tuple[StateStoreSpec, str]:
     """A local folder, or an object store and the folder in it. CallError when `url` is no address of state."""
     scheme, _, rest = url.partition("://")
     if scheme == "file" and rest.startswith("/"):
