@@ -37,7 +37,7 @@ class Changes:
         self._comparison = comparison
         self._files = files
         self._table = table
-        self._numbered: dict[str, str] = {}
+        self._copies: dict[str, str] = {}
         with translate_duckdb_errors("finding what changed"):
             self._find()
             self.counts = self._count()
@@ -63,12 +63,9 @@ class Changes:
         return Rows(query, columns, timezone)
 
     def numbered(self, rows: Rows) -> Rows:
-        """The same rows, made once, so that many windows of them cost no more than all at once."""
-        if rows.query not in self._numbered:
-            table = self._numbered[rows.query] = f"numbered_{len(self._numbered)}"
-            with translate_duckdb_errors("numbering the rows of the parts"):
-                self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {rows.query}")
-        return NumberedRows(f"SELECT * FROM {self._numbered[rows.query]}", rows.columns, rows.timezone)
+        """Return the same rows so that many windows of them cost no more than all at once; copies them once where it must."""
+        query = rows.query if self._are_numbered(rows) else f"SELECT * FROM {self._copy(rows)}"
+        return NumberedRows(query, rows.columns, rows.timezone)
 
     def write(self, format_: Format, rows: Rows, local_path: Path) -> Written:
         """Write `rows` to a new local file. DataError where a value cannot be written, StateError when the disk does not take it."""
@@ -80,8 +77,7 @@ class Changes:
         matches = [
             f"CAST({column} AS VARCHAR) {'IS NULL' if value is None else '= ' + quote_literal(value)}" for column, value in values.items()
         ]
-        numbered = self.numbered(rows).query
-        found = self._connection.execute(f"SELECT rowid {numbered.removeprefix('SELECT *')} WHERE {' AND '.join(matches)} LIMIT 2")
+        found = self._connection.execute(f"SELECT rowid FROM {self._copy(rows)} WHERE {' AND '.join(matches)} LIMIT 2")
         return [int(row[0]) for row in found.fetchall()]
 
     def line_after(self, format_: Format, rows: Rows, first: int, count: int, local_path: Path) -> int | None:
@@ -95,6 +91,22 @@ class Changes:
         """The first rows as people are shown them."""
         texts = ", ".join(shown_text(f"v{index}") for index in range(len(rows.columns)))
         return tuple(tuple(row) for row in self._connection.execute(f"SELECT {texts} FROM ({rows.query}) LIMIT {limit}").fetchall())
+
+    def _are_numbered(self, rows: Rows) -> bool:
+        """Whether these are all rows of the warehouse's table, and its row ids count them from 0: so it is until rows are deleted."""
+        if self._comparison.current is not None or not self.counts.rows or rows.query != self._every_row():
+            return False
+        with translate_duckdb_errors("numbering the rows of the parts"):
+            (newest,) = self._connection.execute(f"SELECT max(rowid) FROM {self._table}").fetchone() or (None,)
+        return newest == self.counts.rows - 1
+
+    def _copy(self, rows: Rows) -> str:
+        """Copy the rows to a temporary table, once; its name."""
+        if rows.query not in self._copies:
+            table = self._copies[rows.query] = f"copy_{len(self._copies)}"
+            with translate_duckdb_errors("numbering the rows of the parts"):
+                self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {rows.query}")
+        return self._copies[rows.query]
 
     def _find(self) -> None:
         comparison = self._comparison
