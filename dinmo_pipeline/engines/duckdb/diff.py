@@ -97,8 +97,7 @@ class Changes:
         if self._comparison.current is not None or not self.counts.rows or rows.query != self._every_row():
             return False
         with translate_duckdb_errors("numbering the rows of the parts"):
-            (newest,) = self._connection.execute(f"SELECT max(rowid) FROM {self._table}").fetchone() or (None,)
-        return newest == self.counts.rows - 1
+            return row_count(self._connection, f"{self._table} WHERE rowid >= {self.counts.rows}") == 0
 
     def _copy(self, rows: Rows) -> str:
         """Copy the rows to a temporary table, once; its name."""
