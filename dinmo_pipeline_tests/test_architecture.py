@@ -28,12 +28,12 @@ FLOORS = (
     {"sync", "inbound"},
     {"erasure"},
     {"catalog"},
-    {"io_managers", "webserver"},
+    {"io_managers", "operations", "webserver"},
     {"components"},
     {"definitions", "cli"},
     {"launching"},
 )
-KNOW_DAGSTER = {"definitions", "components", "catalog", "io_managers", "cli", "launching", "webserver"}
+KNOW_DAGSTER = {"definitions", "components", "catalog", "io_managers", "cli", "launching", "operations", "webserver"}
 # When its scheduler starts on a night when clocks change, nobody knows but Dagster.
 ASKS_DAGSTER = {"dinmo_pipeline.project.cron"}
 

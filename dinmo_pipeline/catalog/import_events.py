@@ -1,18 +1,16 @@
-"""A run of a feed: its files that are due are imported, and each is told to Dagster as a partition of the feed."""
+"""What Dagster is told of a run of a feed: an event for each file, a partition of the feed; one for each entity; how the feed is."""
 
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
 from dagster import (
     AssetCheckEvaluation,
-    AssetCheckResult,
     AssetCheckSeverity,
     AssetExecutionContext,
     AssetKey,
@@ -22,16 +20,13 @@ from dagster import (
 )
 
 from dinmo_pipeline.catalog.columns import columns_metadata, entity_columns_metadata
-from dinmo_pipeline.catalog.failures import failure_of
 from dinmo_pipeline.catalog.metadata import table_metadata
 from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.engines.duckdb.tables import look_at, table_columns, table_exists, table_sql
-from dinmo_pipeline.errors import DinmoError
-from dinmo_pipeline.inbound.load.import_ledger import FileRecord, ImportLedger, Outcome
+from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome
 from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
 from dinmo_pipeline.inbound.troubles.troubles import Trouble
-from dinmo_pipeline.project.specs import FeedSpec, Project, TableRef
-from dinmo_pipeline.storages.waiting import allow_waiting
+from dinmo_pipeline.project.specs import FeedSpec, Project
 
 REJECTS_CHECK = "rejects"
 OPEN, NOTES = "open", "notes"
@@ -78,17 +73,6 @@ def files_name(feed: str) -> str:
     return f"files_{feed}"
 
 
-def import_checked(context: AssetExecutionContext, project: Project, feed: FeedSpec) -> Iterator[AssetCheckResult]:
-    """Import every file of the feed that is due, and tell how the feed is, also where that fails. A Failure in our words when it does."""
-    try:
-        with allow_waiting(context.log.warning):
-            taken = _import_due(context, project, feed)
-    except DinmoError as error:
-        yield _as_result(feed_check(project, feed, problem=str(error)))
-        raise failure_of(error) from error
-    yield _as_result(feed_check(project, feed, taken))
-
-
 def feed_check(project: Project, feed: FeedSpec, taken: ImportSummary | None = None, problem: str | None = None) -> AssetCheckEvaluation:
     """How the feed is now: an error where a file is not in its table, a warning where records or strangers may be missing.
 
@@ -126,58 +110,10 @@ def open_entries(troubles: Iterable[Trouble]) -> list[dict[str, str | None]]:
     ]
 
 
-def _as_result(check: AssetCheckEvaluation) -> AssetCheckResult:
-    return AssetCheckResult(
-        check_name=check.check_name,
-        passed=check.passed,
-        severity=check.severity,
-        description=check.description,
-        metadata=check.metadata,
-    )
-
-
-def _import_due(context: AssetExecutionContext, project: Project, feed: FeedSpec) -> ImportSummary:
-    """Import every file of the feed that is due, whichever partitions the run was started for, and tell Dagster of each.
-
-    Returns what became of them; where none was due, of the feed's last one.
-    """
-    # With it comes Arrow: only runs that import wait for that.
-    from dinmo_pipeline.inbound.import_pass import InboxPass
-
-    taken = ImportSummary()
-    columns: dict[str, Any] = {}
-    began = time.monotonic()
-    with InboxPass(project, feed.inbox) as inbox:
-        seen = inbox.look()
-        for line in seen.told_strangers():
-            context.log.warning(line)
-        due = [arrival for arrival in seen.due if arrival.match.feed == feed]
-        known = {partition_of(arrival.label): None for arrival in due[:FILES_WITH_EVENTS]}
-        # All at once: a call for each would cost as much as its import.
-        context.instance.add_dynamic_partitions(files_name(feed.name), list(known))
-        try:
-            for record in inbox.take(due):
-                if taken.add(record):
-                    # Once a run: columns that come with a later batch show at the next one.
-                    columns = columns or _columns(project, feed)
-                    _tell(context, record, time.monotonic() - began, known, columns if record.feed == feed.name else {})
-        finally:
-            # Also where the pass failed: files may have been loaded.
-            taken.notes = tuple(inbox.notes)
-            for note in inbox.notes:
-                context.log.warning(note)
-            if taken.others["files"]:
-                _tell_together(context, feed, taken.others, time.monotonic() - began)
-            for entity in _changed_entities(project, taken.changed):
-                _tell_entity(context, project, entity)
-    if due:
-        return taken
-    context.log.info(f"no file of {feed.name} is due; {len(seen.waiting)} files of inbox {feed.inbox} are not whole yet")
-    with open_warehouse(project.warehouse_path, project.query_settings) as connection:
-        return ImportSummary(ImportLedger(connection).of_feed(feed.name, limit=1), notes=taken.notes)
-
-
-def _tell(context: AssetExecutionContext, record: FileRecord, seconds: float, known: Collection[str], columns: Mapping[str, Any]) -> None:
+def log_file(
+    context: AssetExecutionContext, record: FileRecord, seconds: float, known: Collection[str], columns: Mapping[str, Any]
+) -> None:
+    """Log the event of a file. `known` are the partitions that there are, `columns` the metadata of its feed's columns."""
     partition = partition_of(record.label)
     if partition not in known:
         # A file that an earlier run had not finished.
@@ -194,7 +130,8 @@ def _is_unremarkable(record: FileRecord) -> bool:
     return record.outcome == Outcome.LOADED and not record.rejected and not record.warnings
 
 
-def _tell_together(context: AssetExecutionContext, feed: FeedSpec, counts: Mapping[str, int], seconds: float) -> None:
+def log_others(context: AssetExecutionContext, feed: FeedSpec, counts: Mapping[str, int], seconds: float) -> None:
+    """Log one event for all files that have none of their own."""
     names = {"rows": "loaded", "records": "records", "skipped": "skipped", "rejected": "rejected", "bytes": "bytes", "files": "files"}
     metadata: dict[str, Any] = {
         **{name: MetadataValue.int(counts[field]) for name, field in names.items()},
@@ -205,17 +142,15 @@ def _tell_together(context: AssetExecutionContext, feed: FeedSpec, counts: Mappi
     context.log_event(AssetMaterialization(_key(feed.name), metadata=metadata))
 
 
-def _changed_entities(project: Project, feeds: Iterable[str]) -> Iterable[TableRef]:
-    return dict.fromkeys(project.feeds[name].entity_ref for name in feeds if name in project.feeds)
-
-
-def _tell_entity(context: AssetExecutionContext, project: Project, entity: TableRef) -> None:
-    with open_warehouse(project.warehouse_path, project.query_settings) as connection:
-        table = look_at(connection, entity, preview_rows=project.preview_rows)
-        feeds = {_key(feed.name): list(_types(connection, feed)) for feed in project.entities[entity]}
-    types = {column.name: column.type for column in table.columns}
-    metadata = table_metadata(table) | entity_columns_metadata(types, feeds)
-    context.log_event(AssetMaterialization(AssetKey([entity.kind, entity.name]), metadata=metadata))
+def log_entities(context: AssetExecutionContext, project: Project, feeds: Iterable[str]) -> None:
+    """Log an event for each entity that has one of these feeds: its rows and columns now."""
+    for entity in dict.fromkeys(project.feeds[name].entity_ref for name in feeds if name in project.feeds):
+        with open_warehouse(project.warehouse_path, project.query_settings) as connection:
+            table = look_at(connection, entity, preview_rows=project.preview_rows)
+            sources = {_key(feed.name): list(_types(connection, feed)) for feed in project.entities[entity]}
+        types = {column.name: column.type for column in table.columns}
+        metadata = table_metadata(table) | entity_columns_metadata(types, sources)
+        context.log_event(AssetMaterialization(AssetKey([entity.kind, entity.name]), metadata=metadata))
 
 
 def _types(connection: duckdb.DuckDBPyConnection, feed: FeedSpec) -> dict[str, str]:
@@ -224,7 +159,8 @@ def _types(connection: duckdb.DuckDBPyConnection, feed: FeedSpec) -> dict[str, s
     return {column.name: column.type for column in columns}
 
 
-def _columns(project: Project, feed: FeedSpec) -> dict[str, Any]:
+def feed_columns(project: Project, feed: FeedSpec) -> dict[str, Any]:
+    """Return the metadata of the columns that the feed's table has now; none before a file of it was loaded."""
     with open_warehouse(project.warehouse_path, project.query_settings) as connection:
         types = _types(connection, feed)
     return columns_metadata(types, {}) if types else {}

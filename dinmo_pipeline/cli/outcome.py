@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from dinmo_pipeline.catalog.results import DeliveredSync, ImportedFile
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What the run of a feed made of its files, an entry each with the metadata of its event, and what went wrong in words.
+    """What the run of a feed made of its files, and what went wrong in words.
 
     `notes` are what people should know although nothing failed.
     """
 
     feed: str
-    files: tuple[Mapping[str, Any], ...] = ()
+    files: tuple[ImportedFile, ...] = ()
     problem: str | None = None
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the run delivered, and what went wrong in words.
-
-    One entry a delivered sync, with the metadata of its materialization: two when an interrupted sync was completed first.
-    """
+    """What the run delivered, two syncs when an interrupted one was completed first, and what went wrong in words."""
 
     activation: str
-    deliveries: tuple[Mapping[str, Any], ...] = ()
+    deliveries: tuple[DeliveredSync, ...] = ()
     problem: str | None = None

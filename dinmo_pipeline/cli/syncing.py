@@ -137,7 +137,7 @@ def _refresh(loaded: Project, specs: list[ActivationSpec]) -> None:
 
 
 def _notify_deadlines(loaded: Project) -> None:
-    from dinmo_pipeline.io_managers.deadlines import notify_deadlines
+    from dinmo_pipeline.operations.deadlines import notify_deadlines
 
     for line in notify_deadlines(loaded):
         console.warn(line)

@@ -16,7 +16,7 @@ from dagster import (
 )
 from pydantic import BaseModel
 
-from dinmo_pipeline.catalog.import_events import REJECTS_CHECK, files_name, import_checked
+from dinmo_pipeline.catalog.import_events import REJECTS_CHECK, files_name
 from dinmo_pipeline.components.asset_keys import code_reference, table_key
 from dinmo_pipeline.components.assets import make_asset
 from dinmo_pipeline.components.automation.deadlines import deadlines_owner, deadlines_sensor
@@ -24,6 +24,7 @@ from dinmo_pipeline.components.automation.hooks import feed_hooks
 from dinmo_pipeline.components.automation.inbox_sensor import import_job, inbox_sensor
 from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.components.descriptions import describe_entity, describe_feed
+from dinmo_pipeline.components.importing import import_checked
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.schema.inbound import FeedFields, InboxFields
 from dinmo_pipeline.project.specs import FeedSpec

@@ -1,4 +1,4 @@
-"""Where snapshots lie: files on this machine, or objects elsewhere with copies of them here."""
+"""What keeps snapshots, and where in it they lie."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dinmo_pipeline.delta.export import Snapshot
-from dinmo_pipeline.errors import StateError
-from dinmo_pipeline.local_files.contents import sha256_of
 
-_WAY_OUT = "no delta can be made from it. Restore it from a backup, or send every row with `dinmo sync --full`"
 _SNAPSHOT_PATH = re.compile(r"activations/[a-z][a-z0-9_]*/snapshots/[0-9]{6,}-[0-9a-f]{8}\.parquet")
 
 
@@ -48,42 +45,3 @@ class SnapshotStore(Protocol):
 
     def forget(self, paths: Iterable[str]) -> None:
         """Delete those of these snapshots that are still there."""
-
-
-class FolderSnapshots:
-    """Snapshots as files below a folder of this machine."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def local_path(self, path: str) -> Path:
-        return self._folder / path
-
-    def place(self, path: str) -> str:
-        return str(self._folder / path)
-
-    def keep(self, path: str) -> None:
-        """It is there already."""
-
-    def verify(self, snapshot: Snapshot) -> None:
-        path = self._folder / snapshot.path
-        try:
-            found = sha256_of(path)
-        except OSError as error:
-            raise StateError(f"reading the snapshot {path}: {error.strerror}; {_WAY_OUT}") from error
-        if found != snapshot.sha256:
-            raise StateError(f"reading the snapshot {path}: its content is not what was recorded (SHA-256 {found[:12]}…); {_WAY_OUT}")
-
-    def kept(self, activation: str) -> Sequence[str]:
-        folder = snapshots_folder(activation)
-        return [f"{folder}/{path.name}" for path in sorted((self._folder / folder).glob("*"))]
-
-    def activations(self) -> Sequence[str]:
-        return sorted(path.parent.name for path in (self._folder / "activations").glob("*/snapshots"))
-
-    def forget(self, paths: Iterable[str]) -> None:
-        for path in paths:
-            try:
-                (self._folder / path).unlink(missing_ok=True)
-            except OSError as error:
-                raise StateError(f"deleting the old snapshot {self._folder / path}: {error.strerror}; mend the folder's rights") from error

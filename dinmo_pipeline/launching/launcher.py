@@ -11,8 +11,8 @@ from typing import Any
 from dagster import DagsterRun, DefaultRunLauncher, serialize_value
 
 from dinmo_pipeline.errors import DinmoError
-from dinmo_pipeline.io_managers.run_locks import has_died
 from dinmo_pipeline.launching.warm_process import NoAnswer, WarmProcess
+from dinmo_pipeline.operations.run_locks import has_died
 
 # What of a code location tells that Dagster started its server here, from these; a server of somebody else tells only where it listens.
 _LOADED_FROM = {"python_file", "module_name", "package_name", "autoload_defs_module_name"}

@@ -13,7 +13,7 @@ from typing import Any
 
 from dagster import DagsterInstance, DagsterRunStatus, deserialize_value
 
-from dinmo_pipeline.io_managers.run_locks import holding
+from dinmo_pipeline.operations.run_locks import holding
 
 # A look opens Dagster's storage first, which costs as much as a small run: it comes when most runs are over.
 _LOOK_S = 3.0

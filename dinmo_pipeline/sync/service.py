@@ -6,41 +6,30 @@ every crash point.
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
 from dinmo_pipeline.delta.export import Export, Snapshot
 from dinmo_pipeline.delta.findings import Finding
-from dinmo_pipeline.delta.snapshot_store import snapshots_folder
 from dinmo_pipeline.engines.duckdb.session import Engine
-from dinmo_pipeline.errors import OutdatedStateError, SyncBlocked, SyncRefused
+from dinmo_pipeline.errors import OutdatedStateError, SyncRefused
 from dinmo_pipeline.project.schema.file_names import is_dated
 from dinmo_pipeline.project.schema.limits import Measure
 from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType
 from dinmo_pipeline.sync.backends.open import open_state
 from dinmo_pipeline.sync.backends.run_queue import is_taken, turn
 from dinmo_pipeline.sync.decide import decide_start
-from dinmo_pipeline.sync.deliver.commit import Recorder, Stopwatch, deliver_export
+from dinmo_pipeline.sync.deliver.commit import Stopwatch, deliver_export
 from dinmo_pipeline.sync.deliver.dispatch import Completed, Delivery, Dispatch
 from dinmo_pipeline.sync.deliver.redeliver import find_sync, find_syncs
 from dinmo_pipeline.sync.history_events import Event, events_of
-from dinmo_pipeline.sync.labels import instant_of_label
-from dinmo_pipeline.sync.ledger.events import (
-    Approved,
-    Baselined,
-    Blocked,
-    Redelivering,
-    Restored,
-    SnapshotTaken,
-    Started,
-)
+from dinmo_pipeline.sync.ledger.events import Approved, Baselined, Redelivering, Restored
 from dinmo_pipeline.sync.ledger.ledger import LOCK_WAIT_S, Log
 from dinmo_pipeline.sync.ledger.state import State, SyncRecord
-from dinmo_pipeline.sync.prepare import SAMPLE_ROWS, Held, Ready, Sample, SyncPreparer, Target
+from dinmo_pipeline.sync.prepare import SAMPLE_ROWS, Ready, Sample, SyncPreparer, Target
+from dinmo_pipeline.sync.recorded import Outgoing, RecordedSteps, new_snapshot_path
 from dinmo_pipeline.sync.retention import Litter, clean_destinations, clean_scratch, clean_snapshots
 
 __all__ = ["Completed", "Delivery", "Outgoing", "Rehearsal", "SyncService"]
@@ -54,15 +43,6 @@ class Rehearsal:
     measured: Mapping[Measure, float]
     findings: tuple[Finding, ...]
     samples: tuple[Sample, ...]
-
-
-@dataclass(frozen=True)
-class Outgoing:
-    """A sync that may be delivered now: what guards measured, what they said of it that somebody approved, and the act itself."""
-
-    measured: Mapping[Measure, float]
-    findings: tuple[Finding, ...]
-    deliver: Callable[[], Delivery]
 
 
 class SyncService:
@@ -79,6 +59,7 @@ class SyncService:
         self._preparer = SyncPreparer(
             spec, project.storages[spec.destination], self._engine, project.root, max(SAMPLE_ROWS, project.preview_rows)
         )
+        self._steps = RecordedSteps(spec, self._engine, self._log, self._dispatch, self._preparer)
 
     def state(self) -> State:
         """What the log says now."""
@@ -124,9 +105,8 @@ class SyncService:
         DataError when the rows forbid a delivery. `redirected`: nobody waits for its delivery.
         """
         with self._log.locked():
-            state, sync = self._start(self._read(full=full), label, now=now, full=full, redirected=redirected)
-            with self._engine.scratch(self.spec.name) as folder:
-                return self._keep_rows(state, sync, folder)
+            state, sync = self._steps.start(self._read(full=full), label, now=now, full=full, redirected=redirected)
+            return self._steps.keep_rows(state, sync)
 
     def base_text(self, sync: SyncRecord) -> str:
         """What the sync whose rows were just kept will be compared with, for people."""
@@ -152,12 +132,12 @@ class SyncService:
             state = self._read()
             sync = next(iter(reversed(state.with_label(label))), None)
             if self.spec.run_type == RunType.FULL_ONLY and not (sync is not None and sync.approved and sync.delivered_at is None):
-                state, sync = self._start(state, label, now=now, full=False, redirected=not target.recorded)
+                state, sync = self._steps.start(state, label, now=now, full=False, redirected=not target.recorded)
             elif sync is None or sync.snapshot is None:
                 raise SyncRefused(
                     f"delivering {self.spec.name}: partition {label} has no snapshot; launch the job sync_{self.spec.name}, which takes one"
                 )
-            with self._prepared(state if target.recorded else state.settled(), sync, target) as outgoing:
+            with self._steps.prepared(state if target.recorded else state.settled(), sync, target) as outgoing:
                 yield outgoing
 
     def rehearse(self, *, instant: datetime, target: Target, send: bool, full: bool = False) -> Rehearsal:
@@ -245,7 +225,7 @@ class SyncService:
                 )
             number = state.next_number
             with self._engine.scratch(self.spec.name) as folder:
-                snapshot, _ = self._preparer.keep_rows(state, self._snapshot_name(number), folder, full=False)
+                snapshot, _ = self._preparer.keep_rows(state, new_snapshot_path(self.spec.name, number), folder, full=False)
             return self._log.append(Baselined(number, label, now, snapshot, by)).syncs[number]
 
     def _read(self, *, full: bool = False, seen: int = 0) -> State:
@@ -276,66 +256,3 @@ class SyncService:
     def _sends_every_row(self, *, full: bool) -> bool:
         """Whether a sync needs nothing of those before it."""
         return full or self.spec.run_type == RunType.FULL_ONLY
-
-    def _start(self, state: State, label: str, *, now: datetime, full: bool, redirected: bool) -> tuple[State, SyncRecord]:
-        self._engine.forget(state.unneeded_snapshots(self.spec.keep_syncs))
-        attempts = state.with_label(label)
-        instant = attempts[0].instant if attempts else instant_of_label(label) or now
-        number = state.next_number
-        state = self._log.append(Started(number, label, instant, full, redirected))
-        return state, state.syncs[number]
-
-    def _keep_rows(self, state: State, sync: SyncRecord, folder: Path) -> SyncRecord:
-        snapshot, base = self._preparer.keep_rows(state, self._snapshot_name(sync.number), folder, full=sync.full)
-        return self._log.append(SnapshotTaken(sync.number, snapshot, base)).syncs[sync.number]
-
-    def _snapshot_name(self, number: int) -> str:
-        # The token keeps a name from ever being used twice: a crash may leave a file whose number is given again.
-        return f"{snapshots_folder(self.spec.name)}/{number:06d}-{secrets.token_hex(4)}.parquet"
-
-    @contextmanager
-    def _prepared(self, state: State, sync: SyncRecord, target: Target) -> Iterator[Outgoing]:
-        stopwatch = Stopwatch(self.spec.warn_if)
-        trials = self._dispatch.trial_record(target.storage)
-        recorder: Recorder = self._log if target.recorded else trials
-        leftovers = state.leftovers if target.recorded else trials.leftovers()
-        with (
-            self._engine.scratch(self.spec.name) as folder,
-            self._dispatch.uploader(target.storage, announces=(recorder, sync)) as uploader,
-        ):
-            step = self._preparer.prepare(state, sync, target, uploader, folder)
-            if isinstance(step, Ready):
-                ready = step
-
-                def deliver() -> Delivery:
-                    notes = self._dispatch.tidy_elsewhere(state, target.storage) if target.recorded else ()
-                    outcome = deliver_export(recorder, uploader, ready.export, ready.staged, leftovers, stopwatch, notes=notes)
-                    let_pass = () if target.recorded else tuple(finding.message for finding in ready.findings)
-                    outcome = replace(outcome, notes=(*outcome.notes, *let_pass))
-                    return Delivery(sync.label, ready.export, outcome, ready.samples, recorded=target.recorded)
-
-                yield Outgoing(ready.measured, ready.findings, deliver)
-                return
-        if isinstance(step, Held) and sync.snapshot is None:
-            # What is approved must be what is delivered, so a full_only sync that is held keeps its rows after all.
-            with self._engine.scratch(self.spec.name) as folder:
-                sync = self._keep_rows(state, sync, folder)
-            with self._prepared(state, sync, target) as outgoing:
-                yield outgoing
-            return
-        if isinstance(step, Held):
-            self._log.append(Blocked(sync.number, step.findings))
-            raise SyncBlocked(_blocked_message(self.spec.name, sync, step.findings))
-        completed = self._dispatch.complete(state, step)
-        if step.number != sync.number:
-            raise SyncRefused(f"delivering {self.spec.name}: sync {step.number} was half delivered, and is complete now; start a new sync")
-        yield Outgoing({}, (), lambda: completed.delivery)
-
-
-def _blocked_message(name: str, sync: SyncRecord, findings: tuple[Finding, ...]) -> str:
-    reasons = "; ".join(finding.message for finding in findings)
-    return (
-        f"delivering {name}: sync {sync.number} stops before anything is delivered: {reasons}. If that is as it should be, "
-        f"`dinmo approve {name}` delivers this very snapshot; in Dagster, materialize activations/{name}/delivery alone, for partition "
-        f"{sync.label}, with the tag dinmo/approve and your name as its value. Else mend the source and start a new sync"
-    )

@@ -10,11 +10,11 @@ import pytest
 
 from dinmo_pipeline.delta.contract import Contract, KeyColumn, SentColumn
 from dinmo_pipeline.delta.export import Change
-from dinmo_pipeline.delta.snapshot_store import FolderSnapshots
 from dinmo_pipeline.engines.duckdb.session import Source
 from dinmo_pipeline.engines.duckdb.tables import table_columns
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.project.specs import RunType, SyncMode
+from dinmo_pipeline.sync.backends.local import LocalSnapshots
 from dinmo_pipeline_tests.sync.test_deltas import NUMBER_TEXTS, NUMBERS, VALUES, Desk, Step, connection
 
 __all__ = ["connection"]
@@ -145,7 +145,7 @@ def test_bad_key_stops_a_sync_that_would_keep_a_patch(
     assert contract is not None
     assert desk.patches == 1
     connection.execute(f"CREATE OR REPLACE TABLE t AS SELECT * FROM (VALUES {rows}) AS rows(k, v)")
-    source = Source(connection, "t", table_columns(connection, "t"), FolderSnapshots(tmp_path))
+    source = Source(connection, "t", table_columns(connection, "t"), LocalSnapshots(tmp_path))
     with pytest.raises(DataError, match=says):
         source.keep(contract, "next.parquet", earlier=desk.base, whole=False)
     assert sorted(tmp_path.iterdir()) == before
@@ -191,7 +191,7 @@ def test_repeated_key_is_found_wherever_it_stands(
             "here",
             tuple(SentColumn(column.name, column.name, column.type) for column in found),
         )
-        Source(connection, "t", found, FolderSnapshots(tmp_path)).check_key(contract)
+        Source(connection, "t", found, LocalSnapshots(tmp_path)).check_key(contract)
 
     check(f"SELECT * FROM range({rows})")
     for repeated in (0, rows // 2, rows - 1):

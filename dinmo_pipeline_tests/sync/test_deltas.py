@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from dinmo_pipeline.delta.contract import Contract, KeyColumn, SentColumn
 from dinmo_pipeline.delta.export import FILES_OF_MODE, Change, Comparison, Counts, Snapshot
-from dinmo_pipeline.delta.snapshot_store import FolderSnapshots
 from dinmo_pipeline.engines.duckdb import diff_sql as sql
 from dinmo_pipeline.engines.duckdb import snapshot_writer as keeping
 from dinmo_pipeline.engines.duckdb.diff import Changes
@@ -24,6 +23,7 @@ from dinmo_pipeline.engines.duckdb.snapshot_writer import SnapshotFiles
 from dinmo_pipeline.engines.duckdb.tables import table_columns
 from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.project.specs import RunType, SyncMode
+from dinmo_pipeline.sync.backends.local import LocalSnapshots
 from dinmo_pipeline_tests.random_cases import CASES
 from dinmo_pipeline_tests.sync.readers import read_rows
 
@@ -165,7 +165,7 @@ class Desk:
         base = self.base if self.base is not None and contract.break_with(self.base.contract) is None else None
         if base is None:
             self.copy, self.sent_keys = {}, []
-        source = Source(self.connection, "t", columns, FolderSnapshots(self.folder))
+        source = Source(self.connection, "t", columns, LocalSnapshots(self.folder))
         current = source.keep(contract, f"{self.syncs}.parquet", earlier=base, whole=self.whole)
         self.patches += current.whole is not None
         self.patches_of_patches += current.whole is not None and current.since != current.whole.path
@@ -199,7 +199,7 @@ class Desk:
     def _changes(self, comparison: Comparison) -> Changes:
         for name in (sql.CHANGED, sql.REMOVED):
             self.connection.execute(f"DROP TABLE IF EXISTS {name}")
-        return Changes(self.connection, comparison, SnapshotFiles(FolderSnapshots(self.folder)), table="")
+        return Changes(self.connection, comparison, SnapshotFiles(LocalSnapshots(self.folder)), table="")
 
     def _file(self, changes: Changes, change: Change) -> list[dict[str, Any]]:
         local_path = self.folder / "file"

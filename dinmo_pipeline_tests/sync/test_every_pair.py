@@ -14,7 +14,6 @@ import pytest
 
 from dinmo_pipeline.delta.contract import Contract, KeyColumn, SentColumn
 from dinmo_pipeline.delta.export import Comparison, Snapshot
-from dinmo_pipeline.delta.snapshot_store import FolderSnapshots
 from dinmo_pipeline.engines.duckdb import diff_sql as sql
 from dinmo_pipeline.engines.duckdb import key_ranges
 from dinmo_pipeline.engines.duckdb import snapshot_writer as keeping
@@ -25,6 +24,7 @@ from dinmo_pipeline.engines.duckdb.snapshot_writer import SnapshotFiles
 from dinmo_pipeline.engines.duckdb.tables import table_columns
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.project.specs import RunType, SyncMode
+from dinmo_pipeline.sync.backends.local import LocalSnapshots
 
 from .every_value import Values, every_value
 
@@ -48,7 +48,7 @@ class Room:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
         self.connection = connection
-        self.snapshots = FolderSnapshots(folder)
+        self.snapshots = LocalSnapshots(folder)
         self.kept = 0
 
     def keep(self, query: str, earlier: Snapshot | None, *, whole: bool = False) -> Snapshot:

@@ -10,13 +10,13 @@ import pytest
 
 from dinmo_pipeline.delta.contract import Contract, KeyColumn, SentColumn
 from dinmo_pipeline.delta.export import Change, Snapshot
-from dinmo_pipeline.delta.snapshot_store import FolderSnapshots
 from dinmo_pipeline.engines.duckdb.lookup import Lookup
 from dinmo_pipeline.engines.duckdb.session import Source
 from dinmo_pipeline.engines.duckdb.tables import table_columns
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.project.specs import RunType, SyncMode
 from dinmo_pipeline.sql.quoting import quote_identifier, quote_literal
+from dinmo_pipeline.sync.backends.local import LocalSnapshots
 from dinmo_pipeline_tests.hostile import ALIKE, ODD_NAMES
 from dinmo_pipeline_tests.sync.test_deltas import Desk, Step, connection
 
@@ -151,7 +151,7 @@ def test_keys_that_look_alike_stay_records_of_their_own(connection: duckdb.DuckD
     assert desk.counts.removed == (1 if mode == SyncMode.DIFFERENCE else None)
     assert desk.base is not None
     for key, value in first.items():
-        found = Lookup(connection, FolderSnapshots(tmp_path), (key,)).values(desk.base)
+        found = Lookup(connection, LocalSnapshots(tmp_path), (key,)).values(desk.base)
         expected = None if key == gone else {"k": key, "v": "changed" if key == changed else value}
         assert found == expected, ascii(key)
 
@@ -172,7 +172,7 @@ def test_floats_that_are_one_key_are_refused_as_such(
     connection.execute(f"CREATE OR REPLACE TABLE t AS SELECT * FROM (VALUES {values}) AS t(k)")
     columns = table_columns(connection, "t")
     with pytest.raises(DataError, match=rf"more than one row has the same k, for instance .* \({rows} rows\)"):
-        Source(connection, "t", columns, FolderSnapshots(tmp_path)).keep(
+        Source(connection, "t", columns, LocalSnapshots(tmp_path)).keep(
             contract(["k"], ["k"], columns[0].type), "a", earlier=None, whole=False
         )
 
@@ -226,10 +226,10 @@ def test_two_thousand_columns_are_kept_compared_and_looked_up(connection: duckdb
         # Every value changes but the key's.
         values = ", ".join(f"i * {index} + {number * (index != 1)} AS {quote_identifier(name)}" for index, name in enumerate(names))
         connection.execute(f"CREATE OR REPLACE TABLE t AS SELECT {values} FROM range(3) AS r(i)")
-        source = Source(connection, "t", table_columns(connection, "t"), FolderSnapshots(tmp_path))
+        source = Source(connection, "t", table_columns(connection, "t"), LocalSnapshots(tmp_path))
         kept.append(source.keep(promise, f"{number}.parquet", earlier=kept[-1] if kept else None, whole=False))
 
-    found = Lookup(connection, FolderSnapshots(tmp_path), ("2",)).values(kept[-1])
+    found = Lookup(connection, LocalSnapshots(tmp_path), ("2",)).values(kept[-1])
 
     assert kept[-1].whole == kept[0]
     assert found == {name: str(2 * index + (index != 1)) for index, name in enumerate(names)}

@@ -13,12 +13,13 @@ from dagster import AssetKey, AssetMaterialization, AssetObservation, ExecuteInP
 from dagster._core.events import RunFailureReason
 
 from dinmo_pipeline.catalog.import_events import NOTES
+from dinmo_pipeline.catalog.results import DeliveredSync, ImportedFile
 from dinmo_pipeline.cli.dagster.instance import dagster_home as dagster_home  # Tests and tools look for it here.
 from dinmo_pipeline.cli.dagster.instance import open_instance, storage_errors
 from dinmo_pipeline.cli.outcome import Imported, Outcome
 from dinmo_pipeline.components import project_repository
 from dinmo_pipeline.components.asset_keys import delivery_key, import_job_name, job_name, partitions_name, snapshot_key, table_key
-from dinmo_pipeline.io_managers.run_locks import end_dead_runs, holding_new
+from dinmo_pipeline.operations.run_locks import end_dead_runs, holding_new
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.specs import RunType
 from dinmo_pipeline.sync.run_slot import release_run_slot
@@ -68,7 +69,7 @@ class Runner:
         """Import the files of a feed that are due."""
         result = self._execute(import_job_name(feed), run_config=_QUIET)
         told = [event for event in _told(result) if event.asset_key.path[0] == "feeds"]
-        files = tuple({name: value.value for name, value in event.metadata.items()} for event in told)
+        files = tuple(ImportedFile.read(event.metadata) for event in told)
         return Imported(feed, files, None if result.success else _problem(result), tuple(_notes(result)))
 
     def _run(self, activation: str, label: str, keys: Iterable[AssetKey], options: Mapping[str, Any]) -> ExecuteInProcessResult:
@@ -128,11 +129,7 @@ def _notes(result: ExecuteInProcessResult) -> Iterator[str]:
 
 
 def _outcome(activation: str, result: ExecuteInProcessResult) -> Outcome:
-    deliveries = tuple(
-        {name: value.value for name, value in made.metadata.items()}
-        for made in _materialized(result)
-        if made.asset_key == delivery_key(activation)
-    )
+    deliveries = tuple(DeliveredSync.read(made.metadata) for made in _materialized(result) if made.asset_key == delivery_key(activation))
     return Outcome(activation, deliveries, None if result.success else _problem(result))
 
 

@@ -88,7 +88,7 @@ def import_files(
 def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
     from dinmo_pipeline.cli.dagster.running import Runner
     from dinmo_pipeline.inbound.troubles.alerts import notify_troubles
-    from dinmo_pipeline.io_managers.deadlines import notify_deadlines
+    from dinmo_pipeline.operations.deadlines import notify_deadlines
 
     failed = False
     with Runner(loaded) as runner, allow_waiting(console.show_waiting):

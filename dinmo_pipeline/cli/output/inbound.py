@@ -15,15 +15,15 @@ from dinmo_pipeline.cli.output.console import complain, plural, say, warn
 def show_files(imported: Imported) -> Imported:
     """A line a file, as its run ends."""
     for file in imported.files:
-        counts = [f"{file['rows']:,} of {file['records']:,} records loaded"]
-        counts += [f"{file['skipped']:,} skipped, without a key"] * bool(file["skipped"])
-        counts += [f"{file['rejected']:,} rejected"] * bool(file["rejected"])
-        if file["outcome"] == "loaded":
-            say(f"{file['file']}: {', '.join(counts)}")
+        counts = [f"{file.rows:,} of {file.records:,} records loaded"]
+        counts += [f"{file.skipped:,} skipped, without a key"] * bool(file.skipped)
+        counts += [f"{file.rejected:,} rejected"] * bool(file.rejected)
+        if file.outcome == "loaded":
+            say(f"{file.file}: {', '.join(counts)}")
         else:
-            say(f"{file['file']}: {file['outcome']}: {file['reason'].removeprefix(file['file'] + ': ')}")
-        for warning in [file["warnings"]] if "warnings" in file else []:
-            warn(f"{file['file']}: {warning}")
+            say(f"{file.file}: {file.outcome}: {file.reason.removeprefix(file.file + ': ')}")
+        if file.warnings is not None:
+            warn(f"{file.file}: {file.warnings}")
     for note in imported.notes:
         warn(note)
     if imported.problem is not None:
@@ -34,10 +34,9 @@ def show_files(imported: Imported) -> Imported:
 def show_imported(inbox: str, imported: Sequence[Imported]) -> bool:
     """The sums over an inbox's files; whether somebody has to look at one."""
     files = [file for outcome in imported for file in outcome.files]
-    sums = {name: sum(file[name] for file in files) for name in ("rows", "skipped", "rejected")}
-    stopped = [file for file in files if file["outcome"] in ("refused", "blocked")]
-    told = f"{plural(sum(file.get('files', 1) for file in files), 'file')}, {plural(sums['rows'], 'record')} loaded"
-    told += f", {sums['skipped']:,} skipped, {sums['rejected']:,} rejected" * bool(files)
+    stopped = [file for file in files if file.outcome in ("refused", "blocked")]
+    told = f"{plural(sum(file.files for file in files), 'file')}, {plural(sum(file.rows for file in files), 'record')} loaded"
+    told += f", {sum(file.skipped for file in files):,} skipped, {sum(file.rejected for file in files):,} rejected" * bool(files)
     say(f"{inbox}: {told}" + f"; {len(stopped):,} refused or blocked" * bool(stopped))
     return bool(stopped) or any(outcome.problem is not None for outcome in imported)
 

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from dinmo_pipeline.cli.outcome import Outcome
+from dinmo_pipeline.cli.output.console import ERR, complain, count_text, iso_text, say, show_json, show_table, warn, written
 from dinmo_pipeline.project.specs import ActivationSpec
 from dinmo_pipeline.sync.history_events import Event
 from dinmo_pipeline.sync.ledger.state import State, SyncRecord
 from dinmo_pipeline.sync.retention import Litter
 from dinmo_pipeline.sync.service import Delivery, Rehearsal
-
-if TYPE_CHECKING:
-    pass
-from dinmo_pipeline.cli.output.console import ERR, complain, count_text, iso_text, say, show_json, show_table, warn, written
 
 
 def follow(names: Iterable[str], work: Callable[[str], Outcome]) -> list[Outcome]:
@@ -51,27 +48,25 @@ def follow(names: Iterable[str], work: Callable[[str], Outcome]) -> list[Outcome
 
 def show_outcomes(outcomes: Sequence[Outcome]) -> None:
     """What was delivered, a line a sync."""
-    counts = ("rows", "added", "updated", "removed", "rows sent", "files", "bytes")
     rows = [
         (
             outcome.activation,
-            str(delivery["sync"]),
-            *(count_text(delivery.get(name)) for name in counts),
-            str(delivery["kind"]) + (f" → {to}" if (to := delivery.get("redirected to")) else ""),
+            str(sync.sync),
+            *map(count_text, (sync.rows, sync.added, sync.updated, sync.removed, sync.rows_sent, sync.files, sync.bytes)),
+            sync.kind + (f" → {sync.redirected_to}" if sync.redirected_to is not None else ""),
         )
         for outcome in outcomes
-        for delivery in outcome.deliveries
+        for sync in outcome.deliveries
     ]
     if rows:
         show_table(("activation", "sync", "rows", "added", "updated", "removed", "sent", "files", "bytes", "what"), rows, texts=(0, 9))
     for outcome in outcomes:
-        for delivery in outcome.deliveries:
-            for told in ("warnings", "notes"):
-                if delivery.get(told):
-                    warn(f"{outcome.activation}: {delivery[told]}")
-            if delivery.get("rolled forward"):
-                warn(f"{outcome.activation}: sync {delivery['sync']} had been left half delivered; it is complete now, as it was begun")
-        if outcome.deliveries and outcome.deliveries[-1].get("rolled forward"):
+        for sync in outcome.deliveries:
+            for told in filter(None, (sync.warnings, sync.notes)):
+                warn(f"{outcome.activation}: {told}")
+            if sync.rolled_forward:
+                warn(f"{outcome.activation}: sync {sync.sync} had been left half delivered; it is complete now, as it was begun")
+        if outcome.deliveries and outcome.deliveries[-1].rolled_forward:
             warn(f"{outcome.activation}: run it again for what has changed since")
 
 

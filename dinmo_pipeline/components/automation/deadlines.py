@@ -6,7 +6,7 @@ import os
 from dagster import DefaultSensorStatus, SensorDefinition, SensorEvaluationContext, SkipReason, sensor
 
 from dinmo_pipeline.components.automation.jobs import AUTOSTART
-from dinmo_pipeline.io_managers.deadlines import notify_deadlines
+from dinmo_pipeline.operations.deadlines import notify_deadlines
 from dinmo_pipeline.project.specs import Project
 
 _SECONDS = 60

@@ -13,10 +13,10 @@ from dagster import (
 )
 
 from dinmo_pipeline.alerts.alert_state import activation_alert_state
+from dinmo_pipeline.catalog.inputs import inputs_checksum
 from dinmo_pipeline.components.asset_keys import job_name
 from dinmo_pipeline.components.automation.jobs import AUTOSTART, sync_request
 from dinmo_pipeline.components.descriptions import describe_schedule
-from dinmo_pipeline.io_managers.inputs import inputs_checksum
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.sync.alerts.backoff import backoff_reason
 from dinmo_pipeline.sync.labels import label_of_instant

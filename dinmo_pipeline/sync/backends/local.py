@@ -5,16 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from dinmo_pipeline.delta.export import Snapshot
+from dinmo_pipeline.delta.snapshot_store import snapshots_folder
 from dinmo_pipeline.errors import StateError
-from dinmo_pipeline.local_files.contents import sync_to_disk
+from dinmo_pipeline.local_files.contents import sha256_of, sync_to_disk
 from dinmo_pipeline.local_files.locks import locked
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.sync.ledger.ledger import StoredEntry
 
+_WAY_OUT = "no delta can be made from it. Restore it from a backup, or send every row with `dinmo sync --full`"
 # What os.link says where the file system has no hard links.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -104,3 +107,42 @@ def create_exclusively(path: Path, content: bytes, *, drafts: Path) -> None:
     finally:
         draft.unlink(missing_ok=True)
     sync_to_disk(path.parent)
+
+
+class LocalSnapshots:
+    """Snapshots as files below a folder of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def local_path(self, path: str) -> Path:
+        return self._folder / path
+
+    def place(self, path: str) -> str:
+        return str(self._folder / path)
+
+    def keep(self, path: str) -> None:
+        """It is there already."""
+
+    def verify(self, snapshot: Snapshot) -> None:
+        path = self._folder / snapshot.path
+        try:
+            found = sha256_of(path)
+        except OSError as error:
+            raise StateError(f"reading the snapshot {path}: {error.strerror}; {_WAY_OUT}") from error
+        if found != snapshot.sha256:
+            raise StateError(f"reading the snapshot {path}: its content is not what was recorded (SHA-256 {found[:12]}…); {_WAY_OUT}")
+
+    def kept(self, activation: str) -> Sequence[str]:
+        folder = snapshots_folder(activation)
+        return [f"{folder}/{path.name}" for path in sorted((self._folder / folder).glob("*"))]
+
+    def activations(self) -> Sequence[str]:
+        return sorted(path.parent.name for path in (self._folder / "activations").glob("*/snapshots"))
+
+    def forget(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            try:
+                (self._folder / path).unlink(missing_ok=True)
+            except OSError as error:
+                raise StateError(f"deleting the old snapshot {self._folder / path}: {error.strerror}; mend the folder's rights") from error

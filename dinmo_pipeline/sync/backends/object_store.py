@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 
 from dinmo_pipeline.delta.export import Snapshot
-from dinmo_pipeline.delta.snapshot_store import FolderSnapshots, snapshots_folder
+from dinmo_pipeline.delta.snapshot_store import snapshots_folder
 from dinmo_pipeline.errors import StateError, StorageError
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.storages.base import RemoteFile
 from dinmo_pipeline.storages.object_store.contract import ObjectStorage, Stored
 from dinmo_pipeline.storages.retrying import Connection
 from dinmo_pipeline.sync.backends.lease import LEASE_S, Lease, leased
+from dinmo_pipeline.sync.backends.local import LocalSnapshots
 from dinmo_pipeline.sync.ledger.ledger import StoredEntry
 from dinmo_pipeline.sync.ledger.segments import CHECKPOINTS
 from dinmo_pipeline.sync.ledger.signing import VOUCHERS
@@ -139,7 +140,7 @@ class ObjectStoreBackend:
 class ObjectSnapshots:
     """Snapshots as objects; `copies` are those on this machine, made again when they are lost or damaged."""
 
-    def __init__(self, connection: Connection[ObjectStorage], folder: str, place: str, copies: FolderSnapshots) -> None:
+    def __init__(self, connection: Connection[ObjectStorage], folder: str, place: str, copies: LocalSnapshots) -> None:
         self._connection = connection
         self._folder = folder
         self._place = place

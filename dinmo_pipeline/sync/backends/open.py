@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from dinmo_pipeline.delta.snapshot_store import FolderSnapshots, SnapshotStore
+from dinmo_pipeline.delta.snapshot_store import SnapshotStore
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.storages.object_store.contract import ObjectStorage
 from dinmo_pipeline.storages.retrying import Connection
 from dinmo_pipeline.sync.backends.init_guard import REQUIRE_STATE, Markable, RequireInitialized
-from dinmo_pipeline.sync.backends.local import LocalBackend
+from dinmo_pipeline.sync.backends.local import LocalBackend, LocalSnapshots
 from dinmo_pipeline.sync.backends.object_store import ObjectSnapshots, ObjectStoreBackend
 from dinmo_pipeline.sync.backends.url import STATE_URL, StateStoreSpec, parse_state_url
 from dinmo_pipeline.sync.ledger.high_water_marks import Marks
@@ -49,12 +49,12 @@ def open_state(project: Project) -> StateStore:
     if isinstance(address, Path):
         # A home that moves takes its own state along.
         marks = Marks(project.home, os.path.relpath(address, project.home))
-        return _opened(str(address), LocalBackend(address), FolderSnapshots(address), marks)
+        return _opened(str(address), LocalBackend(address), LocalSnapshots(address), marks)
     spec, folder = address
     place = (url or "").rstrip("/")
     # A forked process must not share connections with its parent.
     backend, connection = _remote_backend(spec, folder, project.root, os.getpid())
-    copies = FolderSnapshots(project.home / "snapshots")
+    copies = LocalSnapshots(project.home / "snapshots")
     return _opened(place, backend, ObjectSnapshots(connection, folder, place, copies), Marks(project.home, place))
 
 

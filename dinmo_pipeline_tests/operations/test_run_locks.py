@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus, job
 
-from dinmo_pipeline.io_managers.run_locks import end_dead_runs, forget_ended, has_died, holding
+from dinmo_pipeline.operations.run_locks import end_dead_runs, forget_ended, has_died, holding
 
 _HOLDER = """
 import sys
 from pathlib import Path
-from dinmo_pipeline.io_managers.run_locks import holding
+from dinmo_pipeline.operations.run_locks import holding
 with holding(Path(sys.argv[1]), sys.argv[2]) as ours:
     print("ours" if ours else "taken", flush=True)
     sys.stdin.read()
