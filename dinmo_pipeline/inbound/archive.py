@@ -74,5 +74,5 @@ def _write_rejects(local_path: Path, rejects: Sequence[Reject], originals: dict[
         writer = csv.writer(stream)
         writer.writerow(("line", "column", "value", "reason", "record"))
         for reject in rejects:
-            record = originals.get(reject.record)
-            writer.writerow((reject.line, reject.column, inert(reject.value), reject.reason, inert(record)))
+            quoted = (reject.column, reject.value, reject.reason, originals.get(reject.record))
+            writer.writerow((reject.line, *map(inert, quoted)))

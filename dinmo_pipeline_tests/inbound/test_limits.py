@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import random
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import duckdb
 import pytest
 
 from dinmo_pipeline.formats import decode as text
+from dinmo_pipeline.formats.csv.formulas import FORMULA_STARTS, inert, restored
 from dinmo_pipeline.formats.decompress import open_plain
 from dinmo_pipeline.formats.reader import FileRefused, Reject
 from dinmo_pipeline.inbound import taking
@@ -249,3 +252,45 @@ def test_rejects_are_no_formulas(first: str, tmp_path: Path) -> None:
     assert rejected["record"] == f"'{formula},2024-01-30,1"
     # The warehouse has it as it came.
     assert made.rows("SELECT value FROM inbound.rejects") == [(formula,)]
+
+
+FORMULAS = (
+    "x;=1+1",
+    "x;=1+1;y|-2\t+3|@SUM(1)",
+    'x;"=1+1;"',
+    'x; "" =1+1',
+    "x;'=1+1",
+    "x\n=1+1\r\n;=1",
+    "x;\x01\ufeff=1",
+    "＝1+1;＠SUM(1)",  # noqa: RUF001
+)
+
+
+def test_no_cell_of_rejects_is_a_formula_whatever_a_spreadsheet_splits_at(tmp_path: Path) -> None:
+    made = inbox(tmp_path, max_rejected=20)
+    records = [f'1,2024-01-30,"{text.replace(chr(34), chr(34) * 2)}",x' for text in FORMULAS]
+    records.append("3,2024-01-30,7,x,y;=1+1")
+    loaded(made, "id,updated_at,age,size;=1\n" + "\n".join([*records, "4,2024-01-31,7,x"]) + "\n")
+    [path] = made.folder.rglob("*.rejects.csv")
+    with path.open(newline="", encoding="utf-8") as stream:
+        rejected = list(csv.DictReader(stream))
+    assert [restored(each["record"]) for each in rejected] == records
+    assert [restored(each["value"]) for each in rejected[:-1]] == list(FORMULAS)
+    for delimiter in ",;\t|":
+        with path.open(newline="", encoding="utf-8") as stream:
+            cells = [cell for line in csv.reader(stream, delimiter=delimiter) for cell in line]
+        bare = [cell for cell in cells if cell.lstrip("\x01\ufeff\"' \t").startswith(FORMULA_STARTS) and not cell.startswith("'")]
+        assert bare == [], delimiter
+
+
+def test_what_rejects_have_is_restored_whatever_it_was_and_as_the_page_says() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "import.md").read_text(encoding="utf-8")
+    [recipe] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    letters = random.Random(21)
+    for _ in range(20_000):
+        text = "".join(letters.choice("=-;|'\" \t\r\nxé") for _ in range(letters.randrange(9)))
+        assert restored(inert(text) or "") == text
+    for text in FORMULAS:
+        names = {"text": inert(text)}
+        exec(recipe, names)
+        assert names["came"] == text
