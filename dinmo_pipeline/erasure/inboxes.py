@@ -13,6 +13,7 @@ from dinmo_pipeline.erasure.person import EMPTIED, Person
 from dinmo_pipeline.erasure.receipt import Receipt
 from dinmo_pipeline.erasure.texts import forget_json
 from dinmo_pipeline.errors import DinmoError, StorageError
+from dinmo_pipeline.formats.csv.formulas import restored
 from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.inbound.inbox.free_names import REJECTS_ENDING
 from dinmo_pipeline.local_files.scratch import new_file
@@ -72,7 +73,7 @@ def _empty_rejects(person: Person, local_path: Path, *, dry_run: bool) -> int:
             writer.writerow(header)
             for line in lines:
                 quoted = [index for index in range(len(line)) if index >= len(header) or header[index] not in _NUMBERS]
-                if any(person.mentions(line[index]) for index in quoted):
+                if any(person.mentioned(restored(line[index])) for index in quoted):
                     found += 1
                     for index in quoted:
                         line[index] = EMPTIED if index < len(header) and header[index] == "reason" else ""

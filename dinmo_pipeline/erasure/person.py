@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from dinmo_pipeline.erasure.escapes import forms, readings
 from dinmo_pipeline.errors import CallError
 from dinmo_pipeline.formats.value_text import EXACT_NUMBERS, FLOATS
 from dinmo_pipeline.masking import remember_secret
@@ -92,34 +93,43 @@ class Person:
         return tuple(sorted((value for value in values if len(value) >= SHORTEST_WORD), key=lambda value: (-len(value), value)))
 
     def mentions_sql(self, text: str) -> str:
-        """SQL: whether a text (SQL) has one of the words."""
-        tests = [f"regexp_matches({text}, {quote_literal(_LEFT + re.escape(word) + _RIGHT)})" for word in self.words]
+        """SQL: whether a text (SQL) has one of the words, as it is or written with escapes."""
+        tests = [f"regexp_matches({text}, {quote_literal(_LEFT + re.escape(form) + _RIGHT)})" for form in self._patterns]
         return f"coalesce({' OR '.join(tests)}, false)" if tests else "false"
 
     def emptied_sql(self, text: str) -> str:
         """SQL: a text without the words."""
         replacement = quote_literal(_BETWEEN)
-        for word in self.words:
-            pattern = quote_literal(_LEFT + re.escape(word) + _RIGHT)
+        for form in self._patterns:
+            pattern = quote_literal(_LEFT + re.escape(form) + _RIGHT)
             # Twice: of two that share the character between them the first time finds one.
             for _ in range(2):
                 text = f"regexp_replace({text}, {pattern}, {replacement}, 'g')"
         return text
 
     def mentions(self, text: str) -> bool:
-        """Whether a text has one of the words."""
-        # Looking for the plain word first is many times faster.
-        return any(word in text and pattern.search(text) for word, pattern in zip(self.words, self._patterns, strict=True))
+        """Whether a text has one of the words, as it is or written with escapes."""
+        return any(self._has(text, form) for form in self._patterns)
+
+    def mentioned(self, text: str) -> set[str]:
+        """Those of the words that a text has, whatever escapes others write it with; slower."""
+        return {word for reading in readings(text) for word in self.words if self._has(reading, word)}
 
     def emptied(self, text: str) -> str:
         """A text without the words."""
-        for pattern in self._patterns:
+        for pattern in self._patterns.values():
             text = pattern.sub(EMPTIED, text)
         return text
 
     @cached_property
-    def _patterns(self) -> Sequence[re.Pattern[str]]:
-        return [re.compile(rf"(?<!\w){re.escape(word)}(?!\w)") for word in self.words]
+    def _patterns(self) -> Mapping[str, re.Pattern[str]]:
+        """For each form of a word, longest first, what finds it in a text."""
+        found = {form for word in self.words for form in forms(word)}
+        return {form: re.compile(rf"(?<!\w){re.escape(form)}(?!\w)") for form in sorted(found, key=lambda form: (-len(form), form))}
+
+    def _has(self, text: str, form: str) -> bool:
+        # Looking for the plain text first is many times faster.
+        return form in text and self._patterns[form].search(text) is not None
 
 
 def _description(text: str, number: int) -> Description:

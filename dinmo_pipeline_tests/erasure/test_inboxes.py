@@ -210,3 +210,22 @@ def _mark(home: Path, outside: Path) -> None:
     (kept,) = (home / "marks").rglob("export.json")
     kept.with_name("export.json.draft").symlink_to(outside)
     marks.keep("export", mark)
+
+
+@pytest.mark.parametrize("name", ['Zoë "Zed" d\'Arc', "Zoë;=Planted", "Zoë\tPlanted \U0001f600"])
+def test_record_that_writes_the_person_with_escapes_is_emptied(name: str, tmp_path: Path, dinmo: Dinmo) -> None:
+    json_feed = feed(source="web", format="json", columns="{age: number}", max_rejected="2")
+    root = make_inbox(tmp_path, INBOX + feed(columns="{age: number}", max_rejected="2") + json_feed)
+    quoted = name.replace('"', '""')
+    drop(root, "contacts_shop_20250101.csv", f'id,name,age\n1,"{quoted}",old\n2,Bea,old\n3,Cleo,1\n')
+    records = [{"id": 1, "name": name, "age": "old"}, {"id": 2, "name": "Bea", "age": "old"}, {"id": 3, "name": "Cleo", "age": 1}]
+    drop(root, "contacts_web_20250101.json", json.dumps(records))
+    dinmo("import", project=root)
+    person = Person.described([f"name={name}"])
+    done = list(InboxTexts(load_project(root), "partner").forget(person, dry_run=False))
+    assert sorted(each.found for each in done if each.what == "lines") == [1, 1]
+    paths = list((root / "drop").rglob("*.rejects.csv"))
+    assert len(paths) == 2
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        assert ("Zo" in text, "Bea" in text, text.count("(forgotten)")) == (False, True, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import duckdb
 import pytest
 
@@ -80,7 +82,7 @@ def test_columns_go_together_and_may_be_of_one_table() -> None:
     assert matches("models.people.id=7", both, tables=("segments.lapsed", "models.people"))
 
 
-@pytest.mark.parametrize("word", [ANA, "C-4711", "née d'Arc", "a.b*c(d)[e]\\f", "x y z"])
+@pytest.mark.parametrize("word", [ANA, "C-4711", "née d'Arc", "a.b*c(d)[e]\\f", "x y z", 'Zoë\t"Zed" \U0001f600'])
 def test_words_are_emptied_in_texts_and_parts_of_words_are_not(word: str) -> None:
     person = Person.described([f"id={word}"])
     texts = {
@@ -91,6 +93,8 @@ def test_words_are_emptied_in_texts_and_parts_of_words_are_not(word: str) -> Non
         f"{word}9": f"{word}9",
         f"{word}é": f"{word}é",
         "nothing": "nothing",
+        f"record {json.dumps({'id': word})}": 'record {"id": "(forgotten)"}',
+        f"row {json.dumps(json.dumps([word]))}": 'row "[\\"(forgotten)\\"]"',
     }
     with duckdb.connect() as connection:
         for text, emptied in texts.items():
