@@ -104,8 +104,11 @@ def _markdown(names: Sequence[str], rows: Sequence[Sequence[str | None]]) -> str
     return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
 
 
+def cut_cell(text: str) -> str:
+    """A value as a cell shows it: on one line, its end left out where it is long."""
+    text = text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…"
+    return text.replace("\n", " ").replace("\r", " ")
+
+
 def _cell(value: str | None) -> str:
-    if value is None:
-        return ""
-    text = value if len(value) <= _LONGEST_CELL else value[: _LONGEST_CELL - 1] + "…"
-    return _MARKDOWN.sub(r"\\\g<0>", text.replace("\n", " ").replace("\r", " "))
+    return "" if value is None else _MARKDOWN.sub(r"\\\g<0>", cut_cell(value))

@@ -58,7 +58,7 @@ def dagster_home_in(home: Path) -> Path:
 
 def dagster_databases(home: Path) -> tuple[Path, ...]:
     """The databases that Dagster has in its home, made or not, but for those of single runs; none where its settings name a storage."""
-    return () if _keeps_it_elsewhere(home) else tuple(home / name for name in _DATABASES)
+    return () if keeps_storage_elsewhere(home) else tuple(home / name for name in _DATABASES)
 
 
 def dagster_home(project: Project) -> Path:
@@ -127,7 +127,7 @@ def prepare_storage(home: Path) -> tuple[str, ...]:
                 if any(version is not None and version[0] != version[1] for version in versions):
                     instance.upgrade()
                     done.append("brought it up to the installed version of Dagster")
-            if not _keeps_it_elsewhere(home):
+            if not keeps_storage_elsewhere(home):
                 (home / _MADE_BY).write_text(version("dagster"), encoding="ascii")
             made = [name for name, was_there in before.items() if not was_there and (home / name).exists()]
     return (*done, *([f"made {', '.join(made)}"] if made else ()))
@@ -144,7 +144,7 @@ def _is_current(home: Path) -> bool:
 
 def _alone(home: Path) -> AbstractContextManager[None]:
     # A storage elsewhere has locks of its own, and the home may be one that nobody can write to.
-    if _keeps_it_elsewhere(home):
+    if keeps_storage_elsewhere(home):
         return nullcontext()
     return locked(home / ".storage.lock", what=f"Dagster's storage in {home}, which another process makes", wait_s=_LOCK_S)
 
@@ -156,7 +156,7 @@ def storage_problem(home: Path) -> str | None:
     """
     there = [name for name in _DATABASES if (home / name).exists()]
     if not there:
-        return None if _keeps_it_elsewhere(home) else "there is none yet"
+        return None if keeps_storage_elsewhere(home) else "there is none yet"
     for name, table in _DATABASES.items():
         if name not in there:
             return f"{name} is missing"
@@ -207,7 +207,7 @@ def _stores(instance: DagsterInstance) -> list[Any]:
     return [store for store in stores if hasattr(store, "alembic_version")]
 
 
-def _keeps_it_elsewhere(home: Path) -> bool:
+def keeps_storage_elsewhere(home: Path) -> bool:
     """Whether its settings name a storage, as they do for Postgres."""
     return not {"storage", "run_storage"}.isdisjoint(_settings(home))
 
