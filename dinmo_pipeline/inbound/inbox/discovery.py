@@ -111,6 +111,7 @@ def look(
     waiting = tuple(arrival.path for arrival in fresh if arrival.path not in ready)
     known = [f"{feed.name} {'json' if feed.csv is None else 'csv'}" for feed in feeds]
     scan_state.unmatched(strangers, feeds=known, most=_TOLD_STRANGERS, now=now)
+    scan_state.find_raw(is_missing=listings[RAW].is_missing, now=now)
     scan_state.unlisted((f"{folder}: {line}" for folder, files in listings.items() for line in files.unread), now=now)
     untold = scan_state.untold(strangers, feeds=known)
     told = {path: scan_state.strangers[path][0] if path in scan_state.strangers else strangers[path]() for path in untold[:_TOLD_STRANGERS]}

@@ -68,6 +68,7 @@ class ScanState:
         self.strangers: dict[str, list[str]] = kept.get("strangers", {})
         self.more_strangers: int = kept.get("more_strangers", 0)
         self.unread: dict[str, str] = kept.get("unread", {})
+        self.raw_missing: str | None = kept.get("raw_missing")
         self.taking: bool = kept.get("taking", False)
         self.set_aside: dict[str, SetAside] = dict(_kept_set_aside(kept.get("set_aside", {})))
         self.failure: Failure | None = _kept_failure(kept.get("failure"))
@@ -129,6 +130,10 @@ class ScanState:
         """Remember lines of a listing that could not be read, and since when."""
         self.unread = {line: self.unread.get(line, now.isoformat()) for line in lines}
 
+    def find_raw(self, *, is_missing: bool, now: datetime) -> None:
+        """Remember since when there is no folder that files are dropped into; None where there is one."""
+        self.raw_missing = (self.raw_missing or now.isoformat()) if is_missing else None
+
     def untold(self, strangers: Iterable[str], *, feeds: list[str]) -> list[str]:
         """Say which unmatched files were not reported yet for these feeds, and mark them as reported."""
         known = set(self._told) if self._told_with == feeds else set()
@@ -172,6 +177,7 @@ class ScanState:
             "strangers": self.strangers,
             "more_strangers": self.more_strangers,
             "unread": self.unread,
+            "raw_missing": self.raw_missing,
             "set_aside": {path: aside.plain() for path, aside in self.set_aside.items()},
             "events": list(self.events),
             "failure": None if failure is None else {**vars(failure), "since": failure.since.isoformat()},

@@ -86,6 +86,10 @@ def seen_troubles(scan_state: ScanState, inbox: str, now: datetime) -> Iterator[
     if scan_state.more_strangers:
         more = f"{scan_state.more_strangers:,} more files fit no feed, either"
         yield Trouble(inbox, None, None, "unmatched", more, more, "take them away, or define a feed for them", now)
+    if scan_state.raw_missing is not None:
+        told = "there is no folder raw, so files that are dropped are not seen"
+        advice = f"see whether it has another name there, or let `dinmo inbox create {inbox}` make it"
+        yield Trouble(inbox, None, None, "missing", told, told, advice, datetime.fromisoformat(scan_state.raw_missing))
     for line, since in scan_state.unread.items():
         told = "a line of the server's listing could not be read, and it may be a file"
         reason, advice = f"{told}: {line}", "ask whoever runs the server, and report the line if it is a file"

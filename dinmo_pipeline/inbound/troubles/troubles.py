@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from dinmo_pipeline.local_files.contents import draft_of, replace_file
 from dinmo_pipeline.project.specs import Project
 
-TroubleKind = Literal["failed", "set aside", "refused", "blocked", "unmatched", "rejected", "unlisted"]
+TroubleKind = Literal["failed", "set aside", "refused", "blocked", "unmatched", "rejected", "unlisted", "missing"]
 SEVERE: frozenset[TroubleKind] = frozenset({"failed", "set aside", "refused", "blocked"})
 """Kinds where a file, or all of them, is not in its table; of the others a part may be missing."""
 
