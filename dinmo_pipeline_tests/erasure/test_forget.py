@@ -14,6 +14,8 @@ import duckdb
 import pytest
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance
 
+from dinmo_pipeline.cli import forgetting
+from dinmo_pipeline.erasure.person import Person
 from dinmo_pipeline_tests.cli.conftest import Dinmo
 from dinmo_pipeline_tests.inbox_projects import drop
 from dinmo_pipeline_tests.people import FIRST, activation, make_people, write_people
@@ -179,6 +181,36 @@ def test_description_that_is_none_is_a_wrong_call_and_does_not_come_back(text: s
     ran = dinmo("forget", text, project=make_people(tmp_path))
     assert (ran.code, "description 1: it is none" in ran.err) == (2, True)
     assert "nobody.planted" not in ran.out + ran.err
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("id=1\r\nname=Ana\r\n\r\n", ["1", "Ana"]),
+        ("id=1\rname=Ana\r", ["1", "Ana"]),
+        ("\n \nid=1\nname=Ana", ["1", "Ana"]),
+        # What else other programs take for the end of a line is a part of it.
+        *((f"name=Ana{end}Bea\n", [f"Ana{end}Bea"]) for end in "\x0b\x0c\x1c\x85\u2028\u2029"),
+        ("name=  Ana \n", ["  Ana "]),
+        ("\ufeffname=Ana\n", ["Ana"]),
+    ],
+)
+def test_lines_of_standard_input_are_descriptions_whatever_separates_them(
+    text: str, values: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As a terminal or a pipe gives it: Python makes one line ending of three, unless it is told not to.
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8"))
+    assert [value for each in Person.described(forgetting._lines()).descriptions for _, value in each.values] == values
+
+
+def test_standard_input_that_is_no_utf8_or_has_nobody_is_a_wrong_call(
+    tmp_path: Path, dinmo: Dinmo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_people(tmp_path)
+    for content, said in ((b"name=\xff\n", "it is no UTF-8"), (b"\n \r\n", "name the person by what stands in columns")):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+        ran = dinmo("forget", "-", project=root)
+        assert (ran.code, said in ran.err) == (2, True), ran.err
 
 
 def test_column_that_nothing_has_is_told(tmp_path: Path, dinmo: Dinmo) -> None:

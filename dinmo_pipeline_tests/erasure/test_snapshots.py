@@ -285,6 +285,32 @@ def test_renamed_activation_forgets_what_it_goes_on_from(tmp_path: Path) -> None
     assert sent(syncs.deliver("a", now=disk.tick()), disk) == NOTHING | {"removed": [["7", ""]]}
 
 
+def test_forged_entry_has_no_file_of_another_activation_deleted(tmp_path: Path) -> None:
+    disk = synced(tmp_path, DAYS[0])
+    definitions = disk.root / "defs/defs.yaml"
+    activation = definitions.read_text().split("---\n")[-1].replace("name: export,", "name: other,")
+    definitions.write_text(f"{definitions.read_text()}---\n{activation.replace('{x}_e', '{x}_o')}")
+    project = disk.project
+    other = SyncService(project, project.activations["other"])
+    other.take_snapshot("a", now=disk.tick())
+    other.deliver("a", now=disk.tick())
+    log = sorted((disk.home / "state/activations/export/log").glob("*.json"))
+    [own] = [entry["snapshot"] for entry in (json.loads(path.read_bytes())["entry"] for path in log) if entry["type"] == "snapshot"]
+    (theirs,) = (file for sync in other.state().delivered for file in (sync.snapshot.files if sync.snapshot is not None else ()))
+    forged = {"type": "rewritten", "snapshots": {own["path"]: own | {"path": theirs.path, "sha256": theirs.sha256}}}
+    text = json.dumps({"version": 1, "at": "2025-04-14T09:00:00Z", "entry": forged})
+    (log[0].parent / f"{len(log) + 1:08d}.json").write_text(text)
+
+    erased(disk)
+    assert [each.found for each in forget(disk, f"v={ANA}") if "deleted" not in each.done] == [1]
+    disk.run()
+    disk.syncs().clean(dry_run=False)
+    open_state(project).snapshots.verify(theirs)
+    other.take_snapshot("b", now=disk.tick())
+    done = other.deliver("b", now=disk.tick())
+    assert sent(done, disk) == {"added": [["60", "v60"]], "updated": [], "removed": [["1", "v1"], ["7", ANA]]}
+
+
 class Killed(BaseException):
     """The process ends here."""
 

@@ -215,3 +215,18 @@ def test_copy_that_is_another_one_is_not_put_in_its_place(root: Path, monkeypatc
     with pytest.raises(StateError, match="has other tables, rows or views"):
         forget(root)
     assert (everything(root), warehouse(root).stat().st_ino) == (before, inode)
+
+
+def test_warehouse_behind_a_link_is_written_anew_where_it_lies(root: Path, tmp_path: Path) -> None:
+    before, link = everything(root), warehouse(root)
+    real = tmp_path / "disk" / "shop.duckdb"
+    real.parent.mkdir()
+    link.rename(real)
+    link.symlink_to(real)
+    assert EMAIL.encode() in real.read_bytes()
+    forget(root)
+    assert (link.is_symlink(), link.resolve()) == (True, real)
+    assert EMAIL.encode() not in real.read_bytes()
+    assert everything(root) == before
+    assert [path for path in (root / ".dinmo").rglob("*.duckdb*") if EMAIL.encode() in path.read_bytes()] == []
+    assert [path for path in real.parent.rglob("*") if path.is_file()] == [real]

@@ -345,3 +345,29 @@ def test_what_a_checkpoint_tells_of_is_looked_at_as_well(disk: Disk, monkeypatch
             disk.syncs().state()
     checkpoint.write_text(text)
     assert disk.syncs().state().next_number == 4
+
+
+@pytest.mark.parametrize("part", ["named", "standing for it", "compared with"])
+@pytest.mark.parametrize("path", ["../../../../outside.parquet", "/etc/passwd", "activations/export/log/00000001.json"])
+def test_rewritten_entry_leads_to_no_file_outside_of_snapshots(disk: Disk, part: str, path: str) -> None:
+    own = json.loads(entry_of(disk, "snapshot").read_bytes())["entry"]["snapshot"]
+    foreign = own | {"path": path}
+    forged: dict[str, Any] = {"type": "rewritten", "snapshots": {own["path"]: own}}
+    if part == "named":
+        forged["snapshots"] = {path: own}
+    elif part == "standing for it":
+        forged["snapshots"] = {own["path"]: foreign}
+    else:
+        forged |= {"number": 1, "base": foreign}
+    append(disk, forged)
+    with pytest.raises(StateError, match="as the path of a snapshot, which no version of this product writes"):
+        disk.run()
+
+
+def test_rewritten_entry_has_no_sql_run(disk: Disk) -> None:
+    own = json.loads(entry_of(disk, "snapshot").read_bytes())["entry"]["snapshot"]
+    text = json.dumps(own).replace('"type": "INTEGER"', '"type": "INTEGER); SELECT getenv(\'HOME\'"')
+    assert text != json.dumps(own)
+    append(disk, {"type": "rewritten", "snapshots": {own["path"]: json.loads(text)}})
+    with pytest.raises(StateError, match="as the type of a column"):
+        disk.run()
