@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -161,6 +164,47 @@ def test_image_runs_without_rights_and_holds_what_it_copies() -> None:
     assert re.findall(r"^USER (\d+)$", image, re.MULTILINE) == ["10001"]
     assert [name for name in copied if not (ROOT / name).exists()] == []
     assert "readme" in (ROOT / "pyproject.toml").read_text(encoding="utf-8"), "why README.md is copied"
+
+
+DOCKER = """\
+#!/usr/bin/env bash
+echo "$*" >> "$(dirname "$0")/calls"
+if [ "$2" = imagetools ]; then echo "$ANSWER"; fi
+"""
+DIGEST = f"sha256:{'a' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "chosen", "base"),
+    [
+        (DIGEST, "", f"python:3.12-slim@{DIGEST}"),
+        ("", f"python:3.13-slim@{DIGEST}", f"python:3.13-slim@{DIGEST}"),
+        (DIGEST, "mirror.example:5000/python:3.12-slim", f"mirror.example:5000/python:3.12-slim@{DIGEST}"),
+        ("", "", None),
+        ("<no value>", "", None),
+        (DIGEST, "python@latest", None),
+    ],
+)
+def test_image_is_built_on_a_base_that_is_known_by_its_digest(answer: str, chosen: str, base: str | None, tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    for name in ("Dockerfile", "scripts/image"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "docker").write_text(DOCKER, encoding="utf-8")
+    (tmp_path / "docker").chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "ANSWER": answer, "PYTHON": chosen}
+    ran = subprocess.run([tmp_path / "scripts/image", "deliveries"], env=env, capture_output=True, text=True, check=False)
+
+    calls = tmp_path / "calls"
+    builds = [call for call in calls.read_text().splitlines() if "imagetools" not in call] if calls.exists() else []
+    if base is None:
+        assert (ran.returncode, builds) == (1, []), ran.stderr
+        assert "ends in no digest" in ran.stderr
+        return
+    assert ran.returncode == 0, ran.stderr
+    (build,) = builds
+    assert f"--build-arg PYTHON={base} " in build
+    assert f"--label org.opencontainers.image.base.digest={DIGEST} --tag deliveries ." in build
+    assert (tmp_path / "dist/image-base.txt").read_text() == f"{base}\n"
 
 
 def test_dagsters_settings_in_operations_are_those_that_it_takes(tmp_path: Path) -> None:
