@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from dinmo_pipeline.erasure.person import EMPTIED, Person
 from dinmo_pipeline.erasure.receipt import Receipt
 from dinmo_pipeline.erasure.texts import forget_json
-from dinmo_pipeline.errors import DinmoError, StorageError
+from dinmo_pipeline.errors import DataError, DinmoError, StorageError
 from dinmo_pipeline.formats.csv.formulas import restored
 from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.inbound.inbox.free_names import REJECTS_ENDING
 from dinmo_pipeline.local_files.scratch import new_file
 from dinmo_pipeline.project.specs import Project
 
+_MOST_REASON_BYTES = 1_000_000
 _NUMBERS = ("line", "column")
 # What others sent is quoted there, and others may have changed it since: any bytes come back as they were.
 _ANY_BYTES = "surrogateescape"
@@ -45,7 +46,10 @@ class InboxTexts:
 
     def _forget_beside(self, held: InboxPass, path: str, person: Person, *, dry_run: bool) -> Iterator[Receipt]:
         place = f"inbox {self.inbox}: {path}"
-        change = partial(_empty_rejects if path.endswith(REJECTS_ENDING) else _empty_reason, person, dry_run=dry_run)
+        # A quote in a record is written twice; beside the record stand its value and why it was rejected.
+        most = 4 * self.project.limits.record_bytes
+        empty = partial(_empty_rejects, most=most) if path.endswith(REJECTS_ENDING) else _empty_reason
+        change = partial(empty, person, dry_run=dry_run)
         try:
             found = held.edit(path, change)
         except (DinmoError, csv.Error) as error:
@@ -57,10 +61,12 @@ class InboxTexts:
             yield Receipt("lines", place, found, "would be emptied" if dry_run else "emptied")
 
 
-def _empty_rejects(person: Person, local_path: Path, *, dry_run: bool) -> int:
-    """Empty what the lines of the person quote; how many there are. Their numbers stay, so that the others can be counted."""
-    # A record may be as long as a file may be.
-    csv.field_size_limit(sys.maxsize)
+def _empty_rejects(person: Person, local_path: Path, *, most: int, dry_run: bool) -> int:
+    """Empty what the lines of the person quote; how many there are. Their numbers stay, so that the others can be counted.
+
+    DataError where a line or a field has more than `most` characters: others may write to the folder, and no file of ours has one.
+    """
+    csv.field_size_limit(most)
     draft = local_path.with_name(f"{local_path.name}.draft")
     found = 0
     with new_file(draft):
@@ -68,7 +74,7 @@ def _empty_rejects(person: Person, local_path: Path, *, dry_run: bool) -> int:
             local_path.open(encoding="utf-8", errors=_ANY_BYTES, newline="") as stream,
             draft.open("w", encoding="utf-8", errors=_ANY_BYTES, newline="") as emptied,
         ):
-            lines, writer = csv.reader(stream), csv.writer(emptied)
+            lines, writer = csv.reader(_bounded_lines(stream, most)), csv.writer(emptied)
             header = next(lines, [])
             writer.writerow(header)
             for line in lines:
@@ -85,7 +91,17 @@ def _empty_rejects(person: Person, local_path: Path, *, dry_run: bool) -> int:
     return found
 
 
+def _bounded_lines(stream: TextIO, most: int) -> Iterator[str]:
+    while line := stream.readline(most + 1):
+        if len(line) > most:
+            raise DataError(f"it has a line of more than {most:,} characters, as no version of this product writes one: see who changed it")
+        yield line
+
+
 def _empty_reason(person: Person, local_path: Path, *, dry_run: bool) -> int:
+    size = local_path.stat().st_size
+    if size > _MOST_REASON_BYTES:
+        raise DataError(f"it has {size:,} bytes, as no version of this product writes it: see who changed it")
     with local_path.open(encoding="utf-8", errors=_ANY_BYTES, newline="") as stream:
         text = stream.read()
     if not person.mentions(text):

@@ -94,17 +94,13 @@ class Person:
 
     def mentions_sql(self, text: str) -> str:
         """SQL: whether a text (SQL) has one of the words, as it is or written with escapes."""
-        tests = [f"regexp_matches({text}, {quote_literal(_LEFT + re.escape(form) + _RIGHT)})" for form in self._patterns]
-        return f"coalesce({' OR '.join(tests)}, false)" if tests else "false"
+        return f"coalesce(regexp_matches({text}, {self._pattern_sql}), false)" if self.words else "false"
 
     def emptied_sql(self, text: str) -> str:
         """SQL: a text without the words."""
-        replacement = quote_literal(_BETWEEN)
-        for form in self._patterns:
-            pattern = quote_literal(_LEFT + re.escape(form) + _RIGHT)
-            # Twice: of two that share the character between them the first time finds one.
-            for _ in range(2):
-                text = f"regexp_replace({text}, {pattern}, {replacement}, 'g')"
+        # Twice: of two that share the character between them the first time finds one.
+        for _ in range(2 if self.words else 0):
+            text = f"regexp_replace({text}, {self._pattern_sql}, {quote_literal(_BETWEEN)}, 'g')"
         return text
 
     def mentions(self, text: str) -> bool:
@@ -120,6 +116,10 @@ class Person:
         for pattern in self._patterns.values():
             text = pattern.sub(EMPTIED, text)
         return text
+
+    @cached_property
+    def _pattern_sql(self) -> str:
+        return quote_literal(f"{_LEFT}(?:{'|'.join(map(re.escape, self._patterns))}){_RIGHT}")
 
     @cached_property
     def _patterns(self) -> Mapping[str, re.Pattern[str]]:

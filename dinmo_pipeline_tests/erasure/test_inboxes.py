@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from dinmo_pipeline.inbound.inbox.folders import Folders
 from dinmo_pipeline.inbound.inbox.scan_state import ScanState
 from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
 from dinmo_pipeline.inbound.troubles.troubles import Trouble, save_troubles
+from dinmo_pipeline.intake_limits import IntakeLimits
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.sync.ledger.high_water_marks import Mark, Marks
@@ -126,6 +128,21 @@ def test_record_of_any_length_and_any_bytes_are_emptied_and_others_come_back_as_
     assert rejects.read_bytes().endswith(b"7,age,old,no number," + long + b"\r\n8,age,,(forgotten),,\r\n")
     assert reason.read_bytes().endswith(b"\r\n\xff\n")
     assert [each.found for each in done if rejects.name in each.where] == [2]
+
+
+def test_file_that_others_made_too_long_for_memory_is_told_and_stays(project: Project) -> None:
+    rejects = rejects_of(project)
+    (reason,) = (project.root / "drop").rglob("contacts_shop_20250103.csv.reason.txt")
+    small = replace(project, limits=IntakeLimits(record_bytes=10_000))
+    for added in ("x" * 50_000, '"' + "x\n" * 50_000):
+        before = rejects.read_bytes()
+        rejects.write_bytes(before + added.encode())
+        reason.write_bytes(b"x" * 1_000_001)
+        done = {each.where: each for each in forget(small) if each.what == "failed"}
+        assert {where.rpartition("/")[2] for where in done} == {rejects.name, reason.name}
+        assert all("Then forget again" in each.left and EMAIL not in each.left for each in done.values())
+        assert rejects.read_bytes() == before + added.encode()
+        rejects.write_bytes(before)
 
 
 def test_file_that_grows_meanwhile_is_fetched_no_further_and_keeps_no_other_from_being_emptied(

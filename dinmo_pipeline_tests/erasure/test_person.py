@@ -108,3 +108,11 @@ def test_words_are_emptied_in_texts_and_parts_of_words_are_not(word: str) -> Non
 def test_short_value_is_no_word() -> None:
     assert Person.described(["id=42", "n= 7 "]).words == ()
     assert Person.described(["id=42"]).mentions_sql("t") == "false"
+
+
+def test_hundreds_of_people_at_once_are_one_query() -> None:
+    person = Person.described([f'name=Zoë "{number}" Ünal' for number in range(300)])
+    texts = '\'x Zoë "17" Ünal, Zoë "299" Ünal; Zoë "300" Ünal\''
+    with duckdb.connect() as connection:
+        query = f"SELECT {person.emptied_sql('t')}, {person.mentions_sql('t')} FROM (SELECT {texts} AS t)"
+        assert connection.execute(query).fetchall() == [('x (forgotten), (forgotten); Zoë "300" Ünal', True)]

@@ -20,7 +20,7 @@ STORAGE = """\
 telemetry: {{enabled: false}}
 storage:
   postgres:
-    postgres_url: "postgresql://postgres@/{database}?host={folder}"
+    postgres_url: "postgresql://postgres@/{database}?host={folder}&options=-csearch_path%3Ddagster&password=planted-secret"
 """
 NAME = 'Zoë "Zed" O\'Planted'
 
@@ -30,6 +30,7 @@ def database(postgres_server: Server, tmp_path: Path) -> str:
     """Dagster's home of the project in `tmp_path` on an empty database, whose name this is."""
     name = "dagster_runs"
     postgres_server.run(f"SET client_min_messages = warning;\nDROP DATABASE IF EXISTS {name};\nCREATE DATABASE {name};")
+    asked(postgres_server, name, "CREATE SCHEMA dagster")
     home = tmp_path / ".dinmo" / "dagster"
     home.mkdir(parents=True)
     folder = postgres_server.client[postgres_server.client.index("-h") + 1]
@@ -56,7 +57,7 @@ def test_runs_that_quote_the_person_are_gone_from_tables_and_pages(
     assert "Planted" in in_tables(postgres_server, database)
     write_people(root, FIRST)
     assert dinmo("sync", "changes", project=root).code == 0
-    runs, files = "SELECT count(*) FROM runs", "SELECT pg_relation_filenode('event_logs')"
+    runs, files = "SELECT count(*) FROM dagster.runs", "SELECT pg_relation_filenode('dagster.event_logs')"
     before = asked(postgres_server, database, files)
 
     dry = dinmo("forget", "--dry-run", f"name={NAME}", project=root)
@@ -75,11 +76,12 @@ def test_what_no_run_has_is_told(tmp_path: Path, dinmo: Dinmo, postgres_server: 
     root = make_people(tmp_path, activation("changes"))
     assert dinmo("sync", "changes", project=root).code == 0
     postgres_server.run(f"""\\connect {database}
-    INSERT INTO job_ticks (job_origin_id, status, type, timestamp, tick_body)
+    INSERT INTO dagster.job_ticks (job_origin_id, status, type, timestamp, tick_body)
     VALUES ('x', 'FAILURE', 'SENSOR', now(), '{{"error": "Zo\\u00eb \\"Zed\\" O''Planted"}}');""")
     ran = dinmo("forget", f"name={NAME}", project=root)
     assert ran.code == 1
     [line] = [line for line in ran.out.splitlines() if line.startswith("database\t")]
-    assert f"/{database}?" in line
+    assert f"\tPostgres of this machine, database {database}, table" in line
     assert "table job_ticks\t1\tleft as it is\tit still quotes the person" in line
     assert "Planted" not in line
+    assert "planted-secret" not in ran.out + ran.err

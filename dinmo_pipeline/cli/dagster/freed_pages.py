@@ -60,9 +60,10 @@ def in_postgres(instance: DagsterInstance, words: Collection[str]) -> Iterator[R
         left = "runs were deleted, but whether anything else quotes the person is unknown, and freed pages stay: see to it in that database"
         yield Receipt("database", type(instance.run_storage).__name__, 0, "", left)
         return
-    place = make_url(url)._replace(username=None, password=None).render_as_string()
-    options = {"options": f"-c lock_timeout={_BUSY_S}s"}
-    engine = create_engine(url, isolation_level="AUTOCOMMIT", connect_args=options)
+    named = make_url(url)
+    # The rest of the address may be a secret.
+    place = f"Postgres {named.host or 'of this machine'}, database {named.database}"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
             yield from _emptied_postgres(connection, place, words)
@@ -74,8 +75,14 @@ def _emptied_postgres(connection: Connection, place: str, words: Collection[str]
     from sqlalchemy import inspect, text
     from sqlalchemy.exc import DBAPIError
 
+    connection.execute(text(f"SET lock_timeout = '{_BUSY_S}s'"))
     inspector = inspect(connection)
-    for table in sorted(_TABLES.intersection(inspector.get_table_names())):
+    tables = sorted(_TABLES.intersection(inspector.get_table_names()))
+    if not tables:
+        yield Receipt(
+            "database", place, 0, "", "it has none of Dagster's tables in its search path: see where they are, and who quotes whom"
+        )
+    for table in tables:
         where = f"{place}, table {table}"
         try:
             connection.execute(text(f'VACUUM (FULL) "{table}"'))
