@@ -56,6 +56,8 @@ def find_project_root(start: Path) -> Path:
     """
     if not start.exists():
         raise CallError(f"there is no folder {start}, so nothing was done; correct --project")
+    if not start.is_dir():
+        raise CallError(f"{start} is no folder, so nothing was done; name the project's folder with --project")
     start = start.resolve()
     for folder in (start, *start.parents):
         if (folder / PYPROJECT).is_file() and _is_project((folder / PYPROJECT).read_text(encoding="utf-8", errors="replace")):

@@ -126,6 +126,32 @@ def test_file_with_more_rejects_than_allowed_is_refused_beside_its_reason(tmp_pa
     assert inbox.rows("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'feeds'") == [(0,)]
 
 
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        (" ,30,2024-05-01\n", "its only record lacks a value of the key id; ask for the file with it, or correct the feed's `primary_key`"),
+        (",30,2024-05-01\n,31,2024-05-01\n", "all 2 of its records lack a value of the key id; ask for"),
+        (
+            ",30,2024-05-01\n2,old,2024-05-01\n",
+            "of its 2 records 1 lack a value of the key id, and all others are rejected; the first, line 3, column age, value 'old': it is no ",
+        ),
+    ],
+    ids=["one", "all", "with rejects"],
+)
+def test_file_of_which_no_record_is_loaded_is_refused_although_none_is_told_as_a_reject(tmp_path: Path, rows: str, reason: str) -> None:
+    inbox = LocalInbox(tmp_path, (contacts(load="replace"),))
+    inbox.drop("contacts_shop_20240430.csv", HEADER + "1,30,2024-05-01\n")
+    inbox.run()
+    inbox.drop("contacts_shop_20240501.csv", HEADER + rows)
+
+    [record] = inbox.run()
+
+    assert record.outcome == Outcome.REFUSED
+    assert str(record.reason).startswith(reason)
+    assert inbox.rows("SELECT id FROM feeds.contacts_shop") == [("1",)]
+    assert [trouble.kind for trouble in inbox.open()] == ["refused"]
+
+
 def test_file_that_is_refused_keeps_no_other_of_its_batch_out(tmp_path: Path) -> None:
     inbox = LocalInbox(tmp_path)
     inbox.drop("contacts_shop_20240501.csv", HEADER + '1,30,"2024-05-01\n')

@@ -194,6 +194,8 @@ def test_project_is_found_from_a_folder_inside_it(write_project: WriteProject, t
     assert find_project_root(root / "inner") == root
     with pytest.raises(CallError, match=r"there is no folder .*typo, so nothing was done"):
         find_project_root(root / "typo")
+    with pytest.raises(CallError, match=r"pyproject\.toml is no folder, so nothing was done; name the project's folder with --project"):
+        find_project_root(root / "pyproject.toml")
     with pytest.raises(CallError, match="no project in"):
         find_project_root(tmp_path_factory.mktemp("elsewhere"))
 

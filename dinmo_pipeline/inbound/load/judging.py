@@ -194,26 +194,37 @@ class Judge:
             missing = earlier.undeclared(item.columns) or missing
         if missing is not None:
             item.end(Outcome.REFUSED, told_missing(missing, item.columns))
-        elif (too_many := self._too_many(item)) is not None:
-            item.end(Outcome.REFUSED, too_many)
+        elif (too_few := self._too_few_good(item)) is not None:
+            item.end(Outcome.REFUSED, too_few)
         else:
             self._guard(item)
 
-    def _too_many(self, item: Item) -> str | None:
-        """Why so many rejects refuse the file; None where they do not."""
+    def _too_few_good(self, item: Item) -> str | None:
+        """Why its rejects, or records without a key, refuse the file; None where they do not."""
         allowed = self._allowed(item)
         if item.rejected > allowed:
             told = f"{item.rejected:,} of its {item.records:,} records are rejected, and max_rejected allows {allowed:,}"
-        elif item.rejected and item.rejected == item.records:
-            told = f"all {item.records:,} of its records are rejected" if item.records > 1 else "its only record is rejected"
+        elif item.records and not item.rows:
+            told = self._none_good(item)
         elif item.rejected > self._most_rejects:
             told = f"{item.rejected:,} of its records are rejected, more than {self._most_rejects:,}: {how_to_raise('rejected_records')}"
         else:
             return None
+        if not item.rejects:
+            return told
         first = item.rejects[0]
         column = f", column {first.column}" if first.column is not None else ""
         value = f", value {_short(first.value)}" if first.value is not None else ""
         return f"{told}; the first, line {first.line}{column}{value}: {first.reason}"
+
+    def _none_good(self, item: Item) -> str:
+        skipped, key = item.counted.skipped, ", ".join(self._feed.primary_key)
+        if not skipped:
+            return f"all {item.records:,} of its records are rejected" if item.records > 1 else "its only record is rejected"
+        if item.rejected:
+            return f"of its {item.records:,} records {skipped:,} lack a value of the key {key}, and all others are rejected"
+        told = f"all {item.records:,} of its records lack" if item.records > 1 else "its only record lacks"
+        return f"{told} a value of the key {key}; ask for the file with it, or correct the feed's `primary_key`"
 
     def _allowed(self, item: Item) -> int:
         return max(self._feed.max_rejected, int(self._feed.max_rejected_share * item.records))
