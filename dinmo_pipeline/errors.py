@@ -14,6 +14,7 @@ DinmoError
 │       └── LimitError              a server sends more, or takes longer, than [tool.dinmo.limits] allows
 ├── MessageError            nobody could be told of a failure or a warning
 │   └── TransientMessageError   another try may do
+├── OutputError             what was done could not be told on standard output
 └── BusyError               somebody else held a lock for longer than we wait
 
 A message says what was being done, to what, what was found and what to do next. Whether to retry is the
@@ -119,6 +120,10 @@ class MessageError(DinmoError):
 
 class TransientMessageError(MessageError):
     """A fault that may pass by itself; it is tried again after a pause."""
+
+
+class OutputError(DinmoError):
+    """What came of the work could not be written to standard output; the work itself is as it is."""
 
 
 class BusyError(DinmoError):

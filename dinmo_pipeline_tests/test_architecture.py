@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 # A room may import from itself and from the rooms of a lower floor.
 FLOORS = (
     {"masking"},
-    {"errors", "time_zones", "gc_tuning", "suggestions", "loopback", "pyproject"},
+    {"errors", "time_zones", "gc_tuning", "suggestions", "loopback", "pyproject", "activity"},
     {"sql", "local_files", "secrets", "durations", "intake_limits", "counted_sockets"},
     {"formats", "storages", "notify"},
     {"project"},

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from dinmo_pipeline.activity import telling
 from dinmo_pipeline.cli.dagster.commands import instance_commands
 from dinmo_pipeline.cli.dagster.dev import dev
 from dinmo_pipeline.cli.forgetting import forget
@@ -20,8 +21,10 @@ from dinmo_pipeline.cli.options import FAILED, HERE, ProjectOption
 from dinmo_pipeline.cli.output import console
 from dinmo_pipeline.cli.output import status as status_output
 from dinmo_pipeline.cli.output import syncs as syncs_output
+from dinmo_pipeline.cli.output.streams import guarded_streams
 from dinmo_pipeline.cli.reports import explain, history, status
 from dinmo_pipeline.cli.state import state_commands
+from dinmo_pipeline.cli.stopping import stoppable
 from dinmo_pipeline.cli.syncing import approve, baseline, redeliver, sync
 from dinmo_pipeline.cli.template import make_project
 from dinmo_pipeline.errors import BusyError, CallError, DefinitionErrors, DinmoError, StateError
@@ -55,18 +58,30 @@ def options(
 
 
 def main() -> NoReturn:
-    """Run the command line: 0 fine, 1 the work failed, 2 the definitions or the call are wrong."""
+    """Run the command line: 0 fine, 1 the work failed, 2 the definitions or the call are wrong, 130 and 143 it was stopped."""
     keep_new_files_private()
+    with stoppable() as stop, telling(console.show_waiting):
+        code = _run()
+        if stop.signal is not None and code != 0:
+            console.complain(stop.sentence)
+            code = stop.code
+    sys.exit(code)
+
+
+def _run() -> int:
+    """The exit code of the command."""
     try:
-        with masked_errors():
+        with masked_errors(), guarded_streams():
             app()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0 if ended.code is None else FAILED
     except (DefinitionErrors, CallError) as error:
         console.complain(str(error))
-        sys.exit(_WRONG)
+        return _WRONG
     except DinmoError as error:
         console.complain(str(error))
-        sys.exit(FAILED)
-    sys.exit(0)
+        return FAILED
+    return 0
 
 
 def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is new or empty.")]) -> None:

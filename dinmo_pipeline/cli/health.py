@@ -122,7 +122,8 @@ def _judge(spec: ActivationSpec, state: State, failure: Failure | None) -> tuple
     if state.redelivering:
         return "half delivered", f"delivering sync {state.redelivering[0]} again was interrupted: `dinmo sync {spec.name}` completes it"
     if latest > newest:
-        return "failed", f"sync {latest} was started and not delivered: `dinmo sync {spec.name}` tells why"
+        told = f"sync {latest} was begun, and stopped before it was delivered or ended with an error"
+        return "stopped", f"{told}: `dinmo sync {spec.name}` goes on from what is recorded"
     if newest == 0:
         return "new", f"never delivered: `dinmo sync {spec.name}`"
     if state.newest is not None and state.newest.warnings:

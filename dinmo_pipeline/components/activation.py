@@ -25,6 +25,7 @@ from dagster import (
 )
 from pydantic import BaseModel, Field
 
+from dinmo_pipeline.activity import doing
 from dinmo_pipeline.catalog.failures import failing, failure_of
 from dinmo_pipeline.catalog.metadata import delivery_metadata, rehearsal_metadata
 from dinmo_pipeline.components.asset_keys import code_reference, delivery_key, partitions_name, snapshot_key, table_key
@@ -236,7 +237,8 @@ def _judged(context: AssetExecutionContext, project: Project, spec: ActivationSp
             raise CallError(f"delivering {spec.name}: {problem}; write your name as its value, which the history keeps, or leave it out")
         syncs.approve(label, by=approval.strip())
     try:
-        return opened.enter_context(syncs.outgoing(label, now=project.clock(), target=redirect_target(project, spec)))
+        with doing("making the files"):
+            return opened.enter_context(syncs.outgoing(label, now=project.clock(), target=redirect_target(project, spec)))
     except SyncBlocked as blocked:
         return blocked
 

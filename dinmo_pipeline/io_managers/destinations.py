@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dagster import InputContext, IOManager, OutputContext
 
+from dinmo_pipeline.activity import doing
 from dinmo_pipeline.catalog.failures import failing
 from dinmo_pipeline.catalog.metadata import delivery_metadata
 from dinmo_pipeline.io_managers.requests import DeliveryRequest
@@ -22,7 +23,8 @@ class DestinationIOManager(IOManager):
     def handle_output(self, context: OutputContext, obj: DeliveryRequest) -> None:
         """Deliver; adds counts, files and the base to the materialization."""
         try:
-            delivery = obj.outgoing.deliver()
+            with doing("delivering"):
+                delivery = obj.outgoing.deliver()
         finally:
             # Whoever made the request is not asked to go on after an error.
             obj.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dagster import AssetKey, InputContext, IOManager, MetadataValue, OutputContext
 
+from dinmo_pipeline.activity import doing
 from dinmo_pipeline.catalog.columns import snapshot_columns_metadata
 from dinmo_pipeline.catalog.failures import failing
 from dinmo_pipeline.errors import DinmoError
@@ -28,7 +29,8 @@ class SnapshotIOManager(IOManager):
         redirected = redirect_target(self._project, spec) is not None
         syncs = SyncService(self._project, spec)
         try:
-            sync = syncs.take_snapshot(obj.label, now=obj.at, full=obj.full, redirected=redirected)
+            with doing("keeping the rows to compare with"):
+                sync = syncs.take_snapshot(obj.label, now=obj.at, full=obj.full, redirected=redirected)
         except DinmoError:
             release_run_slot(self._project, spec)
             raise

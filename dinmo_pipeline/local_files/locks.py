@@ -16,9 +16,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dinmo_pipeline.activity import doing, tell
 from dinmo_pipeline.errors import BusyError
 
 _PAUSE_S = 0.05
+TOLD_WAIT_S = 2.0
+"""Whoever waits for longer is told for whom."""
 _MOST_BYTES = 1_000
 # Arguments beyond the name of a command may hold a customer's key or an address with a password.
 _WORD = re.compile(r"[A-Za-z_][A-Za-z_-]{0,30}")
@@ -71,20 +74,36 @@ def locked(path: Path, *, what: str, wait_s: float, shared: bool = False) -> Ite
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise BusyError(_busy(what, _holder(descriptor), wait_s)) from None
-                time.sleep(min(_PAUSE_S, left))
+        if not _take(descriptor, kind):
+            with doing(f"waiting for {what}"):
+                _wait(descriptor, kind, what, wait_s)
         _sign(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def _take(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _wait(descriptor: int, kind: int, what: str, wait_s: float) -> None:
+    """Take the lock as soon as it is free, and tell who has it when that takes long. BusyError after `wait_s` seconds."""
+    began, told = time.monotonic(), False
+    while (passed := time.monotonic() - began) < wait_s:
+        if passed >= TOLD_WAIT_S and not told:
+            tell(f"waiting for {what}: {_who(descriptor)}")
+            told = True
+        time.sleep(min(_PAUSE_S, wait_s - passed))
+        if _take(descriptor, kind):
+            return
+    raise BusyError(
+        f"waiting for {what}: {_who(descriptor)}, and did not let go within {wait_s:,.0f} s; nothing was begun, start this again later"
+    )
 
 
 def _sign(descriptor: int) -> None:
@@ -111,6 +130,6 @@ def _holder(descriptor: int) -> Holder | None:
     return None
 
 
-def _busy(what: str, holder: Holder | None, wait_s: float) -> str:
-    who = str(holder) if holder is not None else "another process has it"
-    return f"waiting for {what}: {who}, and did not let go within {wait_s:,.0f} s; nothing was begun, start this again later"
+def _who(descriptor: int) -> str:
+    holder = _holder(descriptor)
+    return str(holder) if holder is not None else "another process has it"

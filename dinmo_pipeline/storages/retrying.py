@@ -63,7 +63,7 @@ class Connection(Generic[S]):
                     raise
                 if pause >= _TOLD_PAUSE_S:
                     left = _span(max(self._retry_for_s - (time.monotonic() - began), 0))
-                    report_waiting(f"{error}: waiting, next try in {_span(pause)}, for {left} at most")
+                    report_waiting(f"{error} (try {attempts:,}): waiting, next try in {_span(pause)}, for {left} at most")
                 if self._given_up.wait(pause):
                     raise
 

@@ -29,7 +29,9 @@ def test_ctrl_c_while_a_server_is_away_ends_the_command_with_one_line_and_syncs_
     code, seen = _interrupted_when(b"waiting, next try", "dinmo", "sync", "--all", cwd=root)
 
     assert code == 130
-    assert "\nfirst: interrupted; what it had begun to deliver is completed by its next sync" in seen.replace("\r", ""), seen
+    assert "\nfirst: stopped by Ctrl-C while delivering; what it had begun to deliver is completed by its next sync" in seen.replace(
+        "\r", ""
+    ), seen
     assert "Traceback" not in seen
     assert "Stack Trace" not in seen
     assert not (root / "out" / "second").exists()
@@ -60,7 +62,7 @@ private_key: {{file: {server.private_key}}}}}
 
         assert went
         assert code == 130
-        assert seen.count("interrupted") == 1
+        assert seen.count("stopped by Ctrl-C") == 1
         assert "Traceback" not in seen
         assert "Stack Trace" not in seen
         assert again.code == 0, again.err

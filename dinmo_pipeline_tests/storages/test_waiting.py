@@ -90,7 +90,7 @@ def test_wait_is_told_to_everybody_with_the_next_try(tmp_path: Path, monkeypatch
     inner: list[str] = []
     with allow_waiting(outer.append), allow_waiting(inner.append):
         Away(tmp_path, times=1).connection(retry_for_s=900).do(lambda storage: storage.moves)
-    assert outer == inner == ["could not reach it: waiting, next try in 0 s, for 15 minutes at most"]
+    assert outer == inner == ["could not reach it (try 1): waiting, next try in 0 s, for 15 minutes at most"]
 
 
 def test_wait_of_another_thread_is_ended(tmp_path: Path) -> None:

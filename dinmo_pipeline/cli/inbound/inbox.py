@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dinmo_pipeline.activity import doing
 from dinmo_pipeline.cli.options import HERE, ProjectOption
 from dinmo_pipeline.cli.outcome import Imported
 from dinmo_pipeline.cli.output import console
@@ -94,11 +95,9 @@ def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
     with Runner(loaded) as runner, allow_waiting(console.show_waiting):
         for inbox in inboxes:
             try:
-                failed |= inbound_output.show_imported(inbox.name, _import_inbox(runner, loaded.project, inbox))
+                with doing(inbox.name, stopped="what was loaded stays, and the next import takes the rest"):
+                    failed |= inbound_output.show_imported(inbox.name, _import_inbox(runner, loaded.project, inbox))
             except CallError:
-                raise
-            except KeyboardInterrupt:
-                console.complain(f"{inbox.name}: interrupted; what was loaded stays, and the next import takes the rest")
                 raise
             except DinmoError as error:
                 # The other inboxes may be fine.

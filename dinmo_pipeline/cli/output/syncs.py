@@ -8,16 +8,24 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from dinmo_pipeline.activity import current_step, doing
 from dinmo_pipeline.cli.outcome import Outcome
-from dinmo_pipeline.cli.output.console import ERR, complain, count_text, iso_text, say, show_json, show_table, warn, written
+from dinmo_pipeline.cli.output.console import ERR, count_text, iso_text, say, show_json, show_table, warn, written
 from dinmo_pipeline.project.specs import ActivationSpec
 from dinmo_pipeline.sync.history_events import Event
 from dinmo_pipeline.sync.ledger.state import State, SyncRecord
 from dinmo_pipeline.sync.retention import Litter
 from dinmo_pipeline.sync.service import Delivery, Rehearsal
+
+
+class _StepColumn(ProgressColumn):
+    """What the work of a task is at."""
+
+    def render(self, task: Task) -> Text:
+        return Text(written(current_step()))
 
 
 def follow(names: Iterable[str], work: Callable[[str], Outcome]) -> list[Outcome]:
@@ -27,17 +35,17 @@ def follow(names: Iterable[str], work: Callable[[str], Outcome]) -> list[Outcome
     """
     listed = list(names)
     outcomes: list[Outcome] = []
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), _StepColumn())
     with Progress(*columns, console=ERR, transient=True, disable=not ERR.is_terminal) as progress:
         task = progress.add_task("", total=len(listed))
         for name in listed:
             progress.update(task, description=name)
             try:
-                outcome = work(name)
+                with doing(name, stopped="what it had begun to deliver is completed by its next sync"):
+                    outcome = work(name)
             except KeyboardInterrupt:
                 progress.stop()
                 show_outcomes(outcomes)
-                complain(f"{name}: interrupted; what it had begun to deliver is completed by its next sync")
                 raise
             outcomes.append(outcome)
             progress.advance(task)

@@ -78,6 +78,9 @@ def _cause(error: BaseException | None) -> BaseException:
     """Our own error, if there is one below Dagster's."""
     below = error
     while below is not None and not isinstance(below, DinmoError):
+        if not isinstance(below, Exception):
+            # Somebody stopped it.
+            return below
         below = below.__cause__
     return below or (error.__cause__ if isinstance(error, Failure) else None) or error or RuntimeError("nobody knows what")
 

@@ -51,6 +51,9 @@ class ActivationNotifier:
         An error of the call alone changes nothing: the activation is as it was. `inputs` makes a checksum of the data that it
         worked with, where that may be why.
         """
+        if not isinstance(error, Exception):
+            # Stopped by somebody, who knows.
+            return ()
         if is_redirected() or isinstance(error, CallError) or (isinstance(error, SyncRefused) and not isinstance(error, SyncBlocked)):
             return ()
         state = self._read_or_empty()

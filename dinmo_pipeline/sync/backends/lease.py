@@ -16,7 +16,9 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from dinmo_pipeline.activity import tell
 from dinmo_pipeline.errors import BusyError, StateError, SyncRefused
+from dinmo_pipeline.local_files.locks import TOLD_WAIT_S
 from dinmo_pipeline.local_files.locks import Holder as LocalHolder
 from dinmo_pipeline.storages.object_store.contract import Stored
 from dinmo_pipeline.storages.waiting import forbid_waiting
@@ -70,7 +72,7 @@ class Lease:
 
     def take(self, wait_s: float) -> None:
         """Take it as soon as it is free, or its holder has stopped renewing it. BusyError after `wait_s` seconds."""
-        deadline, seen, since = _now() + wait_s, None, 0.0
+        began, seen, since, told = _now(), None, 0.0, False
         while True:
             found = self._slot.load()
             holder = _read(found)
@@ -80,8 +82,11 @@ class Lease:
                     return
             elif version != seen:
                 seen, since = version, _now()
-            if _now() >= deadline:
-                who = str(holder) if holder is not None else "another process has it"
+            who = str(holder) if holder is not None else "another process has it"
+            if not told and TOLD_WAIT_S <= _now() - began < wait_s:
+                tell(f"waiting for {self._what}: {who}")
+                told = True
+            if _now() - began >= wait_s:
                 raise BusyError(
                     f"{self._what}: {who}, and did not let go within {wait_s:,.0f} s; nothing was begun, start this one again later"
                 )
