@@ -96,8 +96,13 @@ def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder
 
 def check(project: ProjectOption = HERE) -> None:
     """Find every mistake in the definitions, with file and line, and warn of what may surprise."""
+    from dinmo_pipeline.engines.duckdb.binding import bind_queries
+
     loaded = load_with_warnings(find_project_root(project))
-    warnings = [*map(str, loaded.warnings), *open_homes(loaded.project)]
+    bound = bind_queries(loaded)
+    if bound.problems:
+        raise DefinitionErrors(bound.problems)
+    warnings = [*map(str, (*loaded.warnings, *bound.unseen)), *open_homes(loaded.project)]
     for warning in warnings:
         console.warn(warning)
     status_output.show_checked(loaded.project, len(warnings))

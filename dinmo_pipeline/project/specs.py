@@ -20,6 +20,7 @@ from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, IntakeLimits
 from dinmo_pipeline.notify.base import Channel
 from dinmo_pipeline.project.schema.expected import Expected
 from dinmo_pipeline.project.schema.limits import Limit
+from dinmo_pipeline.project.sql_places import SqlPlace
 from dinmo_pipeline.project.surroundings import search_folder
 from dinmo_pipeline.storages.base import StorageSpec
 
@@ -69,7 +70,7 @@ class TableSpec:
 
     `depends_on` are the warehouse tables that `sql` reads, found by parsing it; `external_deps` are keys of
     other Dagster assets (`deps:`), as slash-separated text. A sync uses a table that is at most `max_age_minutes` old as it is.
-    `model` is the one whose rows a segment has.
+    `model` is the one whose rows a segment has. `written_at` is where people look for the query; another place is no other table.
     """
 
     ref: TableRef
@@ -82,6 +83,7 @@ class TableSpec:
     description: str | None = None
     owners: tuple[str, ...] = ()
     tags: Mapping[str, str] | None = None
+    written_at: SqlPlace | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def test_source_file_that_is_gone_fails_with_the_querys_words(tmp_path: Path, di
     for arguments in (("sync", "changes"), ("sync", "changes", "--dry-run"), ("baseline", "changes")):
         done = dinmo(*arguments, project=project)
         assert done.code == 1
-        assert "refreshing models.people: its query failed" in done.err
+        assert "refreshing models.people (defs/people/defs.yaml:8): its query failed: there is no file " in done.err
         assert "people.parquet" in done.err
 
 

@@ -201,7 +201,7 @@ def test_failed_query_fails_the_model_in_our_words(tmp_path: Path, in_dagster: I
     result = dagster.run("changes", "monday")
 
     words, failed = failure(result)
-    assert words.startswith("refreshing models.people: its query failed:")
+    assert words.startswith("refreshing models.people (defs/people/defs.yaml:8): its query failed: ")
     assert failed.step_key == "models__people"
     assert dagster.state("changes").syncs == {}
 

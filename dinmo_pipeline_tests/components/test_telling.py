@@ -117,7 +117,7 @@ def test_another_kind_of_failure_is_told_again(tmp_path: Path, in_dagster: InDag
     (tmp_path / "people.parquet").unlink()
     dagster.run("changes", "2")
     assert told(web) == [("changes", "failed")] * 2
-    assert newest(web)["what"] == "refreshing models.people: the data forbids it"
+    assert newest(web)["what"] == "refreshing models.people (defs/people/defs.yaml:8): the data forbids it"
 
 
 def test_message_holds_no_key_and_status_does(tmp_path: Path, in_dagster: InDagster, web: WebServer) -> None:

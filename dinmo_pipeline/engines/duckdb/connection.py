@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
+from dinmo_pipeline.engines.duckdb.query_errors import query_words
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.local_files.contents import sync_to_disk
 from dinmo_pipeline.local_files.locks import locked
@@ -132,15 +133,19 @@ def disk_errors(action: str) -> Iterator[None]:
         advice = "Free some room or mend the folder"
         if isinstance(error, duckdb.OutOfMemoryException):
             advice = "Raise memory_limit in [tool.dinmo] of pyproject.toml, or free some room on the disk that queries spill to"
-        raise StateError(f"{action}: {error}. {advice}, then start again") from error
+        told = query_words(error) if isinstance(error, duckdb.OutOfMemoryException) else error
+        raise StateError(f"{action}: {told}. {advice}, then start again") from error
 
 
 @contextmanager
-def attached(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[None]:
-    """The warehouse's tables, to be read through `connection`; several processes may at once. StateError when there is no warehouse yet."""
+def attached(connection: duckdb.DuckDBPyConnection, path: Path, *, wait_s: float | None = None) -> Iterator[None]:
+    """The warehouse's tables, to be read through `connection`; several processes may at once. StateError when there is no warehouse yet.
+
+    BusyError as `open_warehouse` after `wait_s`.
+    """
     if not path.exists():
         raise StateError(f"reading the warehouse {path}: there is none yet; refresh the models first, as `dinmo sync` does")
-    with _turn(path, shared=True):
+    with _turn(path, shared=True, wait_s=wait_s):
         connection.execute(f"ATTACH {quote_literal(str(path))} AS {quote_identifier(ATTACHED)} (READ_ONLY)")
         try:
             yield

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 
 import duckdb
 
+from dinmo_pipeline.activity import doing
 from dinmo_pipeline.engines.duckdb.connection import open_warehouse, transaction
+from dinmo_pipeline.engines.duckdb.query_errors import query_problem, query_words
 from dinmo_pipeline.engines.duckdb.rows import row_count
 from dinmo_pipeline.errors import DataError, StateError
 from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, Project, TableColumn, TableRef, TableSpec, now_utc
@@ -39,7 +41,8 @@ def refresh(project: Project, spec: TableSpec, *, reuse: bool = False, due: date
     With `reuse`, a table that this very query made stays where it is no older than its `max_age`, or was made since `due`: whoever
     else was due then has made it.
     """
-    with open_warehouse(project.warehouse_path, project.query_settings) as connection:
+    stopped = "nothing of it was delivered, and the table is as it was before"
+    with doing(f"refreshing {spec.ref}", stopped=stopped), open_warehouse(project.warehouse_path, project.query_settings) as connection:
         # Others may have had the warehouse, and made the table, meanwhile.
         now = project.clock()
         oldest = min(due or now, now - timedelta(minutes=spec.max_age_minutes))
@@ -66,15 +69,21 @@ def refresh_table(
             try:
                 connection.execute(f"CREATE OR REPLACE TABLE {table} AS (\n{spec.sql}\n)")
             except duckdb.Error as error:
-                raise DataError(f"refreshing {spec.ref}: its query failed: {_one_line(error)}; the table is as it was before") from error
+                raise _query_failed(spec, error) from error
             connection.execute(f"COMMENT ON TABLE {table} IS {quote_literal(f'{_fingerprint(spec)} {now.isoformat()}')}")
             _require_key(spec, table_columns(connection, table))
             return _look_at(connection, spec, preview_rows, now)
     except duckdb.Error as error:
         raise StateError(
-            f"refreshing {spec.ref}: the warehouse did not keep it: {_one_line(error)}; the table is as it was before. "
+            f"refreshing {spec.ref}: the warehouse did not keep it: {query_words(error)}; the table is as it was before. "
             "Free some room there, and start again"
         ) from error
+
+
+def _query_failed(spec: TableSpec, error: duckdb.Error) -> DataError:
+    line, words = query_problem(error, lines_before=1)
+    where = f" ({spec.written_at.at(line)})" if spec.written_at is not None else ""
+    return DataError(f"refreshing {spec.ref}{where}: its query failed: {words}; the table is as it was before")
 
 
 def _fingerprint(spec: TableSpec) -> str:
@@ -169,7 +178,3 @@ def _count_and_preview(
     texts = ", ".join(f"coalesce({shown_text(quote_identifier(column.name))}, '')" for column in columns)
     first = connection.execute(f"SELECT {texts} FROM {table} LIMIT {limit}").fetchall()
     return row_count(connection, table), tuple(tuple(row) for row in first)
-
-
-def _one_line(error: duckdb.Error) -> str:
-    return " ".join(line.strip() for line in str(error).splitlines() if line.strip() and "^" not in line)[:600]

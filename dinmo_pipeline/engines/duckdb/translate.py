@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import duckdb
 
 from dinmo_pipeline.engines.duckdb.connection import disk_errors
+from dinmo_pipeline.engines.duckdb.query_errors import query_words
 from dinmo_pipeline.errors import DataError
 
 
@@ -18,4 +19,4 @@ def translate_duckdb_errors(action: str) -> Iterator[None]:
         with disk_errors(action):
             yield
     except duckdb.Error as error:
-        raise DataError(f"{action}: {error}; nothing was delivered") from error
+        raise DataError(f"{action}: {query_words(error)}; nothing was delivered") from error

@@ -14,6 +14,7 @@ from dinmo_pipeline.project.schema.definitions import Definition, Definitions, b
 from dinmo_pipeline.project.schema.inbound import ENTITIES, FeedFields
 from dinmo_pipeline.project.schema.outbound import ModelFields, SegmentFields
 from dinmo_pipeline.project.specs import TableRef, TableSpec
+from dinmo_pipeline.project.sql_places import SqlPlace
 from dinmo_pipeline.project.yaml.documents import FileMark, file_mark, relative_name
 from dinmo_pipeline.suggestions import nearest_hint
 
@@ -26,7 +27,6 @@ class _Source:
     """A table's query and where it was written.
 
     `text` is what its author wrote, as a query whose references are read; `query` is what makes the table, where that is another.
-    `file` and `first_line` are the place of the author's first line; None where lines of the text are not lines of the file.
     """
 
     definition: TableDefinition
@@ -34,15 +34,10 @@ class _Source:
     text: str
     query: str | None
     model: TableRef | None
-    file: str
-    first_line: int | None
+    place: SqlPlace
 
     def problem(self, line: int, message: str) -> Problem:
-        subject = f"{self.definition.subject}: {self.field}"
-        if self.first_line is None:
-            return self.definition.problem(self.field, f"{self.field}: {message}")
-        start = _WHERE_STARTS if self.field == "where" else 1
-        return Problem(self.file, self.first_line + max(0, line - start), f"{subject}: {message}")
+        return Problem(self.place.file, self.place.line_of(line), f"{self.definition.subject}: {self.field}: {message}")
 
 
 @dataclass(frozen=True)
@@ -127,15 +122,22 @@ def _source(definition: TableDefinition, root: Path, files: list[FileMark], prob
     text: str = getattr(fields, name)
     if name == "sql_file":
         return _file_source(definition, text, root, files, problems)
-    spot = definition.document.spots.get(("attributes", name))
-    first_line = spot.text_line if spot is not None else None
+    place = _place_in_yaml(definition, name)
     if name == "where":
         if not definition.fine("model"):
             return None
         model: str = getattr(fields, "model", "")
         whole = segment_query(model, text)
-        return _Source(definition, name, bare_condition(text), whole, TableRef("models", model), definition.document.file, first_line)
-    return _Source(definition, name, text, None, None, definition.document.file, first_line)
+        return _Source(definition, name, bare_condition(text), whole, TableRef("models", model), place)
+    return _Source(definition, name, text, None, None, place)
+
+
+def _place_in_yaml(definition: TableDefinition, name: str) -> SqlPlace:
+    document, path = definition.document, ("attributes", name)
+    spot = document.spots.get(path)
+    if spot is None or spot.text_line is None:
+        return SqlPlace(document.file, document.line_of(path), starts=None)
+    return SqlPlace(document.file, spot.text_line, starts=_WHERE_STARTS if name == "where" else 1)
 
 
 def _file_source(definition: TableDefinition, name: str, root: Path, files: list[FileMark], problems: list[Problem]) -> _Source | None:
@@ -154,7 +156,7 @@ def _file_source(definition: TableDefinition, name: str, root: Path, files: list
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else f"it cannot be read: {error.strerror}"
         problems.append(definition.problem("sql_file", f"sql_file: {name!r} is {shown}, and {reason}{hint}"))
         return None
-    return _Source(definition, "sql_file", text, None, None, relative_name(path, root), 1)
+    return _Source(definition, "sql_file", text, None, None, SqlPlace(relative_name(path, root), 1))
 
 
 def _unknown_models(segments: Iterable[Definition[SegmentFields]], models: Mapping[str, Definition[ModelFields]]) -> Iterator[Problem]:
@@ -230,4 +232,5 @@ def _spec(ref: TableRef, read: _Read, models: Mapping[str, Definition[ModelField
         description=fields.description,
         owners=tuple(fields.owners),
         tags=fields.tags or None,
+        written_at=read.source.place,
     )
