@@ -57,21 +57,17 @@ ACTIVATIONS = {
     ),
     "half of a surrogate pair": (
         activation('mapping: {id: "a\\ud800"}'),
-        ["3: this is not YAML: while parsing a quoted scalar found invalid Unicode character escape code"],
+        [
+            "3: this is not YAML: in double quotes a backslash begins a sign such as \\n; write single quotes, or two backslashes for one",
+        ],
     ),
     "a variable that begins a text": (
         activation("file_name: {YYYY}-{MM}", without=("file_name",)),
-        [
-            "3: this is not YAML: while parsing a block mapping did not find expected key; look at this line and the one above: is each "
-            "field indented alike, and is a text that begins with { or [ in quotes?"
-        ],
+        ['3: this is not YAML: file_name begins with {, which YAML takes for a mapping; put it in quotes: "{YYYY}-{MM}"'],
     ),
     "a star": (
         activation("mapping: *", without=("mapping",)),
-        [
-            "3: this is not YAML: while scanning an alias did not find expected alphabetic or numeric character; put a text that begins "
-            "with a sign such as > or * in quotes, and indent with spaces, not tabs"
-        ],
+        ['3: this is not YAML: mapping begins with *, which means something else in YAML; put it in quotes: "*"'],
     ),
     "missing fields": (
         activation("description: all", without=("name", "format", "mapping")),
@@ -91,7 +87,7 @@ ACTIVATIONS = {
             "3: Activation export: file_name: expected text, found '2025', which YAML takes for a number; put it in quotes",
             "4: Activation export: max_rows: expected a whole number, found 'many' (text)",
             "5: Activation export: max_bytes: '0' is less than 1, the least it can be",
-            "6: Activation export: description: expected text, found a list",
+            "6: Activation export: description: expected text, found a list; a text that begins with [ stands in quotes",
             "7: Activation export: tags.team: expected text, found 'yes', which YAML takes for a truth value; put it in quotes",
             "8: Activation export: folder: expected text, found '~'",
         ],
@@ -453,7 +449,7 @@ FILES = {
         {"defs/a/defs.yaml": activation("foldr: x") + "---\ntype: [\n"},
         [
             "defs/a/defs.yaml:3: Activation export: unknown field 'foldr'; did you mean 'folder'?",
-            "defs/a/defs.yaml:14: this is not YAML: while parsing a flow node did not find expected node content",
+            "defs/a/defs.yaml:14: this is not YAML: a [ is opened on this line and not closed before the next field",
         ],
     ),
     "the same name twice": (

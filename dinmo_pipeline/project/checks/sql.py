@@ -24,6 +24,7 @@ KINDS = ("models", "segments", *FILLED_BY_IMPORTS)
 _NAMES_A_TABLE = re.compile("|".join(KINDS), re.IGNORECASE)
 _MAY_CHANGE_DATA = re.compile(r"\b(insert|update|delete|merge|copy)\b", re.IGNORECASE)
 _ERROR_LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
+_TEMPLATE = re.compile(r"\{\{|\{%")
 _NO_LOCATION = 2**64 - 1
 
 
@@ -91,12 +92,15 @@ def _read_statement(connection: duckdb.DuckDBPyConnection, text: str) -> Query:
     except duckdb.Error as error:
         line = _ERROR_LINE.search(str(error))
         message = str(error).splitlines()[0].removeprefix("Parser Error: ")
+        if _TEMPLATE.search(text):
+            message += "; a query is plain SQL without templates: name a table as models.NAME, a feed's as feeds.NAME"
         return Query(text, problem=message, problem_line=int(line[1]) if line else 1)
     if not statements:
         return Query(text, problem="it holds no query")
     if len(statements) > 1:
         kinds = ", ".join(statement.type.name for statement in statements)
-        return Query(text, problem=f"it holds {len(statements)} statements ({kinds}); a table is made by one query")
+        told = f"it holds {len(statements)} statements ({kinds}), and a table is made by one query; give the others models of their own"
+        return Query(text, problem=told, problem_line=text.count("\n", 0, _second_statement(text)) + 1)
     statement = statements[0]
     dynamic_pivot = statement.type == duckdb.StatementType.MULTI
     if statement.type != duckdb.StatementType.SELECT and not dynamic_pivot:
@@ -104,6 +108,13 @@ def _read_statement(connection: duckdb.DuckDBPyConnection, text: str) -> Query:
     if statement.named_parameters:
         return Query(text, problem="it has a parameter (? or $1); nobody fills it in, so write the value")
     return Query(_without_semicolon(text))
+
+
+def _second_statement(text: str) -> int:
+    """Where the second of several statements begins, in characters."""
+    first = _without_semicolon(text)
+    rest = text[len(first) + 1 :]
+    return len(text) - len(rest.lstrip())
 
 
 def _without_semicolon(text: str) -> str:

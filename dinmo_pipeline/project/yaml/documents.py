@@ -7,6 +7,7 @@ becomes a Problem, and reading goes on.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -19,14 +20,13 @@ from yaml.constructor import ConstructorError, SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from dinmo_pipeline.errors import Problem
+from dinmo_pipeline.project.yaml.syntax import syntax_problem
 
 PACKAGE = "dinmo_pipeline"
 _FILE_NAMES = ("defs.yaml", "defs.yml", "component.yaml")
 _OURS = re.compile(rf"^type:[ \t]*[\"']?{PACKAGE}\.", re.MULTILINE)
 _FOLDER_TYPES = ("dagster.DefsFolderComponent", "dagster.components.DefsFolderComponent")
 _PREFIX = "tag:yaml.org,2002:"
-_AT_A_SIGN = ("while scanning a block scalar", "while scanning for the next token", "while scanning an alias")
-_IN_A_MAPPING = ("while parsing a block mapping", "while parsing a flow mapping")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 KeyPath = tuple[str | int, ...]
@@ -167,7 +167,9 @@ def _read_file(path: Path, name: str) -> tuple[list[Document], list[Problem]]:
         return [], [Problem(name, 1, f"the file cannot be read: {error.strerror}")]
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        return [], [Problem(name, line, "the file is not text in UTF-8; save it as UTF-8")]
+        is_wide = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        found = "in UTF-16" if is_wide else f"not text in UTF-8: byte {error.object[error.start]:#04x} on this line"
+        return [], [Problem(name, line, f"the file is {found}; save it as UTF-8")]
     documents: list[Document] = []
     problems: list[Problem] = []
     try:
@@ -176,7 +178,7 @@ def _read_file(path: Path, name: str) -> tuple[list[Document], list[Problem]]:
             if document is not None:
                 documents.append(document)
     except yaml.YAMLError as error:
-        problems.append(_syntax_problem(name, error))
+        problems.append(Problem(name, *syntax_problem(text, error)))
     if not documents and not problems:
         problems.append(Problem(name, 1, "the file holds no definition, and Dagster stops at such a file; write one or delete the file"))
     return documents, problems
@@ -198,18 +200,6 @@ def _document(node: Node, name: str, path: Path, problems: list[Problem]) -> Doc
     if is_ours(content):
         problems += found_here
     return Document(name, path, line, content, reader.spots)
-
-
-def _syntax_problem(name: str, error: yaml.YAMLError) -> Problem:
-    if isinstance(error, yaml.MarkedYAMLError):
-        mark = error.problem_mark or error.context_mark
-        what = " ".join(part for part in (error.context, error.problem) if part)
-        if error.context in _AT_A_SIGN:
-            what += "; put a text that begins with a sign such as > or * in quotes, and indent with spaces, not tabs"
-        elif error.context in _IN_A_MAPPING:
-            what += "; look at this line and the one above: is each field indented alike, and is a text that begins with { or [ in quotes?"
-        return Problem(name, mark.line + 1 if mark else 1, f"this is not YAML: {what}")
-    return Problem(name, 1, f"this is not YAML: {error}")
 
 
 def _line(node: Node) -> int:

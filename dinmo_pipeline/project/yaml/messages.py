@@ -90,6 +90,10 @@ def _wrong_type(error: ErrorDetails, found: str) -> str:
     hint = ""
     if expected == "text" and isinstance(error["input"], bool | int | float):
         hint = ", which YAML takes for a " + ("truth value" if isinstance(error["input"], bool) else "number") + "; put it in quotes"
+    elif expected == "text" and isinstance(error["input"], Mapping | list):
+        hint = f"; a text that begins with {'{' if isinstance(error['input'], Mapping) else '['} stands in quotes"
+        if isinstance(error["input"], Mapping) and not any(error["input"].values()):
+            hint += f': "{{{", ".join(error["input"])}}}"'
     elif found.strip("'").lower() == "null":
         hint = ", which YAML takes for nothing; put it in quotes"
     elif expected != "text" and isinstance(error["input"], str):
@@ -103,7 +107,7 @@ def _unknown_value(error: ErrorDetails, found: str) -> str:
 
 
 def _too_short(error: ErrorDetails, found: str) -> str:
-    return "it is empty; write at least one"
+    return "it is empty, and needs a text" if error["type"] == "string_too_short" else "it is empty; write at least one"
 
 
 def _too_small(error: ErrorDetails, found: str) -> str:
