@@ -7,12 +7,13 @@ A definition holds `{env: NAME}` or `{file: PATH}`; the text itself is read when
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
 from dinmo_pipeline.errors import PermanentStorageError
@@ -109,11 +110,30 @@ def _read_reference(value: Mapping[Any, Any], kind: type[Secret] = Secret) -> Se
     return kind(**{places[0]: value[places[0]]})
 
 
+def _plain_host(value: str | Secret) -> str | Secret:
+    """Refuse the other parts of a URL: they have fields of their own. What is elsewhere is seen when it is used."""
+    if isinstance(value, Secret):
+        return value
+    scheme, is_url, rest = value.rpartition("://")
+    if is_url:
+        raise ValueError(f"write the host's name alone, without {scheme}://")
+    if "@" in rest:
+        raise ValueError("write the host's name alone; who logs in stands in 'username'")
+    if "/" in rest:
+        raise ValueError("write the host's name alone, without a path; an activation's files go to its 'folder'")
+    if re.fullmatch(r"[^:]*:\d+", rest):
+        raise ValueError("write the host's name alone; its port stands in 'port'")
+    return value
+
+
 SecretField = Annotated[Secret, BeforeValidator(_read_secret, json_schema_input_type=Secret)]
 """A field that only takes `{env: NAME}` or `{file: PATH}`."""
 
 Setting = Annotated[str | Secret, BeforeValidator(_read_setting, json_schema_input_type=str | Secret)]
 """A connection field that takes a plain text, `{env: NAME}` or `{file: PATH}`."""
+
+Host = Annotated[Setting, AfterValidator(_plain_host)]
+"""The name or address of a host, and nothing else of a URL; or where it is."""
 
 Port = Annotated[int | Secret, BeforeValidator(_read_port, json_schema_input_type=int | Secret)]
 """A port number, or `{env: NAME}` or `{file: PATH}` that holds one."""

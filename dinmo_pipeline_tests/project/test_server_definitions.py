@@ -42,6 +42,31 @@ def test_bad_server_shows_every_error_with_its_line_and_no_secret(write_project:
     ]
 
 
+@pytest.mark.parametrize("component", ["SftpServer", "FtpServer"])
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("sftp://partner.example", "write the host's name alone, without sftp://"),
+        ("shop@partner.example", "write the host's name alone; who logs in stands in 'username'"),
+        ("partner.example/in", "write the host's name alone, without a path; an activation's files go to its 'folder'"),
+        ("partner.example:2222", "write the host's name alone; its port stands in 'port'"),
+    ],
+)
+def test_host_that_is_more_than_a_name_is_told_where_the_rest_belongs(
+    write_project: WriteProject, component: str, host: str, told: str
+) -> None:
+    text = f'type: dinmo_pipeline.{component}\nattributes: {{name: partner, username: shop, host: "{host}"}}\n'
+    with pytest.raises(DefinitionErrors) as caught:
+        load_project(write_project({"defs/a/defs.yaml": text}))
+    assert [str(problem) for problem in caught.value.problems] == [f"defs/a/defs.yaml:2: {component} partner: host: {told}"]
+
+
+@pytest.mark.parametrize("host", ["partner.example", "192.0.2.1", "2001:db8::1"])
+def test_host_that_is_a_name_or_an_address_is_fine(write_project: WriteProject, host: str) -> None:
+    text = f'type: dinmo_pipeline.SftpServer\nattributes: {{name: partner, username: shop, host: "{host}"}}\n'
+    assert load_project(write_project({"defs/a/defs.yaml": text})).storages["partner"].address.endswith(f"@{host}:22")
+
+
 PLAIN = """\
 type: dinmo_pipeline.S3Bucket
 attributes: {name: a, bucket: b, endpoint_url: "http://s3.partner.example"}

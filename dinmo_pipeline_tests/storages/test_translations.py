@@ -103,6 +103,25 @@ def test_fault_of_an_ftp_connection_that_worked_is_none_of_its_settings(fault: E
     check(error)
 
 
+@pytest.mark.parametrize(
+    ("fault", "is_in", "told"),
+    [
+        (
+            asyncssh.ConnectionLost("Connection lost"),
+            False,
+            "Connection lost; the connection broke off before anybody was let in: check",
+        ),
+        (asyncssh.ConnectionLost("Connection lost"), True, "Connection lost; the connection broke off; if that lasts"),
+        (asyncssh.SFTPFailure("No space left on device"), True, "No space left on device; the server's disk is full; ask its owner"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), False, "nothing listens there; check host and port"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), False, "the host's name is not known; correct it"),
+    ],
+)
+def test_fault_of_sftp_is_told_once_and_by_what_it_means(fault: Exception, is_in: bool, told: str) -> None:
+    error = sftp_errors.translated(fault, "could not do it", sftp_errors.Circumstances(user="shop", is_in=is_in))
+    assert str(error).startswith(f"could not do it: {told}")
+
+
 @pytest.mark.parametrize(("fault", "kind"), SFTP_IS_IN, ids=str)
 def test_fault_of_an_sftp_connection_that_worked_is_none_of_its_settings(fault: Exception, kind: type[StorageError]) -> None:
     error = sftp_errors.translated(fault, "could not do it", sftp_errors.Circumstances(user="shop", is_in=True))

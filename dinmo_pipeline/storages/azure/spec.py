@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -131,8 +133,22 @@ def _read_sas_token(text: str, name: str) -> tuple[Any, str]:
     fields = parse_qs(token)
     if "sig" not in fields:
         raise PermanentStorageError(f"could not use the sas_token of storage {name}: it has no `sig` and so is no SAS token; ask for one")
+    if (ended := _ended(fields)) is not None:
+        raise PermanentStorageError(
+            f"could not use the sas_token of storage {name}: it was valid until {ended:%Y-%m-%d %H:%M} UTC; ask for a new one"
+        )
     known = [f"{word} {fields[field][0]}" for word, field in (("rights", "sp"), ("valid until", "se")) if field in fields]
     return AzureSasCredential(token), f"the SAS token ({', '.join(known)})" if known else "the SAS token"
+
+
+def _ended(fields: Mapping[str, Sequence[str]]) -> datetime | None:
+    """When a token ended that is of no use any more; None where it may be."""
+    try:
+        end = datetime.fromisoformat(fields["se"][0])
+    except (KeyError, ValueError):
+        return None
+    end = end if end.tzinfo is not None else end.replace(tzinfo=UTC)
+    return end.astimezone(UTC) if end < datetime.now(UTC) else None
 
 
 def _read_connection_string(text: str, url: str, name: str) -> Any:

@@ -67,6 +67,8 @@ _WANTS_TLS = re.compile(r"(?i)encrypt|\btls\b|\bssl\b|secure")
 _TOO_MANY = re.compile(
     r"(?i)(maximum number of|too many) (allowed |concurrent |simultaneous |anonymous )*(clients|users|connections|sessions)"
 )
+# Python's own words for these say the same once more.
+_TOLD_BY_ADVICE = (socket.gaierror, ConnectionRefusedError, TimeoutError)
 _TABLE: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], type[StorageError], str], ...] = (
     (ftplib.error_temp, TransientStorageError, "the server cannot do it now; if that lasts, ask its owner"),
     (ftplib.error_perm, PermanentStorageError, "the server refused it; ask its owner to give the user {user} {right}"),
@@ -80,7 +82,7 @@ _TABLE: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], type[
     ),
     (_BROKEN_TLS, TransientStorageError, _BROKE_OFF_SECURED),
     (ssl.SSLError, PermanentStorageError, "no secured connection came about; check port and `tls`: 21 is explicit, 990 implicit"),
-    (socket.gaierror, PermanentStorageError, "the host's name is not known; check it"),
+    (socket.gaierror, PermanentStorageError, "the host's name is not known; correct it, or look at the name service"),
     (ConnectionRefusedError, TransientStorageError, "nothing listens there; check host and port, or ask whether the server is down"),
     (TimeoutError, TransientStorageError, _NO_ANSWER),
     (OSError, TransientStorageError, _BROKE_OFF),
@@ -109,7 +111,8 @@ def translated(error: BaseException, what: str, circumstances: Circumstances, *,
         kind, usual, advice = TransientStorageError, _BROKE_OFF, None
     if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
         kind, usual = TransientStorageError, "the name service did not answer; try again later"
-    return kind(f"{what}: {_found(error)}; {(advice or usual).format_map(dataclasses.asdict(circumstances))}")
+    found = "" if isinstance(error, _TOLD_BY_ADVICE) else f"{_found(error)}; "
+    return kind(f"{what}: {found}{(advice or usual).format_map(dataclasses.asdict(circumstances))}")
 
 
 def _broke_off(error: BaseException, circumstances: Circumstances) -> bool:

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from dinmo_pipeline.errors import PermanentStorageError
 from dinmo_pipeline.intake_limits import IntakeLimits, read_limits
-from dinmo_pipeline.secrets import Port, SecretField, Setting, resolve_port, resolve_setting
+from dinmo_pipeline.secrets import Host, Port, SecretField, Setting, resolve_port, resolve_setting
 from dinmo_pipeline.storages.base import Storage, StorageSpec
 from dinmo_pipeline.storages.ftp.client import PlainFtp, TlsFtp
 from dinmo_pipeline.storages.ftp.commands import FtpCommands
@@ -31,7 +31,7 @@ _NO_TLS = "the server offers no TLS on this port; ask its owner for it, or, in a
 class FtpServerSpec(StorageSpec):
     """An FTP server; its connections are secured by TLS unless `tls: none` says otherwise."""
 
-    host: Setting = Field(description="The server's name or address.")
+    host: Host = Field(description="The server's name or address.")
     port: Port | None = Field(default=None, description="Its port; 21, or 990 with `tls: implicit`, by default.")
     username: Setting | None = Field(default=None, description="Who logs in; anonymous by default.")
     password: SecretField | None = Field(default=None, description="Where the password is.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import socket
 from dataclasses import dataclass
 
@@ -29,6 +30,13 @@ class Circumstances:
 
 
 _BROKE_OFF = "the connection broke off; if that lasts, look at the network or ask the server's owner"
+_NEVER_CAME = (
+    "the connection broke off before anybody was let in: check that host and port are an SSH server's; "
+    "if they are, look at the network or ask the server's owner"
+)
+_FULL = re.compile(r"no space|disk.*full|quota", re.IGNORECASE)
+# Python's own words for these say the same once more.
+_TOLD_BY_ADVICE = (socket.gaierror, ConnectionRefusedError, TimeoutError)
 # The first class that an error is an instance of decides; the words in braces are Circumstances.
 _TABLE: tuple[tuple[type[BaseException], type[StorageError], str], ...] = (
     (asyncssh.SFTPPermissionDenied, PermanentStorageError, "ask the server's owner to give the user {user} {right}"),
@@ -70,7 +78,7 @@ _TABLE: tuple[tuple[type[BaseException], type[StorageError], str], ...] = (
     (asyncssh.ProtocolError, PermanentStorageError, "what answers there does not speak SSH as it should; check host and port"),
     (asyncssh.ChannelOpenError, PermanentStorageError, "the server lets the user {user} in, but not use SFTP; ask its owner to allow it"),
     (asyncssh.Error, TransientStorageError, _BROKE_OFF),
-    (socket.gaierror, PermanentStorageError, "the host's name is not known; check it"),
+    (socket.gaierror, PermanentStorageError, "the host's name is not known; correct it, or look at the name service"),
     (ConnectionRefusedError, TransientStorageError, "nothing listens there; check host and port, or ask whether the server is down"),
     (TimeoutError, TransientStorageError, "the server did not answer in time; check host, port and firewall"),
     (OSError, TransientStorageError, _BROKE_OFF),
@@ -88,12 +96,17 @@ def translated(error: BaseException, what: str, circumstances: Circumstances) ->
     kind, advice = next((kind, advice) for cause, kind, advice in _TABLE if isinstance(error, cause))
     if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
         kind, advice = TransientStorageError, "the name service did not answer; try again later"
+    if advice is _BROKE_OFF and not circumstances.is_in:
+        advice = _NEVER_CAME
+    if type(error) is asyncssh.SFTPFailure and _FULL.search(error.reason):
+        kind, advice = next((kind, advice) for cause, kind, advice in _TABLE if cause is asyncssh.SFTPNoSpaceOnFilesystem)
     if _broke_off(error, circumstances):
         kind, advice = TransientStorageError, _BROKE_OFF
     elif isinstance(error, asyncssh.ProtocolError) and "authentication failures" in str(error):
         # OpenSSH's word to a client that has offered too many keys.
         kind, advice = next((kind, advice) for cause, kind, advice in _TABLE if cause is asyncssh.PermissionDenied)
-    return kind(f"{what}: {_found(error)}; {advice.format_map(dataclasses.asdict(circumstances))}")
+    found = "" if isinstance(error, _TOLD_BY_ADVICE) else f"{_found(error)}; "
+    return kind(f"{what}: {found}{advice.format_map(dataclasses.asdict(circumstances))}")
 
 
 def _broke_off(error: BaseException, circumstances: Circumstances) -> bool:

@@ -8,14 +8,14 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from dinmo_pipeline.secrets import Port, Secret, SecretField, Setting, resolve_port, resolve_setting
+from dinmo_pipeline.secrets import Host, Port, Secret, SecretField, Setting, resolve_port, resolve_setting
 from dinmo_pipeline.storages.base import Storage, StorageSpec
 
 
 class SftpServerSpec(StorageSpec):
     """An SFTP server. Without password and private key the SSH agent and the user's own keys are tried, as `sftp` does."""
 
-    host: Setting = Field(description="The server's name or address.")
+    host: Host = Field(description="The server's name or address.")
     port: Port = Field(default=22, description="The port of its SSH server.")
     username: Setting = Field(description="Who logs in.")
     password: SecretField | None = Field(default=None, description="Where the password is; a key is tried before it.")
