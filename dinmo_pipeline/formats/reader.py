@@ -24,7 +24,7 @@ SHOWN = 1000
 """So many characters of a rejected value are told; the record is kept as it came."""
 
 _LISTED = 20
-_SHOWN_NAME = 60
+_SHOWN_NAME = _SHOWN_VALUE = 60
 _OURS = frozenset(
     {RECORD, LINE, "_file", "_file_date", "_loaded_at", "_updated_at", "_arrival", "_feed", "_largest", "_fault_column", "_fault_value"}
 )
@@ -58,6 +58,13 @@ class Reject:
     column: str | None
     value: str | None
     reason: str
+
+    @property
+    def told(self) -> str:
+        """Where and why in one line; a long value is cut."""
+        column = f", column {self.column}" if self.column is not None else ""
+        value = "" if self.value is None else f", value {self.value[:_SHOWN_VALUE] + '…' * (len(self.value) > _SHOWN_VALUE)!r}"
+        return f"line {self.line}{column}{value}: {self.reason}"
 
 
 class Reading(ABC):

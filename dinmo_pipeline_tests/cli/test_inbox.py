@@ -62,7 +62,7 @@ def test_import_prints_a_line_a_file_and_the_sums(dinmo: Dinmo, root: Path) -> N
     assert done.code == 1
     stranger, rejected = done.err.splitlines()
     assert stranger.startswith("warning: raw/contacts_20220316.csv: unmatched: no feed's name stands in it")
-    assert rejected.startswith("warning: raw/contacts_shop_20220316.csv: rejected: 1 of 3 records rejected; they are in")
+    assert rejected.startswith("warning: raw/contacts_shop_20220316.csv: rejected: 1 of 3 records rejected, the first, line ")
     assert [path.name for path in (root / "drop" / "raw").iterdir()] == ["contacts_20220316.csv"]
     assert (again.code, again.out, again.err) == (1, "partner: 0 files, 0 records loaded\n", done.err)
 

@@ -131,10 +131,10 @@ class ImportLedger:
             # As lists of columns: a million values that stand in a statement one by one take minutes.
             self._connection.execute(f"INSERT INTO inbound.rejects SELECT {_REJECTS}", list(map(list, zip(*some, strict=True))))
 
-    def rejects(self, arrival: int) -> list[Reject]:
-        """The rejects of a file that were recorded, in its order."""
+    def rejects(self, arrival: int, *, limit: int | None = None) -> list[Reject]:
+        """The rejects of a file that were recorded, in its order; the first `limit` of them."""
         found = self._connection.execute(
-            'SELECT record, line, "column", value, reason FROM inbound.rejects WHERE arrival = ? ORDER BY record', [arrival]
+            'SELECT record, line, "column", value, reason FROM inbound.rejects WHERE arrival = ? ORDER BY record LIMIT ?', [arrival, limit]
         )
         return [Reject(*row) for row in found.fetchall()]
 

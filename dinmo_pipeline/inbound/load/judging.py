@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 
+from dinmo_pipeline.formats.file_kinds import kind_problem
 from dinmo_pipeline.formats.reader import LINE, RECORD, SHOWN, Reject, listed
 from dinmo_pipeline.inbound.inbox.discovery import Arrival
 from dinmo_pipeline.inbound.load.column_types import Shape
@@ -25,7 +26,6 @@ from dinmo_pipeline.project.specs import FeedSpec
 
 # Of a refused file so many rejects tell enough.
 _TOLD_REJECTS = 1_000
-_SHOWN_VALUE = 60
 _NONE = Counted(records=0, skipped=0, faulty=0, undated=True)
 
 
@@ -61,14 +61,21 @@ class Item:
         """It is not loaded, for this reason."""
         self.outcome, self.reason = outcome, reason
 
+    def refuse_unreadable(self) -> bool:
+        """Refuse the file if it could not be read, with what it is where that shows; whether it was refused so."""
+        refusal = self.file.refusal
+        if refusal is None:
+            return False
+        self.end(Outcome.REFUSED, kind_problem(self.fetched.local_path, self.fetched.arrival.name, refusal) or refusal)
+        return True
+
     def begin(self) -> None:
         """Open the file anew, with nothing decided; refuses it where that fails."""
         self.outcome = self.reason = self.missed = None
         self.counted, self.rejects = _NONE, ()
         self.file.begin()
         self.columns = self.file.columns
-        if self.file.refusal is not None:
-            self.end(Outcome.REFUSED, self.file.refusal)
+        self.refuse_unreadable()
 
     def forget_content(self) -> None:
         """Count nothing of it, as where it comes in a later pass and is known before it is read."""
@@ -179,8 +186,7 @@ class Judge:
 
     def _judge(self, item: Item, staged: Staged, widths: Widths, earlier: EarlierFiles, known_bytes: KnownBytes) -> None:
         repeated = known_bytes.known_as(item.fetched.sha256, item.fetched.date)
-        if item.file.refusal is not None:
-            item.end(Outcome.REFUSED, item.file.refusal)
+        if item.refuse_unreadable():
             return
         if repeated is not None:
             item.end(Outcome.REPEATED, repeated)
@@ -210,12 +216,7 @@ class Judge:
             told = f"{item.rejected:,} of its records are rejected, more than {self._most_rejects:,}: {how_to_raise('rejected_records')}"
         else:
             return None
-        if not item.rejects:
-            return told
-        first = item.rejects[0]
-        column = f", column {first.column}" if first.column is not None else ""
-        value = f", value {_short(first.value)}" if first.value is not None else ""
-        return f"{told}; the first, line {first.line}{column}{value}: {first.reason}"
+        return f"{told}; the first, {item.rejects[0].told}" if item.rejects else told
 
     def _none_good(self, item: Item) -> str:
         skipped, key = item.counted.skipped, ", ".join(self._feed.primary_key)
@@ -262,7 +263,3 @@ class Judge:
 def told_missing(missing: str, columns: Sequence[str]) -> str:
     """Why a file with these columns is refused, given what is `missing`, and what to do about it."""
     return f"{missing}; it has {listed(columns)}. Ask for the whole file, or add the column to the feed's `optional`"
-
-
-def _short(value: str) -> str:
-    return repr(value if len(value) <= _SHOWN_VALUE else value[:_SHOWN_VALUE] + "…")

@@ -9,6 +9,7 @@ from itertools import groupby
 import duckdb
 
 from dinmo_pipeline.engines.duckdb.connection import open_warehouse
+from dinmo_pipeline.formats.reader import Reject
 from dinmo_pipeline.inbound.inbox.file_names import printable
 from dinmo_pipeline.inbound.inbox.free_names import rejects_path
 from dinmo_pipeline.inbound.inbox.scan_state import ScanState
@@ -47,7 +48,8 @@ def recorded_troubles(connection: duckdb.DuckDBPyConnection, project: Project, i
     for feed in project.feeds.values():
         if feed.inbox == inbox:
             found += [_stopped(feed, made) for made in stopped_files(record, feed)]
-            found += _rejected(feed, loaded_with_rejects(record, feed))
+            files = loaded_with_rejects(record, feed)
+            found += _rejected(feed, files, record.rejects(files[0].arrival, limit=1) if files else ())
     return found
 
 
@@ -122,10 +124,11 @@ def _stopped(feed: FeedSpec, made: FileRecord) -> Trouble:
     return Trouble(feed.inbox, feed.name, path, "refused", reason, "it was refused, and nothing of it was taken", advice, made.recorded_at)
 
 
-def _rejected(feed: FeedSpec, files: Sequence[FileRecord]) -> Iterator[Trouble]:
+def _rejected(feed: FeedSpec, files: Sequence[FileRecord], first: Sequence[Reject]) -> Iterator[Trouble]:
     if not files:
         return
     told = [f"{printable(made.name)}: {made.rejected:,} of {made.records:,} records rejected" for made in files[:_SHOWN_NAMES]]
+    told[0] += "".join(f", the first, {reject.told}" for reject in first)
     told += [f"{len(files) - _SHOWN_NAMES:,} more files"] * (len(files) > _SHOWN_NAMES)
     count = f"{sum(made.rejected for made in files):,} of {sum(made.records for made in files):,} records are rejected"
     where = rejects_path(files[0].target) if files[0].target is not None else "inbound.rejects of the warehouse"
