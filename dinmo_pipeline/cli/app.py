@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -91,7 +92,7 @@ def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder
     files = make_project(directory)
     console.say(f"made {directory}: {', '.join(files)}")
     console.say("definitions live in files called defs.yaml, each in a folder of its own below defs; files of other names are not read")
-    console.say(f"next: cd {directory} && dinmo check && dinmo sync --all")
+    console.say(f"next: cd {shlex.quote(str(directory))} && dinmo check && dinmo sync --all")
 
 
 def check(project: ProjectOption = HERE) -> None:

@@ -19,6 +19,22 @@ FAILED = 1
 """The exit code of a command that did not do all of its work, or found that something waits for a person."""
 
 
+def sync_number(text: str) -> int:
+    """The number of a sync, in words where it is none."""
+    return _positive(text, "of a sync, as `dinmo history` lists them")
+
+
+def row_count(text: str) -> int:
+    """How many rows, one or more."""
+    return _positive(text, "of rows, 1 or more")
+
+
+def _positive(text: str, what: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise typer.BadParameter(f"{text!r} is no number {what}")
+    return int(text)
+
+
 def activation_named(loaded: Project, name: str) -> ActivationSpec:
     """The activation of this name; CallError with the nearest one where there is none."""
     if name not in loaded.activations:

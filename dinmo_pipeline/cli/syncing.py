@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dinmo_pipeline.cli.inbound.inbox import approve_file
-from dinmo_pipeline.cli.options import FAILED, HERE, Name, ProjectOption, activation_named, chosen_activations
+from dinmo_pipeline.cli.options import FAILED, HERE, Name, ProjectOption, activation_named, chosen_activations, row_count, sync_number
 from dinmo_pipeline.cli.output import console
 from dinmo_pipeline.cli.output import syncs as syncs_output
 from dinmo_pipeline.errors import CallError
@@ -28,7 +28,9 @@ def sync(
     everything: Annotated[bool, typer.Option("--all", help="Every activation.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Send every row, and make this the base.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Send N rows a file, as NAME_trial; moves no base.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(parser=row_count, metavar="N", help="Send N rows a file, as NAME_trial; moves no base.")
+    ] = None,
     to: Annotated[str | None, typer.Option(metavar="STORAGE", help="Send it to another storage; moves no base.")] = None,
     at: Annotated[str | None, typer.Option(metavar="INSTANT", help="The instant in file names, such as 2025-04-14T07:00:00+02:00.")] = None,
     project: ProjectOption = HERE,
@@ -55,7 +57,9 @@ def sync(
 
 def redeliver(
     name: Name,
-    number: Annotated[int, typer.Argument(metavar="SYNC", help="The number of a delivered sync, as `dinmo history` lists them.")],
+    number: Annotated[
+        int, typer.Argument(parser=sync_number, metavar="SYNC", help="The number of a delivered sync, as `dinmo history` lists them.")
+    ],
     to: Annotated[str | None, typer.Option(metavar="STORAGE", help="Send that sync alone to another storage.")] = None,
     project: ProjectOption = HERE,
 ) -> None:
