@@ -62,7 +62,13 @@ def main() -> NoReturn:
     """Run the command line: 0 fine, 1 the work failed, 2 the definitions or the call are wrong, 130 and 143 it was stopped."""
     keep_new_files_private()
     with stoppable() as stop, telling(console.show_waiting):
-        code = _run()
+        try:
+            code = _run()
+        except (Exception, KeyboardInterrupt):
+            # Whatever came of a stop is the stop.
+            if stop.signal is None:
+                raise
+            code = FAILED
         if stop.signal is not None and code != 0:
             console.complain(stop.sentence)
             code = stop.code
