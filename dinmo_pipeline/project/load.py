@@ -23,7 +23,7 @@ from dinmo_pipeline.project.schema.outbound import ActivationFields
 from dinmo_pipeline.project.settings import Settings, read_settings
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.project.surroundings import moved_home_reason
-from dinmo_pipeline.project.yaml.documents import FileMark, file_mark, read_documents, relative_name, yaml_files
+from dinmo_pipeline.project.yaml.documents import FileMark, file_mark, read_documents, relative_name, unread_definitions, yaml_files
 from dinmo_pipeline.pyproject import PYPROJECT
 from dinmo_pipeline.secrets import remember_secrets
 
@@ -56,7 +56,9 @@ class LoadedProject:
     def warnings(self) -> tuple[Problem, ...]:
         """What is valid and yet may not do what its author wants; found when asked for, since a run does not ask."""
         moved = moved_home_reason(self.project.root)
-        found = (*check_warnings(self.written), *sorted(plain_http_warnings(self.reached, self.project.root)))
+        root = self.project.root
+        unread = unread_definitions(read_settings(root).defs_folder, root=root)
+        found = (*unread, *check_warnings(self.written), *sorted(plain_http_warnings(self.reached, root)))
         if moved is None or "DINMO_HOME" in os.environ:
             return found
         told = f"{moved}: its state and Dagster's runs are kept in {self.project.home}; DINMO_HOME names another folder"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from dinmo_pipeline.project.load import load_with_warnings
+
 from .conftest import WriteProject
 from .test_bad_projects import activation, errors_of
 
@@ -130,3 +132,12 @@ def test_file_that_is_no_utf8_is_told_with_what_it_is(write_project: WriteProjec
     (root / "defs" / "a" / "defs.yaml").write_bytes(content)
 
     assert errors_of(write_project, {}) == [f"defs/a/defs.yaml:{told}"]
+
+
+@pytest.mark.parametrize("path", ["defs.yaml", "activations/defs.yaml", "shop/defs.yml"])
+def test_definitions_where_nobody_reads_them_are_a_warning(write_project: WriteProject, path: str) -> None:
+    root = write_project({"defs/a/defs.yaml": activation(), path: "# ours\n" + activation("name: other")})
+
+    assert [str(warning) for warning in load_with_warnings(root).warnings] == [
+        f"{path}:2: definitions are read below defs alone, so these are left out; move the file there"
+    ]

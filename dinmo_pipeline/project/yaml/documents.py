@@ -126,6 +126,16 @@ def yaml_files(folder: Path) -> Iterator[tuple[Path, bool]]:
             yield from yaml_files(folder / entry.name)
 
 
+def unread_definitions(folder: Path, *, root: Path) -> Iterator[Problem]:
+    """Definitions of ours beside `folder`, below which alone they are read: in the project, by it, or in a folder next to it."""
+    around = sorted({root, folder.parent})
+    beside = [each for each in sorted(folder.parent.iterdir()) if each.is_dir() and each != folder and not each.name.startswith(".")]
+    for path in (place / name for place in dict.fromkeys((*around, *beside)) for name in _FILE_NAMES):
+        if (line := _line_of_ours(path)) is not None:
+            message = f"definitions are read below {relative_name(folder, root)} alone, so these are left out; move the file there"
+            yield Problem(relative_name(path, root), line, message)
+
+
 def read_documents(folder: Path, *, root: Path) -> Reading:
     """Every document under `folder`, those of other components too; reads the disk and never raises for what it finds."""
     all_documents: list[Document] = []
@@ -150,14 +160,18 @@ def read_documents(folder: Path, *, root: Path) -> Reading:
 
 def _stray_problems(path: Path, name: str) -> Iterator[Problem]:
     """Definitions of ours that nobody would read."""
+    if (line := _line_of_ours(path)) is not None:
+        message = f"Dagster reads of this folder the file {_FILE_NAMES[0]} alone, so these definitions would be left out; "
+        yield Problem(name, line, message + "move them there, or into a file of that name in a folder beside this one")
+
+
+def _line_of_ours(path: Path) -> int | None:
+    """The line of the file's first definition of ours; None where there is none, or no such file."""
     try:
         found = _OURS.search(path.read_text(encoding="utf-8", errors="replace"))
     except OSError:
-        return
-    if found is not None:
-        line = found.string.count("\n", 0, found.start()) + 1
-        message = f"Dagster reads of this folder the file {_FILE_NAMES[0]} alone, so these definitions would be left out; "
-        yield Problem(name, line, message + "move them there, or into a file of that name in a folder beside this one")
+        return None
+    return None if found is None else found.string.count("\n", 0, found.start()) + 1
 
 
 def _read_file(path: Path, name: str) -> tuple[list[Document], list[Problem]]:
