@@ -43,6 +43,8 @@ def dinmo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         finally:
             os.umask(umask)
         out, err = capsys.readouterr()
+        # No command of any test may end in what only its makers can read.
+        assert not any(words in out + err for words in ("Traceback (most recent", "Stack Trace:")), err
         return Ran(int(ended.value.code or 0), out, err)
 
     return run
