@@ -68,7 +68,7 @@ def test_one_signal_ends_the_command_soon_with_one_sentence(number: signal.Signa
     assert ended == code
     said = f"changes: stopped by {word} while refreshing models.people; its next sync completes it\n"
     assert err == said
-    assert seconds < 15
+    assert seconds < 60
 
 
 def test_second_ctrl_c_ends_the_command_at_once() -> None:
