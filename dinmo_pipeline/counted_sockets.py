@@ -32,7 +32,7 @@ class CountedSocket:
         return getattr(self._plain, name)
 
     def makefile(self, mode: str, buffering: int = io.DEFAULT_BUFFER_SIZE) -> io.BufferedReader | io.RawIOBase:
-        """What comes from now on, for reading."""
+        """Return what comes from now on, for reading."""
         reading = _Reading(self._plain.makefile(mode, buffering=0), self._plain, self._begin())
         return io.BufferedReader(reading, buffering) if buffering > 1 else reading
 

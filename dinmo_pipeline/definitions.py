@@ -15,7 +15,7 @@ from dinmo_pipeline.project.settings import find_project_root, is_dg_project
 
 @definitions  # type: ignore[arg-type]  # a repository is taken, too; only the annotation leaves it out
 def defs() -> Definitions | RepositoryDefinition:
-    """Everything in the project's `defs/` folder: in a project of `dg`, other components and Python assets, too."""
+    """Return everything in the project's `defs/` folder: in a project of `dg`, other components and Python assets, too."""
     collect_rarely()
     root = find_project_root(Path.cwd())
     # Read before Dagster reads, so that every mistake shows at once, those too at which Dagster would stop.

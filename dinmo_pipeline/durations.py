@@ -10,12 +10,12 @@ _HOUR, _DAY = 60, 24 * 60
 
 
 def duration_problem(text: str) -> str | None:
-    """Why `text` is no span of time, or None."""
+    """Return why `text` is no span of time, or None."""
     return None if _FORM.fullmatch(text) else f"{text!r} is no span of time; write one such as 15 minutes, 2 hours or 1 day"
 
 
 def duration_minutes(text: str) -> int:
-    """The minutes of a valid span of time."""
+    """Return the minutes of a valid span of time."""
     found = _FORM.fullmatch(text)
     assert found is not None, "spans of time are checked first"
     return int(found[1]) * _MINUTES[found[2]]
@@ -26,7 +26,7 @@ _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 24 * 3600}
 
 
 def span_seconds(span: str | int) -> int:
-    """The seconds of a span of time such as `90 seconds`, or of 0. ValueError for any other."""
+    """Return the seconds of a span of time such as `90 seconds`, or of 0. ValueError for any other."""
     if span in (0, "0"):
         return 0
     found = _SPAN.fullmatch(str(span))
@@ -36,7 +36,7 @@ def span_seconds(span: str | int) -> int:
 
 
 def every_problem(text: str) -> str | None:
-    """Why no cron expression comes at this interval, or None."""
+    """Return why no cron expression comes at this interval, or None."""
     if (problem := duration_problem(text)) is not None:
         return problem
     minutes = duration_minutes(text)
@@ -48,7 +48,7 @@ def every_problem(text: str) -> str | None:
 
 
 def every_cron(text: str) -> str:
-    """The cron expression of a valid interval: `*/15 * * * *`."""
+    """Return the cron expression of a valid interval: `*/15 * * * *`."""
     return _EVEN[duration_minutes(text)]
 
 

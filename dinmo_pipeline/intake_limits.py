@@ -55,18 +55,18 @@ DEFAULT_LIMITS = IntakeLimits()
 
 
 def limit_words() -> Iterator[tuple[str, int, str]]:
-    """Each limit: its name, its default and what it says."""
+    """Yield each limit: its name, its default and what it says."""
     for each in fields(IntakeLimits):
         yield each.name, int(getattr(DEFAULT_LIMITS, each.name)), each.metadata["words"]
 
 
 def how_to_raise(name: str) -> str:
-    """What to do where a limit is too low, in words."""
+    """Return what to do where a limit is too low, in words."""
     return f"raise {name} in {TABLE} of pyproject.toml"
 
 
 def parse_limits(table: object) -> tuple[IntakeLimits, dict[str, str]]:
-    """The limits that `table` sets, the others as they are by default; with what is wrong, by the option, in words."""
+    """Return the limits that `table` sets, the others as they are by default; with what is wrong, by the option, in words."""
     if not isinstance(table, Mapping):
         return DEFAULT_LIMITS, {"limits": f"expected a table {TABLE}, found {table!r}"}
     known = {each.name: each for each in fields(IntakeLimits)}
@@ -85,7 +85,7 @@ def parse_limits(table: object) -> tuple[IntakeLimits, dict[str, str]]:
 
 
 def read_limits(root: Path) -> IntakeLimits:
-    """The limits that the project in `root` sets; reads `pyproject.toml`, whose faults are for `read_settings` to tell."""
+    """Return the limits that the project in `root` sets; reads `pyproject.toml`, whose faults are for `read_settings` to tell."""
     try:
         dinmo = tomllib.loads(read_pyproject(root)).get("tool", {}).get("dinmo", {})
     except tomllib.TOMLDecodeError:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host is this machine, by its name or its address."""
+    """Return whether the host is this machine, by its name or its address."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     with suppress(ValueError):

@@ -58,7 +58,7 @@ _SIGNS = (
 
 
 def remember_secret(value: str) -> None:
-    """From now on mask this text wherever it would show, encoded, too; logs of other libraries are masked from here on."""
+    """Mask this text from now on wherever it would show, encoded, too; logs of other libraries are masked from here on."""
     mask_logs()
     for piece in _pieces(value):
         for form in _forms(piece):
@@ -68,13 +68,13 @@ def remember_secret(value: str) -> None:
 
 
 def masked(text: str) -> str:
-    """The text without secrets."""
+    """Return the text without secrets."""
     known = _known()
     return _without_what_reads_like_a_secret(text if known is None else known.sub(MASK, text))
 
 
 def reads_like_secret(text: str) -> bool:
-    """Whether something in it reads like a secret, whatever the secrets are that this process knows: those may be ordinary words."""
+    """Return whether something in it reads like a secret, whatever the secrets are that this process knows: those may be ordinary words."""
     return _without_what_reads_like_a_secret(text) != text
 
 
@@ -88,13 +88,16 @@ def _without_what_reads_like_a_secret(text: str) -> str:
 
 
 def mask_error(error: BaseException) -> BaseException:
-    """The error without secrets in its text, its notes and what it came of: itself where it can be changed, else one that reads alike."""
+    """Return the error without secrets in its text, its notes and what it came of.
+
+    Itself where it can be changed, else one that reads alike.
+    """
     return _mask_error(error, {})
 
 
 @contextmanager
 def masked_errors() -> Iterator[None]:
-    """Whatever leaves here as an error holds no secret."""
+    """Mask the secrets of every error that leaves here."""
     try:
         yield
     except Exception as error:
@@ -182,7 +185,7 @@ def _pattern(form: str) -> str:
 
 
 def _pieces(value: str) -> Iterator[str]:
-    """The secret, and those parts of it that stand alone in errors: a line of a key, a path of an address, a signature."""
+    """Yield the secret, and those parts of it that stand alone in errors: a line of a key, a path of an address, a signature."""
     yield value
     yield value.strip()
     lines = [line.strip() for line in value.replace("\\n", "\n").splitlines()]

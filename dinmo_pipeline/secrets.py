@@ -37,7 +37,7 @@ class Secret(BaseModel):
         return f"{{env: {self.env}}}" if self.env is not None else f"{{file: {self.file}}}"
 
     def resolve(self, project_root: Path, *, what: str) -> str:
-        """The secret, read now, without line ends behind it: editors and shells add them, and no secret ends in one.
+        """Return the secret, read now, without line ends behind it: editors and shells add them, and no secret ends in one.
 
         From here on it is masked wherever this process would show it. Raises PermanentStorageError, which names `what` (`the password
         of storage partner`) and where it was looked for.
@@ -156,12 +156,12 @@ def remember_secrets(definitions: Iterable[BaseModel], project_root: Path) -> No
 
 
 def resolve_setting(setting: str | Secret, project_root: Path, *, what: str) -> str:
-    """The text of a connection field, wherever it is; raises as `Secret.resolve` does."""
+    """Return the text of a connection field, wherever it is; raises as `Secret.resolve` does."""
     return setting if isinstance(setting, str) else setting.resolve(project_root, what=what)
 
 
 def resolve_port(port: int | Secret, project_root: Path, *, what: str) -> int:
-    """The port number, wherever it is; raises PermanentStorageError as `Secret.resolve` does, and when it is no port."""
+    """Return the port number, wherever it is; raises PermanentStorageError as `Secret.resolve` does, and when it is no port."""
     if isinstance(port, int):
         return port
     text = port.resolve(project_root, what=what).strip()

@@ -9,7 +9,10 @@ _FEW = 12
 
 
 def nearest_hint(found: str, valid: Iterable[str], *, prefix: str = "") -> str:
-    """`; did you mean 'x'?`, else `; valid are a, b`, else nothing: ready to follow the message. `prefix` is shown before each name."""
+    """Return the hint that follows a message: `; did you mean 'x'?`, else `; valid are a, b`, else nothing.
+
+    `prefix` is shown before each name.
+    """
     names = sorted(set(valid))
     by_case = {name.casefold(): name for name in names}
     if match := difflib.get_close_matches(found.casefold(), by_case, n=1, cutoff=0.6):

@@ -12,7 +12,7 @@ from dinmo_pipeline.notify.base import NoticeKind, NoticeState
 
 FINE = "fine"
 _WORST_FIRST: tuple[NoticeState, ...] = ("failed", "blocked", "late", "warning")
-_MOST_LISTED, _MOST_CHARACTERS, _MOST_ADVICES = 20, 500, 3
+_MOST_LISTED, _MOST_CHARACTERS, _MOST_ADVICE = 20, 500, 3
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _opened(difference: _Difference, now: datetime) -> Change:
     new = difference.new
     state = next(state for state in _WORST_FIRST if any(alert.state == state for alert in new))
     since = min((alert.since for alert in new if alert.since is not None), default=now)
-    advices = list(dict.fromkeys(alert.advice for alert in new if alert.advice))
+    advice = list(dict.fromkeys(alert.advice for alert in new if alert.advice))
     lines = _bounded([alert.what for alert in new])
     earlier = {key: opened for key, opened in difference.now.items() if key not in {alert.key for alert in new}}
     if earlier:
@@ -134,7 +134,7 @@ def _opened(difference: _Difference, now: datetime) -> Change:
         lines += f"\nNo longer so: {_counted(difference.over)}."
     told = LastAlert(_words(difference.now), since, difference.now)
     marks = _counted([alert.mark for alert in new])
-    return Change(state, marks, lines, "\n".join(advices[:_MOST_ADVICES]), since, next((a.run for a in new if a.run), None), told)
+    return Change(state, marks, lines, "\n".join(advice[:_MOST_ADVICE]), since, next((a.run for a in new if a.run), None), told)
 
 
 def _recovered(difference: _Difference, now: datetime) -> Change:
@@ -161,5 +161,5 @@ def _bounded(lines: Sequence[str]) -> str:
 
 
 def key_of(text: str) -> str:
-    """A short key for an alert whose own name may be long, or hold what a file of ours need not repeat."""
+    """Return a short key for an alert whose own name may be long, or hold what a file of ours need not repeat."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

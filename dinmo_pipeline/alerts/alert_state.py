@@ -58,7 +58,7 @@ class Claim:
     until: datetime
 
     def holds(self, now: datetime) -> bool:
-        """Whether it still keeps others from sending; one from the future was made before a clock was set back."""
+        """Return whether it still keeps others from sending; one from the future was made before a clock was set back."""
         return now < self.until <= now + CLAIM and not is_gone(self.pid, self.host)
 
 
@@ -85,7 +85,7 @@ class AlertStateFile:
         self.path = folder / "standing.json"
 
     def read(self) -> AlertState:
-        """What was written last; an empty one where nothing was, or nothing that makes sense. StateError when it cannot be read."""
+        """Return what was written last; an empty one where nothing was, or nothing that makes sense. StateError when it cannot be read."""
         try:
             return _adapter().validate_json(self.path.read_bytes())
         except (FileNotFoundError, ValidationError):
@@ -96,7 +96,9 @@ class AlertStateFile:
 
     @contextmanager
     def changed(self) -> Iterator[AlertStateUpdate]:
-        """The alert state to be replaced; one process at a time, for the moment that it takes to decide: nothing is waited for meanwhile.
+        """Yield the alert state to be replaced.
+
+        One process at a time, for the moment that it takes to decide: nothing is waited for meanwhile.
 
         StateError when it cannot be written, BusyError when another process does not let go of it.
         """
@@ -143,7 +145,7 @@ class AlertStateUpdate:
         self.alert_state = replace(self.alert_state, unsent={**self.alert_state.unsent, name: reason})
 
     def failed(self, failure: Failure | None) -> None:
-        """The last attempt did not do its work; None: it did."""
+        """Record that the last attempt failed, or with None that it did its work."""
         self.alert_state = replace(self.alert_state, failure=failure)
 
     def claim(self, name: str, claim: Claim | None) -> None:
@@ -152,24 +154,24 @@ class AlertStateUpdate:
         self.alert_state = replace(self.alert_state, claims=others if claim is None else {**others, name: claim})
 
     def expected_since(self, day: date) -> date:
-        """From which day on what is expected counts: today, `day`, at the first look."""
+        """Return from which day on what is expected counts: today, `day`, at the first look."""
         if self.alert_state.expected_since is None:
             self.alert_state = replace(self.alert_state, expected_since=day)
         return self.alert_state.expected_since or day
 
 
 def activation_alert_state(project: Project, name: str) -> AlertStateFile:
-    """The alert state of an activation."""
+    """Return the alert state of an activation."""
     return AlertStateFile(project.home / "state" / "activations" / name)
 
 
 def inbox_alert_state(project: Project, name: str) -> AlertStateFile:
-    """The alert state of an inbox: its passes, and what waits for a person there."""
+    """Return the alert state of an inbox: its passes, and what waits for a person there."""
     return AlertStateFile(project.home / "inbound" / name)
 
 
 def feed_alert_state(project: Project, name: str) -> AlertStateFile:
-    """The alert state of a feed: whether its files come when they are expected."""
+    """Return the alert state of a feed: whether its files come when they are expected."""
     return AlertStateFile(project.home / "inbound" / project.feeds[name].inbox / "feeds" / name)
 
 

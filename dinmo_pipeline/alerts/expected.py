@@ -40,7 +40,7 @@ Came = Callable[[date, datetime], Sequence[int]]
 
 
 def find_late(expected: Expected, timezone: str, *, now: datetime, since: date, came: Came) -> Late | None:
-    """What is late at `now` (aware), if anything is.
+    """Return what is late at `now` (aware), if anything is.
 
     Only the last day whose deadline has passed counts: whatever comes later makes up for the days before. Days before `since` do not.
     """
@@ -55,7 +55,7 @@ def find_late(expected: Expected, timezone: str, *, now: datetime, since: date, 
 
 
 def last_due_day(expected: Expected, zone: ZoneInfo, *, now: datetime, since: date) -> date | None:
-    """The last day, from `since` on, on which something was expected and whose deadline has passed."""
+    """Return the last day, from `since` on, on which something was expected and whose deadline has passed."""
     day = now.astimezone(zone).date()
     for _ in range(_MOST_DAYS):
         if day < since:
@@ -67,7 +67,9 @@ def last_due_day(expected: Expected, zone: ZoneInfo, *, now: datetime, since: da
 
 
 def deadline_of(expected: Expected, day: date, zone: ZoneInfo) -> datetime:
-    """When it is late, in UTC: `by` as the zone's clocks show it, for the second time where they do so twice, and the grace after it.
+    """Return when it is late, in UTC.
+
+    `by` as the zone's clocks show it, for the second time where they do so twice, and the grace after it.
 
     Where they skip it, the first moment after the gap. Schedules come at the same instants.
     """
@@ -75,17 +77,17 @@ def deadline_of(expected: Expected, day: date, zone: ZoneInfo) -> datetime:
 
 
 def start_of(day: date, zone: ZoneInfo) -> datetime:
-    """The first instant of a day there, in UTC."""
+    """Return the first instant of a day there, in UTC."""
     return _instant(day, _MIDNIGHT, zone, fold=0)
 
 
 def has_day(day: date, zone: ZoneInfo) -> bool:
-    """Whether there is such a day: places that changed sides of the date line have skipped one."""
+    """Return whether there is such a day: places that changed sides of the date line have skipped one."""
     return start_of(day, zone).astimezone(zone).date() == day
 
 
 def late_alert(late: Late, *, advice: str, of: tuple[str, ...] = ()) -> Alert:
-    """What people are told of it."""
+    """Return what people are told of it."""
     return Alert(LATE, "late", LATE, late.text, advice, late.deadline, group=LATE, of=of)
 
 

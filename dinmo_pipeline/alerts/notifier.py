@@ -137,7 +137,7 @@ class Notifier:
 
 
 def unsent_of(project: Project, alert_state: AlertState) -> tuple[str, ...]:
-    """Who was not told of how a subject is now, and why."""
+    """Return who was not told of how a subject is now, and why."""
     return tuple(f"{name} was not told: {reason}" for name, reason in alert_state.unsent.items() if name in project.notifications)
 
 

@@ -1,0 +1,1 @@
+"""What Dagster shows of what happened: metadata, columns, lineage, imports, failures."""

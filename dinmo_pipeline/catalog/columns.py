@@ -22,7 +22,7 @@ _Deps = Mapping[str, Iterable[tuple[AssetKey, str]]]
 
 
 def table_columns_metadata(project: Project, spec: TableSpec, table: Refreshed) -> dict[str, Any]:
-    """The columns of a model or segment, and the columns of other tables that its query makes them from."""
+    """Return the columns of a model or segment, and the columns of other tables that its query makes them from."""
     types = {column.name: column.type for column in table.columns}
     origins = _origins(project, spec, table)
     deps = {name: [(AssetKey([ref.kind, ref.name]), column) for ref, column in found] for name, found in origins.items()}
@@ -30,24 +30,24 @@ def table_columns_metadata(project: Project, spec: TableSpec, table: Refreshed) 
 
 
 def entity_columns_metadata(types: Mapping[str, str], feeds: Mapping[AssetKey, Sequence[str]]) -> dict[str, Any]:
-    """The columns of an entity, each from those of that name in its `feeds`."""
+    """Return the columns of an entity, each from those of that name in its `feeds`."""
     return columns_metadata(types, {name: [(key, name) for key, names in feeds.items() if name in names] for name in types})
 
 
 def snapshot_columns_metadata(contract: Contract, source: AssetKey) -> dict[str, Any]:
-    """The columns that a snapshot keeps, each from the source's column of that name."""
+    """Return the columns that a snapshot keeps, each from the source's column of that name."""
     types = {key.attribute: key.type for key in contract.key} | {column.attribute: column.type for column in contract.columns}
     return columns_metadata(types, {name: [(source, name)] for name in types})
 
 
 def file_columns_metadata(contract: Contract, source: AssetKey) -> dict[str, Any]:
-    """The columns of the delivered file under the names that they have there, each from the column of the snapshot or table."""
+    """Return the columns of the delivered file under the names that they have there, each from the column of the snapshot or table."""
     types = {column.name: column.type for column in contract.columns}
     return columns_metadata(types, {column.name: [(source, column.attribute)] for column in contract.columns})
 
 
 def columns_metadata(types: Mapping[str, str], deps: _Deps) -> dict[str, Any]:
-    """Columns by name and type, each from the columns of other assets in `deps`."""
+    """Return columns by name and type, each from the columns of other assets in `deps`."""
     found = {name: [TableColumnDep(key, column) for key, column in pairs] for name, pairs in deps.items() if pairs}
     return {
         "dagster/column_schema": TableSchema([TableColumn(name, type_text) for name, type_text in types.items()]),
@@ -56,7 +56,7 @@ def columns_metadata(types: Mapping[str, str], deps: _Deps) -> dict[str, Any]:
 
 
 def _origins(project: Project, spec: TableSpec, table: Refreshed) -> Mapping[str, list[tuple[TableRef, str]]]:
-    """The origins of a table's columns, kept in the project's home: reading a query costs more than many a refresh."""
+    """Return the origins of a table's columns, kept in the project's home: reading a query costs more than many a refresh."""
     if not table.read:
         return {}
     columns = [column.name for column in table.columns]

@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 def failing(function: Callable[P, R]) -> Callable[P, R]:
-    """`function`, whose DinmoError comes out as a Failure with the same words, and no error with a secret in it.
+    """Return `function`, whose DinmoError comes out as a Failure with the same words, and no error with a secret in it.
 
     What may pass by itself was tried again where it arose, with the same bytes; Dagster would start from the beginning. That this waits
     is told in the log of the context that `function` is given.
@@ -37,5 +37,5 @@ def failing(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def failure_of(error: DinmoError) -> Failure:
-    """What Dagster shows of the error."""
+    """Return what Dagster shows of the error."""
     return Failure(description=str(error), metadata={"error": type(error).__name__}, allow_retries=False)

@@ -64,17 +64,17 @@ class ImportSummary:
 
 
 def partition_of(label: str) -> str:
-    """A file's label as a partition's key."""
+    """Return a file's label as a partition's key."""
     return _UNFIT.sub("_", label)
 
 
 def files_name(feed: str) -> str:
-    """The dynamic partitions whose keys are the feed's files."""
+    """Return the dynamic partitions whose keys are the feed's files."""
     return f"files_{feed}"
 
 
 def feed_check(project: Project, feed: FeedSpec, taken: ImportSummary | None = None, problem: str | None = None) -> AssetCheckEvaluation:
-    """How the feed is now: an error where a file is not in its table, a warning where records or strangers may be missing.
+    """Return how the feed is now: an error where a file is not in its table, a warning where records or strangers may be missing.
 
     `taken` is what its last run made of its files, `problem` why that failed.
     """
@@ -103,7 +103,7 @@ def feed_check(project: Project, feed: FeedSpec, taken: ImportSummary | None = N
 
 
 def open_entries(troubles: Iterable[Trouble]) -> list[dict[str, str | None]]:
-    """Troubles as the check's metadata hold them."""
+    """Return troubles as the check's metadata hold them."""
     return [
         {"inbox": each.inbox, "feed": each.feed, "file": each.file, "kind": each.kind, "reason": each.reason, "advice": each.advice}
         for each in troubles
@@ -154,7 +154,7 @@ def log_entities(context: AssetExecutionContext, project: Project, feeds: Iterab
 
 
 def _types(connection: duckdb.DuckDBPyConnection, feed: FeedSpec) -> dict[str, str]:
-    """The columns of the feed's table and their types; none before a file of it was loaded."""
+    """Return the columns of the feed's table and their types; none before a file of it was loaded."""
     columns = table_columns(connection, table_sql(feed.ref)) if table_exists(connection, feed.ref) else ()
     return {column.name: column.type for column in columns}
 

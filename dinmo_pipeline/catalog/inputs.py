@@ -27,7 +27,7 @@ class _Unknown(Exception):
 
 
 def inputs_checksum(project: Project, spec: ActivationSpec, *, since: datetime | None = None) -> str:
-    """A checksum of the feeds and files that the activation's tables are made of: another one where any of them has changed.
+    """Return a checksum of the feeds and files that the activation's tables are made of: another one where any of them has changed.
 
     It is another one at each call where that cannot be told (a table elsewhere, a busy warehouse), and where something has changed
     after `since`: an attempt that began then may have read what was there before.
@@ -40,7 +40,7 @@ def inputs_checksum(project: Project, spec: ActivationSpec, *, since: datetime |
 
 
 def _feeds(project: Project, spec: ActivationSpec, since: datetime | None) -> list[object]:
-    """The newest file of each feed that is read."""
+    """Return the newest file of each feed that is read."""
     read = {ref for table in project.tables_for(spec.source) for ref in table.depends_on if ref.kind in FILLED_BY_IMPORTS}
     names = sorted(feed.name for feed in project.feeds.values() if not read.isdisjoint((feed.ref, feed.entity_ref)))
     if not names or not project.warehouse_path.exists():
@@ -61,7 +61,7 @@ def _feeds(project: Project, spec: ActivationSpec, since: datetime | None) -> li
 
 
 def _files(project: Project, spec: ActivationSpec, since: datetime | None) -> Iterator[object]:
-    """The files that queries name, by what their texts say: a text that is no path names no file, and does no harm."""
+    """Yield the files that queries name, by what their texts say: a text that is no path names no file, and does no harm."""
     for table in project.tables_for(spec.source):
         if table.external_deps:
             raise _Unknown

@@ -14,7 +14,7 @@ Origins = Mapping[str, tuple[tuple[TableRef, str], ...]]
 
 
 def column_origins(sql: str, columns: Sequence[str], read: Mapping[TableRef, Sequence[str]]) -> Origins:
-    """The origins of a query's `columns`; empty where sqlglot does not understand what DuckDB does."""
+    """Return the origins of a query's `columns`; empty where sqlglot does not understand what DuckDB does."""
     # Half a second of imports, for whoever makes a table.
     from sqlglot import exp, parse_one
     from sqlglot.errors import SqlglotError

@@ -22,7 +22,7 @@ _MARKDOWN = re.compile(r"[\\`|<\[&]")
 
 
 def delivery_metadata(delivery: Delivery, key: AssetKey, *, preview_rows: int) -> dict[str, Any]:
-    """The metadata of one materialization of the delivery `key`, and at most `preview_rows` rows of each of its files."""
+    """Return the metadata of one materialization of the delivery `key`, and at most `preview_rows` rows of each of its files."""
     export, outcome = delivery.export, delivery.outcome
     metadata: dict[str, Any] = {
         **_sent(export, _shown(delivery.samples, preview_rows), "written files"),
@@ -46,7 +46,7 @@ def delivery_metadata(delivery: Delivery, key: AssetKey, *, preview_rows: int) -
 
 
 def rehearsal_metadata(rehearsal: Rehearsal, *, sent_to: str | None, preview_rows: int) -> dict[str, Any]:
-    """The metadata of a sync that does not count: what it sent to the storage `sent_to`, or would send."""
+    """Return the metadata of a sync that does not count: what it sent to the storage `sent_to`, or would send."""
     files = "files that would be written" if sent_to is None else "written files"
     metadata = _sent(rehearsal.export, _shown(rehearsal.samples, preview_rows), files)
     metadata["sent to"] = sent_to or "nobody: a dry run"
@@ -84,7 +84,7 @@ def _columns_come_from(delivery: Delivery, key: AssetKey) -> AssetKey:
 
 
 def table_metadata(table: Refreshed) -> dict[str, Any]:
-    """The metadata of a table of the warehouse: its number of rows, its columns, and the rows that it was looked at for."""
+    """Return the metadata of a table of the warehouse: its number of rows, its columns, and the rows that it was looked at for."""
     preview = {"preview": markdown_table([column.name for column in table.columns], table.preview)} if table.preview else {}
     return {
         "dagster/row_count": table.rows,
@@ -95,7 +95,7 @@ def table_metadata(table: Refreshed) -> dict[str, Any]:
 
 
 def markdown_table(names: Sequence[str], rows: Sequence[Sequence[str | None]]) -> MetadataValue[Any]:
-    """A table of texts as Dagster shows it; long values are cut."""
+    """Return a table of texts as Dagster shows it; long values are cut."""
     return MetadataValue.md(_markdown(names, rows))
 
 

@@ -75,7 +75,7 @@ def _show(receipts: Iterable[Receipt]) -> bool:
 
 
 def _for_people(project: Project) -> list[str]:
-    """What this product does not do, because it is not its own: told each time, since an erasure is not done without it."""
+    """Return what this product does not do, because it is not its own: told each time, since an erasure is not done without it."""
     places = sorted({f"{spec.destination} ({spec.folder})" for spec in project.activations.values()})
     lines = [f"files that were delivered lie at {', '.join(places)}: their readers have to delete the person there"] if places else []
     if project.inboxes:

@@ -42,7 +42,7 @@ class Health:
 def health_of(
     spec: ActivationSpec, state: State, failure: Failure | None, *, now: datetime, running: bool = False, late: Late | None = None
 ) -> Health:
-    """The health of an activation at `now` (with a zone); `failure` is the last that was recorded, `running`: a sync has its turn.
+    """Return the health of an activation at `now` (with a zone); `failure` is the last that was recorded, `running`: a sync has its turn.
 
     `late` is what was expected of it and has not come.
     """
@@ -68,7 +68,7 @@ def health_of(
 
 
 def _with_late(spec: ActivationSpec, late: Late, health: str, advice: str) -> tuple[str, str]:
-    """The health and advice of one that is late, whatever it is besides."""
+    """Return the health and advice of one that is late, whatever it is besides."""
     if health in ("ok", "new", "warning", "overdue"):
         does = advice if health == "overdue" else f"`dinmo sync {spec.name}` delivers it now"
         return "late", f"{late.text}: {does}"
@@ -76,12 +76,12 @@ def _with_late(spec: ActivationSpec, late: Late, health: str, advice: str) -> tu
 
 
 def unknown_health(spec: ActivationSpec, error: StateError, *, now: datetime) -> Health:
-    """The health of an activation whose log cannot be trusted."""
+    """Return the health of an activation whose log cannot be trusted."""
     return Health(spec.name, None, None, None, next_due(spec, now), "unknown", str(error))
 
 
 def next_due(spec: ActivationSpec, now: datetime) -> datetime | None:
-    """The next tick of the activation's schedule, or None where it has none or rests."""
+    """Return the next tick of the activation's schedule, or None where it has none or rests."""
     if not spec.schedules or spec.paused:
         return None
     zone = ZoneInfo(spec.timezone)
@@ -91,7 +91,7 @@ def next_due(spec: ActivationSpec, now: datetime) -> datetime | None:
 
 
 def missed_tick(spec: ActivationSpec, state: State, now: datetime) -> datetime | None:
-    """The tick that came more than half an hour ago and began no sync, where the last sync was a schedule's; else None.
+    """Return the tick that came more than half an hour ago and began no sync, where the last sync was a schedule's; else None.
 
     Who syncs by hand has no schedule that could be late.
     """

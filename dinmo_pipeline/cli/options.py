@@ -36,14 +36,14 @@ def _positive(text: str, what: str) -> int:
 
 
 def activation_named(loaded: Project, name: str) -> ActivationSpec:
-    """The activation of this name; CallError with the nearest one where there is none."""
+    """Return the activation of this name; CallError with the nearest one where there is none."""
     if name not in loaded.activations:
         raise CallError(f"there is no activation {name!r}{nearest_hint(name, loaded.activations)}")
     return loaded.activations[name]
 
 
 def chosen_activations(loaded: Project, names: list[str], *, everything: bool) -> list[ActivationSpec]:
-    """The activations of these names, or all; CallError where neither or both are asked for."""
+    """Return the activations of these names, or all; CallError where neither or both are asked for."""
     if everything == bool(names):
         raise CallError("name the activations to sync, or say --all" if not names else "name activations or say --all, not both")
     return list(loaded.activations.values()) if everything else [activation_named(loaded, name) for name in dict.fromkeys(names)]

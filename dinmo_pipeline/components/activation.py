@@ -83,7 +83,7 @@ class Activation(NamedComponent):
     fields_model: ClassVar[type[BaseModel]] = ActivationFields
 
     def build(self, loaded: LoadedProject) -> Definitions:
-        """The assets, the job, and a schedule where there is one."""
+        """Return the assets, the job, and a schedule where there is one."""
         project, spec = loaded.project, loaded.project.activations[self.name]
         partitions = DynamicPartitionsDefinition(name=partitions_name(spec.name))
         deltas = spec.run_type == RunType.FULL_THEN_DELTA
@@ -205,14 +205,14 @@ def _delivery_asset(
 
 @failing
 def _look(context: AssetExecutionContext, project: Project, spec: ActivationSpec) -> None:
-    """Before an attempt begins: whether an earlier one was cut off, and whether people still have to be told of something."""
+    """Look, before an attempt begins, whether an earlier one was cut off and whether people still have to be told of something."""
     for line in ActivationNotifier(project, spec).look(patience=timedelta()):
         context.log.warning(line)
 
 
 @failing
 def _rehearse(context: AssetExecutionContext, project: Project, spec: ActivationSpec, config: RehearsalConfig, *, full: bool) -> Rehearsal:
-    """What `dinmo sync --dry-run` and `--limit` do, told as an observation of the delivery."""
+    """Return what `dinmo sync --dry-run` and `--limit` do, told as an observation of the delivery."""
     own = redirect_target(project, spec) or Target(project.storages[spec.destination])
     target = replace(own, recorded=False, limit=config.limit or None)
     rehearsal = SyncService(project, spec).rehearse(instant=project.clock(), target=target, send=not config.dry_run, full=full)
@@ -229,7 +229,7 @@ def _wait_for_turn(project: Project, spec: ActivationSpec) -> None:
 
 @failing
 def _judged(context: AssetExecutionContext, project: Project, spec: ActivationSpec, opened: ExitStack) -> Outgoing | SyncBlocked:
-    """The sync of the run's partition, ready to be delivered until `opened` closes, or what holds it."""
+    """Return the sync of the run's partition, ready to be delivered until `opened` closes, or what holds it."""
     syncs, label, approval = SyncService(project, spec), context.partition_key, context.run.tags.get(APPROVE)
     if approval is not None:
         if approval.strip().lower() in {"", *_YES_OR_NO}:
@@ -244,7 +244,7 @@ def _judged(context: AssetExecutionContext, project: Project, spec: ActivationSp
 
 
 def _newest_told(instance: DagsterInstance, key: AssetKey) -> int:
-    """The number of the newest sync whose delivery Dagster was told of; 0 when there is none."""
+    """Return the number of the newest sync whose delivery Dagster was told of; 0 when there is none."""
     told = instance.get_latest_materialization_event(key)
     number = told.asset_materialization.metadata.get("sync") if told is not None and told.asset_materialization is not None else None
     return number.value if isinstance(number, IntMetadataValue) and number.value is not None else 0

@@ -12,44 +12,44 @@ from dinmo_pipeline.project.specs import TableRef
 
 
 def table_key(ref: TableRef) -> AssetKey:
-    """`models/customers`."""
+    """Return `models/customers`."""
     return AssetKey([ref.kind, ref.name])
 
 
 def snapshot_key(activation: str) -> AssetKey:
-    """`activations/lapsed_to_partner/snapshot`."""
+    """Return `activations/lapsed_to_partner/snapshot`."""
     return AssetKey(["activations", activation, "snapshot"])
 
 
 def delivery_key(activation: str) -> AssetKey:
-    """`activations/lapsed_to_partner/delivery`."""
+    """Return `activations/lapsed_to_partner/delivery`."""
     return AssetKey(["activations", activation, "delivery"])
 
 
 def trigger_key(name: str) -> AssetKey:
-    """The asset that `after: name` waits for: `models.x`, an activation's delivery, or `a/dagster/key` as it stands."""
+    """Return the asset that `after: name` waits for: `models.x`, an activation's delivery, or `a/dagster/key` as it stands."""
     if "/" in name:
         return AssetKey(name.split("/"))
     return AssetKey(name.split(".")) if "." in name else delivery_key(name)
 
 
 def job_name(activation: str) -> str:
-    """The job that refreshes what the activation needs, and delivers it."""
+    """Return the job that refreshes what the activation needs, and delivers it."""
     return f"sync_{activation}"
 
 
 def partitions_name(activation: str) -> str:
-    """The dynamic partitions whose keys are the labels of the activation's syncs."""
+    """Return the dynamic partitions whose keys are the labels of the activation's syncs."""
     return f"syncs_{activation}"
 
 
 def import_job_name(feed: str) -> str:
-    """The job that imports the feed's files."""
+    """Return the job that imports the feed's files."""
     return f"import_{feed}"
 
 
 def code_reference(loaded: LoadedProject, definition: str) -> Mapping[str, Any]:
-    """Metadata that leads from the asset to its definition (`models.customers`)."""
+    """Return metadata that leads from the asset to its definition (`models.customers`)."""
     position = loaded.positions[definition]
     reference = LocalFileCodeReference(file_path=str(position.file), line_number=position.line)
     return {"dagster/code_references": CodeReferencesMetadataValue(code_references=[reference])}

@@ -40,7 +40,7 @@ def make_asset(
     backfill_policy: BackfillPolicy | None = None,
     required: bool = True,
 ) -> AssetsDefinition:
-    """The asset of `spec`, made by `compute` and stored by `io_manager`; `config` are the options of a run.
+    """Return the asset of `spec`, made by `compute` and stored by `io_manager`; `config` are the options of a run.
 
     `required`: whether `compute` always yields an output. `checks` are told by `compute`, too.
     """
@@ -81,5 +81,5 @@ def _schema(config: type[Config]) -> Any:
 
 
 def options_of(context: AssetExecutionContext, config: type[Options]) -> Options:
-    """What whoever launched the run chose; the defaults where that is nothing."""
+    """Return what whoever launched the run chose; the defaults where that is nothing."""
     return config(**context.op_execution_context.op_config)

@@ -31,25 +31,25 @@ class NamedComponent(Component):
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        """The model that editors complete from; it lets faults pass, because `build_defs` tells all of them with their lines."""
+        """Return the model that editors complete from; it lets faults pass, because `build_defs` tells all of them with their lines."""
         return _tolerant(cls.fields_model)
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: ComponentLoadContext) -> Self:
-        """The component as written: no template is rendered, so that braces in file names stay what they are."""
+        """Return the component as written: no template is rendered, so that braces in file names stay what they are."""
         return cls(definition_name(cls.__name__, dict(attributes or {})) or "")
 
     @classmethod
     def get_code_references_for_yaml(cls, yaml_path: Path, source_position: object, context: object) -> Sequence[LocalFileCodeReference]:
-        """None from Dagster: each asset leads to its definition already, also where Dagster does not read the files."""
+        """Return none to Dagster: each asset leads to its definition already, also where Dagster does not read the files."""
         return ()
 
     def build_defs(self, context: ComponentLoadContext) -> Definitions:
-        """The Dagster objects of this definition. DefinitionErrors with every fault of the whole project."""
+        """Return the Dagster objects of this definition. DefinitionErrors with every fault of the whole project."""
         return self.definitions(_project_of(context))
 
     def definitions(self, loaded: LoadedProject) -> Definitions:
-        """The Dagster objects of this definition in a valid project."""
+        """Return the Dagster objects of this definition in a valid project."""
         with warnings.catch_warnings():
             # An IO manager given to its asset, and code references: what we use of them is pinned by tests.
             warnings.simplefilter("ignore", BetaWarning)

@@ -16,7 +16,7 @@ _GUARDS, _WARNINGS = "guards", "warnings"
 
 
 def check_specs(spec: ActivationSpec) -> list[AssetCheckSpec]:
-    """Guards for every delivery, warnings where there are limits."""
+    """Return guards for every delivery, and warnings where there are limits."""
     key = delivery_key(spec.name)
     specs = [AssetCheckSpec(_GUARDS, asset=key, description=describe_guards(spec), blocking=True)]
     if spec.warn_if:
@@ -25,17 +25,17 @@ def check_specs(spec: ActivationSpec) -> list[AssetCheckSpec]:
 
 
 def guards_blocked(findings: Sequence[Finding]) -> AssetCheckResult:
-    """What holds the sync."""
+    """Return what holds the sync."""
     return _result(_GUARDS, findings, AssetCheckSeverity.ERROR, passed=False)
 
 
 def guards_passed(measured: Mapping[Measure, float], findings: Sequence[Finding]) -> AssetCheckResult:
-    """The sync may be delivered; `findings` are those that do not stop it, because of an approval or because it does not count."""
+    """Return the sync may be delivered; `findings` are those that do not stop it, because of an approval or because it does not count."""
     return _result(_GUARDS, findings, AssetCheckSeverity.WARN, passed=True, measured=measured)
 
 
 def warnings_of(findings: Sequence[Finding]) -> AssetCheckResult:
-    """The limits that the delivered sync broke."""
+    """Return the limits that the delivered sync broke."""
     return _result(_WARNINGS, findings, AssetCheckSeverity.WARN, passed=not findings)
 
 

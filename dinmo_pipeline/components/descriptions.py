@@ -15,13 +15,13 @@ _MODES = {
 
 
 def describe_table(spec: TableSpec) -> str:
-    """The author's words, or where the rows come from."""
+    """Return the author's words, or where the rows come from."""
     read = ", ".join(map(str, spec.depends_on))
     return spec.description or (f"Made by a query over {read}." if read else "Made by a query.")
 
 
 def describe_feed(feed: FeedSpec) -> str:
-    """What its files are called, and what becomes of their records."""
+    """Return what its files are called, and what becomes of their records."""
     kept = {
         "merge": "the newest version of each record is kept",
         "append": "every record of every file is kept",
@@ -32,7 +32,7 @@ def describe_feed(feed: FeedSpec) -> str:
 
 
 def describe_import(feed: FeedSpec) -> str:
-    """What a run of it takes, and who starts it."""
+    """Return what a run of it takes, and who starts it."""
     return (
         f"Imports every file of {feed.ref} that is due. The sensor of inbox {feed.inbox} starts it; by hand, any partition will do: "
         "a partition stands for one file, and a run takes all that are there and whole."
@@ -40,12 +40,12 @@ def describe_import(feed: FeedSpec) -> str:
 
 
 def describe_entity(feeds: Sequence[FeedSpec]) -> str:
-    """Which feeds it is made of."""
+    """Return which feeds it is made of."""
     return f"The rows of {', '.join(str(feed.ref) for feed in feeds)}, one under another, by the names of their columns."
 
 
 def describe_snapshot(spec: ActivationSpec) -> str:
-    """What the rows are kept for."""
+    """Return what the rows are kept for."""
     return (
         f"The rows of {spec.source} as a sync of {spec.name} found them. Once that sync is delivered, the next one is compared with them; "
         "until then they change nothing."
@@ -53,13 +53,13 @@ def describe_snapshot(spec: ActivationSpec) -> str:
 
 
 def describe_delivery(spec: ActivationSpec) -> str:
-    """The author's words, or what is sent where."""
+    """Return the author's words, or what is sent where."""
     sent = "all rows" if spec.run_type == RunType.FULL_ONLY else _MODES[spec.sync_mode]
     return spec.description or f"Sends {spec.source} to {spec.destination}, as {spec.format.type}: {sent}."
 
 
 def describe_guards(spec: ActivationSpec) -> str:
-    """What stops a sync."""
+    """Return what stops a sync."""
     if spec.fail_if is None:
         return "Stops a sync whose source turned empty, or lost more than half of 1,000 rows or more, until it is approved."
     limits = ", ".join(f"{limit.measure} {limit.text}" for limit in spec.fail_if)
@@ -67,12 +67,12 @@ def describe_guards(spec: ActivationSpec) -> str:
 
 
 def describe_warnings(spec: ActivationSpec) -> str:
-    """What is told of a sync."""
+    """Return what is told of a sync."""
     return f"Warns if {', '.join(f'{limit.measure} {limit.text}' for limit in spec.warn_if)}."
 
 
 def describe_schedule(spec: ActivationSpec) -> str:
-    """What each of its ticks does, and when there is none."""
+    """Return what each of its ticks does, and when there is none."""
     return (
         f"Starts a sync of {spec.name}: a tick that comes while one runs waits, a further one is dropped. While a failure that trying "
         "again does not cure is young, ticks are skipped and say why."
@@ -80,7 +80,7 @@ def describe_schedule(spec: ActivationSpec) -> str:
 
 
 def describe_job(spec: ActivationSpec) -> str:
-    """What it delivers, and how a person starts it."""
+    """Return what it delivers, and how a person starts it."""
     return (
         f"{describe_delivery(spec)}\n\nTo start a sync by hand: *Materialize all…*, *Add a partition* with any new name, *Launch 1 run*. "
         "A partition stands for one sync."

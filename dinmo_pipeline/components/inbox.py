@@ -36,7 +36,7 @@ class Inbox(NamedComponent):
     fields_model: ClassVar[type[BaseModel]] = InboxFields
 
     def build(self, loaded: LoadedProject) -> Definitions:
-        """The sensor that looks for files, and the jobs that import them; none where no feed takes any."""
+        """Return the sensor that looks for files, and the jobs that import them; none where no feed takes any."""
         feeds = [feed for feed in loaded.project.feeds.values() if feed.inbox == self.name]
         if not feeds:
             return Definitions()
@@ -50,7 +50,7 @@ class Feed(NamedComponent):
     fields_model: ClassVar[type[BaseModel]] = FeedFields
 
     def build(self, loaded: LoadedProject) -> Definitions:
-        """The feed's table; the first feed of an entity brings the entity, too."""
+        """Return the feed's table; the first feed of an entity brings the entity, too."""
         feed = loaded.project.feeds[self.name]
         feeds = loaded.project.entities[feed.entity_ref]
         return Definitions(

@@ -18,5 +18,5 @@ class Notify(NamedComponent):
     fields_model: ClassVar[type[BaseModel]] = NotifyFields
 
     def build(self, loaded: LoadedProject) -> Definitions:
-        """Nothing of its own."""
+        """Return no definitions: the YAML alone counts."""
         return Definitions()

@@ -44,7 +44,7 @@ class DefinitionScaffolder(Scaffolder[BaseModel]):
 
 
 def first_fields(component: str) -> Mapping[str, Any]:
-    """The fields beside the name that a new definition begins with."""
+    """Return the fields beside the name that a new definition begins with."""
     if component in _FIRST_FIELDS:
         return _FIRST_FIELDS[component]
     return {field: field for field, info in STORAGES[component].model_fields.items() if info.is_required() and field != "name"}

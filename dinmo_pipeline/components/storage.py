@@ -13,12 +13,12 @@ class StorageComponent(NamedComponent):
     """A place that files are delivered to."""
 
     def build(self, loaded: LoadedProject) -> Definitions:
-        """Nothing of its own."""
+        """Return no definitions: the YAML alone counts."""
         return Definitions()
 
 
 def storage_components() -> dict[str, type[Component]]:
-    """A component for each storage of the registry, by its name."""
+    """Return a component for each storage of the registry, by its name."""
     return {
         name: type(name, (StorageComponent,), {"fields_model": spec, "__doc__": spec.__doc__, "__module__": __name__})
         for name, spec in STORAGES.items()

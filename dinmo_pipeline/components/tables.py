@@ -23,7 +23,7 @@ class _Table(NamedComponent):
     kind: ClassVar[str]
 
     def build(self, loaded: LoadedProject) -> Definitions:
-        """One asset."""
+        """Return one asset."""
         return Definitions(assets=[_table_asset(loaded, loaded.project.tables[TableRef(self.kind, self.name)])])
 
 

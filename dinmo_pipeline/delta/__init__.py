@@ -1,0 +1,1 @@
+"""What a delta is and promises, as values without SQL."""

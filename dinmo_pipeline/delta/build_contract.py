@@ -13,7 +13,7 @@ from dinmo_pipeline.storages.base import StorageSpec
 
 
 def address_of(spec: ActivationSpec, destination: StorageSpec, project_root: Path) -> str:
-    """Who the consumer is: the storage's address, and the folder as written, variables and all.
+    """Return who the consumer is: the storage's address, and the folder as written, variables and all.
 
     PermanentStorageError when the storage names its host or user by a reference that leads nowhere.
     """
@@ -21,7 +21,7 @@ def address_of(spec: ActivationSpec, destination: StorageSpec, project_root: Pat
 
 
 def contract_of(spec: ActivationSpec, destination: StorageSpec, project_root: Path, columns: Sequence[TableColumn]) -> Contract:
-    """The contract under today's columns of the source. DataError when one that is mapped or in the key is missing."""
+    """Return the contract under today's columns of the source. DataError when one that is mapped or in the key is missing."""
     known = {folded(column.name): column for column in columns}
     names = (
         [(mapped.attribute, mapped.name) for mapped in spec.mapping] if spec.mapping else [(column.name, column.name) for column in columns]
@@ -47,7 +47,7 @@ def contract_of(spec: ActivationSpec, destination: StorageSpec, project_root: Pa
 
 
 def require_same_contract(spec: ActivationSpec, destination: StorageSpec, project_root: Path, contract: Contract) -> None:
-    """SyncRefused when the activation was edited since its rows were kept: they are not those that it would send now."""
+    """Raise SyncRefused when the activation was edited since its rows were kept: they are not those that it would send now."""
     mapped = None if spec.mapping is None else [(folded(column.attribute), column.name) for column in spec.mapping]
     now = (
         str(spec.source),

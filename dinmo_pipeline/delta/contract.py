@@ -54,7 +54,7 @@ class Contract:
         return self.sync_mode != SyncMode.INSERT
 
     def break_with(self, earlier: Contract) -> str | None:
-        """Why nothing can be compared with what was delivered under `earlier` (`changed primary key`), or None when it can."""
+        """Return why nothing can be compared with what was delivered under `earlier` (`changed primary key`), or None when it can."""
         own_key, earlier_key = (tuple(folded(column.attribute) for column in contract.key) for contract in (self, earlier))
         alike = len(self.key) == len(earlier.key) and all(
             # A float may be rounded, so an exact number's key cannot be told again in one.
@@ -72,21 +72,21 @@ class Contract:
         return f"changed {' and '.join(changed)}" if changed else None
 
     def widens(self, earlier: Contract) -> bool:
-        """Whether each row must be sent again: a column is new or renamed, or its type is another and not both are numbers."""
+        """Return whether each row must be sent again: a column is new or renamed, or its type is another and not both are numbers."""
         before = {column.identity: column.type for column in earlier.columns}
         return any(column.identity not in before or not same_or_numbers(column.type, before[column.identity]) for column in self.columns)
 
     def new_attributes(self, earlier: Contract) -> tuple[str, ...]:
-        """Attributes that are sent and were not before."""
+        """Return attributes that are sent and were not before."""
         before = {folded(column.attribute) for column in earlier.columns}
         return tuple(column.attribute for column in self.columns if folded(column.attribute) not in before)
 
 
 def same_or_numbers(one: str, other: str) -> bool:
-    """Whether two types compare by value: they are one type, or both are numbers."""
+    """Return whether two types compare by value: they are one type, or both are numbers."""
     return one == other or all(parse_type(type_text).kind in EXACT_NUMBERS | FLOATS for type_text in (one, other))
 
 
 def is_exact(type_text: str) -> bool:
-    """Whether the type is that of integers or decimals."""
+    """Return whether the type is that of integers or decimals."""
     return parse_type(type_text).kind in EXACT_NUMBERS

@@ -66,7 +66,7 @@ class Snapshot:
         return (self,) if self.whole is None else (self, self.whole)
 
     def rewritten(self, snapshots: Mapping[str, Snapshot]) -> Snapshot:
-        """What stands for it since records were taken out of snapshots: these, by the paths of those that they stand for."""
+        """Return what stands for it since records were taken out of snapshots: these, by the paths of those that they stand for."""
         if self.path in snapshots:
             return snapshots[self.path]
         return self if self.whole is None else replace(self, whole=self.whole.rewritten(snapshots))
@@ -96,7 +96,7 @@ class Comparison:
         return tuple({file.path: file for snapshot in self.snapshots for file in snapshot.files}.values())
 
     def rewritten(self, snapshots: Mapping[str, Snapshot]) -> Comparison:
-        """The same comparison since records were taken out of snapshots."""
+        """Return the same comparison since records were taken out of snapshots."""
         current, since = (each.rewritten(snapshots) if each is not None else None for each in (self.current, self.since))
         return replace(self, current=current, since=since, gone_since=tuple(each.rewritten(snapshots) for each in self.gone_since))
 
@@ -144,11 +144,11 @@ class Place:
 
     @classmethod
     def of(cls, spec: StorageSpec) -> Place:
-        """The place that `spec` defines."""
+        """Return the place that `spec` defines."""
         return cls(spec.name, spec.address)
 
     def storage(self, current: Mapping[str, StorageSpec]) -> StorageSpec | None:
-        """The storage of this name as it is defined now; None where there is none, or where its address is another one."""
+        """Return the storage of this name as it is defined now; None where there is none, or where its address is another one."""
         now = current.get(self.name)
         return now if now is not None and now.address == self.address else None
 
@@ -157,7 +157,7 @@ class Place:
 
 
 def _read_place(kept: Any) -> Any:
-    """What an entry says of a place: earlier versions kept the whole definition, of which the name and the address count."""
+    """Return what an entry says of a place: earlier versions kept the whole definition, of which the name and the address count."""
     if not isinstance(kept, dict) or "fields" not in kept:
         return kept
     try:
@@ -250,5 +250,5 @@ class Export:
 
 
 def joined(folder: str, name: str) -> str:
-    """The path of `name` in `folder`, without the `./` of the storage's own start."""
+    """Return the path of `name` in `folder`, without the `./` of the storage's own start."""
     return posixpath.normpath(posixpath.join(folder, name))

@@ -45,7 +45,7 @@ class Judged:
 
 
 def find_oddities(spec: ActivationSpec, judged: Judged, *, last: LastDelivery | None) -> Iterator[Finding]:
-    """Everything that stops a sync until it is approved, and what is told of it all the same."""
+    """Yield everything that stops a sync until it is approved, and what is told of it all the same."""
     contract = judged.contract
     comparable = last if last is not None and last.contract.source == contract.source else None
     if spec.fail_if is None:
@@ -65,7 +65,7 @@ def find_oddities(spec: ActivationSpec, judged: Judged, *, last: LastDelivery | 
 def find_broken(
     level: Level, limits: Iterable[Limit], measured: Mapping[Measure, float], *, last: LastDelivery | None = None
 ) -> Iterator[Finding]:
-    """A finding for each limit that a measured value breaks; a share is of the rows of `last`, and of nothing breaks none."""
+    """Yield a finding for each limit that a measured value breaks; a share is of the rows of `last`, and of nothing breaks none."""
     option = "fail_if" if level == "block" else "warn_if"
     whole = last.rows if last is not None else None
     for limit in limits:

@@ -1,0 +1,1 @@
+"""Who computes: a folder for each engine that runs queries."""

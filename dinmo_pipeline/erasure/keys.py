@@ -18,7 +18,7 @@ _TABLE = "temp.main.forgotten_keys"
 
 
 def keys_of(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: str, condition: str) -> set[Key]:
-    """The keys of those rows of a snapshot or its file (`rows`, SQL; `s` in the condition) for which the condition is true."""
+    """Return the keys of those rows of a snapshot or its file (`rows`, SQL; `s` in the condition) for which the condition is true."""
     found = connection.execute(f"SELECT DISTINCT {_key(contract, 's')} FROM {rows} AS s WHERE {condition}").fetchall()
     names = _names(contract)
     return {(names, tuple(key)) for (key,) in found}
@@ -33,12 +33,12 @@ def remember_keys(connection: duckdb.DuckDBPyConnection, keys: Collection[Key]) 
 
 
 def is_forgotten(contract: Contract, alias: str) -> str:
-    """SQL: whether the key of a row of a snapshot is among those that are remembered."""
+    """Return SQL that says whether the key of a row of a snapshot is among those that are remembered."""
     return _is_remembered(_names(contract), _key(contract, alias))
 
 
 def is_forgotten_in_table(columns: Sequence[tuple[str, str]], names: Iterable[str]) -> str:
-    """SQL: the same of a row of a table, of whose key these are the columns: SQL and type each."""
+    """Return SQL that says the same of a row of a table, of whose key these are the columns: SQL and type each."""
     return _is_remembered(tuple(map(folded, names)), _list(columns))
 
 

@@ -48,7 +48,7 @@ class Description:
     table: str | None = None
 
     def condition(self, tables: Collection[str], columns: Mapping[str, Column]) -> str | None:
-        """SQL that is true for such records of a table, by its names and its columns, folded; None where it cannot have any."""
+        """Return SQL that is true for such records of a table, by its names and its columns, folded; None where it cannot have any."""
         if self.table is not None and self.table not in tables:
             return None
         if not all(folded(name) in columns for name, _ in self.values):
@@ -71,7 +71,7 @@ class Person:
 
     @classmethod
     def described(cls, texts: Iterable[str]) -> Person:
-        """The person of these `[TABLE.]COLUMN=VALUE[ and COLUMN=VALUE…]`. CallError, without the values, where one is none."""
+        """Return the person of these `[TABLE.]COLUMN=VALUE[ and COLUMN=VALUE…]`. CallError, without the values, where one is none."""
         found = tuple(_description(text, number) for number, text in enumerate(texts, start=1))
         if not found:
             raise CallError(f"name the person by what stands in columns: {FORM}")
@@ -80,7 +80,7 @@ class Person:
         return cls(found)
 
     def condition(self, tables: Collection[str], columns: Mapping[str, Column]) -> str | None:
-        """SQL that is true for the person's records of a table, never null; None where it cannot have any."""
+        """Return SQL that is true for the person's records of a table, never null; None where it cannot have any."""
         found = {each: each.condition(tables, columns) for each in self.descriptions}
         conditions = [condition for condition in found.values() if condition is not None]
         self.fitting.update(each for each, condition in found.items() if condition is not None)
@@ -152,7 +152,7 @@ def _description(text: str, number: int) -> Description:
 
 
 def _equals(column: Column, value: str) -> str:
-    """Whether a column has the value that this text stands for; a list, whether one of its values is that."""
+    """Return whether a column has the value that this text stands for; a list, whether one of its values is that."""
     text = quote_literal(value)
     parsed = parse_type(column.type)
     if parsed.kind in ("LIST", "ARRAY"):
@@ -169,7 +169,10 @@ def _equals(column: Column, value: str) -> str:
 
 
 def _is_exact(column_type: DuckType, value: str) -> bool:
-    """Whether the text means the same as a value of this type: a cast rounds 41.6 to 42, and takes `007`, `1e3`, `0x2a` for numbers."""
+    """Return whether the text means the same as a value of this type.
+
+    A cast rounds 41.6 to 42, and takes `007`, `1e3`, `0x2a` for numbers.
+    """
     kind = column_type.kind
     if kind in EXACT_NUMBERS | FLOATS:
         number = _NUMBER.fullmatch(value)

@@ -57,11 +57,11 @@ class Rewriting:
         return Rewritten(mapped, number, new_base)
 
     def keys_that_stay(self, entry: Rewritten) -> int:
-        """How many keys the next delivery has to tell as removed."""
+        """Return how many keys the next delivery has to tell as removed."""
         return row_count(self.connection, f"{self.files.patch(entry.base)} WHERE {_TOLD}") if entry.base is not None else 0
 
     def _has_told(self, snapshot: Snapshot) -> bool:
-        """Whether its own file has keys that are there for the next delivery alone."""
+        """Return whether its own file has keys that are there for the next delivery alone."""
         return snapshot.whole is not None and row_count(self.connection, f"{self.files.patch(snapshot)} WHERE {_TOLD}") > 0
 
     def _goes(self, file: Snapshot) -> str:
@@ -69,7 +69,7 @@ class Rewriting:
         return f"({is_forgotten(file.contract, 's')}{told})"
 
     def _others(self, file: Snapshot) -> str:
-        """The rows of a file that stay, as it has them."""
+        """Return the rows of a file that stay, as it has them."""
         more = ("present", "step") if file.whole is not None else ("present",) if file.contract.keeps_gone_keys else ()
         columns = ", ".join([stored_values(file.contract, "s"), *(f"s.{name}" for name in more)])
         return f"SELECT {columns} FROM {self.files.patch(file)} AS s WHERE NOT {self._goes(file)}"
@@ -88,7 +88,7 @@ class Rewriting:
         return replace(snapshot, rows=row_count(self.connection, f"{self.files.rows(snapshot)}{present}"))
 
     def _base(self, base: Snapshot, pending: Snapshot | None) -> Snapshot | None:
-        """What the next sync is compared with; None where that needs no more than what stands for `base`."""
+        """Return what the next sync is compared with; None where that needs no more than what stands for `base`."""
         contract = base.contract
         if contract.sync_mode != SyncMode.DIFFERENCE:
             return None

@@ -37,8 +37,10 @@ _UNTIL = "the next delivery has told it as removed: forget again after that"
 
 @dataclass(frozen=True)
 class _Found:
-    """The keys of the person's records; whether any file has the columns that describe them; whether the source has one of these keys in
-    a record that is described by none.
+    """What was found of a person in snapshots.
+
+    `keys` are those of the person's records, `looked` says whether any file has the columns that describe them, `others` whether the
+    source has one of these keys in a record that is described by none.
     """
 
     keys: set[Key]

@@ -56,7 +56,7 @@ class Tables:
             yield Receipt("warehouse", str(path), 0, "written anew, without its freed pages")
 
     def reasons(self, ref: TableRef) -> list[str]:
-        """Why the next refresh of this table, and of those that it is made from, would bring the person back."""
+        """Return why the next refresh of this table, and of those that it is made from, would bring the person back."""
         return [self.again[table.ref] for table in self.project.tables_for(ref) if table.ref in self.again]
 
     def _empty(self, connection: duckdb.DuckDBPyConnection, person: Person, *, dry_run: bool) -> list[Receipt]:
@@ -96,7 +96,7 @@ class Tables:
         return receipts
 
     def _names(self, ref: TableRef) -> set[str]:
-        """What a description may call a table: its name, or that of the model whose rows a segment chooses."""
+        """Return what a description may call a table: its name, or that of the model whose rows a segment chooses."""
         spec = self.project.tables.get(ref)
         return {str(ref)} | ({str(spec.model)} if spec is not None and spec.model is not None else set())
 
@@ -146,7 +146,7 @@ def _empty_texts(connection: duckdb.DuckDBPyConnection, person: Person, *, dry_r
 
 @contextmanager
 def _open_transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """A transaction that ends meanwhile, or not at all; an interrupt, too, leaves none open."""
+    """Open a transaction that ends meanwhile, or not at all; an interrupt, too, leaves none open."""
     connection.begin()
     try:
         yield
@@ -157,7 +157,7 @@ def _open_transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 def _base_tables(connection: duckdb.DuckDBPyConnection) -> list[TableRef]:
-    """Every table that has rows of its own, also those that the project defines no more."""
+    """Return every table that has rows of its own, also those that the project defines no more."""
     found = connection.execute(
         "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = current_database() AND NOT internal AND NOT temporary "
         "AND schema_name <> ? ORDER BY ALL",

@@ -19,7 +19,7 @@ class Undefined:
     project: Project
 
     def forget(self, person: Person, *, dry_run: bool) -> Iterator[Receipt]:
-        """Only tell of them: they are not looked into."""
+        """Tell of them alone: they are not looked into."""
         snapshots = open_state(self.project).snapshots
         kept = {name: snapshots.kept(name) for name in snapshots.activations() if name not in self.project.activations}
         if not any(kept.values()):

@@ -36,7 +36,7 @@ class Rows:
     timezone: str
 
     def window(self, first: int, count: int) -> Rows:
-        """The `count` rows that start at row number `first` (from 0)."""
+        """Return the `count` rows that start at row number `first` (from 0)."""
         return replace(self, query=f"SELECT * FROM ({self.query}) LIMIT {count} OFFSET {first}")
 
 
@@ -69,7 +69,7 @@ class Format(BaseModel, ABC):
 
     @abstractmethod
     def uncompressed(self) -> Format:
-        """The same format without compression around the file: what `max_bytes` measures."""
+        """Return the same format without compression around the file: what `max_bytes` measures."""
 
     def line_after(self, connection: duckdb.DuckDBPyConnection, before: Rows, count: int, local_path: Path) -> int | None:
         """Find the line (from 1) of the record that follows the first `count` records; None for a format without lines.
@@ -79,5 +79,5 @@ class Format(BaseModel, ABC):
         return None
 
     def name_problems(self, names: Sequence[str]) -> list[str]:
-        """Why these column names cannot stand together in a file of this format; empty when they can."""
+        """Return why these column names cannot stand together in a file of this format; empty when they can."""
         return []

@@ -21,7 +21,7 @@ OTHER_ENCODING = "Declare the feed's encoding, or ask for the file in UTF-8."
 def text_blocks(
     file: io.RawIOBase, name: str, encoding: str, block_bytes: int, advice: str = OTHER_ENCODING, limits: IntakeLimits = DEFAULT_LIMITS
 ) -> Iterator[bytes]:
-    """The file's text as valid UTF-8, whatever `encoding` it has; no block is empty, none ends inside a character.
+    """Yield the file's text as valid UTF-8, whatever `encoding` it has; no block is empty, none ends inside a character.
 
     `name` is the file's, for errors, and `advice` what to do about bytes that are none of the encoding.
     FileRefused where bytes are none of the encoding, with their position, where the text
@@ -55,7 +55,7 @@ def _in_time(file: io.RawIOBase, name: str, block_bytes: int, seconds: int) -> I
 
 
 def without_last_lines(blocks: Iterator[bytes], count: int) -> Iterator[bytes]:
-    """The text without its last `count` lines; blank lines at the end do not count."""
+    """Yield the text without its last `count` lines; blank lines at the end do not count."""
     held = b""
     for block in blocks:
         held += block
@@ -90,7 +90,7 @@ def _checked(pieces: Iterator[bytes], name: str, advice: str) -> Iterator[bytes]
 
 
 def _whole_characters(data: bytes) -> int:
-    """Where the last character begins if it may be incomplete, else the end."""
+    """Return where the last character begins if it may be incomplete, else the end."""
     for back in range(1, min(3, len(data)) + 1):
         byte = data[-back]
         if byte >= 0xC0:

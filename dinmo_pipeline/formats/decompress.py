@@ -26,7 +26,7 @@ _GZIP = zlib.MAX_WBITS | 16
 
 
 def open_plain(path: Path, limits: IntakeLimits = DEFAULT_LIMITS) -> io.RawIOBase:
-    """The bytes of the file at exactly `path`; `.gz` and `.zst` in its name, in any case, are undone while it is read.
+    """Return the bytes of the file at exactly `path`; `.gz` and `.zst` in its name, in any case, are undone while it is read.
 
     Close it after use. Reading raises FileRefused where an archive is damaged or cut off, and where it expands past `unpacked_ratio`;
     OSError is the disk's.
@@ -53,7 +53,7 @@ class _Gzip:
         self._member: zlib._Decompress | None = None
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """As of a raw stream. OSError without a number where the archive is damaged or cut off, Trailing where it is followed by more."""
+        """Read as of a raw stream. OSError without a number where the archive is damaged or cut off, Trailing where more follows."""
         view = memoryview(buffer).cast("B")
         while True:
             if self._member is None and not self._begin():
@@ -64,7 +64,7 @@ class _Gzip:
                 return len(content)
 
     def close(self) -> None:
-        """Nothing is held but the file, which is not closed."""
+        """Release nothing: the file alone is held, and it is not closed."""
 
     def _begin(self) -> bool:
         """Begin the next archive; False at the end of the file."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 
 def clashes(names: Sequence[str], reading: Callable[[str], str], why: str) -> list[str]:
-    """A sentence for each group of names that `reading` makes one; `why` ends it."""
+    """Return a sentence for each group of names that `reading` makes one; `why` ends it."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(reading(name), []).append(name)

@@ -31,12 +31,12 @@ _OURS = frozenset(
 
 
 def is_ours(column: str) -> bool:
-    """Whether the product gives this name to a column of its own, so that no file may."""
+    """Return whether the product gives this name to a column of its own, so that no file may."""
     return column in _OURS or column.startswith("_dinmo")
 
 
 def listed(names: Collection[str]) -> str:
-    """The names for a message: the first of very many, and the beginning of very long ones."""
+    """Return the names for a message: the first of very many, and the beginning of very long ones."""
     shown = [name if len(name) <= _SHOWN_NAME else f"{name[:_SHOWN_NAME]}…" for name in islice(names, _LISTED)]
     more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
     return ", ".join(shown) + more
@@ -83,7 +83,7 @@ class Reading(ABC):
     warnings: list[str]
 
     def check_rejects(self, file_name: str) -> None:
-        """FileRefused where there are more rejects than `limits` allow: all of them are kept in memory."""
+        """Raise FileRefused where there are more rejects than `limits` allow: all of them are kept in memory."""
         most = self.limits.rejected_records
         if len(self.rejects) > most:
             first = self.rejects[0]
@@ -103,12 +103,12 @@ class Reading(ABC):
 
     @abstractmethod
     def batches(self) -> Iterator[pyarrow.RecordBatch]:
-        """The records that could be read, in the file's order, in batches of bounded size. FileRefused at any point."""
+        """Return the records that could be read, in the file's order, in batches of bounded size. FileRefused at any point."""
 
     @abstractmethod
     def originals(self, records: Collection[int]) -> Iterator[tuple[int, str]]:
-        """The text of these records as it stands in the file, in order, without the line ending; reads the file again."""
+        """Return the text of these records as it stands in the file, in order, without the line ending; reads the file again."""
 
     def columns_without(self, records: Collection[int]) -> tuple[str, ...]:
-        """The columns that the file has without these records: all of them where a header names them, else it is read again."""
+        """Return the columns that the file has without these records: all of them where a header names them, else it is read again."""
         return self.columns

@@ -98,14 +98,14 @@ class TextFormat(Format):
 
     @abstractmethod
     def lines(self, rows: Rows) -> Lines:
-        """The SQL and the frame of the file."""
+        """Return the SQL and the frame of the file."""
 
     def unencodable(self, connection: duckdb.DuckDBPyConnection, rows: Rows, character: str) -> Exception:
-        """The error to raise where `character` cannot be written in the file's encoding."""
+        """Return the error to raise where `character` cannot be written in the file's encoding."""
         return UnicodeError(f"{character!r} cannot be written in {self.file_encoding}")
 
     def findings(self, connection: duckdb.DuckDBPyConnection, rows: Rows, plain_path: Path) -> Written:
-        """What is to be said of the file, which stands at `plain_path` before its encoding and compression."""
+        """Return what is to be said of the file, which stands at `plain_path` before its encoding and compression."""
         return Written()
 
     def uncompressed(self) -> Self:
@@ -190,7 +190,7 @@ def _transform(source: Path, target: Path, encoding: str, compression: Compressi
 
 
 def require_read_back(text: str, encoding: str) -> None:
-    """UnicodeEncodeError where `text` has a character that Python's codec would write as another one."""
+    """Raise UnicodeEncodeError where `text` has a character that Python's codec would write as another one."""
     for character in _NOT_READ_BACK.get(encoding, ()):
         if (at := text.find(character)) >= 0:
             raise UnicodeEncodeError(encoding, text, at, at + 1, "is written as another character")

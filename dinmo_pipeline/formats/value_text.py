@@ -127,7 +127,7 @@ def _with_decimal(text: str, style: TextStyle) -> str:
 
 
 def _is_near(kind: str, value: str) -> str:
-    """Whether the year has four digits; a day less at both ends, so that it has in every zone."""
+    """Return whether the year has four digits; a day less at both ends, so that it has in every zone."""
     if kind == "TIMESTAMP_NS":
         return _is_finite(kind, value)
     if kind == "TIMESTAMPTZ_NS":
@@ -141,7 +141,7 @@ def _is_near(kind: str, value: str) -> str:
 
 
 def _is_local(kind: str, value: str, zone: str) -> str:
-    """Whether an instant is written with the zone's offset: its year has four digits, and the offset no seconds.
+    """Return whether an instant is written with the zone's offset: its year has four digits, and the offset no seconds.
 
     Local mean times have seconds (`+00:09:21`), which most readers refuse; the last zone gave them up in January 1972.
     """
@@ -156,7 +156,7 @@ def _is_finite(kind: str, value: str) -> str:
 
 
 def _far(local: str, rest: str) -> str:
-    """The text of a date or time whose year has not four digits: ISO 8601 with an expanded year before `rest`."""
+    """Return the text of a date or time whose year has not four digits: ISO 8601 with an expanded year before `rest`."""
     year = f"year({local})"
     sign = f"CASE WHEN {year} > 9999 THEN '+' WHEN {year} < 0 THEN '-' ELSE '' END"
     return f"{sign} || printf('%04d', abs({year})) || {rest}"
@@ -178,7 +178,7 @@ def _timestamp(kind: str) -> Callable[[str], str]:
 
 
 def _clock(kind: str, value: str, local: str, *, year: str = "%Y") -> str:
-    """The wall-clock time `local` of `value`, with a fraction where there is one."""
+    """Return the wall-clock time `local` of `value`, with a fraction where there is one."""
     seconds = f"{year}-%m-%dT%H:%M:%S"
     if kind not in _FRACTIONS:
         return f"strftime({local}, '{seconds}')"
@@ -201,7 +201,7 @@ def _zoned_text(kind: str, value: str, zone: str, local: str | None) -> str:
 
 
 def _styled_timestamp(kind: str, value: str, style: TextStyle, local: str | None) -> str:
-    """The text in a style of the consumer's; what has no year of four digits, or is infinite, as in ISO 8601."""
+    """Return the text in a style of the consumer's; what has no year of four digits, or is infinite, as in ISO 8601."""
     iso = _zoned_text(kind, value, style.zone, local) if kind in ZONED else _timestamp(kind)(value)
     if style.timestamps == SQL:
         return f"replace(replace({iso}, 'T', ' '), '+00:00', '')"
@@ -214,14 +214,14 @@ def _styled_timestamp(kind: str, value: str, style: TextStyle, local: str | None
 
 
 def _difference(kind: str, value: str, local: str) -> str:
-    """The offset of the wall-clock time `local`, in microseconds."""
+    """Return the offset of the wall-clock time `local`, in microseconds."""
     if kind.endswith("_NS"):
         return f"((epoch_ns({local}) - epoch_ns({value})) // 1000)"
     return f"(epoch_us({local}) - epoch_us({value}))"
 
 
 def _offset(kind: str, value: str, local: str, zone: str) -> str:
-    """The offset `+02:00`, which has no seconds."""
+    """Return the offset `+02:00`, which has no seconds."""
     difference = _difference(kind, value, local)
     usual = " ".join(f"WHEN {offset} THEN '{text}'" for offset, text in _usual_offsets(zone))
     clock = f"TIMESTAMP '1970-01-01' + to_microseconds(abs({difference}))"
@@ -231,7 +231,7 @@ def _offset(kind: str, value: str, local: str, zone: str) -> str:
 
 @cache
 def _usual_offsets(zone: str) -> tuple[tuple[int, str], ...]:
-    """The zone's offsets in our days, in microseconds and as text: a shortcut for nearly every value, never the rule."""
+    """Return the zone's offsets in our days, in microseconds and as text: a shortcut for nearly every value, never the rule."""
     try:
         rules = ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError):

@@ -35,11 +35,11 @@ class ZstdFrames(io.RawIOBase):
         self._rest = b""
 
     def readable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """At most so many bytes; none at the end."""
+        """Read at most so many bytes; none at the end."""
         while not self._rest:
             piece = next(self._pieces, None)
             if piece is None:
@@ -102,7 +102,7 @@ class ZstdFrames(io.RawIOBase):
         return taken
 
     def close(self) -> None:
-        """Nothing is held but the file, which is its opener's."""
+        """Release nothing: the file alone is held, and it is its opener's."""
         if not self.closed and not self._file.raw.closed:
             self._file.detach()
         super().close()

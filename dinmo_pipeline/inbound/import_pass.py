@@ -77,7 +77,10 @@ class InboxPass:
         self._stack.close()
 
     def look(self) -> InboxScan:
-        """What lies in `raw/` and `init/` now: what is due, what waits, what was set aside, and strangers that nobody was told of yet."""
+        """Return what lies in `raw/` and `init/` now.
+
+        What is due, what waits, what was set aside, and strangers that nobody was told of yet.
+        """
         feeds = [feed for feed in self._project.feeds.values() if feed.inbox == self._inbox.name]
         with self._disk_errors():
             try:
@@ -150,7 +153,7 @@ class InboxPass:
         return [made.name for made in closed]
 
     def written_beside(self) -> list[str]:
-        """The paths of what was written beside files in `imports/`: rejects, and why a file was refused."""
+        """Return the paths of what was written beside files in `imports/`: rejects, and why a file was refused."""
         with open_warehouse(self._project.warehouse_path, self._project.query_settings) as connection:
             told = "inbox = ? AND target IS NOT NULL AND (rejected > 0 OR outcome = ?)"
             found = ImportLedger(connection).find(told, [self._inbox.name, Outcome.REFUSED])
@@ -184,12 +187,12 @@ class InboxPass:
         return disk_errors(f"importing from inbox {self._inbox.name}")
 
     def _is_behind(self) -> bool:
-        """Whether an earlier pass was cut off, or its warehouse holds more than the open troubles tell."""
+        """Return whether an earlier pass was cut off, or its warehouse holds more than the open troubles tell."""
         path = troubles_path(self._project, self._inbox.name)
         return self._scan_state.taking or (self._project.warehouse_path.exists() and not path.exists())
 
     def _require_folders(self, listings: Mapping[str, Listing]) -> None:
-        """PermanentStorageError where all folders are missing: a name with a typing error must not look like an inbox without files."""
+        """Raise PermanentStorageError where all folders are missing: a mistyped name must not look like an inbox without files."""
         if all(listing.is_missing for listing in listings.values()):
             paths = " nor ".join(self._folders.path(folder) for folder in listings)
             raise PermanentStorageError(

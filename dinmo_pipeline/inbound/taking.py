@@ -35,7 +35,10 @@ Recorded = Sequence[tuple[FileRecord, Sequence[Reject]]]
 
 
 def open_feed_file(feed: FeedSpec, local_path: Path, known: Collection[str] = (), *, limits: IntakeLimits = DEFAULT_LIMITS) -> Reading:
-    """The reading of a file of this feed, whose table has the `known` columns. FileRefused when it cannot be told apart into records."""
+    """Return the reading of a file of this feed, whose table has the `known` columns.
+
+    FileRefused when it cannot be told apart into records.
+    """
     named = {*known, *feed.primary_key, *feed.optional, *(column.name for column in feed.columns)}
     # Imported when a file is read: whoever only looks at an inbox does not wait for the parsers.
     if feed.csv is None:
@@ -110,7 +113,7 @@ class BatchImporter:
         yield from self._tidied(loaded, {copy.arrival.path: copy.local_path for copy in files})
 
     def _targets(self) -> Callable[[Arrival, Outcome], str | None]:
-        """Where files go that are recorded from now on; asks the storage now, and no more when it is called."""
+        """Return where files go that are recorded from now on; asks the storage now, and no more when it is called."""
         today = self._project.clock().astimezone(ZoneInfo(self._project.timezone)).date()
         dated = f"{IMPORTS}/{today.isoformat()}"
         for folder in (dated, REFUSED):
@@ -128,7 +131,7 @@ class BatchImporter:
         return target
 
     def _recorded_earlier(self) -> tuple[dict[str, FileRecord], set[str]]:
-        """By their paths, files that were recorded and whose very bytes still lie there; what has gone is noted as such.
+        """Return, by their paths, the files that were recorded and whose very bytes still lie there; what has gone is noted as such.
 
         With them the paths of recorded files of which nobody can tell, and which are set aside.
         """
@@ -218,7 +221,7 @@ class BatchImporter:
 
 
 def _batches(arrivals: Iterable[Arrival]) -> Iterator[tuple[FeedSpec, Sequence[Arrival]]]:
-    """The files of one feed together, in their order; those in `init/` as one, whatever they hold."""
+    """Yield the files of one feed together, in their order; those in `init/` as one, whatever they hold."""
     groups: dict[tuple[str, str], list[Arrival]] = {}
     for arrival in arrivals:
         groups.setdefault((arrival.folder, arrival.match.feed.name), []).append(arrival)

@@ -33,7 +33,7 @@ class DestinationIOManager(IOManager):
         context.add_output_metadata(delivery_metadata(delivery, context.asset_key, preview_rows=self._project.preview_rows))
 
     def load_input(self, context: InputContext) -> SyncRecord | None:
-        """The newest sync of the partition."""
+        """Return the newest sync of the partition."""
         spec = self._project.activations[context.asset_key.path[1]]
         attempts = SyncService(self._project, spec).state().with_label(context.asset_partition_key)
         return attempts[-1] if attempts else None

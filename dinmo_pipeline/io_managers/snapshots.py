@@ -49,7 +49,7 @@ class SnapshotIOManager(IOManager):
         )
 
     def load_input(self, context: InputContext) -> SyncRecord | None:
-        """The newest sync of the partition, or None when there is none: the delivery says what to do then."""
+        """Return the newest sync of the partition, or None when there is none: the delivery says what to do then."""
         activation = context.asset_key.path[1]
         attempts = SyncService(self._project, self._project.activations[activation]).state().with_label(context.asset_partition_key)
         return attempts[-1] if attempts else None

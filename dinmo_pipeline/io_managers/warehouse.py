@@ -29,6 +29,6 @@ class WarehouseIOManager(IOManager):
         context.add_output_metadata(table_metadata(table) | table_columns_metadata(self._project, obj.spec, table) | reused)
 
     def load_input(self, context: InputContext) -> TableRef:
-        """The table's name in the warehouse."""
+        """Return the table's name in the warehouse."""
         kind, name = context.asset_key.path
         return TableRef(kind, name)

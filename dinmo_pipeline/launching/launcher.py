@@ -91,7 +91,7 @@ class ForkingRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> Any:
-        """Whether the process of the run is gone, that of a `dinmo sync` too; what nobody can tell counts as running."""
+        """Return whether the process of the run is gone, that of a `dinmo sync` too; what nobody can tell counts as running."""
         if has_died(self._instance, run.run_id):
             return _BASE.CheckRunHealthResult(_BASE.WorkerStatus.FAILED, "its process was killed, or its machine went down")
         return _BASE.CheckRunHealthResult(_BASE.WorkerStatus.RUNNING)
@@ -120,7 +120,7 @@ class LaunchError(DinmoError):
 
 
 def _can_be_forked(run: DagsterRun) -> bool:
-    """Whether its code is what this Python would load, on a system whose libraries bear a fork: those of macOS do not."""
+    """Return whether its code is what this Python would load, on a system whose libraries bear a fork: those of macOS do not."""
     remote, code = run.remote_job_origin, run.job_code_origin
     return (
         sys.platform == "linux"

@@ -67,7 +67,7 @@ def _end_when_asked(argument: str, over: Event) -> None:
 
 
 def _run_of(argument: str) -> tuple[str, DagsterInstance]:
-    """The run that is meant, and the storage that it is kept in."""
+    """Return the run that is meant, and the storage that it is kept in."""
     asked = json.loads(argument)
     # Dagster has no public name for the type of what it reads here.
     instance: Any = deserialize_value(json.dumps(asked["instance_ref"]))

@@ -97,7 +97,7 @@ def _serve(requests: BinaryIO, dagster: _Work) -> _Work | None:
 
 
 def _next(requests: BinaryIO) -> str | None:
-    """The argument of the next run; None when there will be none: its sender has gone, in the middle of a line perhaps."""
+    """Return the argument of the next run; None when there will be none: its sender has gone, in the middle of a line perhaps."""
     try:
         line = requests.readline()
     except ConnectionError:
@@ -112,13 +112,13 @@ def _answer(text: str) -> None:
 
 
 def _ended(forks: Iterable[int]) -> list[tuple[int, int]]:
-    """Those that have ended, with their status; they are no zombies any more."""
+    """Return those that have ended, with their status; they are no zombies any more."""
     scan_state = (os.waitpid(pid, os.WNOHANG) for pid in list(forks))
     return [(pid, status) for pid, status in scan_state if pid != 0]
 
 
 def _fork() -> int:
-    """As `os.fork`; the fork has neither our socket nor our deafness to signals."""
+    """Fork as `os.fork` does; the fork has neither our socket nor our deafness to signals."""
     pid = os.fork()
     if pid == 0:
         signal.signal(signal.SIGINT, signal.default_int_handler)

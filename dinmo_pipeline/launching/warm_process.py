@@ -95,7 +95,10 @@ class WarmProcess:
         self._ready = True
 
     def _line(self) -> str:
-        """Its next line. It writes one for each that it reads, so nothing comes after it. TimeoutError, or NoAnswer when it ended."""
+        """Return its next line.
+
+        It writes one for each that it reads, so nothing comes after it. TimeoutError, or NoAnswer when it ended.
+        """
         read = b""
         while not read.endswith(b"\n"):
             more = self._ours.recv(4096)

@@ -1,0 +1,1 @@
+"""Files of this machine: private folders, locks, scratch files, checksums."""

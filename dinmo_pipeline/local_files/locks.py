@@ -38,7 +38,7 @@ class Holder:
 
     @classmethod
     def this_process(cls) -> Holder:
-        """This process, from now on."""
+        """Return this process as the holder, from now on."""
         return cls(os.getpid(), socket.gethostname(), command_name(), datetime.now(UTC).isoformat(timespec="seconds"))
 
     def __str__(self) -> str:
@@ -46,14 +46,14 @@ class Holder:
 
 
 def command_name() -> str:
-    """What this process was started as: `dinmo sync`, without the rest of its arguments."""
+    """Return what this process was started as: `dinmo sync`, without the rest of its arguments."""
     name = Path(sys.argv[0] if sys.argv and sys.argv[0] not in ("", "-c", "-m") else sys.executable).name or "python"
     first = sys.argv[1] if len(sys.argv) > 1 else ""
     return f"{name} {first}" if _WORD.fullmatch(first) else name
 
 
 def is_gone(pid: int, host: str) -> bool:
-    """Whether a process has surely ended: it ran on this host, and no process there has its number."""
+    """Return whether a process has surely ended: it ran on this host, and no process there has its number."""
     if host != socket.gethostname():
         return False
     try:
@@ -123,7 +123,7 @@ def _full_disk_ignored() -> Iterator[None]:
 
 
 def _holder(descriptor: int) -> Holder | None:
-    """Who signed the file last, unless that was a process that has ended since: then another one, unknown, has the lock."""
+    """Return who signed the file last, unless that was a process that has ended since: then another one, unknown, has the lock."""
     with suppress(ValueError, TypeError):
         holder = Holder(**json.loads(os.pread(descriptor, _MOST_BYTES, 0)))
         return None if is_gone(holder.pid, holder.host) else holder

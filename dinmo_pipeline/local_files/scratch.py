@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def new_file(local_path: Path) -> Iterator[None]:
-    """An empty file that its owner alone may read (mode 0600), in the place of whatever was there; removed on any error."""
+    """Make an empty file that its owner alone may read (mode 0600), in the place of whatever was there; removed on any error."""
     local_path.unlink(missing_ok=True)
     os.close(os.open(local_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
@@ -23,7 +23,7 @@ def new_file(local_path: Path) -> Iterator[None]:
 
 @contextmanager
 def scratch_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder that its owner alone may enter (mode 0700); gone afterwards. What a killed process left there goes first."""
+    """Yield an empty folder that its owner alone may enter (mode 0700); gone afterwards. What a killed process left there goes first."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     try:
@@ -35,7 +35,7 @@ def scratch_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_file(local_path: Path, ending: str) -> Iterator[Path]:
-    """A path beside `local_path` for a file that is needed while that one is being made; removed afterwards."""
+    """Yield a path beside `local_path` for a file that is needed while that one is being made; removed afterwards."""
     path = local_path.with_name(f".{local_path.name}.{ending}")
     try:
         yield path

@@ -18,7 +18,7 @@ _ANSWER_CHARACTERS = 200
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """A message that is sent elsewhere has not arrived: the answer is an error."""
+        """Refuse to follow: a message that is sent elsewhere has not arrived, so the answer is an error."""
         return
 
 

@@ -31,6 +31,6 @@ class _Patience:
 
 
 def patient(connection: Any, seconds: float) -> CountedSocket:
-    """The connection, all of whose answers come within so many seconds from now, and are short."""
+    """Return the connection, all of whose answers come within so many seconds from now, and are short."""
     patience = _Patience(seconds)
     return CountedSocket(connection, lambda: patience)

@@ -25,7 +25,7 @@ class _Look:
 
 
 def has_expectations(project: Project) -> bool:
-    """Whether anything is expected of any feed or activation that is not paused."""
+    """Return whether anything is expected of any feed or activation that is not paused."""
     return next(_scan_state(project), None) is not None
 
 

@@ -67,14 +67,14 @@ def _lock(descriptor: int) -> None:
 
 @contextmanager
 def holding_new(instance: DagsterInstance) -> Iterator[str]:
-    """`holding`, for a run that begins now in this process; gives its id."""
+    """Hold the lock of a run that begins now in this process; yields its id."""
     run_id = str(uuid.uuid4())
     with holding(Path(instance.root_directory), run_id):
         yield run_id
 
 
 def has_died(instance: DagsterInstance, run_id: str) -> bool:
-    """Whether the run had a process on this home and has none any more. False, too, where nobody can tell."""
+    """Return whether the run had a process on this home and has none any more. False, too, where nobody can tell."""
     try:
         descriptor = os.open(_path(instance, run_id), os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -91,7 +91,7 @@ def has_died(instance: DagsterInstance, run_id: str) -> bool:
 
 
 def dead_runs(instance: DagsterInstance, job: str | None = None) -> list[DagsterRun]:
-    """The unfinished runs, of this job or of all, whose process has died."""
+    """Return the unfinished runs, of this job or of all, whose process has died."""
     unfinished = instance.get_run_records(RunsFilter(job_name=job, statuses=_WITH_PROCESS))
     return [record.dagster_run for record in unfinished if has_died(instance, record.dagster_run.run_id)]
 

@@ -1,0 +1,1 @@
+"""The configuration: YAML files read, checked and turned into frozen values."""

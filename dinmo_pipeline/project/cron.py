@@ -77,7 +77,7 @@ class _Cron:
 
 @lru_cache(maxsize=4096)
 def cron_problem(expression: str) -> str | None:
-    """Why `expression` is no cron schedule, or None."""
+    """Return why `expression` is no cron schedule, or None."""
     try:
         cron = _parse(expression)
     except _BadCron as error:
@@ -88,7 +88,7 @@ def cron_problem(expression: str) -> str | None:
 
 
 def schedule_ticks(expressions: Sequence[str], *, start: datetime, days: int) -> Iterator[datetime]:
-    """The instants of valid cron expressions together, in order and each once, from the day of `start` on, in its time zone.
+    """Yield the instants of valid cron expressions together, in order and each once, from the day of `start` on, in its time zone.
 
     They are those at which Dagster's scheduler starts: what it makes of a time that is skipped, or there twice, follows from its code.
     """
@@ -104,7 +104,7 @@ def schedule_ticks(expressions: Sequence[str], *, start: datetime, days: int) ->
 
 
 def shown_ticks(expressions: Sequence[str], *, start: datetime, days: int) -> Iterator[datetime]:
-    """As `schedule_ticks`, without Dagster, so that on a day when clocks change some are another hour's.
+    """Yield what `schedule_ticks` does, without Dagster, so that on a day when clocks change some are another hour's.
 
     A time that is skipped comes when the gap ends, one that is there twice at the second, and every hour's at both.
     """
@@ -117,12 +117,12 @@ def shown_ticks(expressions: Sequence[str], *, start: datetime, days: int) -> It
 
 
 def first_ticks(expressions: Sequence[str], *, start: datetime, days: int, count: int) -> tuple[datetime, ...]:
-    """The first `count` of `shown_ticks`, or as many as there are."""
+    """Return the first `count` of `shown_ticks`, or as many as there are."""
     return tuple(islice(shown_ticks(expressions, start=start, days=days), count))
 
 
 def _midnight(day: date, zone: tzinfo) -> datetime:
-    """The instant at which the day begins there, as its clocks show it: some days begin at one."""
+    """Return the instant at which the day begins there, as its clocks show it: some days begin at one."""
     return datetime.fromtimestamp(datetime.combine(day, time(), zone).timestamp(), zone)
 
 
@@ -158,7 +158,7 @@ def _ticks(cron: _Cron, start: datetime, days: int) -> Iterator[datetime]:
 
 
 def _instants(shown: datetime, every_hour: bool) -> Iterator[datetime]:
-    """When a clock that is set forward or back shows this time."""
+    """Yield when a clock that is set forward or back shows this time."""
     first, second = shown.replace(fold=0), shown.replace(fold=1)
     if first.utcoffset() == second.utcoffset():
         yield first

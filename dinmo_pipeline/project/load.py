@@ -78,17 +78,17 @@ _cache: dict[Path, tuple[_Signature, _Outcome]] = {}
 
 
 def load_project(root: Path) -> Project:
-    """The project in `root`. Reads files and `DINMO_HOME`, writes nothing; raises DefinitionErrors with every fault found."""
+    """Return the project in `root`. Reads files and `DINMO_HOME`, writes nothing; raises DefinitionErrors with every fault found."""
     return load_with_warnings(root).project
 
 
 def load_with_warnings(root: Path) -> LoadedProject:
-    """The project in `root`, its warnings and positions; raises DefinitionErrors as `load_project` does."""
+    """Return the project in `root`, its warnings and positions; raises DefinitionErrors as `load_project` does."""
     return _value(_read(root.resolve()))
 
 
 def load_project_cached(root: Path) -> Project:
-    """`load_project`, done again only when a file that it read, or the set of them, has changed.
+    """Return what `load_project` does, done again only when a file that it read, or the set of them, has changed.
 
     Looking for changes costs a walk through the definitions' folders: who asks a thousand times keeps the answer.
     """
@@ -96,7 +96,7 @@ def load_project_cached(root: Path) -> Project:
 
 
 def load_with_warnings_cached(root: Path) -> LoadedProject:
-    """`load_with_warnings`, cached as `load_project_cached` is; errors are cached, too."""
+    """Return what `load_with_warnings` does, cached as `load_project_cached` is; errors are cached, too."""
     root = root.resolve()
     # Taken before the files are read, so that a change meanwhile is seen the next time.
     signature = _signature(root)
@@ -163,7 +163,7 @@ def _read(root: Path) -> _Outcome:
 
 
 def _read_holidays(definitions: Definitions, root: Path) -> tuple[Holidays, list[Problem]]:
-    """The dates on which nothing is expected, and what is wrong with the files that hold them."""
+    """Return the dates on which nothing is expected, and what is wrong with the files that hold them."""
     owners: tuple[Definition[ActivationFields] | Definition[FeedFields], ...] = (*definitions.activations, *definitions.feeds)
     naming = [owner for owner in owners if owner.fine("expected") and owner.fields.expected is not None]
     names = {fields.exceptions for owner in naming if (fields := owner.fields.expected) is not None and fields.exceptions is not None}

@@ -10,7 +10,7 @@ USER = "DINMO_USER"
 
 
 def current_operator() -> str:
-    """The person that `DINMO_USER` names, else the user of this process and its host: `ana@etl1`."""
+    """Return the person that `DINMO_USER` names, else the user of this process and its host: `ana@etl1`."""
     if name := os.environ.get(USER, "").strip():
         return name
     try:

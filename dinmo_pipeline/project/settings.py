@@ -34,8 +34,9 @@ _SIZE = re.compile(r"\d+(\.\d+)? ?[KMGT]i?B", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Settings:
-    """A project's folders, time zone, limits, and how many of its rows Dagster may show; `problems` are the faults of its
-    `pyproject.toml`.
+    """A project's folders, time zone, limits, and how many of its rows Dagster may show.
+
+    `problems` are the faults of its `pyproject.toml`.
     """
 
     root: Path
@@ -49,7 +50,7 @@ class Settings:
 
 
 def find_project_root(start: Path) -> Path:
-    """The nearest folder, from `start` upwards, whose `pyproject.toml` has a `[tool.dinmo]` or `[tool.dg]` table.
+    """Return the nearest folder, from `start` upwards, whose `pyproject.toml` has a `[tool.dinmo]` or `[tool.dg]` table.
 
     Sets the variables of its `.env`. Raises CallError when there is none, or no folder `start` (a name with a typing error must not
     mean the project around it), and where its path is unfit for databases.
@@ -75,12 +76,12 @@ def _home(root: Path) -> Path:
 
 
 def is_dg_project(root: Path) -> bool:
-    """Whether the project says, in `[tool.dg]`, how Dagster's `dg` finds its definitions."""
+    """Return whether the project says, in `[tool.dg]`, how Dagster's `dg` finds its definitions."""
     return "dg" in tomllib.loads(read_pyproject(root)).get("tool", {})
 
 
 def read_settings(root: Path) -> Settings:
-    """The settings of the project in `root`; reads `pyproject.toml` and `DINMO_HOME`, changes nothing."""
+    """Return the settings of the project in `root`; reads `pyproject.toml` and `DINMO_HOME`, changes nothing."""
     text = read_pyproject(root)
     problems: list[Problem] = []
     try:
@@ -115,7 +116,7 @@ def read_settings(root: Path) -> Settings:
 
 
 def _checked_values(dinmo: Mapping[str, Any]) -> tuple[str | None, int, Mapping[str, str]]:
-    """`memory_limit` and `preview_rows`, as they are by default where they are wrong; with why, by the option."""
+    """Return `memory_limit` and `preview_rows`, as they are by default where they are wrong; with why, by the option."""
     problems = {}
     memory_limit, preview_rows = dinmo.get("memory_limit"), dinmo.get("preview_rows", 0)
     if memory_limit is not None and not (isinstance(memory_limit, str) and _SIZE.fullmatch(memory_limit)):
@@ -129,7 +130,7 @@ def _checked_values(dinmo: Mapping[str, Any]) -> tuple[str | None, int, Mapping[
 
 @lru_cache(maxsize=1024)
 def timezone_problem(name: object) -> str | None:
-    """Why `name` is no IANA time zone, with the nearest one, or None."""
+    """Return why `name` is no IANA time zone, with the nearest one, or None."""
     if not isinstance(name, str):
         return f"expected the name of a time zone such as Europe/Paris, found {name!r}"
     try:

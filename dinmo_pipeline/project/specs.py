@@ -177,7 +177,7 @@ class InboundColumn:
 
 
 def feed_name(entity: str, source: str, subsection: str | None) -> str:
-    """`contacts_salesforce`, `contacts_prestashop_customers`: how files and table of a feed are called."""
+    """Return `contacts_salesforce`, `contacts_prestashop_customers`: how files and table of a feed are called."""
     return "_".join(part for part in (entity, source, subsection) if part is not None)
 
 
@@ -207,7 +207,7 @@ class FeedSpec:
     warn_rejected_share: float = 0.0
 
     def rejects_without_warning(self, records: int) -> int:
-        """How many records of a file that has so many may be rejected before somebody is told."""
+        """Return how many records of a file that has so many may be rejected before somebody is told."""
         return max(self.warn_rejected, int(self.warn_rejected_share * records))
 
     @property
@@ -236,12 +236,12 @@ class NotifySpec:
     only: tuple[str, ...] = ()
 
     def concerns(self, name: str) -> bool:
-        """Whether it is about the activation, inbox or feed of this name."""
+        """Return whether it is about the activation, inbox or feed of this name."""
         return not self.only or name in self.only
 
 
 def now_utc() -> datetime:
-    """The time of this machine."""
+    """Return the time of this machine."""
     return datetime.now(UTC)
 
 
@@ -303,7 +303,7 @@ class Project:
         return frozenset(name for name, spec in self.activations.items() if spec.after and not spec.paused)
 
     def tables_for(self, source: TableRef) -> tuple[TableSpec, ...]:
-        """The tables that a refresh of `source` needs, itself included, in dependency order; what imports fill is none of them."""
+        """Return the tables that a refresh of `source` needs, itself included, in dependency order; what imports fill is none of them."""
         wanted = {source}
         for spec in reversed(tuple(self.tables.values())):
             if spec.ref in wanted:

@@ -75,7 +75,7 @@ def _has_pattern(folder: Path) -> bool:
 
 
 def check_database_path(folder: Path, *, variable: str) -> None:
-    """CallError where no database can be in the folder, which `variable` puts elsewhere."""
+    """Raise CallError where no database can be in the folder, which `variable` puts elsewhere."""
     real = folder.resolve()
     if (found := _unfit(real, _UNFIT_FOR_DATABASES)) is not None:
         raise CallError(
@@ -85,7 +85,7 @@ def check_database_path(folder: Path, *, variable: str) -> None:
 
 
 def _unfit(path: Path, characters: str) -> str | None:
-    """The first character, in words, that may not stand in this path; None where it is fine."""
+    """Return the first character, in words, that may not stand in this path; None where it is fine."""
     for character in str(path):
         if character in characters:
             return f"the character {character}"

@@ -16,7 +16,7 @@ _DOT_ABOVE = "\u0307"
 
 
 def identifier(name: str) -> str:
-    """The words of `name` in small letters with one _ between them; empty when there are none.
+    """Return the words of `name` in small letters with one _ between them; empty when there are none.
 
     A letter keeps its marks, as in Unicode's identifiers (UAX 31), and is one however it is written (NFC). A Turkish capital I with a dot
     is an i.
@@ -38,12 +38,12 @@ def identifier(name: str) -> str:
 
 
 def former_identifier(name: str) -> str:
-    """What `identifier` made of `name` when it took marks for signs between words: old tables have columns of such names."""
+    """Return what `identifier` made of `name` when it took marks for signs between words: old tables have columns of such names."""
     return "_".join(_WORD.findall(name.lower()))
 
 
 def identifiers(names: Sequence[str], known: Collection[str] = ()) -> list[str]:
-    """The identifiers of the names of one file; a column that is `known` by its former name, and not by this one, keeps it."""
+    """Return the identifiers of the names of one file; a column that is `known` by its former name, and not by this one, keeps it."""
     found = [identifier(name) for name in names]
     if not known or all(map(str.isascii, names)):
         return found

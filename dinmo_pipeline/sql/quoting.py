@@ -8,15 +8,15 @@ _SMALL_LETTERS = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 def quote_identifier(name: str) -> str:
-    """`name` as a quoted SQL identifier, whatever characters it has."""
+    """Return `name` as a quoted SQL identifier, whatever characters it has."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def quote_literal(text: str) -> str:
-    """`text` as an SQL string literal."""
+    """Return `text` as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def folded(name: str) -> str:
-    """`name` as DuckDB tells columns apart: without regard to the case of ASCII letters alone, so `É` and `é` are two columns."""
+    """Return `name` as DuckDB tells columns apart: without regard to the case of ASCII letters alone, so `É` and `é` are two columns."""
     return name.translate(_SMALL_LETTERS)

@@ -56,14 +56,14 @@ class DuckType:
     digits: tuple[int, int] | None = None
 
     def walk(self) -> Iterator[DuckType]:
-        """This type and all types inside it."""
+        """Yield this type and all types inside it."""
         yield self
         for _, member in self.members:
             yield from member.walk()
 
 
 def is_type(text: str) -> bool:
-    """Whether the text has the form of a type, as DuckDB prints it, and of nothing else: put into a query it stays one."""
+    """Return whether the text has the form of a type, as DuckDB prints it, and of nothing else: put into a query it stays one."""
     spaced = list(_TOKEN.finditer(text))
     if "".join(found[0] for found in spaced) != text:
         return False
@@ -74,7 +74,7 @@ def is_type(text: str) -> bool:
 
 
 def parse_type(text: str) -> DuckType:
-    """The tree of a type as DuckDB prints it; a type that is not known keeps its name as `kind` and has no members."""
+    """Return the tree of a type as DuckDB prints it; a type that is not known keeps its name as `kind` and has no members."""
     tokens = _TOKEN.findall(text)
     parsed, position = _parse(tokens, 0)
     if position != len(tokens):
@@ -83,7 +83,7 @@ def parse_type(text: str) -> DuckType:
 
 
 def _skip_type(tokens: list[str], position: int) -> int:
-    """The position after the type that begins here; -1 where there is none. IndexError where the text ends within it."""
+    """Return the position after the type that begins here; -1 where there is none. IndexError where the text ends within it."""
     start = position
     while position < len(tokens) and _WORD.fullmatch(tokens[position]):
         position += 1

@@ -43,7 +43,7 @@ class Answers:
             self.action = before
 
     def begin(self) -> AnswerCount:
-        """The count of the next answer. LimitBroken where one was too much: the libraries would ask again."""
+        """Return the count of the next answer. LimitBroken where one was too much: the libraries would ask again."""
         if self._broken is not None:
             raise self._broken
         if isinstance(self.action, ListingCount):
@@ -56,7 +56,7 @@ class Answers:
         self._broken = broken
 
     def pool_classes(self, http: type[HTTPConnectionPool], https: type[HTTPSConnectionPool]) -> dict[str, type[HTTPConnectionPool]]:
-        """Classes for a manager's `pool_classes_by_scheme`, made of these, whose connections count what they receive."""
+        """Return classes for a manager's `pool_classes_by_scheme`, made of these, whose connections count what they receive."""
         return {"http": self._counting(http), "https": self._counting(https)}
 
     def _counting(self, pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
@@ -124,7 +124,7 @@ def _unpacked(stream: Any, count: AnswerCount, *arguments: Any, **options: Any) 
 
 
 def refuse_document_type(content: bytes) -> None:
-    """LimitBroken where an XML answer declares entities, by which a small one may become a hundred times as large in memory."""
+    """Raise LimitBroken where an XML answer declares entities, by which a small one may become a hundred times as large in memory."""
 
     class Told(Exception):
         pass

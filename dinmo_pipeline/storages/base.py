@@ -53,7 +53,7 @@ class Listing(list[RemoteFile]):
 
 
 def unread_line(text: str, reason: str) -> str:
-    """What `unread` says of an entry: its line or its name, printable and of a limited length, and why it could not be read."""
+    """Return what `unread` says of an entry: its line or its name, printable and of a limited length, and why it could not be read."""
     shown = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
     return f"{shown!r}: {reason}"
 
@@ -94,7 +94,7 @@ class StorageSpec(BaseModel, ABC):
         """Who and where the consumer is (host, account, user, bucket, root), as it is written: `{env: NAME}` stays so. Holds no secret."""
 
     def resolved_address(self, project_root: Path) -> str:
-        """The address with its references read: a base belongs to one of these.
+        """Return the address with its references read: a base belongs to one of these.
 
         Raises PermanentStorageError when a reference leads nowhere.
         """
@@ -102,11 +102,11 @@ class StorageSpec(BaseModel, ABC):
 
     @abstractmethod
     def folder_problem(self, folder: str) -> str | None:
-        """Why this storage cannot take `folder`, or None."""
+        """Return why this storage cannot take `folder`, or None."""
 
     @abstractmethod
     def connect(self, project_root: Path) -> Storage:
-        """A connection to the storage, to be used as a context manager; secrets are resolved here."""
+        """Return a connection to the storage, to be used as a context manager; secrets are resolved here."""
 
 
 @dataclass(frozen=True)
@@ -174,24 +174,24 @@ class Storage(ABC):
         """
 
     def read_listed(self, remote_path: str, local_path: Path, size: int) -> None:
-        """`read` a file that a listing shows with `size` bytes. LimitError where there are more: one byte more is taken at most."""
+        """Read a file that a listing shows with `size` bytes. LimitError where there are more: one byte more is taken at most."""
         self.read(remote_path, local_path)
 
     @abstractmethod
     def stat(self, remote_path: str) -> RemoteFile | None:
-        """The file, or None when there is no such file; a folder is none."""
+        """Return the file, or None when there is no such file; a folder is none."""
 
     def exists(self, remote_path: str) -> bool:
-        """Whether there is such a file."""
+        """Return whether there is such a file."""
         return self.stat(remote_path) is not None
 
     def may_be(self, remote_path: str, size: int) -> bool:
-        """Whether there is such a file, of this size as far as the storage tells."""
+        """Return whether there is such a file, of this size as far as the storage tells."""
         found = self.stat(remote_path)
         return found is not None and found.size in {None, size}
 
     def matches(self, remote_path: str, size: int, sha256: str) -> bool:
-        """Whether the file is there with this content: told by a checksum that the storage keeps, else by reading the file."""
+        """Return whether the file is there with this content: told by a checksum that the storage keeps, else by reading the file."""
         if not self.may_be(remote_path, size):
             return False
         # A file without a name, so that no killed process leaves a customer's rows in a folder for temporary files.
@@ -213,7 +213,7 @@ class Storage(ABC):
 
     @abstractmethod
     def list(self, remote_folder: str) -> Listing:
-        """The files directly in the folder, and what could not be read of it; empty when the folder does not exist.
+        """Return the files directly in the folder, and what could not be read of it; empty when the folder does not exist.
 
         LimitError when they are too many to list, PermanentStorageError when nothing of what the server answers can be read.
         """

@@ -19,7 +19,7 @@ _owner: int | None = None
 
 
 def run_in_background(work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, or its exception; work is cancelled when the waiting caller is interrupted."""
+    """Return the result of `work`, or its exception; work is cancelled when the waiting caller is interrupted."""
     future = asyncio.run_coroutine_threadsafe(work, _running_loop())
     try:
         return future.result()

@@ -32,12 +32,12 @@ class LimitBroken(ValueError):
         super().__init__(f"{found}; {advice}")
 
     def error(self, what: str) -> LimitError:
-        """The same as the storage raises it: `what` was being done."""
+        """Return the same as the storage raises it: `what` was being done."""
         return LimitError(f"{what}: {self}")
 
 
 def broken(found: str, limit: str, advice: str = "ask its owner why") -> LimitBroken:
-    """What breaks the limit of this name: the words of what was `found` hold its number."""
+    """Return what breaks the limit of this name: the words of what was `found` hold its number."""
     return LimitBroken(found, f"{advice}, or {how_to_raise(limit)}")
 
 
@@ -73,7 +73,7 @@ class ListingCount:
 
 
 def counted(entries: Iterable[T], count: ListingCount) -> Iterator[T]:
-    """The entries, each of which is counted when it is asked for."""
+    """Yield the entries, each of which is counted when it is asked for."""
     for entry in entries:
         count.add_entries()
         yield entry
@@ -98,7 +98,10 @@ class Received(io.FileIO):
 
 
 def counted_listing(files: Iterable[RemoteFile | None], count: ListingCount) -> Listing:
-    """The files of a listing of files and of other entries, which stand there as None; all of them are counted, and the files' names."""
+    """Return the files of a listing of files and of other entries, which stand there as None.
+
+    All of them are counted, and the files' names.
+    """
     found = Listing()
     for file in counted(files, count):
         if file is not None:
@@ -216,7 +219,7 @@ class AnswerCount:
         _ = self.seconds_left
 
     def check(self, length: int, *, is_content: bool = False) -> None:
-        """LimitBroken where an answer of this length is too long."""
+        """Raise LimitBroken where an answer of this length is too long."""
         most: int | None = self._limits.answer_bytes
         if is_content and isinstance(self._action, TransferCount):
             most = self._action.most_kept

@@ -20,11 +20,11 @@ class Action:
     right: str
 
     def described(self, remote_path: str, storage: str) -> str:
-        """How an error begins: `could not write the file /in/a.csv on sftp://shop@host:22 (storage partner)`."""
+        """Return how an error begins: `could not write the file /in/a.csv on sftp://shop@host:22 (storage partner)`."""
         return f"could not {self.doing.format(path=remote_path or '.')} on {storage}"
 
     def missing_right(self, remote_path: str) -> str:
-        """What to ask for, about this very path."""
+        """Return what to ask for, about this very path."""
         return self.right.format(path=remote_path or ".", folder=posixpath.dirname(remote_path) or ".")
 
 
@@ -67,7 +67,7 @@ class LocalFile:
         return self._stream
 
     def read_at(self, position: int, length: int) -> bytes:
-        """`length` bytes from `position`, all of them: a file that became shorter is an error."""
+        """Return `length` bytes from `position`, all of them: a file that became shorter is an error."""
         try:
             block = os.pread(self._stream.fileno(), length, position)
         except OSError as error:

@@ -67,7 +67,7 @@ def check_storage(spec: StorageSpec, project_root: Path, *, folder: str, known_f
 
 
 def _silence(storage: Storage, remote_path: str) -> str | None:
-    """Why nobody answers; an object store is connected to by its first request only. A refusal is an answer."""
+    """Return why nobody answers; an object store is connected to by its first request only. A refusal is an answer."""
     try:
         storage.exists(remote_path)
     except PermanentStorageError:

@@ -83,18 +83,18 @@ class Publisher:
         self._connection.do(show)
 
     def is_shown(self, parcel: Parcel) -> bool:
-        """Whether the parcel's bytes lie in its place. Where nobody may look, they do not: what is put once more does no harm."""
+        """Return whether the parcel's bytes lie in its place. Where nobody may look, they do not: what is put once more does no harm."""
         try:
             return self._connection.do(lambda storage: storage.matches(parcel.path, parcel.bytes, parcel.sha256))
         except PermanentStorageError:
             return False
 
     def is_waiting(self, parcel: Parcel) -> bool:
-        """Whether the parcel lies under its temporary name, which no other file ever had."""
+        """Return whether the parcel lies under its temporary name, which no other file ever had."""
         return self._connection.do(lambda storage: storage.moves and storage.may_be(parcel.temporary_path, parcel.bytes))
 
     def exists(self, remote_path: str) -> bool:
-        """Whether there is a file under this path."""
+        """Return whether there is a file under this path."""
         return self._connection.do(lambda storage: storage.exists(remote_path))
 
     def remove(self, remote_path: str) -> None:

@@ -47,7 +47,10 @@ class Connection(Generic[S]):
         self.close()
 
     def do(self, action: Callable[[S], T]) -> T:
-        """The result of `action`, which may be asked for again when its answer was lost; raises the StorageError that it ends with."""
+        """Return the result of `action`, which may be asked for again when its answer was lost.
+
+        Raises the StorageError that it ends with.
+        """
         attempts, began = 0, 0.0
         while True:
             try:
@@ -87,7 +90,7 @@ class Connection(Generic[S]):
             raise
 
     def _pause(self, attempts: int, passed_s: float) -> float | None:
-        """How long to wait before the next try, or None when there is none."""
+        """Return how long to wait before the next try, or None when there is none."""
         most = _BRIEF_RETRIES if not may_wait() else attempts
         left = min(self._retry_for_s, _BRIEF_S if not may_wait() else self._retry_for_s) - passed_s
         if left <= 0 or attempts > most or (self._retries is not None and attempts > self._retries):
@@ -98,7 +101,7 @@ class Connection(Generic[S]):
 
 
 def connection_to(spec: StorageSpec, project_root: Path, *, first_pause_s: float = FIRST_PAUSE_S) -> Connection[Storage]:
-    """A connection to the storage that the user defined, which says for how long a fault is tried again."""
+    """Return a connection to the storage that the user defined, which says for how long a fault is tried again."""
     return Connection(lambda: spec.connect(project_root), retry_for_s=spec.retry_for_s, retries=spec.retries, first_pause_s=first_pause_s)
 
 

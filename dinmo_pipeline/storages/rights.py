@@ -17,7 +17,7 @@ def keep_new_files_private() -> None:
 
 
 def delivery_umask() -> int:
-    """The rights that delivered files and folders are not given: those of `DINMO_UMASK`, else of the umask of this process.
+    """Return the rights that delivered files and folders are not given: those of `DINMO_UMASK`, else of the umask of this process.
 
     PermanentStorageError when the variable is no octal number.
     """

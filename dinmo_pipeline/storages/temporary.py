@@ -10,10 +10,10 @@ _NAME = re.compile(r"\.dinmo-[0-9a-f]{16}\.part")
 
 
 def temporary_beside(path: str) -> str:
-    """A path in the same folder that nothing else has, and that no consumer takes for a file."""
+    """Return a path in the same folder that nothing else has, and that no consumer takes for a file."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(path), f".dinmo-{secrets.token_hex(8)}.part"))
 
 
 def is_temporary_name(name: str) -> bool:
-    """Whether `temporary_beside` may have given this name."""
+    """Return whether `temporary_beside` may have given this name."""
     return _NAME.fullmatch(name) is not None

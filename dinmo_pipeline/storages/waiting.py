@@ -38,7 +38,7 @@ def forbid_waiting() -> Iterator[None]:
 
 
 def may_wait() -> bool:
-    """Whether connections may wait now."""
+    """Return whether connections may wait now."""
     return _told.get() is not None
 
 

@@ -59,7 +59,7 @@ class Base:
 
 
 def find_base(state: State, contract: Contract) -> Base:
-    """The newest delivered sync, if what it delivered can be compared with under `contract`."""
+    """Return the newest delivered sync, if what it delivered can be compared with under `contract`."""
     newest = state.newest
     if newest is None:
         return Base(None, "the first sync")
@@ -76,7 +76,7 @@ def find_base(state: State, contract: Contract) -> Base:
 
 
 def decide_start(state: State, *, run_type: RunType, full: bool) -> RollForward | None:
-    """What comes before a new sync gets its number and its rows: the completion of an open intent, unless a full one closes it."""
+    """Return what comes before a new sync gets its number and its rows: the completion of an open intent, unless a full one closes it."""
     interrupted = state.open_intent
     if interrupted is None or full or run_type == RunType.FULL_ONLY:
         return None
@@ -84,7 +84,10 @@ def decide_start(state: State, *, run_type: RunType, full: bool) -> RollForward 
 
 
 def decide(state: State, sync: SyncRecord, contract: Contract, *, files_missing: bool = False) -> Decision:
-    """What delivering `sync` means now. `files_missing`: `if_missing: full` is set, and a file of the last delivery is no longer there."""
+    """Return what delivering `sync` means now.
+
+    `files_missing`: `if_missing: full` is set, and a file of the last delivery is no longer there.
+    """
     newest = state.newest
     if sync.delivered_at is not None:
         return Refuse(f"sync {sync.number} is delivered already; start a new sync instead")

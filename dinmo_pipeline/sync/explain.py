@@ -63,7 +63,10 @@ class Explanation:
 
 
 def explain_record(project: Project, spec: ActivationSpec, state: State, key: Sequence[str]) -> Explanation:
-    """What happened to the record whose primary key has these values, as text. CallError for too few or many, and for what is no text."""
+    """Return what happened to the record whose primary key has these values, as text.
+
+    CallError for too few or many, and for what is no text.
+    """
     for value in key:
         try:
             value.encode()
@@ -92,7 +95,7 @@ def explain_record(project: Project, spec: ActivationSpec, state: State, key: Se
 
 
 def _told(engine: Engine, lookup: Lookup, spec: ActivationSpec, sync: SyncRecord) -> Told | None:
-    """None where the rows are no longer kept, or had another primary key."""
+    """Return None where the rows are no longer kept, or had another primary key."""
     needed: list[Snapshot | None]
     if sync.export is None:
         needed = [sync.snapshot]
@@ -165,7 +168,7 @@ def _today(project: Project, engine: Engine, lookup: Lookup, spec: ActivationSpe
 
 
 def _filtering_model(project: Project, lookup: Lookup, spec: ActivationSpec) -> TableRef | None:
-    """The model of the segment, where it has the record."""
+    """Return the model of the segment, where it has the record."""
     model = project.tables[spec.source].model
     columns = lookup.columns(model) if model is not None else None
     return model if model is not None and columns is not None and lookup.is_in(model, _key_columns(columns, spec)) else None

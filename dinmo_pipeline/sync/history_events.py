@@ -44,7 +44,7 @@ class Event:
 
 
 def events_of(records: Iterable[Record]) -> tuple[Event, ...]:
-    """The events among these entries, in their order."""
+    """Return the events among these entries, in their order."""
     events: list[Event] = []
     found: dict[int, tuple[Finding, ...]] = {}
     for record in records:

@@ -8,13 +8,13 @@ _FORM = "%Y-%m-%dT%H-%M-%S"
 
 
 def label_of_instant(instant: datetime) -> str:
-    """`2017-11-22T12-00-00.000Z`: to the millisecond, so that labels sort as instants do."""
+    """Return `2017-11-22T12-00-00.000Z`: to the millisecond, so that labels sort as instants do."""
     utc = instant.astimezone(UTC)
     return f"{utc.strftime(_FORM)}.{utc.microsecond // 1000:03d}Z"
 
 
 def instant_of_label(label: str) -> datetime | None:
-    """The instant that `label_of_instant` wrote, or None for a label that a person typed."""
+    """Return the instant that `label_of_instant` wrote, or None for a label that a person typed."""
     try:
         return datetime.strptime(label, f"{_FORM}.%fZ").replace(tzinfo=UTC)
     except ValueError:

@@ -155,7 +155,7 @@ class SyncPreparer:
         return tuple(find_oddities(self.spec, judged, last=state.last_delivery))
 
     def _could_be_held(self, state: State, contract: Contract, layout: Layout, counted: Mapping[Measure, float]) -> bool:
-        """Whether a guard holds the sync already, or looks at what is known only when all files are rendered."""
+        """Return whether a guard holds the sync already, or looks at what is known only when all files are rendered."""
         if any(limit.measure in OF_FILES for limit in self.spec.fail_if or ()):
             return True
         return any(finding.level == "block" for finding in self._judge(state, contract, layout, counted))
@@ -226,7 +226,7 @@ class SyncPreparer:
 
 
 def _counted(comparison: Comparison, counts: Counts, instant: datetime, loaded_at: datetime | None) -> dict[Measure, float]:
-    """What is known before anything is rendered. A sync that sends every row has no changes, but it may tell what left."""
+    """Return what is known before anything is rendered. A sync that sends every row has no changes, but it may tell what left."""
     compared = comparison.since is not None
     found = {
         Measure.ROWS: counts.rows,

@@ -35,7 +35,7 @@ class Litter:
 def clean_snapshots(
     snapshots: SnapshotStore, activation: str, state: State, keep: int, *, known_to_others: Callable[[], Collection[str]], dry_run: bool
 ) -> Iterator[Litter]:
-    """Snapshots beyond `keep` deliveries, and files of this activation that no entry of any log names. Its lock is held.
+    """Find snapshots beyond `keep` deliveries, and files of this activation that no entry of any log names. Its lock is held.
 
     `known_to_others` are the files of other activations: one that had this name goes on from those that lie here.
     """
@@ -58,13 +58,13 @@ def clean_snapshots(
 
 
 def clean_scratch(folder: Path, *, dry_run: bool) -> Iterator[Litter]:
-    """The scratch folder of an activation, whose lock is held, so that nobody works there."""
+    """Find the scratch folder of an activation, whose lock is held, so that nobody works there."""
     if os.path.lexists(folder):
         yield _delete("working folder", folder, "a sync that was killed left it", lambda: _remove(folder), dry_run=dry_run)
 
 
 def clean_abandoned_scratch(project: Project, *, dry_run: bool) -> Iterator[Litter]:
-    """Working folders of nobody: of activations that are gone, and of looks that were killed; a day old at least."""
+    """Find working folders of nobody: of activations that are gone, and of looks that were killed; a day old at least."""
     for path in sorted((project.home / "staging").glob("*")):
         try:
             changed_at = path.lstat().st_mtime
@@ -76,7 +76,7 @@ def clean_abandoned_scratch(project: Project, *, dry_run: bool) -> Iterator[Litt
 
 
 def clean_destinations(project: Project, state: State, *, dry_run: bool) -> Iterator[Litter]:
-    """Temporary files of syncs that failed, at the destinations. What an open intent will move stays."""
+    """Find temporary files of syncs that failed, at the destinations. What an open intent will move stays."""
     if state.open_intent is not None or state.redelivering:
         return
     silent: set[str] = set()

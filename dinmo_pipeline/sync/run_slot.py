@@ -21,7 +21,7 @@ def acquire_run_slot(project: Project, spec: ActivationSpec) -> None:
 
 
 def has_turn(project: Project, spec: ActivationSpec) -> bool:
-    """Whether this process has the activation's turn."""
+    """Return whether this process has the activation's turn."""
     return (project.home, spec.name) in _held
 
 

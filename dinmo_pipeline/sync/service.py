@@ -62,19 +62,19 @@ class SyncService:
         self._steps = RecordedSteps(spec, self._engine, self._log, self._dispatch, self._preparer)
 
     def state(self) -> State:
-        """What the log says now."""
+        """Return what the log says now."""
         return self._log.read()
 
     def whole_history(self) -> State:
-        """What the log says of every sync that there ever was, even where it was restored from an older backup."""
+        """Return what the log says of every sync that there ever was, even where it was restored from an older backup."""
         return self._log.read_whole()
 
     def events(self) -> tuple[Event, ...]:
-        """What guards and people did to the syncs, in order, as the whole log tells it."""
+        """Return what guards and people did to the syncs, in order, as the whole log tells it."""
         return events_of(self._log.read_records())
 
     def place(self, snapshot: Snapshot) -> str:
-        """Where the rows of a snapshot are kept, for people."""
+        """Return where the rows of a snapshot are kept, for people."""
         return self._engine.snapshots.place(snapshot.path)
 
     def turn(self, *, wait_s: float = LOCK_WAIT_S) -> AbstractContextManager[None]:
@@ -109,7 +109,7 @@ class SyncService:
             return self._steps.keep_rows(state, sync)
 
     def base_text(self, sync: SyncRecord) -> str:
-        """What the sync whose rows were just kept will be compared with, for people."""
+        """Return what the sync whose rows were just kept will be compared with, for people."""
         if sync.base is None:
             return "none: every row is sent"
         is_baseline = self._log.state.syncs[sync.base].is_baseline
@@ -122,7 +122,7 @@ class SyncService:
 
     @contextmanager
     def outgoing(self, label: str, *, now: datetime, target: Target | None = None) -> Iterator[Outgoing]:
-        """The newest sync of `label`, rendered and let pass by every guard; holds the activation's lock. Nothing is shown but by it.
+        """Yield the newest sync of `label`, rendered and let pass by every guard; holds the activation's lock. Nothing is shown but by it.
 
         A sync that a crash left half delivered is completed before. A `full_only` sync gets its number here. SyncRefused, or its
         kind SyncBlocked, when the state or a guard forbids the delivery.
@@ -141,7 +141,7 @@ class SyncService:
                 yield outgoing
 
     def rehearse(self, *, instant: datetime, target: Target, send: bool, full: bool = False) -> Rehearsal:
-        """What a sync would send now; with `send`, put to `target`. Nothing is recorded."""
+        """Return what a sync would send now; with `send`, put to `target`. Nothing is recorded."""
         with self._log.locked(), self._engine.scratch(self.spec.name) as folder:
             state = self._read_for_rehearsal(full=full).settled()
             target = replace(target, recorded=False)
@@ -189,7 +189,7 @@ class SyncService:
             )
 
     def files_of_others(self) -> set[str]:
-        """The snapshots that other activations know of: one that had this name goes on from those that lie here."""
+        """Return the snapshots that other activations know of: one that had this name goes on from those that lie here."""
         others = (SyncService(self._project, spec).state() for name, spec in self._project.activations.items() if name != self.spec.name)
         return {path for state in others for path in state.snapshot_files}
 
@@ -229,7 +229,7 @@ class SyncService:
             return self._log.append(Baselined(number, label, now, snapshot, by)).syncs[number]
 
     def _read(self, *, full: bool = False, seen: int = 0) -> State:
-        """The state, for a sync: one that sends every row goes on from a log that was restored from an older backup."""
+        """Return the state, for a sync: one that sends every row goes on from a log that was restored from an older backup."""
         try:
             state = self._log.read()
             if state.next_number <= seen:
@@ -254,5 +254,5 @@ class SyncService:
             return self._log.read_whole()
 
     def _sends_every_row(self, *, full: bool) -> bool:
-        """Whether a sync needs nothing of those before it."""
+        """Return whether a sync needs nothing of those before it."""
         return full or self.spec.run_type == RunType.FULL_ONLY

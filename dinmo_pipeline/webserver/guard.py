@@ -80,7 +80,7 @@ def _check_graphql(scope: Scope, headers: dict[str, str]) -> None:
 
 
 def _is_page_opened(scope: Scope, headers: dict[str, str]) -> bool:
-    """Whether a person follows a link to the UI: the other site starts that and sees nothing of it."""
+    """Return whether a person follows a link to the UI: the other site starts that and sees nothing of it."""
     opened = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
     return opened and scope["type"] == "http" and scope["method"] in _READING
 

@@ -1,0 +1,1 @@
+"""Commands of Dagster's runs, databases and server."""

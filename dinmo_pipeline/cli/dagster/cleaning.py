@@ -99,7 +99,10 @@ def delete_run(instance: DagsterInstance, home: Path, run_id: str) -> None:
 
 
 def _is_older(label: str, state: State, runs: Sequence[RunRecord], oldest: datetime) -> bool:
-    """Whether everything of this partition ended before the oldest sync that is kept; one that nothing is known of may just begin."""
+    """Return whether everything of this partition ended before the oldest sync that is kept.
+
+    One that nothing is known of may just begin.
+    """
     instant = instant_of_label(label)
     moments = [
         *([instant] if instant is not None else ()),

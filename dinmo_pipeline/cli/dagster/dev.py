@@ -48,7 +48,7 @@ def dev(
 
 
 def _require_free(host: str, port: int) -> None:
-    """CallError where the UI could not listen: Dagster would go on without it."""
+    """Raise CallError where the UI could not listen: Dagster would go on without it."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with socket.socket(family, kind, protocol) as trial:

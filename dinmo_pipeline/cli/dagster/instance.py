@@ -49,7 +49,7 @@ _DATABASES: Mapping[str, str] = {"history/runs.db": "runs", "history/runs/index.
 
 
 def dagster_home_in(home: Path) -> Path:
-    """Where Dagster keeps its runs, made or not: what `DAGSTER_HOME` says, else a folder in `home`. CallError where it is unfit."""
+    """Return where Dagster keeps its runs, made or not: what `DAGSTER_HOME` says, else a folder in `home`. CallError where it is unfit."""
     chosen = os.environ.get("DAGSTER_HOME")
     found = Path(chosen) if chosen else home / "dagster"
     check_database_path(found, variable="DAGSTER_HOME")
@@ -62,12 +62,15 @@ def dagster_databases(home: Path) -> tuple[Path, ...]:
 
 
 def dagster_home(project: Project) -> Path:
-    """`dagster_home_in`, made with its settings where it is new. CallError where its path is unfit, StateError when the disk fails."""
+    """Return `dagster_home_in`, made with its settings where it is new.
+
+    CallError where its path is unfit, StateError when the disk fails.
+    """
     return made_dagster_home(project.home)
 
 
 def made_dagster_home(home: Path) -> Path:
-    """`dagster_home_in` as `dagster_home` makes it, for a project whose definitions may have mistakes."""
+    """Return `dagster_home_in` as `dagster_home` makes it, for a project whose definitions may have mistakes."""
     made = dagster_home_in(home)
     with _disk_errors(made):
         _make(made)
@@ -76,7 +79,7 @@ def made_dagster_home(home: Path) -> Path:
 
 @contextmanager
 def open_instance(home: Path, *, captures_output: bool = True) -> Iterator[DagsterInstance]:
-    """Dagster's instance in `home`; where its storage is not there yet, it is made first, by one process at a time.
+    """Yield Dagster's instance in `home`; where its storage is not there yet, it is made first, by one process at a time.
 
     Without `captures_output` what steps print goes to the terminal alone, unless the home's settings say where it is kept: Dagster's
     own way takes four processes a step, which print a traceback each when somebody presses Ctrl-C.
@@ -97,7 +100,7 @@ def open_instance(home: Path, *, captures_output: bool = True) -> Iterator[Dagst
 
 @contextmanager
 def storage_errors(home: Path) -> Iterator[None]:
-    """What the databases of Dagster's home refuse, a full disk for instance, as a StateError in one line."""
+    """Raise what the databases of Dagster's home refuse, a full disk for instance, as a StateError in one line."""
     from alembic.util import CommandError
     from sqlalchemy.exc import DBAPIError
 
@@ -134,7 +137,7 @@ def prepare_storage(home: Path) -> tuple[str, ...]:
 
 
 def _is_current(home: Path) -> bool:
-    """Whether the installed version of Dagster has made the storage, or brought it up to itself; told without importing it."""
+    """Return whether the installed version of Dagster has made the storage, or brought it up to itself; told without importing it."""
     try:
         made_by = (home / _MADE_BY).read_text(encoding="ascii")
     except FileNotFoundError:
@@ -150,7 +153,7 @@ def _alone(home: Path) -> AbstractContextManager[None]:
 
 
 def storage_problem(home: Path) -> str | None:
-    """What is wrong with Dagster's databases in `home`, in words; None where they are whole, or kept elsewhere.
+    """Return what is wrong with Dagster's databases in `home`, in words; None where they are whole, or kept elsewhere.
 
     Opens the files for reading alone, without Dagster. A home without any of them is new.
     """
@@ -172,12 +175,12 @@ def storage_problem(home: Path) -> str | None:
 
 
 def broken_storage(home: Path) -> str | None:
-    """`storage_problem`, except that a storage which nobody has made yet is none."""
+    """Return `storage_problem`, except that a storage which nobody has made yet is none."""
     return storage_problem(home) if any((home / name).exists() for name in _DATABASES) else None
 
 
 def _make(home: Path) -> None:
-    """The folder, and the settings of a home that is new; those of somebody else stay as they are."""
+    """Make the folder, and the settings of a home that is new; those of somebody else stay as they are."""
     make_private_folder(home)
     if (home / "dagster.yaml").exists() or any((home / name).exists() for name in _DATABASES):
         return
@@ -194,7 +197,7 @@ def _look_into(path: Path) -> tuple[int, frozenset[str]]:
 
 
 def _mend_versions(path: Path) -> bool:
-    """Where two processes made a database at once, it says its version twice, and Dagster then refuses it for good; once is enough."""
+    """Leave one version in a database that two processes made at once: Dagster refuses one that says it twice. Returns whether any did."""
     if not path.exists() or _look_into(path)[0] < 2:
         return False
     with closing(sqlite3.connect(path, timeout=5)) as connection, connection:
@@ -213,7 +216,7 @@ def keeps_storage_elsewhere(home: Path) -> bool:
 
 
 def _settings(home: Path) -> Mapping[str, Any]:
-    """What `dagster.yaml` says; nothing where it is missing or cannot be read, of which Dagster itself tells."""
+    """Return what `dagster.yaml` says; nothing where it is missing or cannot be read, of which Dagster itself tells."""
     import yaml
 
     try:
@@ -243,7 +246,7 @@ def _disk_errors(home: Path) -> Iterator[None]:
 
 
 def home_without_project() -> Path:
-    """Dagster's home where no project is at hand. CallError unless `DAGSTER_HOME` says it."""
+    """Return Dagster's home where no project is at hand. CallError unless `DAGSTER_HOME` says it."""
     if not os.environ.get("DAGSTER_HOME"):
         raise CallError("there is no project here and DAGSTER_HOME is not set: name the project's folder with --project DIR")
     return dagster_home_in(Path())

@@ -51,7 +51,7 @@ def _is_removed(instance: DagsterInstance, project: Project, key: AssetKey) -> b
 
 
 def _is_of_project(run: DagsterRun, instance: DagsterInstance, project: Project) -> bool:
-    """Whether the run is of this project's code location; in the project's own home, one that does not say counts, too."""
+    """Return whether the run is of this project's code location; in the project's own home, one that does not say counts, too."""
     location = run.tags.get(LOCATION_TAG) or run.tags.get(_REPOSITORY_TAG, "").rpartition("@")[2]
     if not location:
         return Path(instance.root_directory).resolve() == (project.home / "dagster").resolve()
@@ -59,7 +59,7 @@ def _is_of_project(run: DagsterRun, instance: DagsterInstance, project: Project)
 
 
 def _defined(project: Project) -> set[AssetKey]:
-    """The keys of all assets that the project has now."""
+    """Return the keys of all assets that the project has now."""
     return {
         *map(table_key, project.tables),
         *map(table_key, project.entities),
@@ -69,7 +69,7 @@ def _defined(project: Project) -> set[AssetKey]:
 
 
 def _partitions_of(key: AssetKey) -> str | None:
-    """The dynamic partitions that belong to the asset alone, or to both assets of an activation."""
+    """Return the dynamic partitions that belong to the asset alone, or to both assets of an activation."""
     if key.path[0] == "activations":
         return partitions_name(key.path[1])
     return files_name(key.path[1]) if key.path[0] == "feeds" else None

@@ -94,13 +94,13 @@ class Runner:
 
 
 def loads_itself(root: Path) -> bool:
-    """Whether the project says on its own what Dagster loads."""
+    """Return whether the project says on its own what Dagster loads."""
     tool = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {})
     return "dagster" in tool or "project" in tool.get("dg", {}) or (root / "workspace.yaml").exists()
 
 
 def location_name(root: Path) -> str:
-    """What Dagster calls the code location of the project."""
+    """Return what Dagster calls the code location of the project."""
     tool = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {})
     project = tool.get("dg", {}).get("project", {})
     name = project.get("code_location_name") or str(project.get("root_module") or "").replace("_", "-")

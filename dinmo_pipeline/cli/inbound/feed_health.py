@@ -49,7 +49,7 @@ class InboxHealth:
 
 
 def inbound_health(project: Project) -> tuple[list[FeedHealth], list[InboxHealth]]:
-    """Every feed and every inbox of the project, as what is kept says; opens the warehouse where there is one."""
+    """Return every feed and every inbox of the project, as what is kept says; opens the warehouse where there is one."""
     # Before the warehouse is open: the first time after an upgrade they are read from it.
     troubles = {name: open_troubles(project, name) for name in project.inboxes}
     inboxes = [InboxHealth(name, tuple(each for each in found if each.feed is None)) for name, found in troubles.items()]
@@ -68,7 +68,7 @@ def inbound_health(project: Project) -> tuple[list[FeedHealth], list[InboxHealth
 
 
 def _late(project: Project, feed: FeedSpec) -> str | None:
-    """What was expected of the feed and has not come, in words."""
+    """Return what was expected of the feed and has not come, in words."""
     late = find_late_feed(project, feed, since=feed_alert_state(project, feed.name).read().expected_since, wait_s=None)
     return None if late is None else late.text
 

@@ -17,7 +17,7 @@ _COUNTED = ("records", "loaded", "skipped", "rejected")
 
 
 def show_feed_history(project: Project, feed: FeedSpec, *, as_json: bool) -> None:
-    """Every file of the feed, and what became of it, oldest first."""
+    """Print every file of the feed, and what became of it, oldest first."""
     entries = _entries(project, feed)
     if as_json:
         console.show_json(entries)

@@ -113,7 +113,7 @@ def _import(loaded: LoadedProject, inboxes: Iterable[InboxSpec]) -> None:
 
 
 def _import_inbox(runner: Runner, project: Project, inbox: InboxSpec) -> list[Imported]:
-    """One run of each feed that has files which are due, until nothing waits; a feed whose run failed is left alone."""
+    """Return one run of each feed that has files which are due, until nothing waits; a feed whose run failed is left alone."""
     imported: list[Imported] = []
     feeds = [feed.name for feed in project.feeds.values() if feed.inbox == inbox.name]
     tried: set[tuple[str, Fingerprint]] = set()
@@ -134,7 +134,7 @@ def _import_inbox(runner: Runner, project: Project, inbox: InboxSpec) -> list[Im
 
 
 def _scan_state(project: Project, inbox: InboxSpec) -> Iterator[InboxScan]:
-    """Looks at the inbox for as long as files there may come to stand still."""
+    """Scan the inbox for as long as files there may come to stand still."""
     # The readers of files are not loaded for commands that read none.
     from dinmo_pipeline.inbound.import_pass import InboxPass
 

@@ -29,22 +29,22 @@ _COMMANDS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 
 
 def say(text: str) -> None:
-    """A line of the result."""
+    """Print a line of the result."""
     OUT.print(Text(written(text)))
 
 
 def warn(text: str) -> None:
-    """A line about something that may surprise, beside the result."""
+    """Print a line about something that may surprise, beside the result."""
     ERR.print(Text(written(masked(f"warning: {text}")), style="yellow"))
 
 
 def show_waiting(text: str) -> None:
-    """That something is waited for, and to whoever sits at a terminal how to end that."""
+    """Print that something is waited for and, on a terminal, how to end that."""
     warn(f"{text}, Ctrl-C stops" if ERR.is_terminal else text)
 
 
 def complain(text: str) -> None:
-    """Why the command failed."""
+    """Print why the command failed."""
     ERR.print(Text(written(masked(text)), style="red"))
 
 
@@ -85,7 +85,7 @@ def _print_lines(rows: Iterable[Sequence[str]]) -> None:
 
 
 def show_json(value: Any) -> None:
-    """A value for programs; on a terminal it does nothing but show, either."""
+    """Print a value as JSON, for programs."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     sys.stdout.write(_COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
@@ -95,21 +95,28 @@ def _one_line(value: str) -> str:
 
 
 def written(text: str) -> str:
-    """`text` as a terminal shows it and does nothing else: values of others may hold its commands, or turn the direction of a line."""
+    """Return `text` as a terminal shows it and does nothing else.
+
+    Values of others may hold its commands, or turn the direction of a line.
+    """
     return "".join(character if character in _LEFT else printable(character) for character in text)
 
 
 def plural(count: int, noun: str) -> str:
+    """Return the number with its noun, as `1 file` or `1,000 files`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}{'es' if noun.endswith('x') else 's'}"
 
 
 def count_text(value: int | None) -> str:
+    """Return the number with commas, or `-` for none."""
     return "-" if value is None else f"{value:,}"
 
 
 def iso_text(instant: datetime | None) -> str | None:
+    """Return the instant as programs get it (ISO 8601)."""
     return instant.isoformat() if instant is not None else None
 
 
 def when_text(instant: datetime | None) -> str:
+    """Return the instant as people are shown it, or `-` for none."""
     return "-" if instant is None else f"{instant:%Y-%m-%d %H:%M %Z}"

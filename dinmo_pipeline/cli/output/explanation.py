@@ -17,7 +17,7 @@ _SHOWN = 200
 
 
 def show_explanation(spec: ActivationSpec, explanation: Explanation, *, as_json: bool) -> None:
-    """A line for each sync whose rows are kept, and one for today."""
+    """Print a line for each sync whose rows are kept, and one for today."""
     if as_json:
         show_json(_for_programs(spec, explanation))
         return
@@ -44,7 +44,7 @@ def _place(told: Told) -> str:
 
 
 def _ranges(numbers: Sequence[int]) -> Iterator[str]:
-    """Numbers in ascending order as text, those that follow one another as `first to last`."""
+    """Yield numbers in ascending order as text, those that follow one another as `first to last`."""
     for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
         first, *rest = (number for _, number in run)
         yield f"{first} to {rest[-1]}" if rest else str(first)
@@ -65,7 +65,7 @@ def _word(explanation: Explanation) -> str:
 
 
 def _values(fate: RecordOutcome | None) -> str:
-    """The values that were sent or, of an updated record, those that changed."""
+    """Return the values that were sent or, of an updated record, those that changed."""
     if fate is None or (fate.values is None and fate.before is None):
         return ""
     if fate.values is None:

@@ -13,7 +13,7 @@ from dinmo_pipeline.cli.output.console import complain, plural, say, warn
 
 
 def show_files(imported: Imported) -> Imported:
-    """A line a file, as its run ends."""
+    """Return a line a file, as its run ends."""
     for file in imported.files:
         counts = [f"{file.rows:,} of {file.records:,} records loaded"]
         counts += [f"{file.skipped:,} skipped, without a key"] * bool(file.skipped)
@@ -32,7 +32,7 @@ def show_files(imported: Imported) -> Imported:
 
 
 def show_imported(inbox: str, imported: Sequence[Imported]) -> bool:
-    """The sums over an inbox's files; whether somebody has to look at one."""
+    """Return the sums over an inbox's files; whether somebody has to look at one."""
     files = [file for outcome in imported for file in outcome.files]
     stopped = [file for file in files if file.outcome in ("refused", "blocked")]
     told = f"{plural(sum(file.files for file in files), 'file')}, {plural(sum(file.rows for file in files), 'record')} loaded"
@@ -42,13 +42,13 @@ def show_imported(inbox: str, imported: Sequence[Imported]) -> bool:
 
 
 def show_troubles(troubles: Sequence[Trouble]) -> bool:
-    """A line each of what waits for a person in an inbox; whether there is any."""
+    """Return a line each of what waits for a person in an inbox; whether there is any."""
     for trouble in troubles:
         (complain if trouble.is_severe else warn)(str(trouble))
     return bool(troubles)
 
 
 def trouble_entry(trouble: Trouble) -> dict[str, str | None]:
-    """A trouble as programs get it."""
+    """Return a trouble as programs get it."""
     names = ("inbox", "feed", "file", "kind", "reason", "advice")
     return {**{name: getattr(trouble, name) for name in names}, "since": trouble.since.isoformat()}

@@ -20,7 +20,7 @@ from dinmo_pipeline.cli.output.inbound import trouble_entry
 
 
 def show_checked(project: Project, warnings: int) -> None:
-    """What a project without mistakes holds, and which options of formats come of the consumers of its activations."""
+    """Print what a project without mistakes holds, and which options of formats come of the consumers of its activations."""
     for spec in project.activations.values():
         if spec.consumer is not None:
             say(f"{spec.name}: consumer {spec.consumer}: {format_text(spec.format)}")
@@ -38,7 +38,7 @@ def show_checked(project: Project, warnings: int) -> None:
 
 
 def show_status(lines: Sequence[Health], feeds: Sequence[FeedHealth], inboxes: Sequence[InboxHealth], *, as_json: bool) -> None:
-    """One line a feed, one line an activation, and one line for each thing that waits for a person in an inbox."""
+    """Print one line a feed, one line an activation, and one line for each thing that waits for a person in an inbox."""
     if as_json:
         show_json(
             [
@@ -101,7 +101,7 @@ def _show_feeds(feeds: Sequence[FeedHealth]) -> None:
 
 
 def show_step(step: Step) -> Step:
-    """One step of trying a storage, as it ends."""
+    """Return one step of trying a storage, as it ends."""
     mark, style = ("✓", "green") if step.problem is None else ("✗", "red") if step.fails else ("!", "yellow")
     OUT.print(Text(f"{mark} {step.name}  {step.seconds:.2f} s", style=style))
     if step.fails:

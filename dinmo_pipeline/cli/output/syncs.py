@@ -55,7 +55,7 @@ def follow(names: Iterable[str], work: Callable[[str], Outcome]) -> list[Outcome
 
 
 def show_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """What was delivered, a line a sync."""
+    """Print what was delivered, a line a sync."""
     rows = [
         (
             outcome.activation,
@@ -79,7 +79,7 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
 
 
 def show_history(spec: ActivationSpec, state: State, events: Sequence[Event], *, files: bool, as_json: bool) -> None:
-    """Every sync, oldest first, then what guards and people did, in order; with `files`, every file after that."""
+    """Print every sync, oldest first, then what guards and people did, in order; with `files`, every file after that."""
     syncs = [history_entry(sync, state, events) for _, sync in sorted(state.syncs.items())]
     if as_json:
         show_json(syncs)
@@ -137,7 +137,7 @@ def _base(sync: Mapping[str, Any]) -> str:
 
 
 def history_entry(sync: SyncRecord, state: State, events: Sequence[Event] = ()) -> dict[str, Any]:
-    """A sync as programs get it; `compared_with` is the number of the sync that it was compared with.
+    """Return a sync as programs get it; `compared_with` is the number of the sync that it was compared with.
 
     `base` is the same, where that one was sent: null after a baseline, of which nobody was sent anything, and where there is none.
     Of `events`, which are the activation's, it gets its own.
@@ -187,7 +187,7 @@ def _event_entry(event: Event) -> dict[str, Any]:
 
 
 def state_word(sync: SyncRecord, state: State) -> str:
-    """Where a sync stands, in a word or two."""
+    """Return where a sync stands, in a word or two."""
     if sync.is_baseline:
         return "baseline"
     if sync.delivery is not None:
@@ -202,7 +202,7 @@ def state_word(sync: SyncRecord, state: State) -> str:
 
 
 def show_rehearsal(spec: ActivationSpec, rehearsal: Rehearsal, *, sent_to: str | None) -> None:
-    """What would be sent, or was sent where it does not count."""
+    """Print what would be sent, or was sent where it does not count."""
     export = rehearsal.export
     counts = {name: getattr(export.counts, name) for name in ("added", "updated", "removed")}
     told = ", ".join(f"{count_text(count)} {name}" for name, count in counts.items() if count is not None)
@@ -225,7 +225,7 @@ def show_rehearsal(spec: ActivationSpec, rehearsal: Rehearsal, *, sent_to: str |
 
 
 def show_redelivered(spec: ActivationSpec, deliveries: Sequence[Delivery], *, sent_to: str | None) -> None:
-    """What was delivered once more, and whether its bytes are those of the first time."""
+    """Print what was delivered once more, and whether its bytes are those of the first time."""
     for delivery in deliveries:
         where = f" to {sent_to}" if sent_to is not None else ""
         say(f"{spec.name}: sync {delivery.export.number} delivered again{where}")
@@ -236,7 +236,7 @@ def show_redelivered(spec: ActivationSpec, deliveries: Sequence[Delivery], *, se
 
 
 def show_cleaned(found: Sequence[Litter], *, dry_run: bool) -> None:
-    """What was deleted, or would be, and a line that counts it."""
+    """Print what was deleted, or would be, and a line that counts it."""
     if found:
         show_table(("what", "where", "why"), [(each.what, each.where, each.problem or each.why) for each in found], texts=range(3))
     deleted = sum(not each.problem for each in found)

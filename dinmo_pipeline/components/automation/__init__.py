@@ -1,0 +1,1 @@
+"""What starts runs and follows them: jobs, schedules, sensors and hooks."""

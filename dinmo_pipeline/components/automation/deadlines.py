@@ -15,7 +15,7 @@ _BUDGET_S = 30.0
 
 
 def deadlines_owner(project: Project) -> tuple[str, str] | None:
-    """The definition that brings the sensor: the first activation, else the first feed, of which something is expected."""
+    """Return the definition that brings the sensor: the first activation, else the first feed, of which something is expected."""
     activations = [name for name, spec in project.activations.items() if spec.expected is not None and not spec.paused]
     if activations:
         return "activation", min(activations)
@@ -24,7 +24,7 @@ def deadlines_owner(project: Project) -> tuple[str, str] | None:
 
 
 def deadlines_sensor(project: Project) -> SensorDefinition:
-    """One sensor for all that is expected. It starts no runs."""
+    """Return one sensor for all that is expected. It starts no runs."""
     running = os.environ.get(AUTOSTART) == "1"
 
     @sensor(

@@ -19,7 +19,10 @@ from dinmo_pipeline.sync.run_slot import has_turn, release_run_slot
 
 
 def table_hook(project: Project, spec: ActivationSpec) -> HookDefinition:
-    """What the job of an activation does when a table that it refreshes fails; the activation's own steps have hooks of their own."""
+    """Return what the job of an activation does when a table that it refreshes fails.
+
+    The activation's own steps have hooks of their own.
+    """
     own = {"__".join(key.path) for key in (snapshot_key(spec.name), delivery_key(spec.name))}
 
     @failure_hook(name=f"tell_failed_table_of_{spec.name}")
@@ -31,7 +34,7 @@ def table_hook(project: Project, spec: ActivationSpec) -> HookDefinition:
 
 
 def alert_hooks(project: Project, spec: ActivationSpec) -> tuple[HookDefinition, HookDefinition]:
-    """What the activation's own steps do when they fail, and when they end well. A hook that fails, fails no step."""
+    """Return what the activation's own steps do when they fail, and when they end well. A hook that fails, fails no step."""
 
     @failure_hook(name=f"tell_failure_of_{spec.name}")
     def failed(context: HookContext) -> None:
@@ -49,7 +52,7 @@ def alert_hooks(project: Project, spec: ActivationSpec) -> tuple[HookDefinition,
 
 
 def feed_hooks(project: Project, feed: FeedSpec) -> tuple[HookDefinition, HookDefinition]:
-    """What a run of a feed does when it ends, when no lock is held: people are told what waits for them in its inbox."""
+    """Return what a run of a feed does when it ends, when no lock is held: people are told what waits for them in its inbox."""
 
     @failure_hook(name=f"tell_failed_import_of_{feed.name}")
     def failed(context: HookContext) -> None:
@@ -75,7 +78,7 @@ def _tell_failure(context: HookContext, project: Project, spec: ActivationSpec) 
 
 
 def _cause(error: BaseException | None) -> BaseException:
-    """Our own error, if there is one below Dagster's."""
+    """Return our own error, if there is one below Dagster's."""
     below = error
     while below is not None and not isinstance(below, DinmoError):
         if not isinstance(below, Exception):

@@ -46,7 +46,7 @@ _BUDGET_S = 20.0
 
 
 def import_job(feed: FeedSpec) -> Any:
-    """Imports the files of a feed that are due, in one process and with one connection."""
+    """Return the job that imports the files of a feed that are due, in one process and with one connection."""
     return define_asset_job(
         import_job_name(feed.name),
         selection=AssetSelection.assets(table_key(feed.ref)),
@@ -56,7 +56,7 @@ def import_job(feed: FeedSpec) -> Any:
 
 
 def inbox_sensor(project: Project, inbox: InboxSpec, jobs: Sequence[Any]) -> SensorDefinition:
-    """Looks every `poll_seconds`. `jobs` are those of the inbox's feeds."""
+    """Return the sensor that scans the inbox every `poll_seconds`. `jobs` are those of the inbox's feeds."""
     running = os.environ.get(AUTOSTART) == "1"
     # A tick has a minute, and the next one is the next try.
     storage = project.storages[inbox.storage].model_copy(update={"retries": 0})
@@ -107,7 +107,7 @@ def _tell(context: SensorEvaluationContext, project: Project, inbox: InboxSpec, 
 
 
 def _due(seen: InboxScan, feeds: Sequence[str], now: datetime) -> tuple[list[str], list[str]]:
-    """The feeds that a run is due of, and why one is not yet due of others: their files were set aside, and rest."""
+    """Return the feeds that a run is due of, and why one is not yet due of others: their files were set aside, and rest."""
     due = dict.fromkeys(arrival.match.feed.name for arrival in seen.fresh())
     aside: dict[str, list[SetAside]] = {}
     for each in seen.set_aside:
@@ -127,7 +127,7 @@ def _due(seen: InboxScan, feeds: Sequence[str], now: datetime) -> tuple[list[str
 
 
 def _changed_checks(instance: DagsterInstance, project: Project, feeds: Sequence[FeedSpec]) -> Iterator[AssetCheckEvaluation]:
-    """The checks of these feeds that are otherwise now than when they were last told."""
+    """Yield the checks of these feeds that are otherwise now than when they were last told."""
     for feed in feeds:
         check = feed_check(project, feed)
         record = instance.get_latest_asset_check_evaluation_record(check.asset_check_key)
@@ -153,7 +153,7 @@ def _why_nothing(seen: InboxScan, pauses: Sequence[str]) -> Iterator[str]:
 
 
 def _pause(instance: DagsterInstance, feed: str, now: datetime) -> str | None:
-    """Why no run of the feed is asked for now: one is on its way, or the last ones failed; else None."""
+    """Return why no run of the feed is asked for now: one is on its way, or the last ones failed; else None."""
     records = instance.get_run_records(RunsFilter(job_name=import_job_name(feed)), limit=_REMEMBERED)
     if any(_is_on_its_way(record, now) for record in records):
         return f"a run of {feed} is on its way"

@@ -42,7 +42,7 @@ _DUE = "dinmo/due"
 
 # Dagster has no public name for what define_asset_job makes.
 def activation_job(project: Project, spec: ActivationSpec) -> Any:
-    """Refreshes what the activation needs, takes its rows and delivers them, in one process."""
+    """Return the job that refreshes what the activation needs, takes its rows and delivers them, in one process."""
     own = [snapshot_key(spec.name)] if spec.run_type == RunType.FULL_THEN_DELTA else []
     keys = [*(table_key(table.ref) for table in project.tables_for(spec.source)), *own, delivery_key(spec.name)]
     return define_asset_job(
@@ -58,7 +58,7 @@ def activation_job(project: Project, spec: ActivationSpec) -> Any:
 def sync_request(
     instance: DagsterInstance, project: Project, spec: ActivationSpec, due: datetime, *, run_key: str, tags: Mapping[str, str] | None = None
 ) -> RunRequest | SkipReason:
-    """The run of the sync that is due at this instant, whose partition is added.
+    """Return the run of the sync that is due at this instant, whose partition is added.
 
     A reason to let it be when one runs and the next one waits already.
     """
@@ -74,7 +74,7 @@ def sync_request(
 
 
 def due_instant(run: DagsterRun) -> datetime | None:
-    """Since when a table may have been made for the run not to make it again; None where it was not asked for by `sync_request`.
+    """Return since when a table may have been made for the run not to make it again; None where it was not asked for by `sync_request`.
 
     A run that is executed again has the tags of the first one, and is due when somebody wants it.
     """

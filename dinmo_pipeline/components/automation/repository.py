@@ -38,12 +38,12 @@ _TABLES = {"models": Model, "segments": Segment}
 
 
 def project_definitions(loaded: LoadedProject) -> Definitions:
-    """The Dagster objects of a whole project, without Dagster's own reading of its files: the same as that one finds."""
+    """Return the Dagster objects of a whole project, without Dagster's own reading of its files: the same as that one finds."""
     return _Parts(loaded).merged(_components(loaded.project))
 
 
 def project_repository(loaded: LoadedProject) -> RepositoryDefinition:
-    """The same, made as far as it is asked for."""
+    """Return the same, made as far as it is asked for."""
     return RepositoryDefinition(_NAME, repository_data=_ProjectData(loaded))
 
 
@@ -125,7 +125,7 @@ class _Parts:
         self._made: dict[tuple[type, str], Definitions] = {}
 
     def merged(self, components: Iterable[NamedComponent]) -> Definitions:
-        """Those of some definitions together."""
+        """Return those of some definitions together."""
         return Definitions.merge(*map(self._definitions_of, components))
 
     def _definitions_of(self, component: NamedComponent) -> Definitions:

@@ -23,7 +23,7 @@ from dinmo_pipeline.sync.labels import label_of_instant
 
 
 def activation_schedule(project: Project, spec: ActivationSpec) -> ScheduleDefinition:
-    """All of its cron expressions, in its time zone. Of several ticks that nobody was there for, Dagster runs the last one."""
+    """Return all of its cron expressions, in its time zone. Of several ticks that nobody was there for, Dagster runs the last one."""
     running = os.environ.get(AUTOSTART) == "1"
 
     @schedule(

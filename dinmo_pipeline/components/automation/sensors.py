@@ -41,7 +41,7 @@ class _Refresh:
 
 
 def after_sensor(project: Project) -> SensorDefinition:
-    """One sensor for all activations. What happened before it first looked starts nothing."""
+    """Return one sensor for all activations. What happened before it first looked starts nothing."""
     running = os.environ.get(AUTOSTART) == "1"
     specs = [project.activations[name] for name in sorted(project.started_after_others)]
     deliveries = {delivery_key(name): name for name in project.activations}
@@ -85,7 +85,7 @@ def after_sensor(project: Project) -> SensorDefinition:
 
 
 def _news(instance: DagsterInstance, key: AssetKey, since: int | None) -> Iterator[_Refresh]:
-    """What was materialized since, oldest first; nothing at the first look."""
+    """Yield what was materialized since, oldest first; nothing at the first look."""
     if since is None:
         return
     found = instance.fetch_materializations(AssetRecordsFilter(asset_key=key, after_storage_id=since), limit=_AT_ONCE, ascending=True)
@@ -94,7 +94,9 @@ def _news(instance: DagsterInstance, key: AssetKey, since: int | None) -> Iterat
 
 
 def _starts(refresh: _Refresh, activation: str, *, delivery: bool) -> bool:
-    """Whether it starts the activation: not what its own sync refreshed, and no table that a sync which came after something refreshed.
+    """Return whether it starts the activation.
+
+    It does not if it is what its own sync refreshed, and no table that a sync which came after something refreshed.
 
     Else two activations that come after one model would start each other for ever. A delivery starts those after it, always; a table
     that was reused was not refreshed.

@@ -1,0 +1,1 @@
+"""DuckDB: the warehouse, kept rows, and what changed between them."""

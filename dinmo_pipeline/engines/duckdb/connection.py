@@ -35,7 +35,7 @@ ATTACHED = "warehouse"
 def open_warehouse(
     path: Path, settings: QuerySettings, *, wait_s: float | None = None, isolated: bool = False
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The warehouse for writing, alone, with these settings. `isolated`: with nothing but its tables, for data of strangers.
+    """Yield the warehouse for writing, alone, with these settings. `isolated`: with nothing but its tables, for data of strangers.
 
     Makes the file. BusyError when other processes have it for longer than `wait_s`, half an hour by default; StateError when the disk
     fails.
@@ -82,7 +82,7 @@ def rewrite_warehouse(path: Path, settings: QuerySettings) -> None:
 
 
 def _require_same(connection: duckdb.DuckDBPyConnection, one: str, other: str) -> None:
-    """StateError unless both databases have the same tables, with as many rows, and the same views."""
+    """Raise StateError unless both databases have the same tables, with as many rows, and the same views."""
     tables = "SELECT schema_name, table_name, comment, sql FROM duckdb_tables() WHERE database_name = ? AND NOT temporary ORDER BY ALL"
     views = "SELECT schema_name, view_name, sql FROM duckdb_views() WHERE database_name = ? AND NOT internal ORDER BY ALL"
     found = []
@@ -100,7 +100,7 @@ def _require_same(connection: duckdb.DuckDBPyConnection, one: str, other: str) -
 
 @contextmanager
 def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """All or nothing of what is done meanwhile; an interrupt, too, leaves no transaction open."""
+    """Do all or nothing of what is done meanwhile; an interrupt, too, leaves no transaction open."""
     connection.begin()
     try:
         yield
@@ -125,7 +125,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def disk_errors(action: str) -> Iterator[None]:
-    """What the disk and the memory of this machine refuse, to DuckDB or to Python, as a StateError that says what it came of."""
+    """Raise what this machine's disk and memory refuse, to DuckDB or to Python, as a StateError that says what it came of."""
     try:
         yield
     # A transaction that cannot be committed, and a database that gave up: a full disk shows so, too.
@@ -176,7 +176,7 @@ def isolate(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _default_memory_limit(connection: duckdb.DuckDBPyConnection) -> str:
-    """By the number of threads, unless DuckDB's own limit, which knows of containers, is lower."""
+    """Return a limit by the number of threads, unless DuckDB's own limit, which knows of containers, is lower."""
     threads, own = connection.execute("SELECT current_setting('threads'), current_setting('memory_limit')").fetchone() or (1, "1 GiB")
     number, unit = str(own).split()
     megabytes = float(number) * _MEBIBYTES[unit]

@@ -25,7 +25,7 @@ class NumberedRows(Rows):
     """All rows of a table, whose row ids count them from 0: a window of them reads nothing of what comes before it."""
 
     def window(self, first: int, count: int) -> NumberedRows:
-        """The `count` rows that start at row number `first` (from 0)."""
+        """Return the `count` rows that start at row number `first` (from 0)."""
         return replace(self, query=f"{self.query} WHERE rowid BETWEEN {first} AND {first + count - 1}")
 
 
@@ -43,7 +43,7 @@ class Changes:
             self.counts = self._count()
 
     def rows_of(self, change: Change) -> int:
-        """How many rows the file of `change` has."""
+        """Return how many rows the file of `change` has."""
         counts = self.counts
         if change == Change.ALL:
             return counts.rows
@@ -52,7 +52,7 @@ class Changes:
         return {Change.ADDED: counts.added, Change.UPDATED: counts.updated, Change.REMOVED: counts.removed}[change] or 0
 
     def rows(self, change: Change, timezone: str, *, key_only: bool) -> Rows:
-        """The rows of `change` as a format takes them; with `key_only`, the columns of the key alone."""
+        """Return the rows of `change` as a format takes them; with `key_only`, the columns of the key alone."""
         columns = sql.file_columns(self._comparison, change)
         query = self._query(change)
         if key_only:
@@ -73,7 +73,7 @@ class Changes:
             return format_.write(self._connection, rows, local_path)
 
     def positions(self, rows: Rows, values: Mapping[str, str | None]) -> list[int]:
-        """The numbers (from 0) of the first two of `rows` whose columns have these values as text."""
+        """Return the numbers (from 0) of the first two of `rows` whose columns have these values as text."""
         matches = [
             f"CAST({column} AS VARCHAR) {'IS NULL' if value is None else '= ' + quote_literal(value)}" for column, value in values.items()
         ]
@@ -81,19 +81,19 @@ class Changes:
         return [int(row[0]) for row in found.fetchall()]
 
     def line_after(self, format_: Format, rows: Rows, first: int, count: int, local_path: Path) -> int | None:
-        """The line (from 1) of a file, which begins at row `first` of `rows`, on which the record after its first `count` begins.
+        """Return the line (from 1) of a file, which begins at row `first` of `rows`, on which the record after its first `count` begins.
 
         None where the format has no lines. Writes those `count` to a new local file, and deletes it.
         """
         return format_.line_after(self._connection, self.numbered(rows).window(first, count), count, local_path)
 
     def sample(self, rows: Rows, limit: int) -> tuple[tuple[str | None, ...], ...]:
-        """The first rows as people are shown them."""
+        """Return the first rows as people are shown them."""
         texts = ", ".join(shown_text(f"v{index}") for index in range(len(rows.columns)))
         return tuple(tuple(row) for row in self._connection.execute(f"SELECT {texts} FROM ({rows.query}) LIMIT {limit}").fetchall())
 
     def _are_numbered(self, rows: Rows) -> bool:
-        """Whether these are all rows of the warehouse's table, and its row ids count them from 0: so it is until rows are deleted."""
+        """Return whether these are all rows of the table, and its row ids count them from 0: so it is until a row is deleted."""
         if self._comparison.current is not None or not self.counts.rows or rows.query != self._every_row():
             return False
         with translate_duckdb_errors("numbering the rows of the parts"):

@@ -20,7 +20,7 @@ REMOVED = "removed"
 
 
 def all_rows_query(contract: Contract, snapshot: str, *, patched: bool) -> str:
-    """Every row of the source as the columns `v0`, `v1`, … of a file, from a snapshot."""
+    """Return every row of the source as the columns `v0`, `v1`, … of a file, from a snapshot."""
     where = " WHERE n.present" if contract.keeps_gone_keys else ""
     # One file has an order of its own, a patched one has not.
     order = f" ORDER BY {key_order(contract, 'n')}" if patched else ""
@@ -28,13 +28,13 @@ def all_rows_query(contract: Contract, snapshot: str, *, patched: bool) -> str:
 
 
 def table_rows_query(contract: Contract, table: str) -> str:
-    """Every row of the source as the columns of a file, from the warehouse's table."""
+    """Return every row of the source as the columns of a file, from the warehouse's table."""
     values = ", ".join(f"t.{quote_identifier(column.attribute)} AS v{index}" for index, column in enumerate(contract.columns))
     return f"SELECT {values} FROM {table} AS t"
 
 
 def changed_query(comparison: Comparison, since: Snapshot, current: str, before: str) -> str:
-    """The rows that are new or have another value since, as the columns of a file and `is_added`, in the order of the key.
+    """Return the rows that are new or have another value since, as the columns of a file and `is_added`, in the order of the key.
 
     An inserted row is never updated: with insert these are the new ones alone.
     """
@@ -49,7 +49,7 @@ def changed_query(comparison: Comparison, since: Snapshot, current: str, before:
 
 
 def removed_query(comparison: Comparison, current: str, before: Sequence[str]) -> str:
-    """The rows of the earlier snapshots that are not in `current`, with the values of the first that has them, in the order of the key."""
+    """Return the rows of the earlier snapshots that are not in `current`, with the values of the first that has them, ordered by key."""
     contract = comparison.contract
     columns = removed_columns(comparison)
     key_types = {tuple(column.type for column in snapshot.contract.key) for snapshot in comparison.gone_since}
@@ -68,7 +68,10 @@ def removed_query(comparison: Comparison, current: str, before: Sequence[str]) -
 
 
 def removed_columns(comparison: Comparison) -> tuple[Column, ...]:
-    """The columns of `removed_query`: today's names, the types of the values last delivered; text where those differ among themselves."""
+    """Return the columns of `removed_query`: today's names, the types of the values last delivered.
+
+    Text where those differ among themselves.
+    """
     columns = []
     before = [stored_by_attribute(snapshot.contract) for snapshot in comparison.gone_since]
     for column in comparison.contract.columns:
@@ -78,20 +81,20 @@ def removed_columns(comparison: Comparison) -> tuple[Column, ...]:
 
 
 def file_columns(comparison: Comparison, change: Change) -> tuple[Column, ...]:
-    """The columns of the file that holds `change`."""
+    """Return the columns of the file that holds `change`."""
     if change == Change.REMOVED and comparison.gone_since:
         return removed_columns(comparison)
     return tuple(Column(column.name, column.type) for column in comparison.contract.columns)
 
 
 def sent_values(contract: Contract, alias: str) -> str:
-    """A row of a snapshot as the columns of a file."""
+    """Return a row of a snapshot as the columns of a file."""
     stored = stored_by_attribute(contract)
     return ", ".join(f"{stored[folded(column.attribute)].value(alias)} AS v{index}" for index, column in enumerate(contract.columns))
 
 
 def removed_values(contract: Contract, earlier: Contract, columns: Sequence[Column]) -> str:
-    """A row (`o`) of a snapshot under `earlier` as `columns`, those of `removed_columns`; null where it had no such attribute."""
+    """Return a row (`o`) of a snapshot under `earlier` as `columns`, those of `removed_columns`; null where it had no such attribute."""
     stored = stored_by_attribute(earlier)
     values = []
     for index, (column, wanted) in enumerate(zip(contract.columns, columns, strict=True)):

@@ -11,13 +11,13 @@ from dinmo_pipeline.sql.quoting import folded
 
 
 def same_key(contract: Contract, earlier: Contract) -> str:
-    """Whether both rows have one key."""
+    """Return whether both rows have one key."""
     pairs = zip(stored_columns(contract)[: len(contract.key)], stored_columns(earlier)[: len(earlier.key)], strict=True)
     return " AND ".join(_equal(new, old) for new, old in pairs)
 
 
 def narrowed(new: StoredColumn, old: StoredColumn) -> str:
-    """An earlier key in today's type; null when it has no place there."""
+    """Return an earlier key in today's type; null when it has no place there."""
     value = old.value("o")
     if new.type == old.type:
         return value
@@ -26,7 +26,10 @@ def narrowed(new: StoredColumn, old: StoredColumn) -> str:
 
 
 def differs(contract: Contract, earlier: Contract) -> str:
-    """Whether a row has to be sent again; both sides as the files hold them, where unlike intervals and exact numbers are unlike texts."""
+    """Return whether a row has to be sent again.
+
+    Both sides as the files hold them, where unlike intervals and exact numbers are unlike texts.
+    """
     if contract.widens(earlier):
         return "true"
     now, before = stored_by_attribute(contract), stored_by_attribute(earlier)
@@ -55,7 +58,7 @@ def _distinct(new: StoredColumn, old: StoredColumn) -> str:
 
 
 def _float_differs(exact: str, exact_type: str, floating: str) -> str:
-    """Whether an exact number and a float are two values: they are one when each is what the other becomes in its type."""
+    """Return whether an exact number and a float are two values: they are one when each is what the other becomes in its type."""
     double = f"CAST({floating} AS DOUBLE)"
     # Through text as well: DuckDB's own casts between doubles and long decimals are off by a little.
     to_double = f"TRY_CAST(CAST({exact} AS VARCHAR) AS DOUBLE) = {double}"
@@ -65,6 +68,6 @@ def _float_differs(exact: str, exact_type: str, floating: str) -> str:
 
 
 def exact_text(value: str) -> str:
-    """The text of an integer or decimal without the zeros that only its type writes: two are equal when these are."""
+    """Return the text of an integer or decimal without the zeros that only its type writes: two are equal when these are."""
     text = f"CAST({value} AS VARCHAR)"
     return f"regexp_replace(rtrim(CASE WHEN contains({text}, '.') THEN {text} ELSE {text} || '.' END, '0'), '^(-?)0?\\.', '\\1.')"

@@ -17,7 +17,7 @@ _EXAMPLES = 3
 
 
 def check_key(connection: duckdb.DuckDBPyConnection, table: str, contract: Contract) -> None:
-    """DataError, with examples, when a key of `table` (SQL) is null or stands there twice."""
+    """Raise DataError, with examples, when a key of `table` (SQL) is null or stands there twice."""
     names = ", ".join(column.attribute for column in contract.key)
     key = [quote_identifier(column.attribute) for column in contract.key]
     action = f"checking the primary key of {contract.source}"
@@ -39,6 +39,6 @@ def check_key(connection: duckdb.DuckDBPyConnection, table: str, contract: Contr
 
 
 def _repeated_query(key: Sequence[str], table: str) -> str:
-    """Keys that more than one row of `table` has: their text and how many rows, the first few."""
+    """Return keys that more than one row of `table` has: their text and how many rows, the first few."""
     text = " || ', ' || ".join(map(shown_text, key))
     return f"SELECT any_value({text}), count(*) FROM {table} GROUP BY {', '.join(key)} HAVING count(*) > 1 ORDER BY 1 LIMIT {_EXAMPLES}"

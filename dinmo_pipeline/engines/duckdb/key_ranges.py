@@ -26,7 +26,7 @@ _SKIPPED_BY = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT",
 
 
 def key_ranges(connection: duckdb.DuckDBPyConnection, contract: Contract, table: str, whole: str, rows: int) -> tuple[str, ...]:
-    """Conditions on the stored key of which each key fits exactly one.
+    """Return conditions on the stored key of which each key fits exactly one.
 
     `table` (SQL) is the warehouse's, `whole` the path of the whole snapshot that it is compared with, the smaller of both has `rows`.
     """
@@ -48,7 +48,7 @@ def key_ranges(connection: duckdb.DuckDBPyConnection, contract: Contract, table:
 
 
 def _follow(connection: duckdb.DuckDBPyConnection, blocks: str) -> bool:
-    """Whether no key of a block lies inside another one; `blocks` is SQL for the `low` and `high` of each."""
+    """Return whether no key of a block lies inside another one; `blocks` is SQL for the `low` and `high` of each."""
     (follow,) = connection.execute(
         "SELECT coalesce(bool_and(low IS NOT NULL AND high IS NOT NULL AND (before IS NULL OR before <= low)), false) "
         f"FROM (SELECT low, high, lag(high) OVER (ORDER BY low, high) AS before FROM ({blocks}))"

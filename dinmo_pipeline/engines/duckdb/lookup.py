@@ -46,23 +46,23 @@ class Lookup:
         self._key = key
 
     def columns(self, table: TableRef) -> tuple[TableColumn, ...] | None:
-        """The columns of a table as it is in the warehouse; None where there is none."""
+        """Return the columns of a table as it is in the warehouse; None where there is none."""
         try:
             return table_columns(self._connection, table_sql(table, catalog=ATTACHED))
         except (duckdb.CatalogException, duckdb.BinderException):
             return None
 
     def is_in(self, table: TableRef, key: Sequence[TableColumn]) -> bool:
-        """Whether the warehouse's table has the record."""
+        """Return whether the warehouse's table has the record."""
         rows = f"SELECT 1 FROM {self._table(table, [(column.name, column.type) for column in key])}"
         return self._connection.execute(rows).fetchone() is not None
 
     def fate(self, comparison: Comparison, timezone: str) -> RecordOutcome:
-        """What this sync did with the record. The snapshots must be there."""
+        """Return what this sync did with the record. The snapshots must be there."""
         return self._fate(comparison, timezone, _FilesOfOne(self._snapshots, self._key))
 
     def fate_today(self, contract: Contract, table: TableRef, since: Snapshot | None, timezone: str) -> RecordOutcome:
-        """What a sync of the warehouse's table would do with it; `since` is None when every row would be sent."""
+        """Return what a sync of the warehouse's table would do with it; `since` is None when every row would be sent."""
         now = Snapshot(_TODAY, "", 0, contract)
         gone_since = (since,) if since is not None and contract.sync_mode == SyncMode.DIFFERENCE else ()
         rows = self._table(table, [(column.attribute, column.type) for column in contract.key])
@@ -70,7 +70,7 @@ class Lookup:
         return self._fate(Comparison(contract, now, since, gone_since), timezone, files)
 
     def values(self, snapshot: Snapshot) -> Values | None:
-        """The record as the snapshot has it; None where it has not."""
+        """Return the record as the snapshot has it; None where it has not."""
         return self._present(snapshot, _FilesOfOne(self._snapshots, self._key))
 
     def _fate(self, comparison: Comparison, timezone: str, files: _FilesOfOne) -> RecordOutcome:
@@ -117,11 +117,11 @@ class _FilesOfOne(SnapshotFiles):
     now: str = ""
 
     def rows(self, snapshot: Snapshot) -> str:
-        """Its row, if it has one."""
+        """Return its row, if it has one."""
         return self.now if snapshot.path == _TODAY else self._matching(snapshot, super().rows(snapshot))
 
     def patch(self, snapshot: Snapshot) -> str:
-        """Its row in a patch, if it has one."""
+        """Return its row in a patch, if it has one."""
         return self._matching(snapshot, super().patch(snapshot))
 
     def _matching(self, snapshot: Snapshot, rows: str) -> str:
@@ -131,5 +131,5 @@ class _FilesOfOne(SnapshotFiles):
 
 
 def _equals(column: str, type_text: str, text: str) -> str:
-    """Whether a key's column has the value that this text stands for; a text that stands for none equals nothing."""
+    """Return whether a key's column has the value that this text stands for; a text that stands for none equals nothing."""
     return f"{column} = TRY_CAST({quote_literal(text)} AS {type_text})"

@@ -23,12 +23,12 @@ FORGOTTEN = "forgotten"
 
 
 def may_be_patched(contract: Contract, earlier: Contract) -> bool:
-    """Whether a snapshot under `contract` can be a patch of one under `earlier`: both hold the same columns."""
+    """Return whether a snapshot under `contract` can be a patch of one under `earlier`: both hold the same columns."""
     return stored_columns(contract) == stored_columns(earlier) and not contract.widens(earlier)
 
 
 def difference_query(contract: Contract, table: str, earlier: str, keys: str = "true") -> str:
-    """The rows of a patch that are new since `earlier`, the SQL of a snapshot with the same columns.
+    """Return the rows of a patch that are new since `earlier`, the SQL of a snapshot with the same columns.
 
     `keys` is a condition on the stored key: of other rows nothing is said. Values are compared themselves, never by a hash: DuckDB's
     collides, and collisions can be crafted.
@@ -51,13 +51,13 @@ def difference_query(contract: Contract, table: str, earlier: str, keys: str = "
 
 
 def steps_query(difference: str) -> str:
-    """How many rows of a patch are new, gone and back since the snapshot before."""
+    """Return how many rows of a patch are new, gone and back since the snapshot before."""
     counts = (f"count(*) FILTER (step = '{step}')" for step in (ADDED, GONE, BACK))
     return f"SELECT {', '.join(counts)} FROM {difference}"
 
 
 def patch_query(contract: Contract, difference: str, earlier_patch: str | None) -> str:
-    """The rows of a patch: `difference`, and what `earlier_patch` of the same whole snapshot has beside it."""
+    """Return the rows of a patch: `difference`, and what `earlier_patch` of the same whole snapshot has beside it."""
     if earlier_patch is None:
         return f"SELECT * FROM {difference}"
     return (
@@ -67,7 +67,7 @@ def patch_query(contract: Contract, difference: str, earlier_patch: str | None) 
 
 
 def patched_table(contract: Contract, whole: str, patch: str) -> str:
-    """SQL for the rows of a snapshot that is a patch, as a whole one would hold them."""
+    """Return SQL for the rows of a snapshot that is a patch, as a whole one would hold them."""
     names = ", ".join(column.position for column in stored_columns(contract))
     present, where = (", present", "") if contract.keeps_gone_keys else ("", " WHERE p.present")
     return (
@@ -77,7 +77,7 @@ def patched_table(contract: Contract, whole: str, patch: str) -> str:
 
 
 def changed_in_patch_query(comparison: Comparison, patch: str) -> str:
-    """What `changed_query` gives, from a patch that was made since the same snapshot."""
+    """Return what `changed_query` gives, from a patch that was made since the same snapshot."""
     contract = comparison.contract
     steps = f"('{ADDED}', '{UPDATED}')" if contract.sends_updates else f"('{ADDED}')"
     return (
@@ -87,7 +87,7 @@ def changed_in_patch_query(comparison: Comparison, patch: str) -> str:
 
 
 def removed_in_patch_query(comparison: Comparison, patch: str) -> str:
-    """What `removed_query` gives, from a patch that was made since the same snapshot."""
+    """Return what `removed_query` gives, from a patch that was made since the same snapshot."""
     contract = comparison.contract
     return (
         f"SELECT {removed_values(contract, contract, removed_columns(comparison))} FROM {patch} AS o WHERE o.step = '{GONE}' "
@@ -96,5 +96,5 @@ def removed_in_patch_query(comparison: Comparison, patch: str) -> str:
 
 
 def _is_news(differs: str) -> str:
-    """Whether a row of today (`n`) or of a snapshot (`o`) belongs into a patch; `present` is false for a key that insert keeps."""
+    """Return whether a row of today (`n`) or of a snapshot (`o`) belongs into a patch; `present` is false for a key that insert keeps."""
     return f"o.present IS NULL OR (n.present IS NULL AND o.present) OR (n.present AND (NOT o.present OR {differs}))"

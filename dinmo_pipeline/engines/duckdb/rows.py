@@ -12,17 +12,17 @@ _ORDERS_TRIED = 6
 
 
 def row_count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    """How many there are."""
+    """Return how many there are."""
     return _one_number(connection, f"SELECT count(*) FROM {table}")
 
 
 def null_keys(connection: duckdb.DuckDBPyConnection, key: Sequence[str], table: str) -> int:
-    """How many rows of `table` have a null in the columns `key` (SQL)."""
+    """Return how many rows of `table` have a null in the columns `key` (SQL)."""
     return row_count(connection, f"{table} WHERE {' OR '.join(f'{column} IS NULL' for column in key)}")
 
 
 def keys_are_single(connection: duckdb.DuckDBPyConnection, key: Sequence[str], table: str) -> bool:
-    """Whether no two rows of `table` have the same values in the columns `key` (SQL); none of these is null."""
+    """Return whether no two rows of `table` have the same values in the columns `key` (SQL); none of these is null."""
     # Many tables come in the order of their key, which is seen for nearly nothing; the first rows tell where it is not worth a try.
     first_rows = f"(SELECT * FROM {table} LIMIT {_FIRST_ROWS})"
     order = next((order for order in islice(permutations(key), _ORDERS_TRIED) if _ascend(connection, order, first_rows)), None)
@@ -37,7 +37,7 @@ def keys_are_single(connection: duckdb.DuckDBPyConnection, key: Sequence[str], t
 
 
 def _ascend(connection: duckdb.DuckDBPyConnection, key: Sequence[str], table: str) -> bool:
-    """Whether each row of `table` has a larger key than the row before it, so that no key repeats."""
+    """Return whether each row of `table` has a larger key than the row before it, so that no key repeats."""
     value = key[0] if len(key) == 1 else f"row({', '.join(key)})"
     # One row has none before it: were there more, they would be starts of several sequences.
     query = (

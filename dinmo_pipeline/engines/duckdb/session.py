@@ -40,11 +40,11 @@ class Source:
     snapshots: SnapshotStore
 
     def count(self) -> int:
-        """The number of its rows."""
+        """Return the number of its rows."""
         return row_count(self.connection, self.table)
 
     def newest_load(self, loaded_at: LoadedAt) -> datetime | None:
-        """When the newest row came into the model; None when nothing says so. A time without a zone is in the project's.
+        """Return when the newest row came into the model; None when nothing says so. A time without a zone is in the project's.
 
         DataError when the model has no such column, or one that holds no times.
         """
@@ -55,11 +55,11 @@ class Source:
         return None if microseconds is None else datetime.fromtimestamp(microseconds / 1e6, UTC)
 
     def check_key(self, contract: Contract) -> None:
-        """DataError, with examples, when a key is null or stands there twice: a delta could not tell such rows apart."""
+        """Raise DataError, with examples, when a key is null or stands there twice: a delta could not tell such rows apart."""
         check_key(self.connection, self.table, contract)
 
     def typed_if_empty(self, contract: Contract) -> Source:
-        """The same; without rows, with the types that its columns had under `contract`.
+        """Return the same; without rows, with the types that its columns had under `contract`.
 
         The types of no rows say nothing, and a file of a header alone is read as text: its rows left, its key did not change.
         """
@@ -80,7 +80,7 @@ class Source:
         return SnapshotWriter(self.connection, self.table, self.snapshots).keep(contract, path, earlier=earlier, whole=whole)
 
     def changes(self, comparison: Comparison) -> Changes:
-        """What is sent when it comes from the table itself."""
+        """Return what is sent when it comes from the table itself."""
         return Changes(self.connection, comparison, SnapshotFiles(self.snapshots), self.table)
 
 
@@ -93,7 +93,7 @@ class Engine:
 
     @contextmanager
     def scratch(self, activation: str) -> Iterator[Path]:
-        """An empty folder of this activation for files that are being made, for the owner alone; gone afterwards.
+        """Yield an empty folder of this activation for files that are being made, for the owner alone; gone afterwards.
 
         What a killed process left there goes first: call it while holding the activation's lock. StateError when the disk fails
         meanwhile.
@@ -106,7 +106,7 @@ class Engine:
 
     @contextmanager
     def source(self, ref: TableRef, local_folder: Path) -> Iterator[Source]:
-        """The table as it is in the warehouse now. What does not fit into memory goes to `local_folder`."""
+        """Yield the table as it is in the warehouse now. What does not fit into memory goes to `local_folder`."""
         with self.connection(local_folder) as connection, attached(connection, self._project.warehouse_path):
             table = table_sql(ref, catalog=ATTACHED)
             try:
@@ -117,7 +117,7 @@ class Engine:
 
     @contextmanager
     def changes(self, comparison: Comparison, local_folder: Path) -> Iterator[Changes]:
-        """What `comparison` of kept rows says is sent; the warehouse stays closed. StateError for a snapshot that is not what it was.
+        """Yield what `comparison` of kept rows says is sent; the warehouse stays closed. StateError for a snapshot that is not what it was.
 
         What does not fit into memory goes to `local_folder`.
         """
@@ -129,7 +129,7 @@ class Engine:
 
     @contextmanager
     def look_room(self) -> Iterator[Path]:
-        """An empty folder for whoever only looks: it needs no activation's lock. Gone afterwards."""
+        """Yield an empty folder for whoever only looks: it needs no activation's lock. Gone afterwards."""
         staging = self._project.home / "staging"
         with disk_errors(f"looking into what is kept, with room in {staging}"):
             make_private_folder(staging)
@@ -138,7 +138,7 @@ class Engine:
 
     @contextmanager
     def lookout(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection that sees the warehouse's tables, where there are any; it needs no activation's lock."""
+        """Yield a connection that sees the warehouse's tables, where there are any; it needs no activation's lock."""
         with self.look_room() as folder, ExitStack() as opened:
             connection = opened.enter_context(self.connection(folder))
             if self._project.warehouse_path.exists():
@@ -150,7 +150,7 @@ class Engine:
         self.snapshots.forget(paths)
 
     def is_intact(self, snapshot: Snapshot) -> bool:
-        """Whether the snapshot's file is what was recorded."""
+        """Return whether the snapshot's file is what was recorded."""
         try:
             self.verify(snapshot)
         except StateError:
@@ -158,13 +158,13 @@ class Engine:
         return True
 
     def verify(self, snapshot: Snapshot) -> None:
-        """StateError when the snapshot's files are not what was recorded."""
+        """Raise StateError when the snapshot's files are not what was recorded."""
         for file in snapshot.files:
             self.snapshots.verify(file)
 
     @contextmanager
     def connection(self, local_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection to no database; what does not fit into memory goes to `local_folder`."""
+        """Yield a connection to no database; what does not fit into memory goes to `local_folder`."""
         # A folder of this process alone: DuckDB gives its files the same names in every process.
         connection = duckdb.connect(":memory:", config={"temp_directory": str(local_folder / "spilled")})
         try:

@@ -32,12 +32,12 @@ class StoredColumn:
     file_type: str
 
     def value(self, alias: str) -> str:
-        """SQL for the value as the source had it: some types that Parquet holds exactly are read back as a wider one."""
+        """Return SQL for the value as the source had it: some types that Parquet holds exactly are read back as a wider one."""
         return f"CAST({alias}.{self.position} AS {self.type})"
 
 
 def stored_columns(contract: Contract) -> tuple[StoredColumn, ...]:
-    """The snapshot's columns: the key first. DataError for a type that a snapshot cannot hold."""
+    """Return the snapshot's columns: the key first. DataError for a type that a snapshot cannot hold."""
     columns: tuple[KeyColumn | SentColumn, ...] = (*contract.key, *contract.columns)
     types = {folded(column.attribute): (column.attribute, column.type) for column in columns}
     return tuple(
@@ -47,27 +47,27 @@ def stored_columns(contract: Contract) -> tuple[StoredColumn, ...]:
 
 
 def stored_by_attribute(contract: Contract) -> dict[str, StoredColumn]:
-    """The same by the source's attribute, as DuckDB tells it from others."""
+    """Return the same by the source's attribute, as DuckDB tells it from others."""
     return {folded(column.attribute): column for column in stored_columns(contract)}
 
 
 def key_positions(contract: Contract) -> tuple[str, ...]:
-    """The columns of a snapshot that are its key."""
+    """Return the columns of a snapshot that are its key."""
     return tuple(column.position for column in stored_columns(contract)[: len(contract.key)])
 
 
 def key_order(contract: Contract, alias: str) -> str:
-    """SQL to order rows of a snapshot by their key."""
+    """Return SQL to order rows of a snapshot by their key."""
     return ", ".join(f"{alias}.{position}" for position in key_positions(contract))
 
 
 def same_stored_key(contract: Contract, one: str, other: str) -> str:
-    """Whether rows of two snapshots with the same columns have one key."""
+    """Return whether rows of two snapshots with the same columns have one key."""
     return " AND ".join(f"{one}.{position} = {other}.{position}" for position in key_positions(contract))
 
 
 def source_values(contract: Contract, alias: str) -> str:
-    """A row of the source as a snapshot stores it."""
+    """Return a row of the source as a snapshot stores it."""
     return ", ".join(f"{_source_value(column, alias)} AS {column.position}" for column in stored_columns(contract))
 
 
@@ -78,22 +78,22 @@ def _source_value(column: StoredColumn, alias: str) -> str:
 
 
 def stored_values(contract: Contract, alias: str) -> str:
-    """A row of a snapshot in the very types that were written: some are read back as wider ones."""
+    """Return a row of a snapshot in the very types that were written: some are read back as wider ones."""
     return ", ".join(f"CAST({alias}.{column.position} AS {column.file_type}) AS {column.position}" for column in stored_columns(contract))
 
 
 def converted(value: str, type_text: str, wanted: str) -> str:
-    """SQL for a value of one type in another."""
+    """Return SQL for a value of one type in another."""
     return value if type_text == wanted else f"CAST({value} AS {wanted})"
 
 
 def parquet_table(local_path: str) -> str:
-    """SQL that reads exactly this Parquet file, whatever characters its path has."""
+    """Return SQL that reads exactly this Parquet file, whatever characters its path has."""
     return f"read_parquet({_file_literal(local_path)})"
 
 
 def parquet_blocks(local_path: str, position: str, type_text: str) -> str:
-    """SQL for the smallest and largest value (`low`, `high`) of a column in each block of this file; null where unknown."""
+    """Return SQL for the smallest and largest value (`low`, `high`) of a column in each block of this file; null where unknown."""
     low, high = (f"TRY_CAST({value} AS {type_text})" for value in ("stats_min_value", "stats_max_value"))
     return (
         f"SELECT {low} AS low, {high} AS high FROM parquet_metadata({_file_literal(local_path)}) "

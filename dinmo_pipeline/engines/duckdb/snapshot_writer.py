@@ -33,13 +33,13 @@ class SnapshotFiles:
     snapshots: SnapshotStore
 
     def rows(self, snapshot: Snapshot) -> str:
-        """All rows of a snapshot."""
+        """Return all rows of a snapshot."""
         if snapshot.whole is None:
             return parquet_table(str(self.snapshots.local_path(snapshot.path)))
         return patches.patched_table(snapshot.contract, self.rows(snapshot.whole), self.patch(snapshot))
 
     def patch(self, snapshot: Snapshot) -> str:
-        """The rows in the file of a snapshot that is a patch."""
+        """Return the rows in the file of a snapshot that is a patch."""
         return parquet_table(str(self.snapshots.local_path(snapshot.path)))
 
 
@@ -129,7 +129,7 @@ def write_snapshot(connection: duckdb.DuckDBPyConnection, snapshots: SnapshotSto
 
 
 def snapshot_query(contract: Contract, table: str, carried: tuple[Contract, str] | None) -> str:
-    """The rows of `table`; with the keys in `carried` (an earlier snapshot's contract and its SQL) that are no longer among them."""
+    """Return the rows of `table`; with the keys in `carried` (an earlier snapshot's contract and its SQL) that are no longer among them."""
     query = f"SELECT {source_values(contract, 't')} FROM {table} AS t"
     if not contract.keeps_gone_keys:
         return query

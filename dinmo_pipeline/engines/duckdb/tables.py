@@ -91,18 +91,18 @@ def _fingerprint(spec: TableSpec) -> str:
 
 
 def made_at(connection: duckdb.DuckDBPyConnection, ref: TableRef) -> datetime | None:
-    """When the query of a table ran; None where there is no such table, or an earlier version of the product made it."""
+    """Return when the query of a table ran; None where there is no such table, or an earlier version of the product made it."""
     return _mark(connection, ref)[1]
 
 
 def _made_by(connection: duckdb.DuckDBPyConnection, spec: TableSpec) -> datetime | None:
-    """When the query of `spec` made its table; None where there is none, or another query's."""
+    """Return when the query of `spec` made its table; None where there is none, or another query's."""
     query, at = _mark(connection, spec.ref)
     return at if query == _fingerprint(spec) else None
 
 
 def _mark(connection: duckdb.DuckDBPyConnection, ref: TableRef) -> tuple[str, datetime | None]:
-    """Which query made a table, and when: its comment says it."""
+    """Return which query made a table, and when: its comment says it."""
     found = connection.execute(
         "SELECT comment FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?", [ref.kind, ref.name]
     ).fetchone()
@@ -117,7 +117,7 @@ def _look_at(connection: duckdb.DuckDBPyConnection, spec: TableSpec, limit: int,
 
 
 def look_at(connection: duckdb.DuckDBPyConnection, ref: TableRef, *, preview_rows: int = 0) -> Refreshed:
-    """A table or view as it is now."""
+    """Return a table or view as it is now."""
     table = table_sql(ref)
     columns = table_columns(connection, table)
     rows, preview = _count_and_preview(connection, table, columns, preview_rows)
@@ -125,12 +125,12 @@ def look_at(connection: duckdb.DuckDBPyConnection, ref: TableRef, *, preview_row
 
 
 def table_columns(connection: duckdb.DuckDBPyConnection, table_sql: str) -> tuple[TableColumn, ...]:
-    """The columns of a table, named by quoted SQL, in order."""
+    """Return the columns of a table, named by quoted SQL, in order."""
     return tuple(TableColumn(row[0], row[1]) for row in connection.execute(f"DESCRIBE {table_sql}").fetchall())
 
 
 def table_exists(connection: duckdb.DuckDBPyConnection, ref: TableRef) -> bool:
-    """Whether the warehouse has the table or view."""
+    """Return whether the warehouse has the table or view."""
     found = connection.execute(
         "SELECT 1 FROM information_schema.tables WHERE table_catalog = current_database() AND table_schema = ? AND table_name = ?",
         [ref.kind, ref.name],
@@ -139,13 +139,13 @@ def table_exists(connection: duckdb.DuckDBPyConnection, ref: TableRef) -> bool:
 
 
 def table_sql(ref: TableRef, *, catalog: str | None = None) -> str:
-    """The quoted name of a table, in an attached database where `catalog` is given."""
+    """Return the quoted name of a table, in an attached database where `catalog` is given."""
     parts = (ref.kind, ref.name) if catalog is None else (catalog, ref.kind, ref.name)
     return ".".join(quote_identifier(part) for part in parts)
 
 
 def shown_text(value: str) -> str:
-    """SQL for the text of a value as people are shown it, NULL for NULL; a long one is cut: it may be larger than the memory."""
+    """Return SQL for the text of a value as people are shown it, NULL for NULL; a long one is cut: it may be larger than the memory."""
     text = f"CAST({value} AS VARCHAR)"
     return f"CASE WHEN length({text}) > {_SHOWN} THEN left({text}, {_SHOWN}) || '…' ELSE {text} END"
 

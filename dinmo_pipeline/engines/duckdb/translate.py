@@ -14,7 +14,7 @@ from dinmo_pipeline.errors import DataError
 
 @contextmanager
 def translate_duckdb_errors(action: str) -> Iterator[None]:
-    """Failures of DuckDB and of the disk as what they mean for a sync that was `action`."""
+    """Raise failures of DuckDB and of the disk as what they mean for a sync that was `action`."""
     try:
         with disk_errors(action):
             yield

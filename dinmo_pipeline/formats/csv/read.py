@@ -134,7 +134,7 @@ def _without_header(blocks: Iterator[Block]) -> Iterator[Records]:
 
 
 def _ahead(blocks: Iterator[Block]) -> Iterator[Block]:
-    """The same, read and scanned in another thread while these are used."""
+    """Yield the same, read and scanned in another thread while these are used."""
     with ThreadPoolExecutor(1, "csv") as thread:
         waiting: deque[Future[Block | None]] = deque()
         try:

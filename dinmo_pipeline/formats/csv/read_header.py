@@ -40,7 +40,7 @@ class Header:
 
 
 def without_first_lines(blocks: Iterator[bytes], count: int) -> Iterator[bytes]:
-    """The text after its first `count` lines."""
+    """Yield the text after its first `count` lines."""
     after_cr = False
     for whole in blocks:
         block = whole.removeprefix(b"\n") if after_cr else whole
@@ -57,7 +57,7 @@ def without_first_lines(blocks: Iterator[bytes], count: int) -> Iterator[bytes]:
 
 
 def take_separator_line(blocks: Iterator[bytes]) -> tuple[str | None, Iterator[bytes]]:
-    """The delimiter that Excel's first line names, and the text after that line; None, and all of it, where there is none."""
+    """Return the delimiter that Excel's first line names, and the text after that line; None, and all of it, where there is none."""
     text = b""
     while len(text) < _SHOWN and (block := next(blocks, b"")):
         text += block
@@ -78,7 +78,7 @@ def read_header(
     known: Collection[str] = (),
     limits: IntakeLimits = DEFAULT_LIMITS,
 ) -> Header:
-    """The header of the text, which begins at this line, with the declared delimiter or the one that divides it into most names.
+    """Return the header of the text, which begins at this line, with the declared delimiter or the one that divides it into most names.
 
     `known` are columns that the feed has, perhaps by former names. FileRefused where there is no header, where names are unfit, too many
     or too long, and where a column of `key` is missing.
@@ -110,7 +110,7 @@ def read_header(
 
 
 def _too_much(names: Sequence[str], limits: IntakeLimits) -> str | None:
-    """Why there are too many names, or one is too long; None where they will do."""
+    """Return why there are too many names, or one is too long; None where they will do."""
     if len(names) > limits.file_columns:
         told = f"its header has {len(names):,} columns, which is more than {limits.file_columns:,}"
         return f"{told}: ask for a file of fewer, or {how_to_raise('file_columns')}"

@@ -31,7 +31,7 @@ class Quoting:
 def quoting_by_parity(
     data: Bytes, signs: Positions, quotes: Flags, begins_field: Flags, ends_field: Flags, *, inside: bool
 ) -> Quoting | None:
-    """The quoting of text where every second quote closes a value, as it nearly always is; None where that would be wrong.
+    """Return the quoting of text where every second quote closes a value, as it nearly always is; None where that would be wrong.
 
     `signs` are the positions of all quotes, delimiters and line breaks, `quotes` tells which are quotes; `begins_field` and `ends_field`
     tell of each byte whether a field may begin after it, and end before it. `inside` is how the text begins.
@@ -53,7 +53,7 @@ def quoting_by_parity(
 def quoting_by_runs(
     data: Bytes, signs: Positions, quotes: Flags, begins_field: Flags, ends_field: Flags, escapes: Flags | None, *, inside: bool
 ) -> Quoting:
-    """The quoting of any text; `escapes` tells which signs are escapes, if there are some. The rest is as above.
+    """Return the quoting of any text; `escapes` tells which signs are escapes, if there are some. The rest is as above.
 
     A run of quotes is all that can change whether text is quoted. With what stands before it (a field's beginning or not), how many
     quotes it has and what stands after it, each run leaves the state as it is, turns it over, or sets it to unquoted, whatever it was;
@@ -87,7 +87,7 @@ def quoting_by_runs(
 
 
 def _seconds_of_pairs(quotes: Positions, begins: Positions, lengths: Positions, paired: Flags, skips_one: Flags) -> Positions:
-    """The second quote of each pair in the runs that are `paired`, whose first quote is none of a pair where `skips_one`."""
+    """Return the second quote of each pair in the runs that are `paired`, whose first quote is none of a pair where `skips_one`."""
     long = paired & (lengths > 1)
     if not long.any():
         return NONE
@@ -111,14 +111,17 @@ class _Runs:
         return cls(positions[first], np.diff(first, append=len(positions)))
 
     def ending_at(self, ends: Positions) -> Positions:
-        """How long the run is that ends right before each of `ends`; 0 where none does."""
+        """Return how long the run is that ends right before each of `ends`; 0 where none does."""
         if not len(self.begins):
             return np.zeros(len(ends), np.int64)
         nearest = np.maximum(np.searchsorted(self.begins, ends) - 1, 0)
         return np.where(self.begins[nearest] + self.lengths[nearest] == ends, self.lengths[nearest], 0)
 
     def dropped(self, inside: Flags, quotes: Positions) -> Positions:
-        """The escapes that escape another one or a quote, of those `inside` a quoted value; `quotes` are where runs of quotes begin."""
+        """Return the escapes that escape another one or a quote, of those `inside` a quoted value.
+
+        `quotes` are where runs of quotes begin.
+        """
         total = int(self.lengths.sum())
         number = np.arange(total) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
         lengths = np.repeat(self.lengths, self.lengths)

@@ -41,7 +41,7 @@ class Block:
         return len(self.found.breaks) - 1 - int(np.argmax(self.found.breaks[::-1]))
 
     def records(self) -> Records:
-        """The records, blank lines left out."""
+        """Return the records, blank lines left out."""
         found, end = self.found, len(self.text)
         unclosed = self.final and self.inside
         unended = unclosed or (self.final and not self.text.endswith((b"\r", b"\n")))
@@ -97,11 +97,11 @@ class Records:
         return np.flatnonzero(np.frombuffer(self.text, np.uint8) == 0)
 
     def after_first(self) -> Records:
-        """The records but the first one."""
+        """Return the records but the first one."""
         return replace(self, firsts=self.firsts[1:], counts=self.counts[1:], lines=self.lines[1:])
 
     def places(self, positions: Positions) -> Iterator[tuple[int, int]]:
-        """The record, and the field in it, both from 0, that stands around each position; none for positions in no record."""
+        """Yield the record, and the field in it, both from 0, that stands around each position; none for positions in no record."""
         fields = np.searchsorted(self.ends, positions, side="right")
         records = np.searchsorted(self.firsts, fields, side="right") - 1
         for field, record in zip(fields.tolist(), records.tolist(), strict=True):
@@ -109,28 +109,28 @@ class Records:
                 yield record, field - int(self.firsts[record])
 
     def line_of_field(self, record: int, field: int) -> int:
-        """The physical line that the field begins on."""
+        """Return the physical line that the field begins on."""
         starts = self.starts[self.firsts[record] + np.array([0, field])]
         return int(self.lines[record] + np.diff(np.searchsorted(self.found.quoted_breaks, starts))[0])
 
     def fields(self, record: int) -> Positions:
-        """The indices of the record's fields in `starts` and `ends`."""
+        """Return the indices of the record's fields in `starts` and `ends`."""
         first = int(self.firsts[record])
         return np.arange(first, first + int(self.counts[record]))
 
     def raw(self, record: int) -> str:
-        """The record's text without its line break."""
+        """Return the record's text without its line break."""
         fields = self.fields(record)
         return self.text[self.starts[fields[0]] : self.ends[fields[-1]]].decode()
 
     def raw_field(self, record: int, field: int) -> str:
-        """One field's text, quotes included."""
+        """Return one field's text, quotes included."""
         index = self.fields(record)[field]
         return self.text[self.starts[index] : self.ends[index]].decode()
 
 
 def read_blocks(name: str, texts: Iterator[bytes], scanner: Scanner, line: int, limits: IntakeLimits) -> Iterator[Block]:
-    """The text, which begins at a record and at this line, in blocks that end with a record.
+    """Yield the text, which begins at a record and at this line, in blocks that end with a record.
 
     `name` is the file's, for errors. FileRefused where a record is longer, or has more fields, than `limits` allow.
     """
@@ -155,7 +155,7 @@ def read_blocks(name: str, texts: Iterator[bytes], scanner: Scanner, line: int, 
 
 
 def _read(texts: Iterator[bytes], at_least: int) -> bytes:
-    """So many bytes more that a long record is not copied as often as it has blocks."""
+    """Read so many bytes more that a long record is not copied as often as it has blocks."""
     pieces = []
     size = 0
     for text in texts:

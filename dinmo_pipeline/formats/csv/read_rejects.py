@@ -12,10 +12,10 @@ from dinmo_pipeline.formats.reader import SHOWN, FileRefused, Reject
 
 
 def judge(name: str, records: Records, columns: Sequence[str], fields: int, before: int) -> dict[int, Reject]:
-    """The rejects among the records, by their index, in order; each has so many `fields`, of which the last has
-    no name if that is one more than `columns`. `before` records of the file came earlier.
+    """Return the rejects among the records, by their index, in order.
 
-    FileRefused where it cannot be told on which line a record ends.
+    Each record has so many `fields`, of which the last has no name if that is one more than `columns`. `before` records of the file came
+    earlier. FileRefused where it cannot be told on which line a record ends.
     """
     bad: dict[int, Reject] = {}
 
@@ -43,7 +43,7 @@ def judge(name: str, records: Records, columns: Sequence[str], fields: int, befo
 
 
 def check_header(name: str, records: Records) -> None:
-    """FileRefused where the first of the records, the header, cannot be read for sure."""
+    """Raise FileRefused where the first of the records, the header, cannot be read for sure."""
     if records.unclosed and records.size == 1:
         raise _unclosed(name, records)
     end = records.ends[records.fields(0)[-1]]
@@ -71,7 +71,7 @@ def _check_line(name: str, records: Records, record: int, field: int) -> None:
 
 
 def _filled_last(records: Records, fields: int) -> Positions:
-    """The records of so many fields that have text in the last one."""
+    """Return the records of so many fields that have text in the last one."""
     full = np.flatnonzero(records.counts == fields)
     lasts = records.firsts[full] + fields - 1
     filled = records.starts[lasts] < records.ends[lasts]

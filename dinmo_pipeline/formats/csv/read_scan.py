@@ -32,7 +32,7 @@ class Found:
 
     @staticmethod
     def joined(parts: list[Found]) -> Found:
-        """What was found in consecutive pieces of a text."""
+        """Return what was found in consecutive pieces of a text."""
         if len(parts) == 1:
             return parts[0]
         return Found(*(np.concatenate([getattr(part, name) for part in parts]) for name in Found.__annotations__))
@@ -54,7 +54,7 @@ class Scanner:
         self.begin()
 
     def begin(self) -> None:
-        """The next text is another one, and begins with a record."""
+        """Begin another text, which begins with a record."""
         self.inside = False
         self.end = 0
 
@@ -97,7 +97,7 @@ class Scanner:
         return Found(marks, ends, breaks[marking], faults, dropped, positions[quoted] if quoted.any() else NONE)
 
     def _safe_end(self, text: bytes) -> int:
-        """Where what comes next cannot change what was found: not inside CR LF, nor inside a run of quotes or escapes."""
+        """Return where what comes next cannot change what was found: not inside CR LF, nor inside a run of quotes or escapes."""
         end = len(text)
         if text.endswith(b"\r"):
             return end - 1

@@ -11,7 +11,7 @@ from dinmo_pipeline.formats.csv.read_records import Records
 
 
 def values(records: Records, fields: Positions, quote: int, null_texts: tuple[bytes, ...] = ()) -> pyarrow.LargeStringArray:
-    """The values of these fields, in this order. Null is a field without a character, or one of `null_texts` without quotes."""
+    """Return the values of these fields, in this order. Null is a field without a character, or one of `null_texts` without quotes."""
     data, starts, ends = np.frombuffer(records.text, np.uint8), records.starts, records.ends
     dropped = records.found.dropped
     if len(dropped):
@@ -42,7 +42,7 @@ def values(records: Records, fields: Positions, quote: int, null_texts: tuple[by
 
 
 def _are(data: npt.NDArray[np.uint8], starts: Positions, ends: Positions, text: bytes) -> Flags:
-    """Which fields consist of exactly this text."""
+    """Return which fields consist of exactly this text."""
     same: Flags = ends - starts == len(text)
     for index, byte in enumerate(text):
         same[same] = data[starts[same] + index] == byte

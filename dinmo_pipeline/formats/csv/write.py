@@ -156,7 +156,7 @@ class CsvFormat(TextFormat):
         )
 
     def _texts(self, rows: Rows) -> tuple[str, list[str]]:
-        """A query and the expressions of its fields, null where the value is null."""
+        """Return a query and the expressions of its fields, null where the value is null."""
         style = self.style(rows)
         query, locals_ = with_local_times(rows, style)
         texts = []

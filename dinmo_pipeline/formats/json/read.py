@@ -27,7 +27,7 @@ _ESCAPED_COLON = b"\\u003"
 
 
 def open_json(path: Path, *, key: Collection[str] = (), known: Collection[str] = (), limits: IntakeLimits = DEFAULT_LIMITS) -> JsonReading:
-    """An array of objects, one object, or one object a line, by its content; read once here for its names.
+    """Return an array of objects, one object, or one object a line, by its content; read once here for its names.
 
     `known` are columns that the feed has.
     FileRefused where it is none of them, where it holds names that no column can have, and where it has records and lacks a column of
@@ -106,7 +106,7 @@ class JsonReading(Reading):
         return tuple(name for name in self.columns if name not in left)
 
     def _whole(self, piece: Piece, first: int) -> pyarrow.RecordBatch | None:
-        """All records of a piece, if nothing is wrong with any of them; else None."""
+        """Return all records of a piece, if nothing is wrong with any of them; else None."""
         if self._row is None or len(self._fields) != len(self.columns) or _ESCAPED_COLON in piece.data:
             return None
         rows = piece.decode(self._row)
@@ -130,7 +130,7 @@ class JsonReading(Reading):
         return self._batch(range(first, first + len(rows)), lines, columns)
 
     def _one_by_one(self, piece: Piece, first: int) -> tuple[pyarrow.RecordBatch, int]:
-        """The records of a piece that can be read, and how many it has; the others become rejects, or the file is refused."""
+        """Return the records of a piece that can be read, and how many it has; the others become rejects, or the file is refused."""
         numbers, lines, rows = [], [], []
         count = 0
         for number, record in enumerate(piece.records(), first):
@@ -169,7 +169,7 @@ class JsonReading(Reading):
 
 
 def _written(values: bytes, levels: int) -> pyarrow.Array | None:
-    """The column of joined values that are not all text; None where one of them has a fault inside."""
+    """Return the column of joined values that are not all text; None where one of them has a fault inside."""
     try:
         check_nesting(deep_values(values, levels), levels - 1)
     except JsonFault:

@@ -16,12 +16,12 @@ _OPENING = (b"{", b"[")
 
 
 def joined(values: Sequence[Raw | bytes]) -> bytes:
-    """The values of a column, in what the other functions take."""
+    """Return the values of a column, in what the other functions take."""
     return _BETWEEN.join(values)
 
 
 def written_texts(values: bytes) -> pyarrow.Array:
-    """The texts of joined JSON values: strings without quotes and escapes, null as null, all else as it is written."""
+    """Return the texts of joined JSON values: strings without quotes and escapes, null as null, all else as it is written."""
     written = pc.split_pattern(pyarrow.array([values], pyarrow.large_binary()), _BETWEEN).values
     texts = written
     if b'"' in values:
@@ -37,12 +37,12 @@ def written_texts(values: bytes) -> pyarrow.Array:
 
 
 def deep_values(values: bytes, levels: int) -> list[bytes]:
-    """Those of the joined values that hold an object, or arrays that may have more than `levels` levels."""
+    """Return those of the joined values that hold an object, or arrays that may have more than `levels` levels."""
     if b"{" not in values and b"[" not in values:
         return []
     return [value for value in values.split(_BETWEEN) if value[:1] in _OPENING and (b"{" in value or len(value) > levels)]
 
 
 def colons(column: pyarrow.Array) -> int:
-    """How many colons stand in a column of text."""
+    """Return how many colons stand in a column of text."""
     return int(pc.sum(pc.count_substring(column, ":")).as_py() or 0)

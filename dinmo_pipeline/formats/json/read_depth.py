@@ -12,7 +12,7 @@ from dinmo_pipeline.formats.reader import LINE, RECORD, SHOWN, Reading, Reject
 
 
 def without_deep_values(batch: pyarrow.RecordBatch, columns: Sequence[str], reading: Reading, levels: int) -> pyarrow.RecordBatch:
-    """The records of the batch whose values in these columns have at most so many levels; the others become rejects of `reading`."""
+    """Return the records of the batch whose values in these columns have at most so many levels; the others become rejects of `reading`."""
     deep: dict[int, Reject] = {}
     for name in columns:
         texts = batch.column(name)

@@ -46,7 +46,9 @@ class Names:
         return [(column, self._is_text[name]) for column, names in self.columns.items() for name in names]
 
     def row_type(self) -> type[Any] | None:
-        """A msgspec type of the records as they are known: each member text or null, else as it is written; UNSET where it is missing.
+        """Return a msgspec type of the records as they are known: each member text or null, else as it is written.
+
+        UNSET where it is missing.
 
         None where one of the names is such that msgspec takes it for no field.
         """
@@ -57,7 +59,7 @@ class Names:
         return msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, gc=False)
 
     def column_of(self, name: str) -> str:
-        """The column that a member of this name belongs to; FileRefused where there can be none."""
+        """Return the column that a member of this name belongs to; FileRefused where there can be none."""
         if len(name) > (most := self._limits.column_name_characters):
             raise FileRefused(
                 f"{self._file}: a name has {len(name):,} characters, which is more than {most:,}: {name[:_SHOWN]!r}…. "
@@ -71,7 +73,10 @@ class Names:
         return column
 
     def members_by_column(self, text: bytes) -> dict[str, tuple[str, bytes]]:
-        """The name and the value, as it is written, of each column of the object that `text` is; JsonFault where it cannot be taken."""
+        """Return the name and the value, as it is written, of each column of the object that `text` is.
+
+        JsonFault where it cannot be taken.
+        """
         row: dict[str, tuple[str, bytes]] = {}
         for name, value in members(text, self._limits.json_levels).items():
             column = self.column_of(name)

@@ -52,7 +52,7 @@ class Piece(ABC):
     line: int
 
     def decode(self, row: type[Any]) -> list[Any] | None:
-        """All records as objects of this msgspec type; None where one of them is none."""
+        """Return all records as objects of this msgspec type; None where one of them is none."""
         try:
             return self._decoded(row)
         except (msgspec.DecodeError, RecursionError):
@@ -63,15 +63,15 @@ class Piece(ABC):
 
     @abstractmethod
     def lines(self, count: int) -> Sequence[int] | None:
-        """The lines of its `count` records, where it can be told that no newline stands inside of one; else None."""
+        """Return the lines of its `count` records, where it can be told that no newline stands inside of one; else None."""
 
     @abstractmethod
     def records(self) -> Iterator[Record]:
-        """Its records, whatever their text is."""
+        """Yield its records, whatever their text is."""
 
 
 class Lines(Piece):
-    """One record a line. Line endings are all `\\n` here; blank lines are no records."""
+    r"""One record a line. Line endings are all `\n` here; blank lines are no records."""
 
     def _decoded(self, row: type[Any]) -> list[Any]:
         return msgspec.json.Decoder(row).decode_lines(self.data)
@@ -144,7 +144,7 @@ class Beginning:
 
 
 def pieces_of(path: Path, limits: IntakeLimits = DEFAULT_LIMITS) -> Pieces:
-    """What gives the file's pieces from its start each time it is called. FileRefused, also while reading, where it is no JSON."""
+    """Return what gives the file's pieces from its start each time it is called. FileRefused, also while reading, where it is no JSON."""
     first = next((byte for block in _blocks(path, limits) for byte in block.lstrip(_SPACE)[:1]), None)
     if first is None:
         raise FileRefused(f"{path.name}: empty file. There is nothing to read in it; ask for it again if it should hold records.")
@@ -162,7 +162,7 @@ def _blocks(path: Path, limits: IntakeLimits) -> Iterator[bytes]:
 
 
 def _start(path: Path) -> int:
-    """The byte where the text starts: after a byte order mark."""
+    """Return the byte where the text starts: after a byte order mark."""
     with open_plain(path) as file:
         return 3 if file.read(3) == codecs.BOM_UTF8 else 0
 
@@ -192,7 +192,7 @@ def _line_pieces(path: Path, limits: IntakeLimits) -> Iterator[Lines]:
 
 
 def _is_lines(path: Path, limits: IntakeLimits) -> bool:
-    """Whether the first or the second line that is not blank is an object."""
+    """Return whether the first or the second line that is not blank is an object."""
     records = chain.from_iterable(piece.records() for piece in _line_pieces(path, limits))
     for record in islice(records, 2):
         with suppress(JsonFault):
@@ -222,7 +222,7 @@ def _one_object(path: Path, limits: IntakeLimits) -> Piece:
 
 
 def _placed(error: JsonFault, text: bytes, line: int, offset: int) -> str:
-    """The fault with line and byte, where `text` begins at these."""
+    """Return the fault with line and byte, where `text` begins at these."""
     if error.byte is None:
         return error.reason
     return f"{error.reason} (line {line + _newlines(text, 0, error.byte)}, byte {offset + error.byte:,} counted from 0)"
@@ -264,7 +264,7 @@ class _Array:
         self._end()
 
     def _grow(self) -> bool:
-        """As much again as there is, so that an element of any length is looked at few times; False at the end."""
+        """Read as much again as there is, so that an element of any length is looked at few times; False at the end."""
         more: list[bytes] = []
         while sum(map(len, more)) < max(_PIECE, len(self._text)) and (block := next(self._blocks, b"")):
             more.append(block)
@@ -285,7 +285,7 @@ class _Array:
         return True
 
     def _guessed(self) -> tuple[int, int, bool] | None:
-        """The end of the last element that begins as others did, if that is the end of an element."""
+        """Return the end of the last element that begins as others did, if that is the end of an element."""
         at = -1 if self._boundary is None else self._text.rfind(self._boundary)
         if at < 0:
             return None
@@ -295,7 +295,7 @@ class _Array:
         return None
 
     def _scanned(self) -> tuple[int, int, bool]:
-        """The end of the last whole element, where what follows it begins, and whether that is after the array's end."""
+        """Return the end of the last whole element, where what follows it begins, and whether that is after the array's end."""
         while True:
             # One byte is one character: only what is ASCII tells where a value ends.
             found = self._scan(self._text.decode("latin-1"))

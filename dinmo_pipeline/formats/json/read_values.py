@@ -39,14 +39,17 @@ class NoObject(JsonFault):
 
 
 def members(text: bytes, levels: int) -> Members:
-    """The members of the object that `text` is, each as it is written; JsonFault where it is none, repeats a name or has more `levels`."""
+    """Return the members of the object that `text` is, each as it is written.
+
+    JsonFault where it is none, repeats a name or has more `levels`.
+    """
     found = plain_members(text)
     check_nesting([text], levels)
     return found
 
 
 def plain_members(text: bytes) -> Members:
-    """As `members`, but of a repeated name the last counts, and any depth that can be read will do."""
+    """Return what `members` does, but of a repeated name the last counts, and any depth that can be read will do."""
     try:
         return _MEMBERS.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -54,7 +57,7 @@ def plain_members(text: bytes) -> Members:
 
 
 def elements(text: bytes) -> list[Raw]:
-    """The elements of the array that `text` is, each as it is written; JsonFault where it is none."""
+    """Return the elements of the array that `text` is, each as it is written; JsonFault where it is none."""
     try:
         return _ELEMENTS.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -86,12 +89,12 @@ def check_nesting(texts: Sequence[bytes], levels: int) -> None:
 
 
 def is_too_deep(text: bytes, levels: int) -> bool:
-    """Whether the valid JSON text has more than `levels` levels."""
+    """Return whether the valid JSON text has more than `levels` levels."""
     return text.count(b"{") + text.count(b"[") > levels and _levels(text) > levels
 
 
 def too_deep(levels: int) -> str:
-    """What is wrong with such a text, to follow its name in a sentence."""
+    """Return what is wrong with such a text, to follow its name in a sentence."""
     return f"is nested deeper than {levels} levels, the limit json_levels"
 
 
@@ -104,7 +107,7 @@ def _levels(text: bytes) -> int:
 
 
 def _may_repeat_names(text: bytes) -> bool:
-    """Whether colons get lost when the text is read and written again, as those of a name's first value do. False is certain."""
+    """Return whether colons get lost when the text is read and written again, as those of a name's first value do. False is certain."""
     if text.count(b":") < 2:
         return False
     if _ESCAPED_COLON in text:

@@ -27,7 +27,7 @@ _JSON_STRING = r'"(?:[^"\\]|\\.)*"'
 
 
 def json_key(name: str) -> str:
-    """`name` as a key with its colon, as JSON writes it: `"first name":`."""
+    """Return `name` as a key with its colon, as JSON writes it: `"first name":`."""
     return json.dumps(name, ensure_ascii=False) + ":"
 
 
@@ -82,7 +82,7 @@ def _json_text(column_type: DuckType, value: str, style: JsonStyle, *, local: st
 
 
 def _string(text: str) -> str:
-    """The string of a text that has nothing to escape."""
+    """Return the string of a text that has nothing to escape."""
     return f"""'"' || {text} || '"'"""
 
 
@@ -91,7 +91,7 @@ def _has_nested_key(part: DuckType) -> bool:
 
 
 def _embedded(text: str) -> str:
-    """JSON text as it stands, on one line; as a string where it is not JSON (DuckDB lets `NaN` and `[1,]` pass)."""
+    """Return JSON text as it stands, on one line; as a string where it is not JSON (DuckDB lets `NaN` and `[1,]` pass)."""
     pattern, string = quote_literal(_NOT_JSON), quote_literal(_JSON_STRING)
     outside = f"regexp_replace({text}, {string}, '\"\"', 'g')"
     refused = f"NOT json_valid({text}) OR (regexp_matches({text}, {pattern}) AND regexp_matches({outside}, {pattern}))"
@@ -130,7 +130,7 @@ def _nested_text(column_type: DuckType, value: str, style: JsonStyle, *, depth: 
 
 
 def key_text(key_type: DuckType, value: str, style: JsonStyle, *, depth: int) -> str:
-    """SQL for a map's key as text: its plain text, or JSON where the key itself is nested."""
+    """Return SQL for a map's key as text: its plain text, or JSON where the key itself is nested."""
     if key_type.kind in NESTED:
         return _json_text(key_type, value, style, local=None, depth=depth)
     return plain_text(key_type.kind, value, style.text)

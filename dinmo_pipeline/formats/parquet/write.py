@@ -68,7 +68,7 @@ class ParquetFormat(Format):
 
 
 def _refused(connection: duckdb.DuckDBPyConnection, rows: Rows, values: Sequence[str], style: ParquetStyle) -> DataError | None:
-    """The error that names a value which Parquet cannot hold; None where the query itself is at fault."""
+    """Return the error that names a value which Parquet cannot hold; None where the query itself is at fault."""
     for index, (column, column_type, value) in enumerate(zip(rows.columns, column_types(rows), values, strict=True)):
         reason = refusals(column_type, style)
         if not reason:

@@ -50,7 +50,7 @@ def refusals(column_type: DuckType, style: ParquetStyle) -> str:
 
 
 def parquet_value(column_type: DuckType, value: str, style: ParquetStyle) -> str:
-    """SQL for `value`, an expression of this type, as a type that Parquet has; NULL for NULL. It fails for what `refusals` says."""
+    """Return SQL for `value`, an expression of this type, as a type that Parquet has; NULL for NULL. It fails for what `refusals` says."""
     # DuckDB would mark a column as REQUIRED while it sees no null in it, and the files of an activation have one schema.
     return f"CASE WHEN {value} IS NOT NULL THEN {_value(column_type, value, style, depth=0)} END"
 

@@ -1,0 +1,1 @@
+"""XML and XML Schema, written."""

@@ -26,13 +26,13 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 
 
 def xml_name(name: str) -> str:
-    """`name` as the name of an XML element: `_` for each character that XML forbids there, and before a start that it forbids."""
+    """Return `name` as the name of an XML element: `_` for each character that XML forbids there, and before a start that it forbids."""
     valid = _NOT_IN_NAME.sub("_", name)
     return valid if _STARTS_WELL.match(valid) else "_" + valid
 
 
 def needs_nil(column_type: DuckType) -> bool:
-    """Whether a null inside such a value has to be shown by `xsi:nil` in any case, because its place counts."""
+    """Return whether a null inside such a value has to be shown by `xsi:nil` in any case, because its place counts."""
     return any(part.kind in ("LIST", "ARRAY", "TUPLE", "UNION") for part in column_type.walk())
 
 
@@ -46,7 +46,7 @@ class XmlElements:
         self._style, self._nil, self._replacement = style, nil, replacement
 
     def element(self, name: str, column_type: DuckType, value: str, local: str | None = None) -> str:
-        """SQL for the element `name` of `value`; NULL where the value is null and nulls are absent."""
+        """Return SQL for the element `name` of `value`; NULL where the value is null and nulls are absent."""
         return self._element(name, column_type, value, local=local, nil=self._nil, depth=0)
 
     def _element(self, name: str, column_type: DuckType, value: str, *, nil: bool, depth: int, local: str | None = None) -> str:
@@ -100,7 +100,7 @@ class XmlElements:
 
 
 def _is_clean(text: str) -> str:
-    """SQL for whether a text surely has nothing to escape: JSON leaves it as it is, too, and that is half the price of a pattern."""
+    """Return SQL for whether a text surely has nothing to escape: JSON leaves it as it is, too, and that is half the price of a pattern."""
     absent = [f"NOT contains({text}, chr({ord(character)}))" for character in ("&", "<", ">", *_NONCHARACTERS)]
     return f"strlen(to_json({text})) = strlen({text}) + 2 AND {' AND '.join(absent)}"
 

@@ -1,0 +1,1 @@
+"""Which files of an inbox are due, and where they go."""

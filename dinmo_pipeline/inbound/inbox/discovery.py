@@ -41,7 +41,7 @@ class Arrival:
 
 
 def version_label(name: str, sight: Fingerprint) -> str:
-    """A file's name with what tells two versions of it apart: when it was changed, else how long it is."""
+    """Return a file's name with what tells two versions of it apart: when it was changed, else how long it is."""
     moment = sight.modified
     told = f"{sight.size} bytes" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H.%M.%S")
     return f"{name} ({told})"
@@ -63,14 +63,14 @@ class InboxScan:
     cut_off: bool = False
 
     def told_strangers(self) -> Iterator[str]:
-        """What to tell of the strangers, in lines."""
+        """Yield what to tell of the strangers, in lines."""
         for path, reason in self.strangers.items():
             yield f"{path} stays where it is: {reason}"
         if self.more_strangers:
             yield f"{self.more_strangers:,} more files stay where they are, and are of no feed, either"
 
     def fresh(self) -> tuple[Arrival, ...]:
-        """Those of the files to take that did not fail before as they are now."""
+        """Return those of the files to take that did not fail before as they are now."""
         failed = {aside.path: aside.sight for aside in self.set_aside}
         return tuple(arrival for arrival in self.due if failed.get(arrival.path) != arrival.sight.plain())
 
@@ -156,7 +156,7 @@ class DoneFiles:
         return whose != name and (whose in self._names or self._sharing[whose] > 0)
 
     def of(self, name: str) -> list[str]:
-        """The done files that vouch for the file `name`, and for no other one unless they are for all."""
+        """Return the done files that vouch for the file `name`, and for no other one unless they are for all."""
         if self._ending is None:
             return []
         if not self._ending.startswith("."):

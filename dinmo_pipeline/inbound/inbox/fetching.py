@@ -35,7 +35,7 @@ class Fetcher:
         self._errors: dict[Arrival, Exception] = {}
 
     def fetch(self, arrivals: Sequence[Arrival], local_folder: Path) -> Iterator[Fetched]:
-        """Copies of those files that are still as they were listed when all of them have been copied.
+        """Yield copies of those files that are still as they were listed when all of them have been copied.
 
         Raises StorageError where the storage as a whole does not answer, and whatever this machine's disk refuses.
         """
@@ -64,7 +64,7 @@ class Fetcher:
                     yield Fetched(arrival, local_path, hashlib.file_digest(stream, "sha256").hexdigest())
 
     def _copy(self, arrival: Arrival, local_path: Path) -> bool:
-        """Whether the file was there to be copied; False also when that failed, which is kept."""
+        """Return whether the file was there to be copied; False also when that failed, which is kept."""
         try:
             return ask_of_file(self._folders, lambda: self._folders.fetch(arrival.path, local_path, arrival.sight.size))
         except Exception as error:  # noqa: BLE001 (whatever one file does to its reader is told of that file)
@@ -75,7 +75,7 @@ class Fetcher:
 
 
 def _unlike_listed(arrival: Arrival, size: int | None) -> PermanentStorageError:
-    """A file that the listing shows unchanged, and that reading does not find so."""
+    """Return a file that the listing shows unchanged, and that reading does not find so."""
     found = "there is no such file when it is read" if size is None else f"reading it gives {size:,} bytes"
     return PermanentStorageError(
         f"could not read the file {arrival.path}: the listing shows it with {arrival.sight.size:,} bytes before and after, and {found}; "
@@ -84,12 +84,12 @@ def _unlike_listed(arrival: Arrival, size: int | None) -> PermanentStorageError:
 
 
 def local_name(name: str) -> str:
-    """What the copy of a file is called, for messages: its own name, unless this machine's file system has no room for that."""
+    """Return what the copy of a file is called, for messages: its own name, unless this machine's file system has no room for that."""
     return shortened(name, _MOST_NAME_BYTES)
 
 
 def ask_of_file(folders: Folders, action: Callable[[], T]) -> T:
-    """What `action` gives, which asks the storage for one file; all others wait meanwhile, so that it is not waited for long.
+    """Return what `action` gives, which asks the storage for one file; all others wait meanwhile, so that it is not waited for long.
 
     A storage that was away altogether is waited for, and the action is tried again when it is back.
     """
@@ -114,7 +114,7 @@ def check_storage(folders: Folders, error: Exception, *, answered: bool) -> None
 
 
 def is_of_this_machine(error: BaseException) -> bool:
-    """Whether another file would have met it, too: a full disk, a warehouse that cannot be opened."""
+    """Return whether another file would have met it, too: a full disk, a warehouse that cannot be opened."""
     found: BaseException | None = error
     while found is not None:
         if isinstance(found, _WAREHOUSES_FAULTS) or (isinstance(found, OSError) and found.errno in _MACHINES_FAULTS):

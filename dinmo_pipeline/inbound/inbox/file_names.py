@@ -53,18 +53,18 @@ class _Place:
 
 
 def without_extension(file_name: str) -> str:
-    """The name without the extension that tells a feed's format and compression; as it is where it has none."""
+    """Return the name without the extension that tells a feed's format and compression; as it is where it has none."""
     extension = _EXTENSION.search(file_name)
     return file_name if extension is None else file_name[: extension.start()]
 
 
 def is_temporary(file_name: str) -> bool:
-    """Whether the name is one that programs give to files which they have not finished."""
+    """Return whether the name is one that programs give to files which they have not finished."""
     return _TEMPORARY.search(file_name) is not None
 
 
 def unfit_name(file_name: str) -> str | None:
-    """Why a file of this name is never taken: words to follow it as `printable` shows it. None when it may be.
+    """Return why a file of this name is never taken: words to follow it as `printable` shows it. None when it may be.
 
     A server can list what is no name, and the copy on this machine would then lie elsewhere.
     """
@@ -76,7 +76,10 @@ def unfit_name(file_name: str) -> str | None:
 
 
 def printable(text: str) -> str:
-    """`text` with what nobody sees written out, as `\\x1b`: control characters, ends of lines, changes of direction, halves of pairs."""
+    r"""Return `text` with what nobody sees written out, as `\x1b`.
+
+    Those are control characters, ends of lines, changes of direction, halves of pairs.
+    """
     if text.isprintable():
         return text
     return "".join(_written_out(character) if category(character) in _UNSEEN else character for character in text)
@@ -87,7 +90,7 @@ def _written_out(character: str) -> str:
 
 
 def match_name(file_name: str, feeds: Iterable[FeedSpec]) -> NameMatch | Reason:
-    """The feed that the file is of, or why it is of none of `feeds`.
+    """Return the feed that the file is of, or why it is of none of `feeds`.
 
     The feed with the longest name wins, then the one that stands first.
     """
@@ -126,7 +129,7 @@ def _feed_name(entity: str, after_entity: str) -> re.Pattern[str]:
 
 
 def _first_date(stem: str, position: int) -> tuple[date | None, int]:
-    """The first valid date, and where it ends; nothing but other numbers may stand before it, which are no subsection."""
+    """Return the first valid date, and where it ends; nothing but other numbers may stand before it, which are no subsection."""
     while digits := _DIGITS.match(stem, position):
         if digits[1] is not None:
             try:

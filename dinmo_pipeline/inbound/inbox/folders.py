@@ -33,7 +33,7 @@ class Folders:
         self._made: set[str] = set()
 
     def path(self, relative: str) -> str:
-        """Where that is on the storage."""
+        """Return where that is on the storage."""
         return posixpath.normpath(posixpath.join(self._inbox.folder, relative))
 
     def make_all(self) -> None:
@@ -42,14 +42,14 @@ class Folders:
             self._make_folder(self.path(name))
 
     def list(self, relative: str) -> Listing:
-        """The files directly in a folder, and what could not be read of it; none when there is no such folder."""
+        """Return the files directly in a folder, and what could not be read of it; none when there is no such folder."""
         files = self._remote.do(lambda storage: storage.list(self.path(relative)))
         if relative in (RAW, INIT):
             self._listed[relative] = {file.name for file in files}
         return files
 
     def listed_names(self, relative: str) -> Set[str]:
-        """The names in RAW or INIT when that was listed last, but those that have been moved away since."""
+        """Return the names in RAW or INIT when that was listed last, but those that have been moved away since."""
         return self._listed.get(relative, set())
 
     def list_targets(self, folder: str) -> None:
@@ -62,7 +62,7 @@ class Folders:
             self._taken[folder] = names | self._reserved.get(folder, set())
 
     def free_target(self, folder: str, name: str) -> str:
-        """A path in `folder` for a file of this name, that nothing lies under and that was not given away before.
+        """Return a path in `folder` for a file of this name, that nothing lies under and that was not given away before.
 
         The folder was listed by `list_targets`: who asks may hold what others wait for, and must not wait for a storage.
         """
@@ -101,11 +101,11 @@ class Folders:
         return self._remote.do(read)
 
     def stat(self, relative: str) -> RemoteFile | None:
-        """A file as it is now; None when it is not there."""
+        """Return a file as it is now; None when it is not there."""
         return self._remote.do(lambda storage: storage.stat(self.path(relative)))
 
     def matches(self, relative: str, size: int, sha256: str) -> bool:
-        """Whether this very content lies there."""
+        """Return whether this very content lies there."""
         return self._remote.do(lambda storage: storage.matches(self.path(relative), size, sha256))
 
     def put(self, local_path: Path, relative: str) -> None:
@@ -167,7 +167,7 @@ class Folders:
 
 
 def _is_gone(storage: Storage, path: str, error: StorageError) -> bool:
-    """Whether there is no file after all; `error`, of reading it, is raised where nobody may ask for that, either."""
+    """Return whether there is no file after all; `error`, of reading it, is raised where nobody may ask for that, either."""
     try:
         return storage.stat(path) is None
     except PermanentStorageError:

@@ -16,17 +16,17 @@ _DIGEST_LETTERS = 12
 
 
 def rejects_path(target: str) -> str:
-    """Where the rejects of the file that lies at `target` are written: always the same for one target."""
+    """Return where the rejects of the file that lies at `target` are written: always the same for one target."""
     return _beside(target, REJECTS_ENDING)
 
 
 def reason_path(target: str) -> str:
-    """Where it is written why the file that lies at `target` was refused."""
+    """Return where it is written why the file that lies at `target` was refused."""
     return _beside(target, REASON_ENDING)
 
 
 def free_name(name: str, taken: set[str]) -> str:
-    """`name`, or one made from it, such that neither it nor what may be written beside it is in `taken`; all of them are added."""
+    """Return `name`, or one made from it, such that neither it nor what may be written beside it is in `taken`; all of them are added."""
     for free in _candidates(name):
         wanted = {free, rejects_path(free), reason_path(free)}
         if taken.isdisjoint(wanted):
@@ -36,7 +36,7 @@ def free_name(name: str, taken: set[str]) -> str:
 
 
 def shortened(name: str, most_bytes: int) -> str:
-    """`name` in at most so many bytes: where it is longer its end gives way to a digest of all of it; the extension stays."""
+    """Return `name` in at most so many bytes: where it is longer its end gives way to a digest of all of it; the extension stays."""
     if len(name.encode("utf-8", "surrogatepass")) <= most_bytes:
         return name
     stem = without_extension(name)

@@ -25,12 +25,12 @@ class Fingerprint:
 
     @classmethod
     def of(cls, file: RemoteFile) -> Self:
-        """What was seen of a listed file."""
+        """Return what was seen of a listed file."""
         assert file.size is not None, "a listing tells of a file without a size in another way"
         return cls(file.size, file.modified)
 
     def plain(self) -> list[int | str | None]:
-        """The sight as JSON keeps it."""
+        """Return the sight as JSON keeps it."""
         return [self.size, None if self.modified is None else self.modified.isoformat()]
 
 
@@ -76,7 +76,10 @@ class ScanState:
         self._saved = self._all() if kept else None
 
     def settled(self, files: Mapping[str, Fingerprint], *, now: datetime, after: timedelta) -> set[str]:
-        """Those of `files` that have looked the same for `after`; all others are looked at again. Forgets what is no longer there."""
+        """Return those of `files` that have looked the same for `after`.
+
+        All others are looked at again. Forgets what is no longer there.
+        """
         observed: dict[str, list[object]] = {}
         for path, sight in files.items():
             before, plain = self._observed.get(path), sight.plain()
@@ -86,14 +89,14 @@ class ScanState:
         return {path for path, (_, _, since) in observed.items() if now - datetime.fromisoformat(str(since)) >= after}
 
     def vouched(self, files: Mapping[str, Fingerprint], done: Collection[str]) -> set[str]:
-        """Those of `files` that a done file vouches for, or did at an earlier look, when they were the same."""
+        """Return those of `files` that a done file vouches for, or did at an earlier look, when they were the same."""
         # A done file may go with the first of several files that it is for.
         fine = {path for path, sight in files.items() if path in done or self._vouched.get(path) == sight.plain()}
         self._vouched = {path: list(files[path].plain()) for path in fine}
         return fine
 
     def was_taken(self, path: str, sight: Fingerprint) -> bool:
-        """Whether exactly this file was dealt with, and is meant to stay where it is."""
+        """Return whether exactly this file was dealt with, and is meant to stay where it is."""
         return path in self._taken and self._taken[path] == sight.plain()
 
     def take(self, path: str, sight: Fingerprint) -> None:

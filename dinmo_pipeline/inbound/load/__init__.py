@@ -1,0 +1,1 @@
+"""A batch of files into its table, with the record of each file."""

@@ -103,7 +103,7 @@ class _Loading:
             self._load(judge.decide(filled), now)
 
     def _unrecorded(self, files: Sequence[Fetched]) -> Iterator[Fetched]:
-        """Those that were not dealt with before, where dealing with them leaves them in their place."""
+        """Yield those that were not dealt with before, where dealing with them leaves them in their place."""
         recorded = self._record.latest(self._feed.name, [fetched.arrival.path for fetched in files])
         for fetched in files:
             latest = recorded.get(fetched.arrival.path)
@@ -174,7 +174,10 @@ class _Loading:
                 newest = item
 
     def _accepted_alone(self, items: Sequence[Item], judge: Judge) -> list[Item]:
-        """Those of the files that could be loaded, were they alone, in their order: they tell which columns a newer one must have."""
+        """Return those of the files that could be loaded, were they alone, in their order.
+
+        They tell which columns a newer one must have.
+        """
         accepted = []
         for item in items:
             if item.columns:
@@ -185,7 +188,7 @@ class _Loading:
         return accepted
 
     def _take_nothing(self, item: Item) -> None:
-        """What a file that replaces comes to where it has no record, and so no column: an empty JSON array."""
+        """Load a file that replaces where it has no record, and so no column: an empty JSON array."""
         self._guard(item)
         if item.outcome is None:
             self._table.clear()

@@ -52,11 +52,11 @@ class Shape:
     timed: bool = False
 
     def widened(self, other: Shape) -> Shape:
-        """The shape that holds the values of both."""
+        """Return the shape that holds the values of both."""
         return Shape(max(self.digits, other.digits), max(self.scale, other.scale), self.timed or other.timed)
 
     def stretched(self, other: Shape) -> Shape | None:
-        """The shape that holds the values of `other`, and of this one as many as find room then; None where there is none."""
+        """Return the shape that holds the values of `other`, and of this one as many as find room then; None where there is none."""
         scale = max(self.scale, other.scale)
         if other.digits + scale > MAX_DIGITS:
             return None
@@ -76,15 +76,15 @@ class ColumnType:
         return self.column.type in ("number", "date") and self.column.format is None
 
     def first_shape(self) -> Shape:
-        """The narrowest shape, which most columns keep."""
+        """Return the narrowest shape, which most columns keep."""
         return Shape(timed=self.column.type == "timestamp" or _has_time(self.column.format))
 
     def takes(self, sql_type: str) -> bool:
-        """Whether a column of this DuckDB type is one of ours, if perhaps too narrow."""
+        """Return whether a column of this DuckDB type is one of ours, if perhaps too narrow."""
         return self.sql_type(shape_of(sql_type)) == sql_type
 
     def sql_type(self, shape: Shape) -> str:
-        """The DuckDB type of a column of this shape."""
+        """Return the DuckDB type of a column of this shape."""
         match self.column.type:
             case "number":
                 return number_type(shape.digits, shape.scale)
@@ -100,7 +100,7 @@ class ColumnType:
                 return "VARCHAR"
 
     def value(self, text: str, shape: Shape) -> str:
-        """SQL for the value of the SQL text `text`: null where that is null, or no value that the shape holds."""
+        """Return SQL for the value of the SQL text `text`: null where that is null, or no value that the shape holds."""
         match self.column.type:
             case "number":
                 return number_of(self._point(text), shape.digits, shape.scale, zero_padded=self.column.zero_padded)
@@ -116,30 +116,30 @@ class ColumnType:
                 return text
 
     def taken(self, text: str) -> str:
-        """SQL for whether the SQL text `text` has a value in a column of some shape."""
+        """Return SQL for whether the SQL text `text` has a value in a column of some shape."""
         if self.column.type == "number":
             return is_taken(self._point(text), zero_padded=self.column.zero_padded)
         return f"({self._date(text)} IS NOT NULL OR {self._instant(text)} IS NOT NULL)"
 
     def widths(self, text: str) -> tuple[str, str]:
-        """SQL for how many digits before and after the point the number `text`, which is taken, has."""
+        """Return SQL for how many digits before and after the point the number `text`, which is taken, has."""
         return digits_of(self._point(text)), scale_of(self._point(text))
 
     def needs(self, text: str) -> tuple[str, ...]:
-        """SQL aggregates for the shape that holds the values of the texts `text`, each of which is taken; see `shape_of_needs`."""
+        """Return SQL aggregates for the shape that holds the values of the texts `text`, each of which is taken; see `shape_of_needs`."""
         if self.column.type == "number":
             return tuple(f"max({width})" for width in self.widths(text))
         return (f"bool_or({self._date(text)} IS NULL AND {text} IS NOT NULL)",)
 
     def shape_of_needs(self, *needs: int | bool | None) -> Shape:
-        """The shape that what `needs` counted stands for: of a number its own digits, without room for others."""
+        """Return the shape that what `needs` counted stands for: of a number its own digits, without room for others."""
         if self.column.type == "number":
             digits, scale = needs
             return Shape(int(digits or 0), int(scale or 0))
         return Shape(timed=bool(needs[0]))
 
     def shape_needed(self, connection: duckdb.DuckDBPyConnection, source: str, text: str) -> Shape:
-        """The shape that holds the values of the SQL text `text` in all rows of `source`, as far as any shape does."""
+        """Return the shape that holds the values of the SQL text `text` in all rows of `source`, as far as any shape does."""
         if not self.widens:
             return self.first_shape()
         [needs] = connection.execute(
@@ -148,7 +148,7 @@ class ColumnType:
         return self.first_shape().widened(self.shape_of_needs(*needs))
 
     def widened_value(self, column: str, old: Shape, new: Shape) -> str:
-        """SQL for the value of `column`, which has the type of `old`, in a column of the wider shape `new`."""
+        """Return SQL for the value of `column`, which has the type of `old`, in a column of the wider shape `new`."""
         if self.sql_type(old) == self.sql_type(new):
             return column
         if new.timed:
@@ -156,7 +156,7 @@ class ColumnType:
         return f"CAST({column} AS {self.sql_type(new)})"
 
     def complaint(self, text: str, shape: Shape) -> str:
-        """What is wrong with a text that has no value in a column of this shape, in words for its sender."""
+        """Return what is wrong with a text that has no value in a column of this shape, in words for its sender."""
         match self.column.type:
             case "number":
                 column = self.column
@@ -204,7 +204,7 @@ class ColumnType:
 
 
 def common_type(types: Collection[str]) -> str:
-    """The DuckDB type that holds the values of columns of all these types, each of which a column of a feed may have."""
+    """Return the DuckDB type that holds the values of columns of all these types, each of which a column of a feed may have."""
     if len(types) == 1:
         return next(iter(types))
     if set(types) <= {_DAY, INSTANT}:
@@ -217,13 +217,13 @@ def common_type(types: Collection[str]) -> str:
 
 
 def shape_of(sql_type: str) -> Shape:
-    """The shape of a table's column of this DuckDB type."""
+    """Return the shape of a table's column of this DuckDB type."""
     room = room_of(sql_type)
     return Shape(timed=sql_type == INSTANT) if room is None else Shape(*room)
 
 
 def at_home(local: str, timezone: str) -> str:
-    """SQL for the instant of a time without a zone that is meant in `timezone`."""
+    """Return SQL for the instant of a time without a zone that is meant in `timezone`."""
     if timezone == "UTC":
         # The same as below without a calendar, three times as fast.
         return f"make_timestamptz(epoch_us({local}))"
@@ -235,7 +235,7 @@ def _has_time(format_: str | None) -> bool:
 
 
 def _parsed(text: str, format_: str) -> str:
-    """SQL for the time that `text` is in this format."""
+    """Return SQL for the time that `text` is in this format."""
     parsed = f"try_strptime({text}, {quote_literal(format_)})"
     # DuckDB takes `epoch` and `infinity` in any format, 22 for the year 0022, and offsets of days.
     tests = [f"regexp_matches({text}, '[0-9]')", f"(year({parsed}) > 999 OR contains({text}, printf('%04d', year({parsed}))))"]

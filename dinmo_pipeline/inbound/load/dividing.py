@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def load_divided(files: Sequence[Fetched], load: Callable[[Sequence[Fetched]], T]) -> Iterator[tuple[Sequence[Fetched], T | Exception]]:
-    """What `load`, which does all or nothing, makes of the files, in as large groups as it takes; of a single file what it raised.
+    """Yield what `load`, which does all or nothing, makes of the files, in as large groups as it takes; of a single file what it raised.
 
     The order stays. What is of this machine, and would stop every other file, too, is raised.
     """

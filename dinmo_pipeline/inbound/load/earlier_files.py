@@ -31,7 +31,7 @@ class EarlierFiles:
         self._optional = frozenset(feed.optional)
 
     def copy(self) -> EarlierFiles:
-        """One that learns on its own."""
+        """Return one that learns on its own."""
         return EarlierFiles(self._feed, self._files)
 
     def add(self, file: LoadedFile) -> None:
@@ -41,12 +41,12 @@ class EarlierFiles:
         insort(self._files, file)
 
     def undeclared(self, columns: Collection[str]) -> str | None:
-        """Why a file with these columns is refused whatever came before: it lacks one that is declared. Else None."""
+        """Return why a file with these columns is refused whatever came before: it lacks one that is declared. Else None."""
         missing = self._missing(self._declared, columns)
         return f"{_named(missing)}, which the feed declares" if missing else None
 
     def missed(self, columns: Collection[str], day: date, arrival: int) -> tuple[str | None, str | None]:
-        """What a file of this date lacks of the newest two that are not newer than it: why it is refused, and a warning.
+        """Return what a file of this date lacks of the newest two that are not newer than it: why it is refused, and a warning.
 
         It is refused for a column that both had. One that the newest alone had may have come by mistake, unless there is no other file.
         """
@@ -84,7 +84,7 @@ class KnownBytes:
         self._files: dict[str, list[LoadedFile]] = {}
 
     def copy(self) -> KnownBytes:
-        """One that learns on its own."""
+        """Return one that learns on its own."""
         copied = KnownBytes.__new__(KnownBytes)
         copied._by_bytes_alone = self._by_bytes_alone
         copied._files = {sha256: list(files) for sha256, files in self._files.items()}
@@ -96,6 +96,6 @@ class KnownBytes:
             self._files.setdefault(sha256, []).append(file)
 
     def known_as(self, sha256: str, day: date) -> str | None:
-        """Why a file with these bytes and this date need not be loaded; None where it must be."""
+        """Return why a file with these bytes and this date need not be loaded; None where it must be."""
         found = next((file for file in self._files.get(sha256, ()) if self._by_bytes_alone or file.date >= day), None)
         return None if found is None else f"these very bytes were loaded before, as {found.name}"

@@ -69,13 +69,13 @@ class FeedTable:
         self._sql = table_sql(feed.ref)
 
     def columns(self) -> dict[str, str]:
-        """The columns that came from files, and their DuckDB types; none when there is no table yet."""
+        """Return the columns that came from files, and their DuckDB types; none when there is no table yet."""
         if not table_exists(self._connection, self._feed.ref):
             return {}
         return {column.name: column.type for column in table_columns(self._connection, self._sql) if column.name not in _OWN}
 
     def shapes(self, types: Mapping[str, ColumnType]) -> dict[str, Shape]:
-        """How wide the table's columns are, or must become to be of these types."""
+        """Return how wide the table's columns are, or must become to be of these types."""
         shapes = {}
         for name, known in self.columns().items():
             if name not in types:
@@ -87,7 +87,7 @@ class FeedTable:
         return shapes
 
     def rows(self) -> int:
-        """How many rows it has."""
+        """Return how many rows it has."""
         if not table_exists(self._connection, self._feed.ref):
             return 0
         return row_count(self._connection, self._sql)
@@ -98,18 +98,18 @@ class FeedTable:
             self._connection.execute(f"DELETE FROM {self._sql}")
 
     def digits(self, name: str) -> int:
-        """How many digits before the point the values of a column of numbers have."""
+        """Return how many digits before the point the values of a column of numbers have."""
         [(largest,)] = self._connection.execute(f"SELECT max(abs({quote_identifier(name)})) FROM {self._sql}").fetchall()
         return len(str(int(largest))) if largest else 0
 
     def scale(self, name: str) -> int:
-        """How many digits after the point the values of a column of numbers have, without zeros at their end."""
+        """Return how many digits after the point the values of a column of numbers have, without zeros at their end."""
         fraction = f"rtrim(split_part(CAST({quote_identifier(name)} AS VARCHAR), '.', 2), '0')"
         [(longest,)] = self._connection.execute(f"SELECT coalesce(max(length({fraction})), 0) FROM {self._sql}").fetchall()
         return int(longest)
 
     def count_staged(self, staged: Staged, arrival: int | None = None) -> dict[int, Counted]:
-        """How the staged records of each file, or of one, count, by its arrival; files without records are not there."""
+        """Return how the staged records of each file, or of one, count, by its arrival; files without records are not there."""
         of_file = "" if arrival is None else f"WHERE {ARRIVAL} = {arrival} "
         updated_at = self._feed.updated_at
         dated = staged.filled(updated_at) if updated_at is not None and updated_at in staged.types else "false"
@@ -223,7 +223,7 @@ class FeedTable:
         )
 
     def _newest(self) -> str:
-        """The kept rows, of each key the newest, as an SQL source."""
+        """Return the kept rows, of each key the newest, as an SQL source."""
         key = [quote_identifier(name) for name in self._feed.primary_key]
         if keys_are_single(self._connection, key, _KEPT):
             return _KEPT

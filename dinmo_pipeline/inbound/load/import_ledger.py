@@ -115,7 +115,7 @@ class ImportLedger:
         connection.execute("CREATE TABLE IF NOT EXISTS inbound.approvals (feed VARCHAR, sha256 VARCHAR)")
 
     def next_arrival(self) -> int:
-        """The number of the next file."""
+        """Return the number of the next file."""
         [(arrival,)] = self._connection.execute("SELECT coalesce(max(arrival), 0) + 1 FROM inbound.files").fetchall()
         return int(arrival)
 
@@ -143,32 +143,32 @@ class ImportLedger:
         self._connection.execute("UPDATE inbound.files SET tidied = true WHERE arrival IN (SELECT unnest(?))", [list(arrivals)])
 
     def unfinished(self, inbox: str) -> list[FileRecord]:
-        """The files of an inbox that still lie where they were found."""
+        """Return the files of an inbox that still lie where they were found."""
         return self.find("inbox = ? AND NOT tidied", [inbox])
 
     def latest(self, feed: str, paths: Sequence[str]) -> dict[str, FileRecord]:
-        """By path, the newest record of each file of that feed that lay at one of these."""
+        """Return, by path, the newest record of each file of that feed that lay at one of these."""
         found = self.find("feed = ? AND folder || '/' || name IN (SELECT unnest(?))", [feed, list(paths)])
         return {record.path: record for record in found}
 
     def of_feed(self, feed: str, *, limit: int | None = 20) -> list[FileRecord]:
-        """The last files of a feed, or all where there is no limit, oldest first."""
+        """Return the last files of a feed, or all where there is no limit, oldest first."""
         return self.find("feed = ?", [feed], last=limit)
 
     def last_loaded(self, feed: str, *, with_columns: bool = False) -> FileRecord | None:
-        """The file of a feed that was loaded last; the last one that had columns, if that is asked for."""
+        """Return the file of a feed that was loaded last; the last one that had columns, if that is asked for."""
         columns = " AND len(columns) > 0" if with_columns else ""
         last = f"arrival = (SELECT max(arrival) FROM inbound.files WHERE feed = ? AND outcome = ?{columns})"
         found = self.find(last, [feed, Outcome.LOADED])
         return found[0] if found else None
 
     def loaded_with(self, feed: str, sha256s: Sequence[str]) -> list[FileRecord]:
-        """The files that were loaded into this feed with one of these checksums, in the order of their arrival."""
+        """Return the files that were loaded into this feed with one of these checksums, in the order of their arrival."""
         # All at once: each question reads the record of every file that ever came.
         return self.find("feed = ? AND outcome = ? AND sha256 IN (SELECT unnest(?))", [feed, Outcome.LOADED, list(sha256s)])
 
     def loaded_between(self, feed: str, first: date, last: date) -> list[FileRecord]:
-        """The files with columns that were loaded into this feed and have a date from `first` to `last`, and the two before those."""
+        """Return the files with columns that were loaded into this feed and have a date from `first` to `last`, and the two before."""
         loaded = "feed = ? AND outcome = ? AND len(columns) > 0"
         before = f"SELECT arrival FROM inbound.files WHERE {loaded} AND file_date < ? ORDER BY file_date DESC, arrival DESC LIMIT 2"
         between = f"{loaded} AND file_date BETWEEN ? AND ? OR arrival IN ({before})"
@@ -179,7 +179,7 @@ class ImportLedger:
         self._connection.execute("INSERT INTO inbound.approvals VALUES (?, ?)", [feed, sha256])
 
     def is_approved(self, feed: str, sha256: str) -> bool:
-        """Whether somebody let these bytes pass."""
+        """Return whether somebody let these bytes pass."""
         found = self._connection.execute("SELECT 1 FROM inbound.approvals WHERE feed = ? AND sha256 = ?", [feed, sha256])
         return bool(found.fetchall())
 
@@ -191,7 +191,7 @@ class ImportLedger:
             self._connection.execute(f"INSERT INTO inbound.files VALUES {holders}", [value for row in some for value in row])
 
     def find(self, condition: str, parameters: Sequence[object], *, last: int | None = None) -> list[FileRecord]:
-        """Those that the condition is true of, or the `last` of them, in the order of their arrival."""
+        """Return those that the condition is true of, or the `last` of them, in the order of their arrival."""
         limit = "" if last is None else f" LIMIT {last}"
         rows = self._connection.execute(
             f"FROM (SELECT * FROM inbound.files WHERE {condition} ORDER BY arrival DESC{limit}) ORDER BY arrival", list(parameters)

@@ -58,7 +58,7 @@ class Item:
     missed: str | None = None
 
     def end(self, outcome: Outcome, reason: str) -> None:
-        """It is not loaded, for this reason."""
+        """Refuse the file for this reason."""
         self.outcome, self.reason = outcome, reason
 
     def refuse_unreadable(self) -> bool:
@@ -231,7 +231,7 @@ class Judge:
         return max(self._feed.max_rejected, int(self._feed.max_rejected_share * item.records))
 
     def _columns(self, item: Item, staged: Staged) -> tuple[str, ...]:
-        """The columns of the file without those that only records have that are not loaded."""
+        """Return the columns of the file without those that only records have that are not loaded."""
         columns = item.file.columns
         if not item.file.records_name_columns or not item.counted.skipped + item.counted.faulty:
             return columns
@@ -245,7 +245,7 @@ class Judge:
         return item.file.columns_without({record for (record,) in bad.fetchall()})
 
     def _rejects(self, item: Item, staged: Staged, widths: Widths) -> tuple[Reject, ...]:
-        """Its rejects, in the file's order; where they are too many the first of them, since all are kept in memory."""
+        """Return its rejects, in the file's order; where they are too many the first of them, since all are kept in memory."""
         most = item.rejected if item.rejected <= min(self._allowed(item), self._most_rejects) else _TOLD_REJECTS
         faults = []
         if item.counted.faulty:
@@ -261,5 +261,5 @@ class Judge:
 
 
 def told_missing(missing: str, columns: Sequence[str]) -> str:
-    """Why a file with these columns is refused, given what is `missing`, and what to do about it."""
+    """Return why a file with these columns is refused, given what is `missing`, and what to do about it."""
     return f"{missing}; it has {listed(columns)}. Ask for the whole file, or add the column to the feed's `optional`"

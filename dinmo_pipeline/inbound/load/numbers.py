@@ -26,12 +26,12 @@ _DECIMAL_TYPE = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 
 
 def number_type(digits: int, scale: int) -> str:
-    """The DuckDB type of a column of numbers with so many digits before and after the point."""
+    """Return the DuckDB type of a column of numbers with so many digits before and after the point."""
     return "BIGINT" if scale == 0 and digits <= WHOLE_DIGITS else f"DECIMAL({MAX_DIGITS},{scale})"
 
 
 def room_of(sql_type: str) -> tuple[int, int] | None:
-    """How many digits before and after the point a column of this DuckDB type has room for; None for other types than ours."""
+    """Return how many digits before and after the point a column of this DuckDB type has room for; None for other types than ours."""
     found = _DECIMAL_TYPE.fullmatch(sql_type)
     if found is not None:
         return int(found[1]) - int(found[2]), int(found[2])
@@ -39,13 +39,16 @@ def room_of(sql_type: str) -> tuple[int, int] | None:
 
 
 def holds(digits: int, scale: int, other_digits: int, other_scale: int) -> bool:
-    """Whether a column whose values have `digits` and `scale` can take one that has the others, itself or made wider."""
+    """Return whether a column whose values have `digits` and `scale` can take one that has the others, itself or made wider."""
     within = other_scale <= scale and other_digits <= MAX_DIGITS - scale
     return within or max(RESERVED_DIGITS, digits, other_digits) + max(scale, other_scale) <= MAX_DIGITS
 
 
 def is_taken(text: str, *, zero_padded: bool) -> str:
-    """SQL for whether `text` is a number that some column holds; null where it is null. `zero_padded`: zeros before it mean nothing."""
+    """Return SQL for whether `text` is a number that some column holds.
+
+    Null where it is null. `zero_padded`: zeros before it mean nothing.
+    """
     number, scale = _is_number(text, zero_padded=zero_padded), scale_of(text)
     return f"({number} AND {scale} <= {MAX_SCALE} AND {digits_of(text)} + {scale} <= {MAX_DIGITS})"
 
@@ -55,7 +58,7 @@ def _is_number(text: str, *, zero_padded: bool) -> str:
 
 
 def number_of(text: str, digits: int, scale: int, *, zero_padded: bool) -> str:
-    """SQL for the number that `text` is, in a column with so many digits; null where it is none, or one that is wider."""
+    """Return SQL for the number that `text` is, in a column with so many digits; null where it is none, or one that is wider."""
     sql_type = number_type(digits, scale)
     room, _ = room_of(sql_type) or (0, 0)
     cast = f"TRY_CAST({text} AS {sql_type})"
@@ -67,12 +70,12 @@ def number_of(text: str, digits: int, scale: int, *, zero_padded: bool) -> str:
 
 
 def digits_of(text: str) -> str:
-    """SQL for how many digits before the point the number `text` has, at the most."""
+    """Return SQL for how many digits before the point the number `text` has, at the most."""
     return f"greatest(length(regexp_extract({text}, '[+-]?0*([0-9]*)', 1)) + {_exponent(text)}, 0)"
 
 
 def scale_of(text: str) -> str:
-    """SQL for how many digits after the point the number `text` has; of more than are taken, zeros at the end do not count."""
+    """Return SQL for how many digits after the point the number `text` has; of more than are taken, zeros at the end do not count."""
     fraction = f"regexp_extract({text}, '\\.([0-9]*)', 1)"
     written = f"greatest(length({fraction}) - {_exponent(text)}, 0)"
     return f"CASE WHEN {written} <= {MAX_SCALE} THEN {written} ELSE greatest(length(rtrim({fraction}, '0')) - {_exponent(text)}, 0) END"
@@ -83,7 +86,7 @@ def _exponent(text: str) -> str:
 
 
 def number_complaint(text: str, decimal: str, digits: int, scale: int, *, zero_padded: bool) -> str:
-    """What is wrong with a text that is no number of a column whose values have so many digits, in words that follow `it`."""
+    """Return what is wrong with a text that is no number of a column whose values have so many digits, in words that follow `it`."""
     comma = "" if decimal == "." else " with a decimal comma"
     unfit = f"is no number{comma} of at most {MAX_DIGITS} digits"
     if not zero_padded and _LEADING_ZERO.fullmatch(text):

@@ -58,7 +58,7 @@ class InboundFile:
             self.records_name_columns = self._reading.records_name_columns
 
     def batches(self, json_columns: Collection[str] = ()) -> Batches:
-        """The records of a file that has begun, as text; refuses it where they end in a fault.
+        """Yield the records of a file that has begun, as text; refuses it where they end in a fault.
 
         Those are rejected whose JSON in one of `json_columns` has too many levels.
         """
@@ -83,12 +83,12 @@ class InboundFile:
             yield without_deep_values(batch, nested, reading, limits.json_levels) if nested else batch
 
     def columns_without(self, records: Collection[int]) -> tuple[str, ...]:
-        """The columns that the file has without these records; reads it again where records, not a header, name them."""
+        """Return the columns that the file has without these records; reads it again where records, not a header, name them."""
         return self.open().columns_without(records)
 
 
 def column_types(feed: FeedSpec, columns: Iterable[str]) -> dict[str, ColumnType]:
-    """The type of each of these columns: as declared; a time for `updated_at`; else text."""
+    """Return the type of each of these columns: as declared; a time for `updated_at`; else text."""
     declared = {column.name: column for column in feed.columns}
     if feed.updated_at is not None:
         declared.setdefault(feed.updated_at, InboundColumn(feed.updated_at, "timestamp"))
@@ -120,12 +120,12 @@ class Staged:
         return tuple(name for name, type_ in self.types.items() if type_.widens)
 
     def filled(self, name: str) -> str:
-        """SQL for whether a good row has a value in this column."""
+        """Return SQL for whether a good row has a value in this column."""
         filled = f"{quote_identifier(name)} IS NOT NULL"
         return f"({filled} OR {left_text(name)} IS NOT NULL)" if self.types[name].widens else filled
 
     def value(self, name: str, shape: Shape, *, texts: bool) -> str:
-        """SQL for a column's value in this shape, which all good rows fit; `texts`: whether some are texts."""
+        """Return SQL for a column's value in this shape, which all good rows fit; `texts`: whether some are texts."""
         column, type_, staged = quote_identifier(name), self.types[name], self.shapes.get(name)
         if not type_.widens:
             return column
@@ -165,12 +165,12 @@ def stage(
 
 
 def left_text(name: str) -> str:
-    """The column of STAGED with those texts of another one that are wider than its values, quoted."""
+    """Return the column of STAGED with those texts of another one that are wider than its values, quoted."""
     return quote_identifier(f"text of {name}")
 
 
 def _needed(connection: duckdb.DuckDBPyConnection, staged: Staged) -> dict[str, Shape]:
-    """The shapes that hold the texts left, where that is wider and surely fits."""
+    """Return the shapes that hold the texts left, where that is wider and surely fits."""
     needs = text_needs(connection, staged)
     found = {}
     for columns in needs.values():
@@ -183,7 +183,7 @@ def _needed(connection: duckdb.DuckDBPyConnection, staged: Staged) -> dict[str, 
 
 
 def text_needs(connection: duckdb.DuckDBPyConnection, staged: Staged) -> dict[int, dict[str, Shape]]:
-    """By file, for each column with texts left in good rows, the shape that these need."""
+    """Return, by file, for each column with texts left in good rows, the shape that these need."""
     names = staged.widening
     if not names:
         return {}
@@ -222,7 +222,7 @@ def _read(
 
 
 def _typed(types: Mapping[str, ColumnType], shapes: Mapping[str, Shape | None], key: Collection[str]) -> str:
-    """The query over the stream that gives the rows of STAGED."""
+    """Return the query over the stream that gives the rows of STAGED."""
     typed = {name: type_ for name, type_ in types.items() if type_.column.type != "text"}
     widening = [name for name, type_ in typed.items() if type_.widens]
     values = "".join(f", {_staged_value(type_, shapes[name])} AS {_value(name)}" for name, type_ in typed.items())

@@ -82,11 +82,11 @@ class Widths:
         self._learned = dict(self._tried)
 
     def shape(self, name: str) -> Shape:
-        """The shape that the column has while the file that was tried last is in, as far as messages need it."""
+        """Return the shape that the column has while the file that was tried last is in, as far as messages need it."""
         return self._held(name) if name in self._texts else self._known.get(name, self._staged.types[name].first_shape())
 
     def final(self, columns: Collection[str]) -> tuple[dict[str, Shape], set[str]] | None:
-        """The shapes of these columns with the files that were accepted, and those of them that have texts staged.
+        """Return the shapes of these columns with the files that were accepted, and those of them that have texts staged.
 
         None where values are staged in the shapes of a file that was not accepted: they have to be staged without a guess.
         """
@@ -163,7 +163,7 @@ class Widths:
         return self._base[name].widened(self._tried.get(name, self._learned[name]))
 
     def _kept_wide(self, name: str) -> Shape:
-        """The shape to hold, as wide as the table's column was."""
+        """Return the shape to hold, as wide as the table's column was."""
         held, known = self._held(name), self._known.get(name)
         if known is None or name in self._relearned:
             return held

@@ -1,0 +1,1 @@
+"""A sample file into the feed to take it in with."""

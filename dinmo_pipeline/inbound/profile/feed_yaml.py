@@ -31,7 +31,7 @@ class NamedFeed:
 
 
 def named_feed(file_name: str) -> NamedFeed | None:
-    """The feed in a name such as `contacts_prestashop_customers_20220315.csv`, where it has one; the source is its first word."""
+    """Return the feed in a name such as `contacts_prestashop_customers_20220315.csv`, where it has one; the source is its first word."""
     found = _NAME.search(file_name)
     if found is None:
         return None
@@ -40,7 +40,7 @@ def named_feed(file_name: str) -> NamedFeed | None:
 
 
 def feed_yaml(profile: Profile) -> str:
-    """A definition of the file's feed. Comments stand where the file does not tell what to write."""
+    """Return a definition of the file's feed. Comments stand where the file does not tell what to write."""
     return "\n".join(["type: dinmo_pipeline.Feed", "attributes:", *(f"  {line}" for line in _attributes(profile))]) + "\n"
 
 

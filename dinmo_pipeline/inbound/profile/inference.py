@@ -68,12 +68,12 @@ class _Candidate:
     also: str = "true"
 
     def may_fit(self, texts: Collection[str]) -> bool:
-        """Whether all of these texts have its form: what tells soon that most columns are not of most types."""
+        """Return whether all of these texts have its form: what tells soon that most columns are not of most types."""
         return all(_compiled(self.every).fullmatch(text) for text in texts)
 
 
 def guess_columns(connection: duckdb.DuckDBPyConnection, names: Mapping[int, str], source: str) -> dict[int, Guess]:
-    """The types of columns, known by a number; the table `source` has their distinct values, never null, as `number` and `text`.
+    """Return the types of columns, known by a number; the table `source` has their distinct values, never null, as `number` and `text`.
 
     Each question is asked once of all columns that it comes up for: a query a column would take minutes where there are thousands.
     """
@@ -137,7 +137,7 @@ def _first_that_fits(first: Collection[str]) -> _Asking[InboundColumn]:
 
 
 def _doubt(found: InboundColumn) -> _Asking[str | None]:
-    """Why a column is better left as text although all its values are of the type that was found."""
+    """Yield why a column is better left as text although all its values are of the type that was found."""
     counts = any(form.fullmatch(found.name) for form in (_CODE, _AMOUNT, _NUMBERED))
     if found.format == "%Y%m%d" and counts:
         return "digits that may be dates, or numbers: declare what they are"

@@ -119,7 +119,7 @@ def _is_json(path: Path) -> bool:
 
 
 def _sample(reading: Reading) -> tuple[pyarrow.Table, bool]:
-    """The rows to look at, and whether they are all."""
+    """Return the rows to look at, and whether they are all."""
     taken: list[pyarrow.RecordBatch] = []
     rows = size = 0
     for batch in reading.batches():
@@ -200,5 +200,5 @@ def _times(columns: tuple[ColumnProfile, ...]) -> list[str]:
 
 
 def tells_change(name: str) -> bool:
-    """Whether a column of this name says when its record was last changed."""
+    """Return whether a column of this name says when its record was last changed."""
     return _UPDATE_NAMES.fullmatch(name) is not None

@@ -1,0 +1,1 @@
+"""What waits for a person in an inbox, and who is told of it."""

@@ -60,7 +60,7 @@ def notify_troubles(
 
 
 def trouble_alerts(troubles: Iterable[Trouble]) -> Iterable[Alert]:
-    """An alert for each trouble. Those of one feed recover together."""
+    """Yield an alert for each trouble. Those of one feed recover together."""
     for trouble in troubles:
         about = trouble.file or (f"feed {trouble.feed}" if trouble.feed else f"inbox {trouble.inbox}")
         yield Alert(
@@ -76,7 +76,10 @@ def trouble_alerts(troubles: Iterable[Trouble]) -> Iterable[Alert]:
 
 
 def _failure(project: Project, earlier: Failure | None, attempt: str, error: BaseException | None, run: str | None) -> Failure | None:
-    """What is known of attempts that failed after this one: the last one that did, until the same attempt, or an import, ends well."""
+    """Return what is known of attempts that failed after this one.
+
+    The last one that did, until the same attempt, or an import, ends well.
+    """
     if error is None:
         return earlier if earlier is not None and attempt == LOOK and earlier.definitions != LOOK else None
     now = project.clock()
@@ -98,7 +101,7 @@ def _failure(project: Project, earlier: Failure | None, attempt: str, error: Bas
 
 
 def _failure_alerts(troubles: Iterable[Trouble], failure: Failure | None) -> Iterable[Alert]:
-    """An alert of an attempt that failed, unless that is one of the troubles already."""
+    """Yield an alert of an attempt that failed, unless that is one of the troubles already."""
     if failure is None or any(trouble.kind == "failed" for trouble in troubles):
         return
     mark = f"failed: {failure.error}"
@@ -153,9 +156,10 @@ def notify_late_feed(project: Project, feed: FeedSpec, *, run: str | None = None
 
 
 def find_late_feed(project: Project, feed: FeedSpec, *, since: date | None, wait_s: float | None = _WAIT_S) -> Late | None:
-    """What is late of the feed now. Days count from `since` on, None: from today. Opens the warehouse; BusyError
-    when that is in use for longer than `wait_s` seconds (None: as long as any other command waits).
+    """Return what is late of the feed now.
 
+    Days count from `since` on, None: from today. Opens the warehouse; BusyError when that is in use for longer than `wait_s` seconds
+    (None: as long as any other command waits).
     A file covers a day when it is loaded and has that date in its name, or came since the day began and is dated that day, later, or
     later than all that came before: some senders write the date of the data.
     """

@@ -27,7 +27,7 @@ class Event:
 
 
 def kept_event(inbox: str, kept: Mapping[str, Any]) -> Event:
-    """An event that the inbox's memory has kept."""
+    """Return an event that the inbox's memory has kept."""
     return Event(**{**kept, "inbox": inbox, "at": datetime.fromisoformat(kept["at"])})
 
 
@@ -48,7 +48,7 @@ class Events:
             self._connection.executemany("INSERT INTO inbound.events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [astuple(each) for each in events])
 
     def of_feed(self, feed: str) -> list[Event]:
-        """All of a feed, oldest first."""
+        """Return all of a feed, oldest first."""
         return [
             Event(*row) for row in self._connection.execute("FROM inbound.events WHERE feed = ? ORDER BY happened_at", [feed]).fetchall()
         ]

@@ -29,7 +29,7 @@ _DISMISSED = "arrival IN (SELECT arrival FROM inbound.events WHERE kind = 'dismi
 
 
 def open_troubles(project: Project, inbox: str) -> tuple[Trouble, ...]:
-    """What is open in an inbox, as its last pass or look left it, severe ones first; reads one small file.
+    """Return what is open in an inbox, as its last pass or look left it, severe ones first; reads one small file.
 
     Where there was no pass since such a file is written, as in a warehouse of an earlier version, the warehouse is asked once.
     """
@@ -41,7 +41,7 @@ def open_troubles(project: Project, inbox: str) -> tuple[Trouble, ...]:
 
 
 def recorded_troubles(connection: duckdb.DuckDBPyConnection, project: Project, inbox: str) -> list[Trouble]:
-    """What is open of the files that were recorded: refused and not yet mended, blocked, loaded with too many rejected records."""
+    """Return what is open of the files that were recorded: refused and not yet mended, blocked, loaded with too many rejected records."""
     record = ImportLedger(connection)
     Events(connection)
     found: list[Trouble] = []
@@ -54,7 +54,10 @@ def recorded_troubles(connection: duckdb.DuckDBPyConnection, project: Project, i
 
 
 def stopped_files(record: ImportLedger, feed: FeedSpec) -> list[FileRecord]:
-    """Of each name the last file, where that was refused and not dismissed, or is blocked; a newer file replaces those of its feed."""
+    """Return of each name the last file, where that was refused and not dismissed, or is blocked.
+
+    A newer file replaces those of its feed.
+    """
     newer = ""
     if feed.load == "replace":
         newer = (
@@ -66,14 +69,14 @@ def stopped_files(record: ImportLedger, feed: FeedSpec) -> list[FileRecord]:
 
 
 def loaded_with_rejects(record: ImportLedger, feed: FeedSpec) -> list[FileRecord]:
-    """Files of the last pass that loaded any of the feed, of which more records were rejected than `warn_rejected` says."""
+    """Return files of the last pass that loaded any of the feed, of which more records were rejected than `warn_rejected` says."""
     last = "recorded_at = (SELECT max(recorded_at) FROM inbound.files WHERE feed = ? AND outcome = 'loaded')"
     condition = f"feed = ? AND outcome = 'loaded' AND rejected > 0 AND {last} AND NOT {_DISMISSED}"
     return [made for made in record.find(condition, [feed.name, feed.name]) if made.rejected > feed.rejects_without_warning(made.records)]
 
 
 def seen_troubles(scan_state: ScanState, inbox: str, now: datetime) -> Iterator[Trouble]:
-    """What is open of what was seen at the last look, or failed since."""
+    """Yield what is open of what was seen at the last look, or failed since."""
     failure = scan_state.failure
     if failure is not None and (failure.patient or now - failure.since >= _PATIENCE):
         advice = "mend that; it is tried again at each pass"
@@ -99,7 +102,7 @@ def seen_troubles(scan_state: ScanState, inbox: str, now: datetime) -> Iterator[
 
 
 def limited(troubles: Iterable[Trouble]) -> Iterator[Trouble]:
-    """Of very many of one kind and feed the first, and one that counts the others."""
+    """Yield of very many of one kind and feed the first, and one that counts the others."""
     ordered = sorted(troubles, key=lambda each: (each.kind, each.feed or ""))
     for _, group in groupby(ordered, key=lambda each: (each.kind, each.feed)):
         alike = list(group)
@@ -110,7 +113,7 @@ def limited(troubles: Iterable[Trouble]) -> Iterator[Trouble]:
 
 
 def still_there(recorded: Iterable[Trouble], paths: Collection[str]) -> list[Trouble]:
-    """Those of which the file still waits, where that is what they are about: a blocked file that was taken away waits no more."""
+    """Return those of which the file still waits, where that is what they are about: a blocked file that was taken away waits no more."""
     return [each for each in recorded if each.kind != "blocked" or each.file in paths]
 
 

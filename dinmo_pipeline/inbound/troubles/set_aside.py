@@ -41,7 +41,7 @@ class SetAside:
         return self.tried_at + pause_after(self.tries)
 
     def plain(self) -> dict[str, Any]:
-        """It as JSON keeps it."""
+        """Return it as JSON keeps it."""
         return {
             "feed": self.feed,
             "sight": self.sight,
@@ -55,13 +55,13 @@ class SetAside:
 
 
 def pause_after(failures: int) -> timedelta:
-    """How long to wait after so many failures in a row, one or more."""
+    """Return how long to wait after so many failures in a row, one or more."""
     # The exponent is limited, as a timedelta is.
     return min(FIRST_PAUSE * (1 << min(failures - 1, 10)), LONGEST_PAUSE)
 
 
 def kept_set_aside(path: str, kept: Mapping[str, Any]) -> SetAside:
-    """What `plain` gave. Raises KeyError, TypeError or ValueError where it is something else."""
+    """Return what `plain` gave. Raises KeyError, TypeError or ValueError where it is something else."""
     return SetAside(
         path=path,
         feed=str(kept["feed"]),
@@ -76,7 +76,7 @@ def kept_set_aside(path: str, kept: Mapping[str, Any]) -> SetAside:
 
 
 def why(error: Exception) -> str:
-    """What a person is told of the failure of one file."""
+    """Return what a person is told of the failure of one file."""
     if isinstance(error, DinmoError):
         # How often and for how long it was tried makes no other reason of it.
         return _TRIED.sub("", str(error))
@@ -86,7 +86,7 @@ def why(error: Exception) -> str:
 
 
 def why_without_data(error: Exception) -> str:
-    """The same, naming no row and no value."""
+    """Return the same, naming no row and no value."""
     # A warehouse's own words may quote the value that it could not take.
     if isinstance(error, DinmoError) and not (isinstance(error, StateError) and error.__cause__ is not None):
         return error.without_data

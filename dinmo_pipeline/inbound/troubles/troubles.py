@@ -57,12 +57,12 @@ class Trouble:
 
 
 def troubles_path(project: Project, inbox: str) -> Path:
-    """Where the open troubles of an inbox are kept on this machine."""
+    """Return where the open troubles of an inbox are kept on this machine."""
     return project.home / "inbound" / inbox / "troubles.json"
 
 
 def ordered(troubles: Iterable[Trouble]) -> tuple[Trouble, ...]:
-    """Severe ones first, then by feed and file."""
+    """Return the severe ones first, then by feed and file."""
     kinds = get_args(TroubleKind)
     return tuple(sorted(troubles, key=lambda each: (kinds.index(each.kind), each.feed or "", each.file or "")))
 
@@ -91,7 +91,7 @@ def _read(path: Path) -> list[Any]:
 
 
 def _trouble(inbox: str, entry: Any) -> Trouble | None:
-    """None of what a later version has written and this one does not know."""
+    """Return None of what a later version has written and this one does not know."""
     try:
         values = {name: entry[name] for name in ("feed", "file", "kind", "reason", "without_data", "advice")}
         if values["kind"] not in get_args(TroubleKind):

@@ -1,0 +1,1 @@
+"""What definitions must agree on with each other; a module for each kind."""

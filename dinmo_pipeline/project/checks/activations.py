@@ -41,19 +41,19 @@ class _Known:
     activations: Mapping[str, ActivationDefinition]
 
     def model_of(self, fields: ActivationFields) -> Definition[ModelFields] | None:
-        """The model that the source is or selects from; None where it is not known."""
+        """Return the model that the source is or selects from; None where it is not known."""
         segment = self.segments.get(fields.segment or "")
         name = segment.fields.model if segment is not None else fields.model
         return self.models.get(name or "")
 
     def primary_key(self, fields: ActivationFields) -> tuple[str, ...] | None:
-        """The key of the source; None where the source is not known or has a fault."""
+        """Return the key of the source; None where the source is not known or has a fault."""
         model = self.model_of(fields)
         return tuple(model.fields.primary_key) if model is not None and model.fine("primary_key") else None
 
 
 def read_activations(definitions: Definitions, *, timezone: str, holidays: Holidays) -> tuple[dict[str, ActivationSpec], list[Problem]]:
-    """The specs by name, complete only where there is no problem. `timezone` is the project's."""
+    """Return the specs by name, complete only where there is no problem. `timezone` is the project's."""
     known = _Known(
         models=by_name(definitions.models),
         segments=by_name(definitions.segments),
@@ -211,14 +211,14 @@ def _rename_problems(definitions: Iterable[ActivationDefinition], known: _Known)
 
 
 def mapped_columns(fields: ActivationFields) -> tuple[MappedColumn, ...] | None:
-    """The columns of the delivered file in order; None for all of the source's."""
+    """Return the columns of the delivered file in order; None for all of the source's."""
     if isinstance(fields.mapping, dict):
         return tuple(MappedColumn(attribute, name) for attribute, name in fields.mapping.items())
     return tuple(MappedColumn(name, name) for name in fields.mapping) if isinstance(fields.mapping, list) else None
 
 
 def unmapped_key(columns: Iterable[MappedColumn], primary_key: Iterable[str]) -> list[str]:
-    """The columns of the key that are not mapped; attributes are told apart as DuckDB does."""
+    """Return the columns of the key that are not mapped; attributes are told apart as DuckDB does."""
     mapped = {folded(column.attribute) for column in columns}
     return [column for column in primary_key if folded(column) not in mapped]
 

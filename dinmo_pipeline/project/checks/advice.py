@@ -24,7 +24,7 @@ _START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 def warnings_of(spec: ActivationSpec, definition: Definition[ActivationFields]) -> Iterator[Problem]:
-    """What `dinmo check` warns of in one activation, with file and line."""
+    """Yield what `dinmo check` warns of in one activation, with file and line."""
     is_delta = spec.run_type == RunType.FULL_THEN_DELTA
     if spec.mapping is None:
         yield definition.problem("mapping", 'mapping: "*" sends every column of the source; list those that may leave')
@@ -71,7 +71,7 @@ def _name_repeat(spec: ActivationSpec) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _first_repeat(schedules: tuple[str, ...], variables: tuple[str, ...], ever: bool, timezone: str) -> tuple[datetime, datetime] | None:
-    """Two ticks with one name: of those that follow one another, or of all within a year when `ever`."""
+    """Return two ticks with one name: of those that follow one another, or of all within a year when `ever`."""
     template = " ".join(f"{{{variable}}}" for variable in variables)
     start = _START.replace(tzinfo=ZoneInfo(timezone))
     for first_day, days in ((start, _DAYS), *((day, 1) for day in _days_set_back(start))):
@@ -87,12 +87,12 @@ def _first_repeat(schedules: tuple[str, ...], variables: tuple[str, ...], ever: 
 
 
 def _days_set_back(start: datetime) -> Iterator[datetime]:
-    """The days of a year on which a clock shows some times twice."""
+    """Yield the days of a year on which a clock shows some times twice."""
     for day in (start + timedelta(days=offset) for offset in range(_YEAR)):
         if (day + timedelta(days=1)).timestamp() - day.timestamp() > timedelta(days=1).total_seconds():
             yield day
 
 
 def check_warnings(pairs: Iterable[tuple[ActivationSpec, Definition[ActivationFields]]]) -> tuple[Problem, ...]:
-    """The warnings of all activations, in file order."""
+    """Return the warnings of all activations, in file order."""
     return tuple(sorted(warning for spec, definition in pairs for warning in warnings_of(spec, definition)))

@@ -11,7 +11,7 @@ from dinmo_pipeline.suggestions import nearest_hint
 
 
 def after_problems(definitions: Definitions) -> Iterator[Problem]:
-    """Names that lead nowhere, and activations that would start each other for ever."""
+    """Yield names that lead nowhere, and activations that would start each other for ever."""
     tables = [
         *(f"models.{definition.name}" for definition in definitions.models),
         *(f"segments.{definition.name}" for definition in definitions.segments),
@@ -33,7 +33,7 @@ def after_problems(definitions: Definitions) -> Iterator[Problem]:
 
 
 def _rings(after: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, ...]]:
-    """Rings of activations that come after one another, each from the first of its names on."""
+    """Yield rings of activations that come after one another, each from the first of its names on."""
     edges = {name: [other for other in others if other in after] for name, others in sorted(after.items())}
     while True:
         try:

@@ -19,14 +19,14 @@ _CHANGES_OF_MODE: Mapping[str, tuple[Measure, ...]] = {
 
 
 def limits_of(fields: FailIf | None) -> tuple[Limit, ...]:
-    """The limits that were written, in the order of the measures."""
+    """Return the limits that were written, in the order of the measures."""
     written: Mapping[str, list[str]] = fields.model_dump() if fields is not None else {}
     parsed = (parse_limit(Measure(measure), text) for measure, texts in written.items() for text in texts)
     return tuple(limit for limit in parsed if limit is not None)
 
 
 def loaded_at_of(fields: ActivationFields, model: Definition[ModelFields] | None) -> LoadedAt | None:
-    """The column that the age of the source is read from, where a limit asks for it and the model declares it."""
+    """Return the column that the age of the source is read from, where a limit asks for it and the model declares it."""
     limits = (*limits_of(fields.fail_if), *limits_of(fields.warn_if))
     if model is None or model.fields.loaded_at is None or all(limit.measure != Measure.SOURCE_AGE for limit in limits):
         return None
@@ -34,7 +34,7 @@ def loaded_at_of(fields: ActivationFields, model: Definition[ModelFields] | None
 
 
 def limit_problems(definition: Definition[ActivationFields], model: Definition[ModelFields] | None) -> Iterator[Problem]:
-    """Limits that could never be measured, each at its line."""
+    """Yield limits that could never be measured, each at its line."""
     fields = definition.fields
     for option, written in (("fail_if", fields.fail_if), ("warn_if", fields.warn_if)):
         if not definition.fine(option):

@@ -30,7 +30,7 @@ class Inboxes:
 
 
 def read_inboxes(definitions: Definitions, *, timezone: str, holidays: Holidays) -> Inboxes:
-    """What imports work from. `timezone` is the project's."""
+    """Return what imports work from. `timezone` is the project's."""
     storages, known = by_name(definitions.storages), by_name(definitions.inboxes)
     problems = [*_shared_folders(definitions.inboxes, storages)]
     inboxes, feeds = {}, {}
@@ -76,7 +76,7 @@ def _shared_folders(inboxes: Iterable[Definition[InboxFields]], storages: Mappin
 
 
 def _columns(feed: Definition[FeedFields]) -> tuple[tuple[InboundColumn, ...], list[Problem]]:
-    """The columns that are declared, as identifiers."""
+    """Return the columns that are declared, as identifiers."""
     columns: dict[str, InboundColumn] = {}
     problems: list[Problem] = []
     for written, value in feed.fields.columns.items() if feed.fine("columns") else ():

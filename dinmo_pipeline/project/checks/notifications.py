@@ -13,7 +13,7 @@ from dinmo_pipeline.suggestions import nearest_hint
 
 
 def read_notifications(definitions: Definitions) -> tuple[dict[str, NotifySpec], list[Problem]]:
-    """The specs by name, complete only where there is no problem."""
+    """Return the specs by name, complete only where there is no problem."""
     kinds = (definitions.activations, definitions.inboxes, definitions.feeds)
     known = [definition.name for kind in kinds for definition in kind if definition.name is not None]
     specs: dict[str, NotifySpec] = {}

@@ -20,7 +20,7 @@ _ADVICE = "what goes there can be read on the way, credentials and rows; write h
 
 
 def plain_http_warnings(definitions: Iterable[Definition[Any]], root: Path) -> Iterator[Problem]:
-    """What `dinmo check` warns of, with file and line: fields with an http:// address, and keys with such a token_uri.
+    """Yield what `dinmo check` warns of, with file and line: fields with an http:// address, and keys with such a token_uri.
 
     A secret that cannot be read is passed over: what needs it will say so.
     """
@@ -33,7 +33,7 @@ def plain_http_warnings(definitions: Iterable[Definition[Any]], root: Path) -> I
 
 
 def _texts(fields: BaseModel, root: Path, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every text of the fields, by where it stands; secrets are read."""
+    """Yield every text of the fields, by where it stands; secrets are read."""
     for name in type(fields).model_fields:
         value = getattr(fields, name)
         if isinstance(value, Secret):

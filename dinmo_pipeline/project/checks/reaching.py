@@ -28,12 +28,12 @@ _MAY_REACH = re.compile(
 
 
 def may_reach_out(text: str) -> bool:
-    """Whether a query's text has to be looked at closely; most have not."""
+    """Return whether a query's text has to be looked at closely; most have not."""
     return bool(_MAY_REACH.search(text)) or reads_like_secret(text)
 
 
 def reach_problem(nodes: Iterable[Mapping[str, Any]]) -> tuple[str, int | None] | None:
-    """What a query reaches for that it must not, in words without its secret, and where it stands in the text (bytes, or unknown)."""
+    """Return what a query reaches for that it must not, in words without its secret, and where it stands in the text (byte, or unknown)."""
     for node in nodes:
         location = node.get("query_location")
         if node.get("type") == "BASE_TABLE":
@@ -52,7 +52,7 @@ def reach_problem(nodes: Iterable[Mapping[str, Any]]) -> tuple[str, int | None] 
 
 
 def reach_problem_of_text(text: str, literals: Iterable[str]) -> str | None:
-    """The same of a query that DuckDB shows no tree of."""
+    """Return the same of a query that DuckDB shows no tree of."""
     if (found := _CALLS.search(text)) is not None:
         return _connects(found[1].lower())
     if any(_ADDRESS.match(literal) for literal in literals):
@@ -85,7 +85,7 @@ def _secret_in(place: str) -> str:
 
 
 def _texts(tree: object, name: str = "") -> Iterator[tuple[str, str]]:
-    """Every text below, with the name of the parameter or member that it is given to."""
+    """Yield every text below, with the name of the parameter or member that it is given to."""
     if isinstance(tree, dict):
         if name not in _OF_COLUMNS:
             name = _name_of(tree) or name

@@ -51,7 +51,7 @@ class Query:
 
 
 def read_queries(texts: Iterable[str], *, syntax_only: Iterable[str] = ()) -> dict[str, Query]:
-    """Every one of `texts` read, by its text; one short in-memory connection for all of them.
+    """Return every one of `texts` read, by its text; one short in-memory connection for all of them.
 
     Those of `syntax_only` are checked and their references left out.
     """
@@ -66,7 +66,7 @@ def read_queries(texts: Iterable[str], *, syntax_only: Iterable[str] = ()) -> di
 
 
 def table_refs(sql: str) -> tuple[TableRef, ...]:
-    """The tables of the warehouse that `sql` reads, each once, in the order of their names; CallError when it is not one query."""
+    """Return the tables of the warehouse that `sql` reads, each once, in the order of their names; CallError when it is not one query."""
     query = read_queries([sql])[sql]
     if query.problem is not None:
         raise CallError(f"cannot read the query for its tables: line {query.problem_line}: {query.problem}")
@@ -74,12 +74,12 @@ def table_refs(sql: str) -> tuple[TableRef, ...]:
 
 
 def segment_query(model: str, where: str) -> str:
-    """The query of a segment that is a condition on its model; a comment at the end of `where` does no harm."""
+    """Return the query of a segment that is a condition on its model; a comment at the end of `where` does no harm."""
     return f"SELECT * FROM models.{quote_identifier(model)} WHERE (\n{where}\n)"
 
 
 def bare_condition(where: str) -> str:
-    """A query that, where `segment_query` parses too, parses only when `where` is one condition inside those parentheses.
+    """Return a query that, where `segment_query` parses too, parses only when `where` is one condition inside those parentheses.
 
     `a) or (b` parses between parentheses alone, `a GROUP BY b` without them alone. In both texts `where` starts on line 2.
     """

@@ -61,7 +61,7 @@ class Tables:
 
 
 def read_tables(definitions: Definitions, *, root: Path) -> Tables:
-    """Reads the SQL files and parses every query once. The specs are complete only where there is no problem."""
+    """Read the SQL files and parse every query once. The specs are complete only where there is no problem."""
     problems: list[Problem] = []
     files: list[FileMark] = []
     sources: dict[TableRef, _Source] = {}

@@ -44,7 +44,7 @@ class _File:
     suffixes: tuple[str, ...]
 
     def marked(self, mark: str) -> _File:
-        """The file whose stem ends in `mark`, too."""
+        """Return the file whose stem ends in `mark`, too."""
         return _File(self.places, tuple(stem + mark for stem in self.stems), self.suffixes)
 
     @property
@@ -67,7 +67,7 @@ class _File:
 
 
 def shared_files(targets: Iterable[Target]) -> Iterator[tuple[str, str]]:
-    """Pairs of activations, the later one first, that would write one file at some instant."""
+    """Yield pairs of activations, the later one first, that would write one file at some instant."""
     owners: dict[tuple[str, ...], str] = {}
     alike: list[tuple[Target, _File]] = []
     for target in targets:

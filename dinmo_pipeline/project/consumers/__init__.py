@@ -1,0 +1,1 @@
+"""The consumers that are known, and the options of formats that serve each."""

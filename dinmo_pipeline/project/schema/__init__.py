@@ -1,0 +1,1 @@
+"""What each definition may say: its fields, their types and limits."""

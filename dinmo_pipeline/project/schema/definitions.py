@@ -55,11 +55,11 @@ class Definition(Generic[F]):
         return f"{self.component} {self.name}" if self.name else self.component
 
     def fine(self, *names: str) -> bool:
-        """Whether none of these fields has a fault of its own that has been reported already."""
+        """Return whether none of these fields has a fault of its own that has been reported already."""
         return self.bad.isdisjoint(names)
 
     def problem(self, path: str | tuple[str | int, ...], message: str, *, at_key: bool = False) -> Problem:
-        """A Problem at the field `path`; at the definition itself when that is not written."""
+        """Return a Problem at the field `path`; at the definition itself when that is not written."""
         steps = (path,) if isinstance(path, str) else path
         return self.document.problem((_ATTRIBUTES, *steps), f"{self.subject}: {message}", at_key=at_key)
 
@@ -81,7 +81,7 @@ class Definitions:
 
 
 def by_name(definitions: Iterable[Definition[F]]) -> dict[str, Definition[F]]:
-    """The first definition of each name."""
+    """Return the first definition of each name."""
     found: dict[str, Definition[F]] = {}
     for definition in definitions:
         if definition.name is not None:
@@ -90,7 +90,7 @@ def by_name(definitions: Iterable[Definition[F]]) -> dict[str, Definition[F]]:
 
 
 def definition_name(component: str, attributes: Mapping[str, Any]) -> str | None:
-    """What the definition is called: its `name`; a feed has that of its files and its table. None where that is not told."""
+    """Return what the definition is called: its `name`; a feed has that of its files and its table. None where that is not told."""
     if component != "Feed":
         name = attributes.get("name")
         return name if isinstance(name, str) else None
@@ -101,7 +101,7 @@ def definition_name(component: str, attributes: Mapping[str, Any]) -> str | None
 
 
 def read_definitions(documents: Iterable[Document]) -> tuple[Definitions, list[Problem]]:
-    """The definitions of this package among `documents`, and what is wrong with each of them by itself."""
+    """Return the definitions of this package among `documents`, and what is wrong with each of them by itself."""
     problems: list[Problem] = []
     found: list[Definition[Any]] = []
     for document in documents:
@@ -119,7 +119,7 @@ def read_definitions(documents: Iterable[Document]) -> tuple[Definitions, list[P
 
 
 def read_format(definition: Definition[ActivationFields]) -> tuple[Format | None, list[Problem]]:
-    """The format of an activation, with the options that serve its consumer, or what is wrong with its options."""
+    """Return the format of an activation, with the options that serve its consumer, or what is wrong with its options."""
     if not definition.fine("format"):
         return None, []
     options = with_options_for(definition.fields.consumer if definition.fine("consumer") else None, definition.fields.format)
@@ -133,7 +133,7 @@ def read_format(definition: Definition[ActivationFields]) -> tuple[Format | None
 
 
 def read_nested(definition: Definition[Any], path: tuple[str, ...], value: Any, model: type[N]) -> tuple[N | None, list[Problem]]:
-    """The value at the field `path` as a model of its own, or what is wrong with it."""
+    """Return the value at the field `path` as a model of its own, or what is wrong with it."""
     try:
         return model.model_validate(value), []
     except ValidationError as error:
@@ -198,7 +198,7 @@ def _read_definition(document: Document, component: str, problems: list[Problem]
 
 @lru_cache
 def _partial(model: type[BaseModel]) -> type[BaseModel]:
-    """The same fields with nothing required and no rule between them: what is left of a definition whose faults are reported."""
+    """Return the same fields with nothing required and no rule between them: what is left of a definition whose faults are reported."""
     fields: dict[str, Any] = {}
     for name, info in model.model_fields.items():
         annotation = info.rebuild_annotation()

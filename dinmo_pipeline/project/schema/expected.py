@@ -37,11 +37,11 @@ class Expected:
     rows: tuple[Limit, ...] = ()
 
     def comes_on(self, day: date) -> bool:
-        """Whether anything is expected on this day."""
+        """Return whether anything is expected on this day."""
         return day.weekday() in self.days and day not in self.exceptions
 
     def is_met_by(self, rows: int) -> bool:
-        """Whether so many rows are as they are expected."""
+        """Return whether so many rows are as they are expected."""
         return all(limit.is_true_of(rows) for limit in self.rows)
 
 
@@ -121,7 +121,7 @@ class ExpectedFields(BaseModel):
 
 
 def expected_of(fields: ExpectedFields | None, holidays: Mapping[str, Sequence[date]]) -> Expected | None:
-    """What the fields say, with the dates of the file that they name."""
+    """Return what the fields say, with the dates of the file that they name."""
     if fields is None:
         return None
     hour, minute = map(int, fields.by.split(":"))
@@ -182,7 +182,7 @@ def _date(text: str) -> date:
 
 
 def holidays_problem(fields: ExpectedFields | None, holidays: Holidays, *, root: Path) -> str | None:
-    """Why the file that `except` names gives no dates, or None."""
+    """Return why the file that `except` names gives no dates, or None."""
     if fields is None or fields.exceptions is None or fields.exceptions in holidays.dates:
         return None
     path = root / Path(fields.exceptions).expanduser()

@@ -23,14 +23,14 @@ _TAG_VALUE = re.compile(r"[A-Za-z0-9_.-]{0,63}")
 
 
 def check_text(text: str, good: bool, message: str) -> str:
-    """`text`, or where it is not good an error with this message; for use in validators."""
+    """Return `text`, or where it is not good an error with this message; for use in validators."""
     if not good:
         raise PydanticCustomError("dinmo", "{message}", {"message": message})
     return text
 
 
 def name_problem(name: str) -> str | None:
-    """Why `name` cannot be the name of a definition, or None."""
+    """Return why `name` cannot be the name of a definition, or None."""
     if _NAME.fullmatch(name):
         return None
     return f"{name!r} is no name; write small letters, digits and _, a letter first"
@@ -41,14 +41,17 @@ def _name(text: str) -> str:
 
 
 def cron(text: str) -> str:
+    """Return the cron expression, or an error where it is none."""
     return check_text(text, (problem := cron_problem(text)) is None, problem or "")
 
 
 def every(text: str) -> str:
+    """Return the interval, or an error where it is none."""
     return check_text(text, (problem := every_problem(text)) is None, problem or "")
 
 
 def duration(text: str) -> str:
+    """Return the span of time, or an error where it is none."""
     return check_text(text, (problem := duration_problem(text)) is None, problem or "")
 
 
@@ -61,11 +64,12 @@ def _owner(text: str) -> str:
 
 
 def asset_key(text: str) -> str:
+    """Return the asset's key as text, or an error where it is none."""
     return check_text(text, all(text.split("/")), f"{text!r} is no asset key; write its parts with one / between them")
 
 
 def different(columns: list[str]) -> list[str]:
-    """The names, or an error where two are one; for use in validators."""
+    """Return the names, or an error where two are one; for use in validators."""
     seen: set[str] = set()
     for column in columns:
         check_text(column, folded(column) not in seen, f"{column!r} is repeated; columns that differ by case alone are one")
@@ -95,7 +99,7 @@ def _limit(value: Any, info: ValidationInfo) -> str:
 
 
 def typed(value: Any) -> Any:
-    """A mapping whose `type` a lone text is; for use in validators."""
+    """Return a mapping whose `type` a lone text is; for use in validators."""
     return {"type": value} if isinstance(value, str) else value
 
 

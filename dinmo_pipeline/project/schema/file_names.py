@@ -36,7 +36,7 @@ VARIABLES: dict[str, Callable[[datetime], str]] = {
 
 
 def template_problems(template: str) -> list[str]:
-    """Why `template` cannot be rendered: an unknown variable (with the nearest one) or a brace without its partner."""
+    """Return why `template` cannot be rendered: an unknown variable (with the nearest one) or a brace without its partner."""
     problems = []
     for match in _TOKEN.finditer(template):
         if match[0] in ("{", "}"):
@@ -49,24 +49,24 @@ def template_problems(template: str) -> list[str]:
 
 
 def template_variables(template: str) -> tuple[str, ...]:
-    """The names of the variables in `template`, each once, in the order they stand in."""
+    """Return the names of the variables in `template`, each once, in the order they stand in."""
     return tuple(dict.fromkeys(match[1] for match in _TOKEN.finditer(template) if match[1] in VARIABLES))
 
 
 def is_dated(file_name: str, folder: str) -> bool:
-    """Whether syncs at different instants can write different files: a variable in the name or the folder."""
+    """Return whether syncs at different instants can write different files: a variable in the name or the folder."""
     return bool(template_variables(file_name) or template_variables(folder))
 
 
 def done_file_problem(text: str) -> str | None:
-    """Why `text` can be neither a done file's name nor what one ends in, or None."""
+    """Return why `text` can be neither a done file's name nor what one ends in, or None."""
     if set(text) <= {"."} or any(character == "/" or ord(character) < 32 for character in text):
         return f"{text!r} is no name for a file; write .done, or one such as READY"
     return None
 
 
 def render_name(template: str, instant: datetime, timezone: str) -> str:
-    """`template` at `instant` (with a zone), told in `timezone` (an IANA name).
+    """Return `template` at `instant` (with a zone), told in `timezone` (an IANA name).
 
     In the hour that autumn repeats, `{HH}` and `{mm}` come twice; `{X}` and `{x}` never do. Raises CallError for a faulty template.
     """
@@ -77,12 +77,12 @@ def render_name(template: str, instant: datetime, timezone: str) -> str:
 
 
 def target_folder(spec: ActivationSpec, instant: datetime) -> str:
-    """The folder that a sync of this instant delivers to."""
+    """Return the folder that a sync of this instant delivers to."""
     return render_name(spec.folder, instant, spec.timezone)
 
 
 def target_name(spec: ActivationSpec, instant: datetime, *, change: str | None = None, part: int | None = None, trial: bool = False) -> str:
-    """The name of one file of a sync: `change` is added, updated or removed, `part` counts from 1, `trial` marks a limited run."""
+    """Return the name of one file of a sync: `change` is added, updated or removed, `part` counts from 1, `trial` marks a limited run."""
     rendered = render_name(spec.file_name, instant, spec.timezone)
     stem, suffix = split_extension(rendered, extension=spec.extension, format_extension=spec.format.extension)
     marks = ["trial"] * trial + [change] * (change is not None) + [str(part)] * (part is not None)
@@ -90,14 +90,14 @@ def target_name(spec: ActivationSpec, instant: datetime, *, change: str | None =
 
 
 def companion_name(spec: ActivationSpec, instant: datetime, ending: str, *, trial: bool = False) -> str:
-    """The name of a file that goes with those of a sync: `ending` after what stands before their extension."""
+    """Return the name of a file that goes with those of a sync: `ending` after what stands before their extension."""
     rendered = render_name(spec.file_name, instant, spec.timezone)
     stem, _ = split_extension(rendered, extension=spec.extension, format_extension=spec.format.extension)
     return "_".join([stem, *["trial"] * trial]) + ending
 
 
 def split_extension(rendered: str, *, extension: str | None, format_extension: str) -> tuple[str, str]:
-    """A rendered name as what stands before the extension, and the extension with its dot.
+    """Return a rendered name as what stands before the extension, and the extension with its dot.
 
     `extension` replaces the format's own one (`csv`, `csv.gz`) as it stands. What of it the name has already is not added
     again: `export.csv` and `csv.gz` make `export.csv.gz`. With `none`, an extension that the name brings itself counts as one.

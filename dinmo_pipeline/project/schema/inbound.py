@@ -137,7 +137,7 @@ class ColumnFields(Fields):
     @model_validator(mode="before")
     @classmethod
     def type_alone(cls, value: Any) -> Any:
-        """A text is the column's type, and all there is to say."""
+        """Return a text is the column's type, and all there is to say."""
         return typed(value)
 
 

@@ -50,18 +50,18 @@ class Limit:
     share: bool = False
 
     def is_true_of(self, found: float) -> bool:
-        """Whether `found` compares with the value as it is written."""
+        """Return whether `found` compares with the value as it is written."""
         return _COMPARISONS[self.comparison](found, self.value)
 
     def is_broken_by(self, found: float, *, whole: int | None) -> bool:
-        """Whether `found` is what must not be; a share of nothing, or of an unknown `whole`, breaks no limit."""
+        """Return whether `found` is what must not be; a share of nothing, or of an unknown `whole`, breaks no limit."""
         if not self.share:
             return self.is_true_of(found)
         return bool(whole) and _COMPARISONS[self.comparison](found, self.value * (whole or 0))
 
 
 def parse_limit(measure: Measure, text: str) -> Limit | None:
-    """The limit that `text` writes, or None where it writes none."""
+    """Return the limit that `text` writes, or None where it writes none."""
     match = _LIMIT.fullmatch(text)
     if match is None:
         return None
@@ -73,7 +73,7 @@ def parse_limit(measure: Measure, text: str) -> Limit | None:
 
 
 def limit_example(measure: Measure) -> str:
-    """Limits of this measure, as a message shows them."""
+    """Return limits of this measure, as a message shows them."""
     if measure in ROW_COUNTS:
         return '"< 1000" or "> 10%"'
     if measure in TIMES:
@@ -92,5 +92,5 @@ def _factor(measure: Measure, unit: str) -> float | None:
 
 
 def is_halved(rows: int, before: int) -> bool:
-    """Whether more than half of `before` rows are gone, which are too many to come and go from one day to the next."""
+    """Return whether more than half of `before` rows are gone, which are too many to come and go from one day to the next."""
     return before >= _ROWS_THAT_MAY_HALVE and rows * 2 < before

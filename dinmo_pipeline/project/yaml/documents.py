@@ -34,8 +34,11 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Spot:
-    """Where a key and its value stand, lines from 1; `text_line` is that of the value's first line of text, or None when
-    its lines are not the file's (a folded text). `raw` is a scalar as written, `None` for lists and mappings."""
+    """Where a key and its value stand, lines from 1.
+
+    `text_line` is that of the value's first line of text, or None when its lines are not the file's (a folded text). `raw` is a scalar
+    as written, `None` for lists and mappings.
+    """
 
     key_line: int
     line: int
@@ -57,11 +60,11 @@ class Document:
     spots: dict[KeyPath, Spot] = field(repr=False)
 
     def problem(self, path: KeyPath, message: str, *, at_key: bool = False) -> Problem:
-        """A Problem at the value (or key) of `path`, or at the nearest thing around it that has a line."""
+        """Return a Problem at the value (or key) of `path`, or at the nearest thing around it that has a line."""
         return Problem(self.file, self.line_of(path, at_key=at_key), message)
 
     def line_of(self, path: KeyPath, *, at_key: bool = False) -> int:
-        """The line of the value (or key) at `path`, or of the nearest thing around it."""
+        """Return the line of the value (or key) at `path`, or of the nearest thing around it."""
         for length in range(len(path), 0, -1):
             spot = self.spots.get(path[:length])
             if spot is not None:
@@ -88,7 +91,7 @@ class FileMark:
 
 
 def file_mark(path: Path) -> FileMark:
-    """The mark of the file as it is now."""
+    """Return the mark of the file as it is now."""
     try:
         found = path.stat()
     except OSError:
@@ -97,18 +100,18 @@ def file_mark(path: Path) -> FileMark:
 
 
 def relative_name(path: Path, root: Path) -> str:
-    """`path` as people are told it: relative to the project's folder where it is inside."""
+    """Return `path` as people are told it: relative to the project's folder where it is inside."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
 def is_ours(content: dict[str, Any]) -> bool:
-    """Whether this document is for this package to check: one without a type is, for it may have lost it."""
+    """Return whether this document is for this package to check: one without a type is, for it may have lost it."""
     kind = content.get("type")
     return not isinstance(kind, str) or kind.partition(".")[0] == PACKAGE
 
 
 def yaml_files(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Every YAML file from `folder` down, in the order of names, and whether Dagster takes it for its folder's definitions.
+    """Yield every YAML file from `folder` down, in the order of names, and whether Dagster takes it for its folder's definitions.
 
     Hidden folders are left out, as in Dagster.
     """
@@ -137,7 +140,7 @@ def unread_definitions(folder: Path, *, root: Path) -> Iterator[Problem]:
 
 
 def read_documents(folder: Path, *, root: Path) -> Reading:
-    """Every document under `folder`, those of other components too; reads the disk and never raises for what it finds."""
+    """Return every document under `folder`, those of other components too; reads the disk and never raises for what it finds."""
     all_documents: list[Document] = []
     all_problems: list[Problem] = []
     covering: set[Path] = set()

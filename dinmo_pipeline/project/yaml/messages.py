@@ -28,7 +28,7 @@ _EXPECTED = {
 
 
 def problem_of(error: ErrorDetails, *, document: Document, base: KeyPath, value: Any, model: type[BaseModel], subject: str) -> Problem:
-    """One error of validating `value`, which stands at `base` in `document`, against `model`, as a Problem that starts with `subject`."""
+    """Return an error of validating `value`, at `base` in `document`, against `model` as a Problem that starts with `subject`."""
     path = _real_path(error["loc"], value)
     label = ".".join(map(str, (*base[1:], *path)))
     kind = error["type"]
@@ -44,7 +44,7 @@ def problem_of(error: ErrorDetails, *, document: Document, base: KeyPath, value:
 
 
 def _innermost(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
-    """The model of the field at `path`, as far as models go."""
+    """Return the model of the field at `path`, as far as models go."""
     for step in path:
         field = model.model_fields.get(str(step))
         inside = [kind for kind in _parts(field.annotation) if isclass(kind) and issubclass(kind, BaseModel)] if field is not None else []

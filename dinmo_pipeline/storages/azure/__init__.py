@@ -1,0 +1,1 @@
+"""Storages that are containers of Azure Blob Storage."""

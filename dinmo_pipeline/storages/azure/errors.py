@@ -59,7 +59,7 @@ _NO_CREDENTIALS = (
 
 
 def cause_of(error: Exception, action: str, *, credentials: str) -> Cause | None:
-    """What the error means, or None when it is none of Azure's libraries."""
+    """Return what the error means, or None when it is none of Azure's libraries."""
     from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
     if isinstance(error, HttpResponseError) and error.response is not None:
@@ -81,6 +81,6 @@ def cause_of(error: Exception, action: str, *, credentials: str) -> Cause | None
 
 
 def code_of(error: HttpResponseError) -> str:
-    """Azure's own code; the answer to HEAD has it in its headers alone."""
+    """Return Azure's own code; the answer to HEAD has it in its headers alone."""
     headers: Mapping[str, str] = getattr(error.response, "headers", {})
     return headers.get("x-ms-error-code", "")

@@ -63,7 +63,7 @@ class AzureContainerSpec(ObjectStoreSpec):
         return url
 
     def _credential(self, url: str, project_root: Path) -> tuple[Any, str]:
-        """What the client signs with, and what messages call it."""
+        """Return what the client signs with, and what messages call it."""
         if self.sas_token is not None:
             return _read_sas_token(self._text("sas_token", self.sas_token, project_root), self.name)
         if self.account_key is not None:

@@ -34,7 +34,7 @@ class PlainFtp(ftplib.FTP):
         self._limits, self._login_ends = limits, time.monotonic() + seconds
 
     def end_login(self) -> None:
-        """From now on each reply has `reply_seconds`."""
+        """Give each reply `reply_seconds` from now on."""
         self._login_ends = None
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -95,11 +95,14 @@ class _Replies:
         self._most_bytes = self._bytes = 0
 
     def begin(self, ends: float, most_bytes: int) -> None:
-        """The next reply must have come at the moment `ends`, and may have so many bytes."""
+        """Limit the next reply: it must have come at the moment `ends`, and may have so many bytes."""
         self._ends, self._most_bytes, self._bytes = ends, most_bytes, 0
 
     def readline(self, most: int) -> str:
-        """The next line with its end, or `most` bytes of it; what is left where the server has hung up. LimitBroken of too long a reply."""
+        """Return the next line with its end, or `most` bytes of it.
+
+        What is left where the server has hung up. LimitBroken of too long a reply.
+        """
         while (end := self._received.find(b"\n", 0, most) + 1) == 0 and len(self._received) < most:
             assert self._ftp.sock is not None
             more = self._receive(self._ftp.sock)

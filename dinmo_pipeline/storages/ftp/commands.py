@@ -58,7 +58,7 @@ class FtpCommands:
         self._ftp.close()
 
     def begin_upload(self, remote_path: str) -> socket:
-        """The data connection that the file's bytes go to."""
+        """Return the data connection that the file's bytes go to."""
         return self._ftp.transfercmd(f"STOR {remote_path}")
 
     def upload(self, connection: socket, source: LocalFile) -> None:
@@ -131,7 +131,7 @@ class FtpCommands:
                 raise
 
     def enters(self, remote_folder: str) -> bool:
-        """Whether the folder exists and may be entered."""
+        """Return whether the folder exists and may be entered."""
         try:
             with self._inside(remote_folder):
                 return True
@@ -139,7 +139,7 @@ class FtpCommands:
             return False
 
     def size(self, remote_path: str) -> int | None:
-        """The file's size, or None when there is none or the account may not know."""
+        """Return the file's size, or None when there is none or the account may not know."""
         try:
             return self._size(remote_path)
         except ftplib.error_perm as error:
@@ -151,7 +151,7 @@ class FtpCommands:
         return None
 
     def find(self, remote_path: str) -> Entry | None:
-        """The file with all that the server tells of it, or None; a folder is none."""
+        """Return the file with all that the server tells of it, or None; a folder is none."""
         name = posixpath.basename(remote_path)
         if "MLST" in self._features:
             try:
@@ -170,7 +170,7 @@ class FtpCommands:
         return next((entry for entry in there if entry.name == name and entry.kind == "file"), None)
 
     def entries(self, remote_folder: str) -> Entries:
-        """All that is in the folder; nothing when the folder is missing."""
+        """Return all that is in the folder; nothing when the folder is missing."""
         try:
             return self._machine_entries(remote_folder) if self._features & _MACHINE_LISTINGS else self._listed_entries(remote_folder)
         except ftplib.error_perm as error:
@@ -184,7 +184,7 @@ class FtpCommands:
             raise
 
     def completed(self, remote_path: str, entry: Entry, *, asks_time: bool = True) -> Entry:
-        """The entry with the size that its line left out, and its time to the second, where the server tells them otherwise.
+        """Return the entry with the size that its line left out, and its time to the second, where the server tells them otherwise.
 
         The date of a LIST is that of a minute or a day, in a zone that nobody knows, and is written in another way when it is old.
         """
@@ -290,7 +290,7 @@ def _raise_unless_about_the_file(error: ftplib.error_perm | ftplib.error_temp) -
 
 
 def _received(connection: socket, count: TransferCount | ListingCount) -> bytes:
-    """The next bytes, none at the end. LimitBroken when the time is over that `count` leaves, TimeoutError after IDLE_SECONDS."""
+    """Return the next bytes, none at the end. LimitBroken when the time is over that `count` leaves, TimeoutError after IDLE_SECONDS."""
     try:
         connection.settimeout(min(count.seconds_left, IDLE_SECONDS))
         return connection.recv(_BLOCK)

@@ -64,7 +64,7 @@ _LONGEST: Final = max(map(len, _BY_WORD))
 
 
 def month_of(word: str) -> int | None:
-    """The month that the word is, in one of the languages that are known; None for any other word."""
+    """Return the month that the word is, in one of the languages that are known; None for any other word."""
     if found := re.fullmatch(r"(\d+)\D+", word):
         return int(found[1])
     plain = _plain(word)
@@ -72,12 +72,14 @@ def month_of(word: str) -> int | None:
 
 
 def words_of(date: str) -> list[str]:
-    """The words in a date, each of which may be its month."""
+    """Return the words in a date, each of which may be its month."""
     return re.findall(rf"{_NUMBERED}|{_WORD}", date)
 
 
 def parse_date(text: str, now: datetime) -> datetime | None:
-    """The instant that `text`, which DATE matches, tells, in UTC unless it says otherwise; None when it has a word that is no known month.
+    """Return the instant that `text`, which DATE matches, tells, in UTC unless it says otherwise.
+
+    None when it has a word that is no known month.
 
     A date without a year is the last one before `now`; one without a time begins its day.
     """

@@ -95,7 +95,10 @@ FAULTS: tuple[type[BaseException], ...] = (ftplib.Error, EOFError, OSError, Valu
 
 
 def translated(error: BaseException, what: str, circumstances: Circumstances, *, advice: str | None = None) -> StorageError:
-    """The error as this package raises it: `what` was being done, what came back, what to do next (`advice` when it is known better)."""
+    """Return the error as this package raises it.
+
+    `what` was being done, what came back, what to do next (`advice` when it is known better).
+    """
     if isinstance(error, StorageError):
         return error
     if isinstance(error, LimitBroken):
@@ -116,7 +119,10 @@ def translated(error: BaseException, what: str, circumstances: Circumstances, *,
 
 
 def _broke_off(error: BaseException, circumstances: Circumstances) -> bool:
-    """Whether it is the end of a connection that worked, whatever the library makes of it: half an answer, a broken record of TLS."""
+    """Return whether it is the end of a connection that worked, whatever the library makes of it.
+
+    It may make of it half an answer, or a broken record of TLS.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         return False
     if isinstance(error, ssl.SSLError | ftplib.Error):

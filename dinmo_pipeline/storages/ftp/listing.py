@@ -77,7 +77,7 @@ _LINK_MARK = " -> "
 
 
 def machine_entry(line: str) -> Entry | None:
-    """One line of MLSD or MLST; None for the folder itself and the one above it. UnreadLine when it is none."""
+    """Return one line of MLSD or MLST; None for the folder itself and the one above it. UnreadLine when it is none."""
     found = _FACTS.fullmatch(line) or _FACTS_LEFT_OPEN.fullmatch(line)
     if found is None:
         raise UnreadLine(UNKNOWN_FORM)
@@ -99,7 +99,7 @@ def machine_entry(line: str) -> Entry | None:
 
 
 def machine_entries(lines: Iterable[str]) -> Entries:
-    """The entries of an MLSD; raises UnknownListing when not one line can be read.
+    """Return the entries of an MLSD; raises UnknownListing when not one line can be read.
 
     Lines are decoded with `surrogateescape`, here and below.
     """
@@ -107,7 +107,7 @@ def machine_entries(lines: Iterable[str]) -> Entries:
 
 
 def listed_entries(lines: Iterable[str], now: datetime) -> Entries:
-    """The entries of a LIST, as Unix and Windows servers write it; raises UnknownListing when not one line can be read."""
+    """Return the entries of a LIST, as Unix and Windows servers write it; raises UnknownListing when not one line can be read."""
     given = [line for line in lines if line.strip()]
     if given and _TOTAL.fullmatch(given[0]) and " " in given[0].strip():
         del given[0]
@@ -115,12 +115,12 @@ def listed_entries(lines: Iterable[str], now: datetime) -> Entries:
 
 
 def number(text: str) -> int | None:
-    """The number that a server tells; None when it is none, or one that no file system has."""
+    """Return the number that a server tells; None when it is none, or one that no file system has."""
     return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def timestamp(text: str) -> datetime | None:
-    """The instant of `modify` and MDTM, which is UTC; None when it is none."""
+    """Return the instant of `modify` and MDTM, which is UTC; None when it is none."""
     try:
         return datetime.strptime(text.partition(".")[0], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except ValueError:

@@ -180,7 +180,7 @@ def _features(ftp: ftplib.FTP) -> frozenset[str]:
 
 
 def _keep_alive(connection: socket.socket | None) -> None:
-    """During a long transfer nothing passes here, and a firewall would forget the connection."""
+    """Keep the control connection: during a long transfer nothing passes here, and a firewall would forget it."""
     if connection is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_KEEPIDLE"):

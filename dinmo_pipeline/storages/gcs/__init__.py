@@ -1,0 +1,1 @@
+"""Storages that are buckets of Google Cloud Storage."""

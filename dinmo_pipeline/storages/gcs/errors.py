@@ -51,7 +51,7 @@ _BAD_KEY = "the key was revoked, or this machine's clock is wrong: have a new ke
 
 
 def cause_of(error: Exception, action: str, *, credentials: str) -> Cause | None:
-    """What the error means, or None when it is none of Google's libraries."""
+    """Return what the error means, or None when it is none of Google's libraries."""
     from google.api_core.exceptions import GoogleAPICallError, RetryError
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError, TransportError
     from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
@@ -82,7 +82,7 @@ def cause_of(error: Exception, action: str, *, credentials: str) -> Cause | None
 
 
 def says_file_is_missing(error: Any) -> bool:
-    """Whether the answer says that the file is missing, where it could be the bucket."""
+    """Return whether the answer says that the file is missing, where it could be the bucket."""
     return "No such object" in _details(error).get("message", "")
 
 

@@ -107,7 +107,7 @@ class GcsBucket(ObjectStorage):
             return counted_listing(self._listed(found.pages, prefix), count)
 
     def _listed(self, pages: Iterable[Any], prefix: str) -> Iterator[RemoteFile | None]:
-        """The files, and None for all else that lies there."""
+        """Yield the files, and None for all else that lies there."""
         for page in pages:
             yield from (None for _ in page.prefixes)
             for blob in page:

@@ -67,7 +67,7 @@ class GcsBucketSpec(ObjectStoreSpec):
             raise PermanentStorageError(f"could not open {place} (storage {self.name}): correct the bucket's name") from None
 
     def _credential(self, project_root: Path) -> tuple[Any, str]:
-        """What the client signs with, and what messages call it."""
+        """Return what the client signs with, and what messages call it."""
         key = self._optional_text("service_account_key", self.service_account_key, project_root)
         if key is not None:
             return _read_key(key, self.name)

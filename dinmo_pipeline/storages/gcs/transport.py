@@ -15,7 +15,7 @@ _TOKEN_SECONDS = 300
 
 
 def bounded_session(credentials: Any, answers: Answers) -> AuthorizedSession:
-    """A session that signs with these, within the limits.
+    """Return a session that signs with these, within the limits.
 
     It follows no redirect, nor does the one that asks for tokens; TooManyRedirects then.
     """

@@ -1,0 +1,1 @@
+"""Storages that are folders of this machine, or whatever is mounted there."""

@@ -32,7 +32,7 @@ class LocalTree:
         self._root = root
 
     def path(self, remote_path: str) -> Path:
-        """Where it lies, for people."""
+        """Return where it lies, for people."""
         return self._root / remote_path
 
     def make_folder(self, remote_folder: str) -> None:
@@ -47,7 +47,7 @@ class LocalTree:
 
     @contextmanager
     def folder_of(self, remote_path: str) -> Iterator[tuple[int, str]]:
-        """The open folder that a file lies in, and the file's name there."""
+        """Yield the open folder that a file lies in, and the file's name there."""
         *folders, name = self._steps(remote_path) or [""]
         if not name:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self._root))
@@ -56,7 +56,7 @@ class LocalTree:
 
     @contextmanager
     def folder(self, remote_folder: str) -> Iterator[int]:
-        """The open folder itself, to be listed."""
+        """Yield the open folder itself, to be listed."""
         with self._opened(self._steps(remote_folder)) as folder:
             descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
             try:
@@ -129,7 +129,7 @@ def write_new(source: BinaryIO, local_path: Path, name: str, folder: int) -> Non
 
 
 def _linked(source: BinaryIO, local_path: Path, name: str, folder: int, rights: int) -> bool:
-    """Whether `name` became a link to the staged file, which costs no second copy; no such name is left where not."""
+    """Return whether `name` became a link to the staged file, which costs no second copy; no such name is left where not."""
     try:
         os.link(local_path, name, dst_dir_fd=folder)
     except OSError:
@@ -177,7 +177,7 @@ def move_file(name: str, folder: int, target: str, target_folder: int) -> None:
 
 
 def open_regular(name: str, folder: int) -> BufferedReader:
-    """The file `name` of the open folder, to be read. OSError where it is a link, or something that is no file."""
+    """Return the file `name` of the open folder, to be read. OSError where it is a link, or something that is no file."""
     # Whoever drops files may put a link, or something that is no file, there after they were listed.
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     stream = os.fdopen(descriptor, "rb")

@@ -1,0 +1,1 @@
+"""What the object stores of all vendors share."""

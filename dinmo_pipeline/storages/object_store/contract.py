@@ -45,7 +45,7 @@ _CONTENT_TYPES = {
 
 
 def content_type(remote_path: str) -> str:
-    """The media type by the name's last extension."""
+    """Return the media type by the name's last extension."""
     return _CONTENT_TYPES.get(posixpath.splitext(remote_path)[1].lower(), "application/octet-stream")
 
 
@@ -57,7 +57,7 @@ class ObjectStoreSpec(StorageSpec):
         return False
 
     def folder_problem(self, folder: str) -> str | None:
-        """Why an object store cannot take `folder`, or None.
+        """Return why an object store cannot take `folder`, or None.
 
         An absolute folder is refused rather than read as a relative one: some tools make an object named `/x/file` of it,
         which is not the object `x/file`, and the consumer would look in the wrong place.
@@ -80,7 +80,7 @@ class ObjectStoreSpec(StorageSpec):
 
 
 def address_problem(address: str) -> str | None:
-    """Why `address` is no server's address, or None; in words that leave it out, because a pasted one may hold a signature."""
+    """Return why `address` is no server's address, or None; in words that leave it out, because a pasted one may hold a signature."""
     try:
         parts = urlsplit(address)
         parts.port  # noqa: B018 (it is read where it is asked for)
@@ -94,13 +94,13 @@ def address_problem(address: str) -> str | None:
 
 
 def object_key(remote_path: str) -> str:
-    """The object's key: the path from the root, without `.`, `..` and doubled slashes; empty for the root itself."""
+    """Return the object's key: the path from the root, without `.`, `..` and doubled slashes; empty for the root itself."""
     key = posixpath.normpath(remote_path)
     return "" if key == "." else key
 
 
 def folder_prefix(remote_folder: str) -> str:
-    """What the keys of the objects in the folder begin with."""
+    """Return what the keys of the objects in the folder begin with."""
     key = object_key(remote_folder)
     return f"{key}/" if key else ""
 
@@ -135,7 +135,7 @@ class ObjectStorage(Storage):
 
     @contextmanager
     def _receiving(self, remote_path: str, local_path: Path, listed_size: int | None, most_kept: int | None = None) -> Iterator[Received]:
-        """The local file that an object is written to, once its size is known: whole, or what has come of it is of no use.
+        """Yield the local file that an object is written to, once its size is known: whole, or what has come of it is of no use.
 
         `most_kept` is what the client library keeps of it in memory, None where it writes what comes.
         """
@@ -204,7 +204,7 @@ class ObjectStorage(Storage):
 
     @abstractmethod
     def load(self, remote_path: str) -> Stored | None:
-        """A small object, or None when there is none."""
+        """Return a small object, or None when there is none."""
 
     @abstractmethod
     def _write_if(self, remote_path: str, content: bytes, version: str | None, metadata: dict[str, str]) -> str | None:
@@ -212,7 +212,7 @@ class ObjectStorage(Storage):
 
     @abstractmethod
     def _cause(self, error: Exception, action: str) -> Cause | None:
-        """What an error of the client library means, or None when it is none of the library's."""
+        """Return what an error of the client library means, or None when it is none of the library's."""
 
     @contextmanager
     def _translating(self, action: str, remote_path: str, count: ListingCount | TransferCount | None = None) -> Iterator[None]:

@@ -24,7 +24,7 @@ class Cause:
 
 
 def connection_cause(error: BaseException) -> Cause:
-    """Why no connection came about, or why it broke.
+    """Return why no connection came about, or why it broke.
 
     In the operating system's words: the texts of the HTTP libraries hold addresses with signatures in them.
     """
@@ -46,7 +46,7 @@ def connection_cause(error: BaseException) -> Cause:
 
 
 def redirect_cause(status: int | None = None) -> Cause:
-    """What an answer means that sends the request on to another address."""
+    """Return what an answer means that sends the request on to another address."""
     answered = "" if status is None else f"answered {status} and "
     return Cause(
         f"the server {answered}sends the request on to another address, which is not followed",
@@ -59,7 +59,7 @@ UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def unreadable_cause(error: BaseException) -> Cause | None:
-    """What an error means that a library came to while it read an answer; None of any other. Its text may quote the answer."""
+    """Return what an error means that a library came to while it read an answer; None of any other. Its text may quote the answer."""
     if not isinstance(error, UNREADABLE):
         return None
     found = f"the server's answer could not be read ({type(error).__name__})"
@@ -88,14 +88,14 @@ def _is_refusal(fault: ssl.SSLError) -> bool:
 
 
 def local_cause(error: BaseException) -> Cause | None:
-    """What is wrong with a file of this machine, or None when the error is of another kind: only such a file has a name in it."""
+    """Return what is wrong with a file of this machine, or None when the error is of another kind: only such a file has a name in it."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return Cause(f"the local file {error.filename}: {error.strerror}", "mend that and start again")
     return None
 
 
 def first_cause_first(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that it came of, however the libraries keep that; the first cause first."""
+    """Return the error and all that it came of, however the libraries keep that; the first cause first."""
     found: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
     while waiting:

@@ -16,12 +16,12 @@ IN_FLIGHT = 6
 
 
 def block_size(size: int, *, most_blocks: int) -> int:
-    """Bytes a block, so that a file of `size` bytes has no more than `most_blocks`."""
+    """Return the bytes of a block, so that a file of `size` bytes has no more than `most_blocks`."""
     return max(BLOCK_SIZE, -(-size // most_blocks))
 
 
 def send_blocks(local_path: Path, size: int, block: int, send: Callable[[int, bytes], T]) -> list[T]:
-    """What `send` returned for each block of the file, in order.
+    """Return what `send` returned for each block of the file, in order.
 
     `send` gets the block's index and its bytes, in other threads. Its first error ends the work: no further block is
     begun, those under way are waited for. Raises PermanentStorageError when the file has not the `size` that it had.
@@ -44,7 +44,10 @@ def send_blocks(local_path: Path, size: int, block: int, send: Callable[[int, by
 
 
 def read_piece(local_path: Path, size: int, position: int, count: int) -> bytes:
-    """`count` bytes from `position` on, fewer where the file's `size` bytes end; PermanentStorageError when the file ends before them."""
+    """Return `count` bytes from `position` on, fewer where the file's `size` bytes end.
+
+    PermanentStorageError when the file ends before them.
+    """
     expected = min(count, size - position)
     with local_path.open("rb") as stream:
         stream.seek(position)

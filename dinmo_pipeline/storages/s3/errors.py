@@ -58,7 +58,7 @@ _NO_CREDENTIALS = "define access_key_id and secret_access_key, or give this mach
 
 
 def cause_of(error: Exception, action: str, *, credentials: str) -> Cause | None:
-    """What the error means, or None when it is none of the client library's."""
+    """Return what the error means, or None when it is none of the client library's."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import (
         BotoCoreError,
@@ -95,7 +95,7 @@ def _answer(response: object, action: str, credentials: str) -> Cause:
 
 
 def code_of(response: object) -> tuple[str, int]:
-    """The code and the HTTP status of an answer."""
+    """Return the code and the HTTP status of an answer."""
     answer = response if isinstance(response, dict) else {}
     code = str(answer.get("Error", {}).get("Code", ""))
     return code, int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -225,7 +225,7 @@ class S3Bucket(ObjectStorage):
 
 
 def _listed(pages: Iterable[ListObjectsV2OutputTypeDef], prefix: str) -> Iterator[RemoteFile | None]:
-    """The files, and None for all else that lies there."""
+    """Yield the files, and None for all else that lies there."""
     for page in pages:
         yield from (None for _ in page.get("CommonPrefixes", []))
         for found in page.get("Contents", []):

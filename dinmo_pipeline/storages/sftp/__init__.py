@@ -1,0 +1,1 @@
+"""Storages that are SFTP servers."""

@@ -88,7 +88,7 @@ _TABLE: tuple[tuple[type[BaseException], type[StorageError], str], ...] = (
 
 
 def translated(error: BaseException, what: str, circumstances: Circumstances) -> StorageError:
-    """The error as this package raises it: `what` was being done, what came back, what to do next."""
+    """Return the error as this package raises it: `what` was being done, what came back, what to do next."""
     if isinstance(error, StorageError):
         return error
     if isinstance(error, LimitBroken):
@@ -110,7 +110,7 @@ def translated(error: BaseException, what: str, circumstances: Circumstances) ->
 
 
 def _broke_off(error: BaseException, circumstances: Circumstances) -> bool:
-    """Whether it is the end of a connection, whatever the library makes of it."""
+    """Return whether it is the end of a connection, whatever the library makes of it."""
     if isinstance(error, asyncssh.ChannelOpenError):
         return "closed" in error.reason or error.code == asyncssh.OPEN_RESOURCE_SHORTAGE
     if isinstance(error, asyncssh.DisconnectError):
@@ -119,7 +119,7 @@ def _broke_off(error: BaseException, circumstances: Circumstances) -> bool:
 
 
 def disk_full(what: str, free: int) -> PermanentStorageError:
-    """The translation of a failed write where the server says how much room is left."""
+    """Return the translation of a failed write where the server says how much room is left."""
     return PermanentStorageError(f"{what}: the server's disk is full, {free:,} bytes are free; ask its owner to free some room")
 
 

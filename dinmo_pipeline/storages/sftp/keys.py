@@ -19,7 +19,7 @@ _KEY_KINDS = ("ssh-", "ecdsa-", "sk-")
 
 
 def import_private_key(text: str, passphrase: str | None, *, what: str) -> asyncssh.SSHKey:
-    """The private key, in OpenSSH's form or PEM; raises PermanentStorageError, which names `what` and shows nothing of the key."""
+    """Return the private key, in OpenSSH's form or PEM; raises PermanentStorageError, which names `what` and shows nothing of the key."""
     try:
         return asyncssh.import_private_key(repaired_private_key(text), passphrase)
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
@@ -35,7 +35,7 @@ def import_private_key(text: str, passphrase: str | None, *, what: str) -> async
 
 
 def repaired_private_key(text: str) -> str:
-    """The key with the line breaks that forms and environment variables take away, or the text as it is when it is no such key."""
+    """Return the key with the line breaks that forms and environment variables take away, or the text as it is when it is no such key."""
     found = _ARMOUR.search(text)
     if found is None:
         return text
@@ -49,7 +49,7 @@ def repaired_private_key(text: str) -> str:
 
 
 def import_host_keys(text: str) -> list[asyncssh.SSHKey]:
-    """The public keys of the text, one a line, each with or without the host name that ssh-keyscan puts before it.
+    """Return the public keys of the text, one a line, each with or without the host name that ssh-keyscan puts before it.
 
     Raises ValueError when there is none, or one that is no key.
     """

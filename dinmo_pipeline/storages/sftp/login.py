@@ -28,7 +28,7 @@ _KEEPALIVES_UNANSWERED = 4
 
 
 def log_in(spec: SftpServerSpec, login: Login, project_root: Path) -> SftpServer:
-    """A connection to the server, which must be the one that the definition trusts. Raises the StorageErrors of a refused login."""
+    """Return a connection to the server, which must be the one that the definition trusts. Raises the StorageErrors of a refused login."""
     where = f"{login.address} (storage {spec.name})"
     trust = _trust(spec, project_root)
     proof = _proof(spec, project_root)

@@ -152,7 +152,10 @@ class SftpServer(Storage):
             )
 
     async def _written_size(self, file: asyncssh.SFTPClientFile, remote_path: str, expected: int) -> int | None:
-        """The size of the open file, as the server tells it; None where it does not: its answers to each write and to the end must do."""
+        """Return the size of the open file, as the server tells it.
+
+        None where it does not: its answers to each write and to the end must do.
+        """
         found: int | None = None
         # Of the open file that takes no right to read, and nobody can have taken the file away yet; some servers do not know it.
         async for size in self._sizes(file, remote_path):
@@ -162,7 +165,7 @@ class SftpServer(Storage):
         return found
 
     async def _sizes(self, file: asyncssh.SFTPClientFile, remote_path: str) -> AsyncIterator[int]:
-        """What the server tells of an open file's size: of the file, then of its path, where it grants the request."""
+        """Yield what the server tells of an open file's size: of the file, then of its path, where it grants the request."""
         stats: tuple[Callable[[], Awaitable[asyncssh.SFTPAttrs]], ...] = (file.stat, partial(self._client.stat, remote_path))
         for stat in stats:
             try:
@@ -311,7 +314,7 @@ async def _answer(request: Awaitable[T]) -> T:
 
 @asynccontextmanager
 async def _in_time(count: TransferCount | ListingCount) -> AsyncIterator[None]:
-    """What is done here must end before the time is over that `count` leaves; LimitBroken then."""
+    """End what is done here when the time is over that `count` leaves, with LimitBroken."""
     try:
         async with asyncio.timeout(count.seconds_left):
             yield

@@ -1,0 +1,1 @@
+"""How an activation is, and who is told of it."""

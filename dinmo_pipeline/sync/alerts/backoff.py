@@ -20,7 +20,10 @@ _LONGEST_WAIT = timedelta(minutes=45)
 
 
 def checksum_of(project: Project, spec: ActivationSpec) -> str:
-    """Another one when what is to be done was edited: the activation, its destination, the tables it needs, a secret's file, `.env`."""
+    """Return a checksum that is another one when what is to be done was edited.
+
+    That is the activation, its destination, the tables it needs, a secret's file, `.env`.
+    """
     storage = project.storages[spec.destination]
     files = [file_mark(project.root / path) for path in (*_secret_files(storage), ".env")]
     text = repr((spec, storage, project.tables_for(spec.source), files))
@@ -30,7 +33,7 @@ def checksum_of(project: Project, spec: ActivationSpec) -> str:
 def backoff_reason(
     project: Project, spec: ActivationSpec, alert_state: AlertState, *, now: datetime, inputs: Callable[[], str]
 ) -> str | None:
-    """Why a scheduled sync at `now` would be in vain, or None: it is tried.
+    """Return why a scheduled sync at `now` would be in vain, or None: it is tried.
 
     `inputs` makes a checksum of the data that it would read; only where the last attempt ended because of its data is it asked.
     """

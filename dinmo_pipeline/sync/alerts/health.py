@@ -15,14 +15,14 @@ CONDITION = ""
 
 
 def current_failure(state: State, failure: Failure | None) -> Failure | None:
-    """The failure, unless something was delivered since."""
+    """Return the failure, unless something was delivered since."""
     newest = state.newest
     delivered_at = newest.delivered_at if newest is not None else None
     return None if failure is None or (delivered_at is not None and delivered_at >= failure.at) else failure
 
 
 def condition_of(name: str, state: State, failure: Failure | None, *, cut_off_before: datetime | None) -> Alert | None:
-    """What is open about activation `name`, if anything is.
+    """Return what is open about activation `name`, if anything is.
 
     A sync that began before `cut_off_before` and never ended was cut off; None: one is running.
     """
@@ -55,7 +55,7 @@ def _what(findings: tuple[Finding, ...]) -> str:
 
 
 def _cut_off(name: str, state: State, failure: Failure | None, before: datetime) -> Alert | None:
-    """The newest sync, if nothing ended it: neither a delivery nor an error that was recorded."""
+    """Return the newest sync, if nothing ended it: neither a delivery nor an error that was recorded."""
     delivered = state.newest.number if state.newest is not None else 0
     begun = [sync for sync in state.syncs.values() if sync.number > delivered and not sync.redirected]
     last = max(begun, key=lambda sync: sync.number, default=None)

@@ -13,7 +13,7 @@ from dinmo_pipeline.sync.ledger.state import State
 
 
 def find_lateness(spec: ActivationSpec, state: State, *, now: datetime, since: date | None) -> Late | None:
-    """What is late of the activation at `now`; a paused one is never. Days count from `since` on, None: from today."""
+    """Return what is late of the activation at `now`; a paused one is never. Days count from `since` on, None: from today."""
     if spec.expected is None or spec.paused:
         return None
     today = now.astimezone(ZoneInfo(spec.timezone)).date()
@@ -29,7 +29,7 @@ def find_lateness(spec: ActivationSpec, state: State, *, now: datetime, since: d
 
 
 def lateness_of(spec: ActivationSpec, state: State, draft: AlertStateUpdate, *, now: datetime) -> Late | None:
-    """The same; the draft keeps from which day on it counts."""
+    """Return the same; the draft keeps from which day on it counts."""
     if spec.expected is None:
         return None
     since = draft.expected_since(now.astimezone(ZoneInfo(spec.timezone)).date())

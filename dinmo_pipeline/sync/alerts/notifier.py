@@ -46,7 +46,7 @@ class ActivationNotifier:
         self._notifier = Notifier(project, Subject("activation", spec.name, spec.timezone), self._file)
 
     def failed(self, error: BaseException, *, run: str | None = None, inputs: Callable[[], str] | None = None) -> tuple[str, ...]:
-        """An attempt ended with this error. Returns what could not be sent to whom, in words.
+        """Return an attempt ended with this error. Returns what could not be sent to whom, in words.
 
         An error of the call alone changes nothing: the activation is as it was. `inputs` makes a checksum of the data that it
         worked with, where that may be why.
@@ -63,7 +63,7 @@ class ActivationNotifier:
         return self._notifier.tell(self._read_or_empty, lambda found, draft: self._judge(found, draft, cut_off_before=None))
 
     def ended(self, *, run: str | None = None) -> tuple[str, ...]:
-        """A step of an attempt ended well. Returns what could not be sent to whom, in words."""
+        """Return a step of an attempt ended well. Returns what could not be sent to whom, in words."""
         return () if self._is_silent() else self._look(cut_off_before=None, run=run)
 
     def look(self, *, patience: timedelta, deadlines: bool = True, budget_s: float | None = None) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ class ActivationNotifier:
             return State()
 
     def _is_silent(self) -> bool:
-        """Whether there is nothing to tell, or nobody, and no failure to forget."""
+        """Return whether there is nothing to tell, or nobody, and no failure to forget."""
         if is_redirected():
             return True
         if not self._file.folder.exists() and self._spec.expected is None:

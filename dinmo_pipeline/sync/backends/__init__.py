@@ -1,0 +1,1 @@
+"""Where ledgers lie, and the locks and leases on them."""

@@ -19,7 +19,7 @@ class Markable(LedgerBackend, Protocol):
     """A backend whose address can carry a mark."""
 
     def has_marker(self, name: str) -> bool:
-        """Whether the mark is there."""
+        """Return whether the mark is there."""
 
     def make_marker(self, name: str, text: bytes) -> None:
         """Have it there. StateError where the address cannot create exclusively."""

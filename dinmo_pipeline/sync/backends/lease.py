@@ -32,7 +32,7 @@ class Slot(Protocol):
     """The object of one lock; its methods raise StateError only."""
 
     def load(self) -> Stored | None:
-        """What is in it, or None before it was ever written."""
+        """Return what is in it, or None before it was ever written."""
 
     def write_if(self, content: bytes, version: str | None) -> str | None:
         """Write it if it still is of this version, or has none: the new version, or None when it is not."""
@@ -93,7 +93,7 @@ class Lease:
             time.sleep(min(_LOOK_AGAIN_S, self._holder.lasts_s / 10))
 
     def check(self) -> None:
-        """SyncRefused when another process may have taken it, StateError when nobody can say."""
+        """Raise SyncRefused when another process may have taken it, StateError when nobody can say."""
         with self._alone() as alone:
             if not alone:
                 raise StateError(
@@ -120,7 +120,10 @@ class Lease:
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
-        """Whether the other thread left the lease to this one before it would have ended: it may wait for an answer of the network."""
+        """Yield whether the other thread left the lease to this one before it would have ended.
+
+        It may wait for an answer of the network.
+        """
         alone = self._turn.acquire(timeout=self._holder.lasts_s)
         try:
             yield alone
@@ -159,7 +162,7 @@ def leased(slot: Slot, beating: Slot, *, what: str, wait_s: float, lasts_s: floa
 
 
 def _read(found: Stored | None) -> Holder | None:
-    """Who holds it, if anybody does."""
+    """Return who holds it, if anybody does."""
     if found is None:
         return None
     try:

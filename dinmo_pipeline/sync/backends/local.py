@@ -122,7 +122,7 @@ class LocalSnapshots:
         return str(self._folder / path)
 
     def keep(self, path: str) -> None:
-        """It is there already."""
+        """Do nothing: the file is there already."""
 
     def verify(self, snapshot: Snapshot) -> None:
         path = self._folder / snapshot.path

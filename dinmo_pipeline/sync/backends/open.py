@@ -30,7 +30,7 @@ class StateStore:
     marks: Marks
 
     def log(self, project: Project, spec: ActivationSpec) -> Log:
-        """The activation's log."""
+        """Return the activation's log."""
         return Log(
             self.backend,
             spec.name,
@@ -43,7 +43,7 @@ class StateStore:
 
 
 def open_state(project: Project) -> StateStore:
-    """The project's state, connected to when it is first needed. CallError when `DINMO_STATE_URL` is no address of state."""
+    """Return the project's state, connected to when it is first needed. CallError when `DINMO_STATE_URL` is no address of state."""
     url = os.environ.get(STATE_URL)
     address = parse_state_url(url) if url else project.home / "state"
     if isinstance(address, Path):

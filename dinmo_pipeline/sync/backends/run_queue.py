@@ -30,7 +30,7 @@ def turn(backend: LedgerBackend, activation: str, *, wait_s: float) -> Iterator[
 
 
 def is_taken(backend: LedgerBackend, activation: str) -> bool:
-    """Whether a run has the activation now."""
+    """Return whether a run has the activation now."""
     try:
         with backend.locked(f"{activation}/{_TURN}", 0):
             return False

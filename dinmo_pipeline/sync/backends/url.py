@@ -29,7 +29,7 @@ StateStoreSpec = S3BucketSpec | GcsBucketSpec | AzureContainerSpec
 
 
 def parse_state_url(url: str) -> Path | tuple[StateStoreSpec, str]:
-    """A local folder, or an object store and the folder in it. CallError when `url` is no address of state."""
+    """Return a local folder, or an object store and the folder in it. CallError when `url` is no address of state."""
     scheme, _, rest = url.partition("://")
     if scheme == "file" and rest.startswith("/"):
         return Path(unquote(rest))

@@ -1,0 +1,1 @@
+"""Files of a sync rendered, uploaded, shown, and delivered once more."""

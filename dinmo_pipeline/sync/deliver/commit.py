@@ -30,7 +30,7 @@ class Recorder(Protocol):
         """Record a fact; SyncRefused when somebody else went on."""
 
     def check_unchanged(self) -> None:
-        """SyncRefused when somebody else went on."""
+        """Raise SyncRefused when somebody else went on."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Stopwatch:
     began: float = field(default_factory=time.monotonic)
 
     def stop(self) -> tuple[float, tuple[Finding, ...]]:
-        """The seconds until now, and which limits they break."""
+        """Return the seconds until now, and which limits they break."""
         seconds = round(time.monotonic() - self.began, 3)
         return seconds, tuple(find_broken("warn", self.limits, {Measure.DURATION: seconds}))
 
@@ -135,7 +135,10 @@ def _show(log: Recorder, publisher: Publisher, puts: Sequence[PlannedFile]) -> N
 
 
 def _render_again(export: Export, lost: Sequence[PlannedFile], engine: Engine, local_folder: Path) -> list[RenderedFile]:
-    """The files of `lost`, rendered once more in their order; with the manifest, where it would tell of other bytes than there are now."""
+    """Return the files of `lost`, rendered once more in their order.
+
+    The manifest is among them where it would tell of other bytes than there are now.
+    """
     made: list[RenderedFile] = []
     rows_lost = [put for put in lost if put.change not in COMPANIONS]
     counts = export.counts
@@ -157,7 +160,7 @@ def _render_again(export: Export, lost: Sequence[PlannedFile], engine: Engine, l
 
 
 def _remove(log: Recorder, publisher: Publisher, paths: Sequence[str]) -> None:
-    """Before the first file shows: the signal of an earlier sync, and parts that this one has no more of."""
+    """Remove, before the first file shows, the signal of an earlier sync, and parts that this one has no more of."""
     for path in paths:
         log.check_unchanged()
         publisher.remove(path)

@@ -57,7 +57,7 @@ class Dispatch:
     def uploader(
         self, storage: StorageSpec, *, export: Export | None = None, announces: tuple[Recorder, SyncRecord] | None = None
     ) -> Iterator[Uploader]:
-        """The way to `storage` for a sync, or for one that was recorded as this `export`.
+        """Yield the way to `storage` for a sync, or for one that was recorded as this `export`.
 
         With `announces` files may leave before there is an export: their names are announced there, as those of that sync.
         """
@@ -70,7 +70,7 @@ class Dispatch:
             yield uploader
 
     def trial_record(self, storage: StorageSpec) -> TrialRecord:
-        """What deliveries to this storage that do not count may have left there."""
+        """Return what deliveries to this storage that do not count may have left there."""
         return TrialRecord(self.project.home / "trials" / self.spec.name, storage)
 
     def complete(self, state: State, step: RollForward) -> Completed:
@@ -119,8 +119,9 @@ class Dispatch:
         return Delivery(sync.label, export, outcome, recorded=False)
 
     def _storage_of(self, export: Export, *, doing: str) -> StorageSpec:
-        """Today's definition of the place that a recorded export goes to. SyncRefused where that is another one: nothing is sent on an
-        entry's word.
+        """Return today's definition of the place that a recorded export goes to.
+
+        SyncRefused where that is another one: nothing is sent on an entry's word.
         """
         if (storage := export.place.storage(self.project.storages)) is None:
             raise SyncRefused(

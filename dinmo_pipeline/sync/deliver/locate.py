@@ -22,7 +22,7 @@ class Location:
 
 
 def locate(engine: Engine, export: Export, kinds: Collection[Change], values: Values) -> Location | None:
-    """The place of the record with these values, as text, in the files of `export` that hold these kinds of changes.
+    """Return the place of the record with these values, as text, in the files of `export` that hold these kinds of changes.
 
     The rows come once more from the kept snapshots, in the order in which they were sent, and those before it are written to scratch room
     to count their lines. None where another record in the same file has the same values, because the key is not mapped.

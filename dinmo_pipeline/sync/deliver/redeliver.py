@@ -34,12 +34,12 @@ class Again:
         return self.log.append(entry)
 
     def check_unchanged(self) -> None:
-        """SyncRefused when somebody else went on."""
+        """Raise SyncRefused when somebody else went on."""
         self.log.check_unchanged()
 
 
 def find_sync(spec: ActivationSpec, state: State, number: int, engine: Engine, *, after: int | None = None) -> SyncRecord:
-    """The delivered sync of this number, whose rows are kept. SyncRefused, with words, when there is none.
+    """Return the delivered sync of this number, whose rows are kept. SyncRefused, with words, when there is none.
 
     `after` is the one that was asked for, where this one has to follow it.
     """
@@ -65,7 +65,7 @@ def find_sync(spec: ActivationSpec, state: State, number: int, engine: Engine, *
 
 
 def find_syncs(spec: ActivationSpec, state: State, number: int, engine: Engine) -> tuple[SyncRecord, ...]:
-    """That sync and all newer ones, oldest first. SyncRefused when they cannot leave the consumer right."""
+    """Return that sync and all newer ones, oldest first. SyncRefused when they cannot leave the consumer right."""
     first = find_sync(spec, state, number, engine)
     doing = f"delivering sync {number} of {spec.name} again"
     if state.is_outdated:
@@ -89,7 +89,7 @@ def find_syncs(spec: ActivationSpec, state: State, number: int, engine: Engine) 
 
 
 def elsewhere(export: Export, target: Target) -> Export:
-    """The same export for another storage."""
+    """Return the same export for another storage."""
     folder = folder_below(target.below, export.folder) if target.below is not None else export.folder
 
     def moved(path: str) -> str:

@@ -40,7 +40,7 @@ class Layout:
 
     @classmethod
     def of(cls, spec: ActivationSpec, instant: datetime, *, below: str | None = None, trial: bool = False) -> Layout:
-        """The layout of a sync; `below` puts everything into a folder of that name, wherever it would go otherwise."""
+        """Return the layout of a sync; `below` puts everything into a folder of that name, wherever it would go otherwise."""
         folder = target_folder(spec, instant)
         return cls(spec, instant, folder if below is None else folder_below(below, folder), trial)
 
@@ -50,26 +50,26 @@ class Layout:
         return self.spec.max_rows is not None or self.spec.max_bytes is not None
 
     def path(self, change: Change, part: int | None) -> str:
-        """The path of one file, or of its series where `part` is None."""
+        """Return the path of one file, or of its series where `part` is None."""
         suffix = change.value if len(FILES_OF_MODE[self.spec.sync_mode]) > 1 else None
         return joined(self.folder, target_name(self.spec, self.instant, change=suffix, part=part, trial=self.trial))
 
     def companion(self, name: str) -> str:
-        """The path of a file that goes with them."""
+        """Return the path of a file that goes with them."""
         return joined(self.folder, name)
 
     def series(self) -> tuple[str, ...]:
-        """The files that this sync writes, without part numbers."""
+        """Return the files that this sync writes, without part numbers."""
         return tuple(self.path(change, None) for change in FILES_OF_MODE[self.spec.sync_mode])
 
 
 def folder_below(below: str, folder: str) -> str:
-    """`folder` inside the folder `below`, wherever it leads otherwise."""
+    """Return `folder` inside the folder `below`, wherever it leads otherwise."""
     return "/".join([below, *(step for step in folder.split("/") if step not in ("", ".", ".."))])
 
 
 def key_only(spec: ActivationSpec, change: Change) -> bool:
-    """Whether the file of `change` carries the key alone."""
+    """Return whether the file of `change` carries the key alone."""
     return change == Change.REMOVED and spec.removed_columns == "key"
 
 
@@ -99,7 +99,7 @@ def render_files(
 
 
 def staged_file(local_path: Path, *, change: Change, path: str, series: str, first: int = 0, rows: int = 0) -> RenderedFile:
-    """The put of a local file that was just written, under a temporary name of its own."""
+    """Return the put of a local file that was just written, under a temporary name of its own."""
     size = local_path.stat().st_size
     return RenderedFile(PlannedFile(change, first, rows, size, sha256_of(local_path), temporary_beside(path), path, series), local_path)
 
@@ -115,13 +115,13 @@ def render_again(changes: Changes, export: Export, put: PlannedFile, local_path:
 
 
 def staged_again(export: Export, put: PlannedFile, local_path: Path) -> RenderedFile:
-    """The put of a recorded export whose local file was just written again."""
+    """Return the put of a recorded export whose local file was just written again."""
     file = staged_file(local_path, change=put.change, path=put.path, series=put.series, first=put.first, rows=put.rows)
     return replace(file, put=replace(file.put, replaced_characters=put.replaced_characters))
 
 
 def _windows(changes: Changes, rows: Rows, total: int, spec: ActivationSpec, local_folder: Path) -> Iterator[tuple[int, int]]:
-    """First row and number of rows of each part; one part of no rows where there are none."""
+    """Yield the first row and the number of rows of each part; one part of no rows where there are none."""
     if spec.max_rows is not None:
         for first in range(0, max(total, 1), spec.max_rows):
             yield first, min(spec.max_rows, total - first)

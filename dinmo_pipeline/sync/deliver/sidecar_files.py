@@ -22,7 +22,7 @@ COMPANIONS = (Change.SCHEMA, Change.MANIFEST, Change.DONE)
 
 
 def companion_paths(layout: Layout) -> Iterator[tuple[Change, str]]:
-    """What goes with the files of this sync, in the order in which it shows."""
+    """Yield what goes with the files of this sync, in the order in which it shows."""
     spec = layout.spec
     if has_schema(spec.format):
         yield Change.SCHEMA, layout.companion(companion_name(spec, layout.instant, SCHEMA_ENDING, trial=layout.trial))
@@ -52,7 +52,10 @@ def write_companion(export: Export, change: Change, local_path: Path) -> None:
 
 
 def _schema(export: Export) -> bytes:
-    """The XML Schema that each file of rows keeps, whatever it holds: what was removed may have other types than what is there now."""
+    """Return the XML Schema that each file of rows keeps, whatever it holds.
+
+    What was removed may have other types than what is there now.
+    """
     form, contract = export.format, export.contract
     assert has_schema(form), "no other format has a schema"
     keys = {folded(column.attribute) for column in contract.key}

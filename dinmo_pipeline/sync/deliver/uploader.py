@@ -80,7 +80,7 @@ class Uploader:
                 self._bring(file)
 
     def release(self) -> None:
-        """An intent tells of them now: they are no longer taken away."""
+        """Keep the uploads: an intent tells of them now, so they are no longer taken away."""
         self._begun.clear()
 
     def _bring(self, file: RenderedFile) -> None:

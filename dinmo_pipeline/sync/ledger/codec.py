@@ -45,12 +45,12 @@ def _adapter() -> TypeAdapter[Record]:
 
 
 def to_json(record: Record) -> bytes:
-    """The bytes that the log keeps."""
+    """Return the bytes that the log keeps."""
     return _adapter().dump_json(record, indent=1, exclude={"previous", "mac"})
 
 
 def from_json(text: bytes, *, where: str) -> Record:
-    """The entry in `text`; StateError when it is not one, with the place it was read from."""
+    """Return the entry in `text`; StateError when it is not one, with the place it was read from."""
     try:
         return _adapter().validate_json(text)
     except ValidationError as error:

@@ -180,7 +180,7 @@ Fact = (
 
 
 def numbers_of(fact: Fact) -> tuple[int, ...]:
-    """The syncs that a fact tells of."""
+    """Return the syncs that a fact tells of."""
     match fact:
         case Redelivering(numbers):
             return numbers

@@ -31,7 +31,7 @@ from dinmo_pipeline.sync.ledger.state import State, SyncRecord
 
 
 def fold(records: Iterable[Record]) -> State:
-    """The state that these entries, in order, make."""
+    """Return the state that these entries, in order, make."""
     state = State()
     syncs: dict[int, SyncRecord] = {}
     for record in records:
@@ -89,7 +89,7 @@ def _after(state: State, syncs: dict[int, SyncRecord], entry: Fact, at: datetime
 
 
 def _not_in(export: Export, leftovers: Iterable[Export | Announced]) -> tuple[Export | Announced, ...]:
-    """All but what was announced of this export: it names the files that have left."""
+    """Return all but what was announced of this export: it names the files that have left."""
     names = set(export.temporary_paths)
     return tuple(leftover for leftover in leftovers if isinstance(leftover, Export) or names.isdisjoint(leftover.temporary_paths))
 

@@ -29,7 +29,7 @@ class Marks:
         self._folder = home / "marks" / hashlib.sha256(place.encode()).hexdigest()[:16]
 
     def find(self, activation: str) -> Mark | None:
-        """The mark, or None where this machine has written nothing yet."""
+        """Return the mark, or None where this machine has written nothing yet."""
         path = self._path(activation)
         try:
             return Mark(**json.loads(path.read_text(encoding="utf-8")))

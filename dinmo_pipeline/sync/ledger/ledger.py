@@ -40,13 +40,13 @@ class LedgerBackend(Protocol):
     """
 
     def read(self, activation: str, folder: str, *, newest: int | None = None) -> Sequence[StoredEntry]:
-        """The entries in this folder of the activation's, in order, or the `newest` so many; none when there is no such folder."""
+        """Return the entries in this folder of the activation's, in order, or the `newest` so many; none when there is no such folder."""
 
     def create(self, activation: str, path: str, text: bytes) -> bool:
         """Write the entry of this path, whole and durable when this returns; False when there is one already."""
 
     def has(self, activation: str, path: str) -> bool:
-        """Whether there is an entry of this path."""
+        """Return whether there is an entry of this path."""
 
     def locked(self, activation: str, wait_s: float) -> AbstractContextManager[None]:
         """Hold the activation for this process; a killed holder's lock is free at once. BusyError after `wait_s` seconds."""
@@ -95,7 +95,7 @@ class Log:
         self._past: Renamed | None = None
 
     def read(self) -> State:
-        """The state now; later appends and `check_unchanged` refer to this moment.
+        """Return the state now; later appends and `check_unchanged` refer to this moment.
 
         StateError for a damaged or missing entry, its kind OutdatedStateError when the log went further once: `append` works then, too.
         """
@@ -116,11 +116,11 @@ class Log:
         return state
 
     def read_whole(self) -> State:
-        """The state with every sync that there ever was, for people: takes longer the more there were."""
+        """Return the state with every sync that there ever was, for people: takes longer the more there were."""
         return fold(self.read_records())
 
     def read_records(self) -> Sequence[Record]:
-        """Every entry that there ever was, also under earlier names, in order."""
+        """Return every entry that there ever was, also under earlier names, in order."""
         records = self._history(self._read_own(whole=True).records, whole=True)
         if not records and self._renamed_from is not None:
             records, _ = self._find_past(self._renamed_from, whole=True)
@@ -145,7 +145,7 @@ class Log:
         return state
 
     def check_unchanged(self) -> None:
-        """SyncRefused when another process has written since `read`: whoever wants to show something to a consumer asks first."""
+        """Raise SyncRefused when another process has written since `read`: whoever wants to show something to a consumer asks first."""
         if self._backend.has(self.activation, path_of(self._position + 1, self._chapter)):
             raise SyncRefused(self._overtaken())
 
@@ -167,7 +167,7 @@ class Log:
         return self._backend.locked(self.activation, wait_s)
 
     def _read_own(self, *, whole: bool = False, until: int | None = None) -> _Entries:
-        """This log's entries from the newest checkpoint on, or all of them; up to position `until`."""
+        """Return this log's entries from the newest checkpoint on, or all of them; up to position `until`."""
         checkpoints = self._backend.read(self.activation, CHECKPOINTS, newest=None if whole or until is not None else 1)
         checkpoints = [page for page in checkpoints if until is None or position_of(page.path) <= until]
         chapter = position_of(checkpoints[-1].path) if checkpoints else 0
@@ -194,7 +194,7 @@ class Log:
                 )
 
     def _history(self, records: Sequence[Record], *, whole: bool = False) -> list[Record]:
-        """What these entries say happened, with what happened under earlier names."""
+        """Return what these entries say happened, with what happened under earlier names."""
         known: list[Record] = []
         for record in records:
             match record.entry:
@@ -215,7 +215,7 @@ class Log:
         return known
 
     def _find_past(self, name: str, *, whole: bool = False) -> tuple[list[Record], Renamed | None]:
-        """What happened under the earlier name, if anything did and no other activation has gone on from it."""
+        """Return what happened under the earlier name, if anything did and no other activation has gone on from it."""
         earlier = self._log_of(name)
         own = earlier._read_own(whole=whole)
         records, position = list(own.records), own.position
@@ -291,6 +291,6 @@ def _record_of(page: StoredEntry) -> Record:
 
 
 def _reaches(entries: _Entries, mark: Mark) -> bool:
-    """Whether the log goes as far as the mark, with the same entry there, where that was read."""
+    """Return whether the log goes as far as the mark, with the same entry there, where that was read."""
     marked = [page.text for page in entries.pages if position_of(page.path) == mark.position]
     return entries.position >= mark.position and all(hashlib.sha256(text).hexdigest() == mark.sha256 for text in marked)

@@ -11,25 +11,25 @@ CHECKPOINTS = "checkpoints"
 
 
 def folder_of(chapter: int) -> str:
-    """The folder of a chapter's entries; chapter 0 comes before the first checkpoint."""
+    """Return the folder of a chapter's entries; chapter 0 comes before the first checkpoint."""
     return f"log/{chapter:08d}" if chapter else "log"
 
 
 def begins_chapter(position: int) -> bool:
-    """Whether the entry at `position` is a checkpoint."""
+    """Return whether the entry at `position` is a checkpoint."""
     return position % CHAPTER == 0
 
 
 def chapter_of(position: int) -> int:
-    """The chapter of the entry at `position`: its checkpoint is in it."""
+    """Return the chapter of the entry at `position`: its checkpoint is in it."""
     return position // CHAPTER * CHAPTER
 
 
 def path_of(position: int, chapter: int) -> str:
-    """The path of the entry at `position`, below the activation's folder, where `chapter` is the newest before it."""
+    """Return the path of the entry at `position`, below the activation's folder, where `chapter` is the newest before it."""
     return f"{CHECKPOINTS if begins_chapter(position) else folder_of(chapter)}/{position:08d}.json"
 
 
 def position_of(path: str) -> int:
-    """The position of the entry that lies there."""
+    """Return the position of the entry that lies there."""
     return int(path.rpartition("/")[2].removesuffix(".json"))

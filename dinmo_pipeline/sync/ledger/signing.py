@@ -1,6 +1,7 @@
-"""Entries that only whoever has `DINMO_STATE_KEY` can have written: each carries an HMAC-SHA256 of itself, its log, its position and the
-entry before it, so that none can be changed, left out or put into another log.
+"""Entries that only whoever has `DINMO_STATE_KEY` can have written.
 
+Each carries an HMAC-SHA256 of itself, its log, its position and the entry before it, so that none can be changed, left out or put into
+another log.
 Entries from before there was a key are taken for true by `dinmo state sign`: a voucher, which lies beside the log, has their checksums.
 """
 
@@ -54,12 +55,12 @@ class Signer:
     key: bytes
 
     def sign(self, log: str, position: int, text: bytes, previous: bytes | None) -> bytes:
-        """The text of a new entry with its signature; `previous` is the text of the one before it."""
+        """Return the text of a new entry with its signature; `previous` is the text of the one before it."""
         body = text.removesuffix(_END) + f',\n "previous": "{_sha256(previous)}"'.encode()
         return body + f',\n "mac": "{self._mac(log, position, body)}"'.encode() + _END
 
     def check(self, log: str, entries: Sequence[Text], vouchers: Iterable[Text]) -> None:
-        """StateError for an entry that whoever has the key did not write; `entries` are whole chapters of this log, in order."""
+        """Raise StateError for an entry that whoever has the key did not write; `entries` are whole chapters of this log, in order."""
         voucher = max((self._read_voucher(log, page) for page in vouchers), key=lambda found: found.entries, default=_Voucher())
         vouched = [entry for entry in entries if position_of(entry.path) <= voucher.entries]
         for chapter, digest in _digests(vouched).items():
@@ -79,12 +80,12 @@ class Signer:
             before = entry.text
 
     def vouch(self, log: str, entries: Sequence[Text]) -> bytes:
-        """The text of a voucher for all entries of a log."""
+        """Return the text of a voucher for all entries of a log."""
         told = {"entries": len(entries), "digests": _digests(entries)}
         return json.dumps({**told, "mac": self._mac(log, 0, _canonical(told))}).encode()
 
     def _read_voucher(self, log: str, page: Text) -> _Voucher:
-        """The voucher; an empty one where whoever has the key did not write it."""
+        """Return the voucher; an empty one where whoever has the key did not write it."""
         try:
             told = json.loads(page.text)
             mac = str(told.pop("mac"))
@@ -97,7 +98,7 @@ class Signer:
 
 
 def signer_of_environment() -> Signer | None:
-    """Whoever has the key of `DINMO_STATE_KEY`; None where it is not set. CallError where it is too short to be one."""
+    """Return the signer with the key of `DINMO_STATE_KEY`; None where it is not set. CallError where it is too short to be one."""
     key = os.environ.get(STATE_KEY, "").strip()
     if not key:
         return None
@@ -108,12 +109,12 @@ def signer_of_environment() -> Signer | None:
 
 
 def is_signed(text: bytes) -> bool:
-    """Whether an entry carries a signature, of whomever."""
+    """Return whether an entry carries a signature, of whomever."""
     return _SIGNATURE.search(text) is not None
 
 
 def _digests(entries: Iterable[Text]) -> dict[str, str]:
-    """A digest of the entries of each chapter, by the position of its checkpoint."""
+    """Return a digest of the entries of each chapter, by the position of its checkpoint."""
     chapters: dict[str, Any] = {}
     for entry in entries:
         chapter = str(chapter_of(position_of(entry.path)))

@@ -48,7 +48,7 @@ class SyncRecord:
         return (*own, *(self.export.comparison.snapshots if self.export is not None else ()))
 
     def rewritten(self, snapshots: Mapping[str, Snapshot]) -> SyncRecord:
-        """The same sync since records were taken out of snapshots."""
+        """Return the same sync since records were taken out of snapshots."""
         attempts, shown = (
             tuple(replace(export, comparison=export.comparison.rewritten(snapshots)) for export in exports)
             for exports in (self.attempts, self.shown)
@@ -137,7 +137,7 @@ class State:
         return LastDelivery(newest.number, newest.snapshot.rows, newest.snapshot.contract) if newest.snapshot is not None else None
 
     def with_label(self, label: str) -> tuple[SyncRecord, ...]:
-        """The syncs of one partition, oldest first: each attempt is a sync of its own."""
+        """Return the syncs of one partition, oldest first: each attempt is a sync of its own."""
         return tuple(sync for _, sync in sorted(self.syncs.items()) if sync.label == label)
 
     @property
@@ -148,25 +148,28 @@ class State:
         return max(blocked, key=lambda sync: sync.number, default=None)
 
     def settled(self) -> State:
-        """The state as if no intent were open: what a delivery that does not count compares with."""
+        """Return the state as if no intent were open: what a delivery that does not count compares with."""
         syncs = {**self.syncs, **{sync.number: replace(sync, intent_at=None) for sync in self.interrupted}}
         return replace(self, syncs=syncs, redelivering=(), redelivery=())
 
     def rewritten(self, snapshots: Mapping[str, Snapshot], number: int | None, base: Snapshot | None) -> State:
-        """The state since records were taken out of snapshots; `base` is what the next sync finds in the place of that sync's rows."""
+        """Return the state since records were taken out of snapshots.
+
+        `base` is what the next sync finds in the place of that sync's rows.
+        """
         syncs = {each: sync.rewritten(snapshots) for each, sync in self.syncs.items()}
         if number in syncs and base is not None:
             syncs[number] = replace(syncs[number], snapshot=base)
         return replace(self, syncs=syncs)
 
     def delivered_series(self, address: str) -> frozenset[str]:
-        """The names, without part numbers, that delivered syncs wrote at this address."""
+        """Return the names, without part numbers, that delivered syncs wrote at this address."""
         exports = [sync.export for sync in self.delivered if sync.export is not None]
         series = (put.series for export in exports if export.contract.address == address for put in export.puts)
         return frozenset((*self._earlier(address).delivered, *series))
 
     def shown_paths(self, address: str) -> dict[str, str]:
-        """Every file that may lie with the consumer at this address, with its series: those of half delivered syncs, too."""
+        """Return every file that may lie with the consumer at this address, with its series: those of half delivered syncs, too."""
         paths = {path: series or path for path, series in self._earlier(address).shown.items()}
         for _, sync in sorted(self.syncs.items()):
             for export in sync.shown:
@@ -177,7 +180,7 @@ class State:
         return paths
 
     def kept(self, keep: int) -> tuple[SyncRecord, ...]:
-        """Syncs whose rows are kept: the last `keep` deliveries, the newest `keep` of those since, and all that may still be shown."""
+        """Return the syncs whose rows are kept: the last `keep` deliveries, the newest `keep` since, and all that may still be shown."""
         newest = self.newest.number if self.newest else 0
         since = sorted(number for number in self.syncs if number > newest)
         open_ones = {sync.number for sync in (*self.interrupted, self.waiting) if sync is not None}
@@ -186,7 +189,7 @@ class State:
         return tuple(self.syncs[number] for number in sorted(numbers))
 
     def unneeded_snapshots(self, keep: int) -> tuple[str, ...]:
-        """Paths of snapshots that nobody needs: not the rows of syncs that are kept, nor those that they were compared with."""
+        """Return paths of snapshots that nobody needs: not the rows of syncs that are kept, nor those that they were compared with."""
         needed = {file.path for sync in self.kept(keep) for snapshot in sync.snapshots for file in snapshot.files}
         return tuple(path for path in self.snapshot_files if path not in needed)
 
@@ -197,7 +200,7 @@ class State:
         return tuple(dict.fromkeys(file.path for snapshot in found for file in snapshot.files))
 
     def condensed(self, keep: int, numbers: Collection[int]) -> State:
-        """The same for whatever comes: of syncs whose rows are not kept only what consumers may still have of them.
+        """Return the same for whatever comes: of syncs whose rows are not kept only what consumers may still have of them.
 
         What comes first tells of the syncs of these `numbers`, which therefore stay, too.
         """

@@ -25,7 +25,7 @@ class TrialRecord:
         self._path = folder / f"{hashlib.sha256(storage.address.encode()).hexdigest()[:16]}.jsonl"
 
     def leftovers(self) -> tuple[Export | Announced, ...]:
-        """What tells of temporary files that may be there still."""
+        """Return what tells of temporary files that may be there still."""
         try:
             lines = self._path.read_bytes().splitlines() if self._path.exists() else []
         except OSError as error:
@@ -48,4 +48,4 @@ class TrialRecord:
         return None
 
     def check_unchanged(self) -> None:
-        """Nobody can be in the way."""
+        """Do nothing: nobody can be in the way."""

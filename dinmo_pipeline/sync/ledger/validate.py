@@ -25,7 +25,7 @@ _PART_NUMBER = re.compile(r"_[1-9][0-9]*(?=\.|$)")
 
 
 def refuse_foreign(entry: Entry, *, where: str) -> None:
-    """StateError for an entry that has anything which this product never writes."""
+    """Raise StateError for an entry that has anything which this product never writes."""
     if (foreign := next(_in_entry(entry), None)) is not None:
         raise StateError(
             f"reading the log entry {where}: it has {foreign}, which no version of this product writes, so somebody else wrote it, and "
@@ -96,7 +96,7 @@ def _temporary(paths: Iterable[str]) -> Iterator[str]:
 
 
 def _parts(series_of: Mapping[str, str | None]) -> Iterator[str]:
-    """Files that are no part of the series that they are told to be of: those of a series replace one another."""
+    """Yield files that are no part of the series that they are told to be of: those of a series replace one another."""
     for path, series in series_of.items():
         if series is not None and not _is_part(path, series):
             yield f"the file {path!r} as a part of {series!r}"
