@@ -47,9 +47,10 @@ soak: .venv/dev.stamp ## Many syncs and imports in one process: what it and the 
 soak-daemon: .venv/dev.stamp ## The same of `dinmo dev`, with schedules each minute and a sensor (MINUTES=15)
 	@$(BIN)/python -m benchmarks.soak_daemon --minutes $(or $(MINUTES),15)
 
-check: .venv/dev.stamp ## Lint, check the format and the types
+check: .venv/dev.stamp ## Lint, check the spelling, the format and the types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/codespell . .github .pre-commit-config.yaml
 	$(BIN)/mypy
 
 # Without --strict a package that the list does not answer for would count as safe.
