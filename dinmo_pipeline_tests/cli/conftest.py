@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -17,7 +17,7 @@ Dinmo = Callable[..., Ran]
 
 @pytest.fixture
 def dinmo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Dinmo:
-    """`dinmo("sync", "--all", project=root)`, as from a shell with a pipe behind it."""
+    """`dinmo("sync", "--all", project=root, env={})`, as from a shell with a pipe behind it; the variables are those of this command."""
     for name in (
         "DINMO_HOME",
         "DINMO_STATE_URL",
@@ -33,13 +33,16 @@ def dinmo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     # A process of its own would leave both as they were.
     monkeypatch.setenv("DINMO_UMASK", f"{umask:04o}")
 
-    def run(*arguments: object, project: object = None) -> Ran:
+    def run(*arguments: object, project: object = None, env: Mapping[str, str] | None = None) -> Ran:
         argv = ["dinmo", *map(str, arguments), *(() if project is None else ("--project", str(project)))]
         monkeypatch.setattr(sys, "argv", argv)
         capsys.readouterr()
         try:
-            with pytest.raises(SystemExit) as ended:
-                main()
+            with pytest.MonkeyPatch.context() as variables:
+                for name, value in (env or {}).items():
+                    variables.setenv(name, value)
+                with pytest.raises(SystemExit) as ended:
+                    main()
         finally:
             os.umask(umask)
         out, err = capsys.readouterr()

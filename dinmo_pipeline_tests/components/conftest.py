@@ -18,6 +18,7 @@ from dinmo_pipeline.project.load import load_with_warnings
 from dinmo_pipeline.project.specs import now_utc
 from dinmo_pipeline.sync.ledger.state import State
 from dinmo_pipeline.sync.service import SyncService
+from dinmo_pipeline_tests.cli.conftest import dinmo as dinmo
 
 # What a step prints is nobody's question here: without it Dagster starts two processes less for each.
 _NO_LOGS = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}

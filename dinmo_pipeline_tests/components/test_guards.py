@@ -14,7 +14,8 @@ from dagster import ExecuteInProcessResult
 from dinmo_pipeline.components.asset_keys import delivery_key
 from dinmo_pipeline.sync.labels import label_of_instant
 
-from ..people import FIRST, STORAGES, activation, delivered, make_people, run_command, write_people
+from ..cli.conftest import Dinmo
+from ..people import FIRST, STORAGES, activation, delivered, make_people, write_people
 from .conftest import Dagster, delivery_metadata, failure
 
 InDagster = Callable[[Path], Dagster]
@@ -69,21 +70,19 @@ def test_warning_is_told_with_the_delivery(tmp_path: Path, in_dagster: InDagster
     assert told.endswith(' bytes; warn_if says "> 1 B"')
 
 
-def test_command_line_tells_what_warned_and_what_blocked(tmp_path: Path) -> None:
+def test_command_line_tells_what_warned_and_what_blocked(tmp_path: Path, dinmo: Dinmo) -> None:
     make_people(tmp_path, activation("told", warn_if='{rows: "< 4"}', file_name='"{x}"') + activation("held", fail_if='{rows: "< 4"}'))
-    told = run_command("dinmo", "sync", "told", cwd=tmp_path)
+    told = dinmo("sync", "told", project=tmp_path)
     assert (told.code, told.err.strip()) == (0, 'warning: told: rows: 3 rows; warn_if says "< 4"')
-    assert json.loads(run_command("dinmo", "history", "told", "--json", cwd=tmp_path).out)[0]["warnings"] == [
-        'rows: 3 rows; warn_if says "< 4"'
-    ]
-    held = run_command("dinmo", "sync", "held", cwd=tmp_path)
+    assert json.loads(dinmo("history", "told", "--json", project=tmp_path).out)[0]["warnings"] == ['rows: 3 rows; warn_if says "< 4"']
+    held = dinmo("sync", "held", project=tmp_path)
     assert held.code == 1
     assert 'rows: 3 rows; fail_if says "< 4"' in held.err
-    status = {line["activation"]: line for line in json.loads(run_command("dinmo", "status", "--json", cwd=tmp_path).out)}
+    status = {line["activation"]: line for line in json.loads(dinmo("status", "--json", project=tmp_path).out)}
     assert (status["told"]["health"], status["held"]["health"]) == ("warning", "blocked")
-    assert run_command("dinmo", "approve", "held", cwd=tmp_path).code == 0
+    assert dinmo("approve", "held", project=tmp_path).code == 0
     assert len(delivered(tmp_path)) == 2
-    assert run_command("dinmo", "status", cwd=tmp_path).code == 0, "a warning alone needs nobody"
+    assert dinmo("status", project=tmp_path).code == 0, "a warning alone needs nobody"
 
 
 def checks(result: ExecuteInProcessResult) -> dict[str, tuple[bool, str, str | None]]:
@@ -96,7 +95,7 @@ def checks(result: ExecuteInProcessResult) -> dict[str, tuple[bool, str, str | N
 
 @pytest.mark.parametrize("fields", [{"run_type": "full_only", "sync_mode": "snapshot"}, {"sync_mode": "upsert"}], ids=["full", "delta"])
 def test_blocked_sync_is_an_error_of_its_check_and_approved_in_a_run_of_the_delivery_alone(
-    tmp_path: Path, in_dagster: InDagster, fields: dict[str, str]
+    tmp_path: Path, in_dagster: InDagster, fields: dict[str, str], dinmo: Dinmo
 ) -> None:
     dagster = in_dagster(make_people(tmp_path, activation("held", fail_if='{rows: "< 4"}', **fields)))
     held = dagster.run("held", "monday")
@@ -110,7 +109,7 @@ def test_blocked_sync_is_an_error_of_its_check_and_approved_in_a_run_of_the_deli
     alone = dagster.run("held", "monday", assets=[delivery_key("held")], tags=APPROVE)
     assert alone.success
     assert checks(alone) == {"guards": (True, "WARN", words)}
-    history = json.loads(run_command("dinmo", "history", "held", "--json", cwd=tmp_path).out)
+    history = json.loads(dinmo("history", "held", "--json", project=tmp_path).out)
     assert [(event["event"], event["by"]) for event in history[0]["events"]] == [("blocked", None), ("approved", "ana")]
     ((file, rows),) = delivered(tmp_path).items()
     assert [row[0] for row in rows] == ["1", "2", "3"], f"{file} must hold the rows that were held, not those that came since"

@@ -18,8 +18,8 @@ from dinmo_pipeline.project.specs import now_utc
 from dinmo_pipeline_tests.servers.mail import running_mail
 from dinmo_pipeline_tests.servers.web import WebServer, running_web
 
+from ..cli.conftest import Dinmo
 from ..inbox_projects import INBOX, drop, feed, make_inbox
-from ..people import run_command
 from .test_telling import SECRET, notify
 
 MAIL = """---
@@ -43,46 +43,46 @@ def env(web: WebServer) -> dict[str, str]:
     return {"HOOK_SECRET": SECRET, "HOOK_TEAM": f"{web.url}/team", "HOOK_OTHER": f"{web.url}/other"}
 
 
-def test_files_that_wait_for_a_person_are_one_message_and_their_end_another(tmp_path: Path) -> None:
+def test_files_that_wait_for_a_person_are_one_message_and_their_end_another(tmp_path: Path, dinmo: Dinmo) -> None:
     with running_web() as web:
         root = project(tmp_path, notify() + notify("orders", "/other", only="[orders_shop]"))
         for day in ("20260301", "20260302"):
             drop(root, f"contacts_shop_{day}.csv", 'id,name\n1,"open\n')
         drop(root, "nobody_knows.csv")
-        assert run_command("dinmo", "import", cwd=root, env=env(web)).code == 1
+        assert dinmo("import", project=root, env=env(web)).code == 1
         (message,) = messages(web)
         assert message["type"] == "inbox.failed"
         data = message["data"]
         assert (data["inbox"], data["kind"], data["name"], data["state"]) == ("partner", "inbox", "partner", "failed")
         for file in ("contacts_shop_20260301.csv", "contacts_shop_20260302.csv", "nobody_knows.csv"):
             assert file in data["what"]
-        run_command("dinmo", "import", cwd=root, env=env(web))
+        dinmo("import", project=root, env=env(web))
         assert len(messages(web)) == 1
         for day in ("20260301", "20260302"):
             drop(root, f"contacts_shop_{day}.csv")
-        run_command("dinmo", "import", cwd=root, env=env(web))
+        dinmo("import", project=root, env=env(web))
         assert [each["type"] for each in messages(web)] == ["inbox.failed", "inbox.recovered"]
         assert "Still open: unmatched" in messages(web)[-1]["data"]["what"]
         (root / "drop" / "raw" / "nobody_knows.csv").unlink()
-        assert run_command("dinmo", "import", cwd=root, env=env(web)).code == 0
+        assert dinmo("import", project=root, env=env(web)).code == 0
         assert [each["type"] for each in messages(web)] == ["inbox.failed", "inbox.recovered", "inbox.recovered"]
         assert messages(web, "/other") == [], "it is of no orders"
 
 
-def test_who_wants_failures_alone_is_not_told_of_files_that_fit_no_feed(tmp_path: Path) -> None:
+def test_who_wants_failures_alone_is_not_told_of_files_that_fit_no_feed(tmp_path: Path, dinmo: Dinmo) -> None:
     with running_web() as web:
         root = project(tmp_path, notify() + notify("nights", "/other", level="failure"))
         drop(root, "nobody_knows.csv")
-        run_command("dinmo", "import", cwd=root, env=env(web))
+        dinmo("import", project=root, env=env(web))
         assert [each["type"] for each in messages(web)] == ["inbox.warning"]
         assert messages(web, "/other") == []
 
 
-def test_mail_names_the_file_and_no_value_of_it(tmp_path: Path) -> None:
+def test_mail_names_the_file_and_no_value_of_it(tmp_path: Path, dinmo: Dinmo) -> None:
     with running_mail() as server:
         root = project(tmp_path, MAIL.replace("PORT", str(server.port)))
         drop(root, "orders_shop_20260301.csv", 'id,name\n1,"s3cret-customer\n')
-        run_command("dinmo", "import", cwd=root)
+        dinmo("import", project=root)
         ((_, message),) = server.messages
     assert message["Subject"] == "inbox partner: refused"
     text = message.get_content()
@@ -90,18 +90,18 @@ def test_mail_names_the_file_and_no_value_of_it(tmp_path: Path) -> None:
     assert "s3cret" not in text
 
 
-def test_server_that_is_away_is_told_once_and_its_return(tmp_path: Path) -> None:
+def test_server_that_is_away_is_told_once_and_its_return(tmp_path: Path, dinmo: Dinmo) -> None:
     with running_web() as web:
         root = project(tmp_path, notify())
         drop(root, "orders_shop_20260301.csv")
         (root / "drop" / "raw").rename(root / "drop" / "kept")
         (root / "drop" / "raw").write_text("a file in the place of the folder", encoding="utf-8")
         for _ in range(2):
-            assert run_command("dinmo", "import", cwd=root, env=env(web)).code == 1
+            assert dinmo("import", project=root, env=env(web)).code == 1
         assert [each["type"] for each in messages(web)] == ["inbox.failed"]
         (root / "drop" / "raw").unlink()
         (root / "drop" / "kept").rename(root / "drop" / "raw")
-        assert run_command("dinmo", "import", cwd=root, env=env(web)).code == 0
+        assert dinmo("import", project=root, env=env(web)).code == 0
         assert [each["type"] for each in messages(web)] == ["inbox.failed", "inbox.recovered"]
 
 
@@ -188,10 +188,10 @@ def test_file_that_covers_the_day(tmp_path: Path, clock: list[datetime], earlier
     assert (found is not None) == late
 
 
-def test_status_shows_what_is_late_and_sends_nothing(tmp_path: Path) -> None:
+def test_status_shows_what_is_late_and_sends_nothing(tmp_path: Path, dinmo: Dinmo) -> None:
     with running_web() as web:
         root = project(tmp_path, notify(), expected='{by: "00:00", days: [mon-sun]}')
-        status = run_command("dinmo", "status", "--json", cwd=root, env=env(web))
+        status = dinmo("status", "--json", project=root, env=env(web))
         assert status.code == 1
         lines = {line["feed"]: line for line in json.loads(status.out) if "feed" in line}
         assert lines["contacts_shop"]["health"] == "late"
@@ -199,6 +199,6 @@ def test_status_shows_what_is_late_and_sends_nothing(tmp_path: Path) -> None:
         assert lines["orders_shop"]["late"] is None
         assert web.posted == []
         drop(root, f"contacts_shop_{now_utc():%Y%m%d}.csv")
-        assert run_command("dinmo", "import", cwd=root, env=env(web)).code == 0
-        assert run_command("dinmo", "status", cwd=root, env=env(web)).code == 0
+        assert dinmo("import", project=root, env=env(web)).code == 0
+        assert dinmo("status", project=root, env=env(web)).code == 0
         assert web.posted == []

@@ -23,8 +23,9 @@ from dinmo_pipeline.sync.backends.local import LocalBackend
 from dinmo_pipeline.sync.service import SyncService
 from dinmo_pipeline_tests.servers.web import WebServer, running_web
 
+from ..cli.conftest import Dinmo
 from ..inbox_projects import feed
-from ..people import FIRST, SECOND, activation, make_people, run_command, write_people
+from ..people import FIRST, SECOND, activation, make_people, write_people
 from .conftest import Dagster, failure
 
 InDagster = Callable[[Path], Dagster]
@@ -213,21 +214,21 @@ def test_nobody_is_told_while_deliveries_go_elsewhere_or_of_a_wrong_call(
     assert (told(web), alert_state(tmp_path)) == ([], AlertState())
 
 
-def test_command_line_tells_and_status_shows_why_and_who_was_not_told(tmp_path: Path, web: WebServer) -> None:
+def test_command_line_tells_and_status_shows_why_and_who_was_not_told(tmp_path: Path, web: WebServer, dinmo: Dinmo) -> None:
     make_people(tmp_path, REFUSED + notify())
     env = {"HOOK_SECRET": SECRET, "HOOK_TEAM": f"{web.url}/team"}
     web.answers = [403, 403]
     for _ in range(2):
-        assert run_command("dinmo", "sync", "changes", cwd=tmp_path, env=env).code == 1
-    status = run_command("dinmo", "status", cwd=tmp_path, env=env)
+        assert dinmo("sync", "changes", project=tmp_path, env=env).code == 1
+    status = dinmo("status", project=tmp_path, env=env)
     assert status.code == 1
     assert "2 times since" in status.out
     assert "out/changes" in status.out
     assert told(web) == [("changes", "failed")] * 3, "two that were refused, and one from status"
     web.answers = [403]
     (tmp_path / "out" / "changes").mkdir(parents=True)
-    assert run_command("dinmo", "sync", "changes", cwd=tmp_path, env=env).code == 0
-    untold = run_command("dinmo", "status", cwd=tmp_path, env={**env, "HOOK_TEAM": "http://127.0.0.1:1/s3cret"})
+    assert dinmo("sync", "changes", project=tmp_path, env=env).code == 0
+    untold = dinmo("status", project=tmp_path, env={**env, "HOOK_TEAM": "http://127.0.0.1:1/s3cret"})
     assert "changes: team was not told: sending a message to the webhook" in untold.err
     assert untold.code == 0
 
@@ -320,7 +321,7 @@ def test_tick_is_not_skipped_once_a_feed_or_a_file_that_the_sync_reads_has_chang
 
 
 def test_activation_that_is_late_is_told_once_and_its_delivery_once(
-    tmp_path: Path, in_dagster: InDagster, web: WebServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, in_dagster: InDagster, web: WebServer, monkeypatch: pytest.MonkeyPatch, dinmo: Dinmo
 ) -> None:
     dagster = in_dagster(make_people(tmp_path, activation("changes", expected='{by: "00:00"}', create_folder="false") + notify()))
     sensor = dagster.repository.get_sensor_def("deadlines")
@@ -332,7 +333,7 @@ def test_activation_that_is_late_is_told_once_and_its_delivery_once(
         look()
     assert told(web) == [("changes", "late")]
     assert newest(web)["what"].startswith("nothing has come; it was expected by 00:00 on ")
-    status = run_command("dinmo", "status", "--json", cwd=tmp_path, env={"HOOK_SECRET": SECRET, "HOOK_TEAM": f"{web.url}/team"})
+    status = dinmo("status", "--json", project=tmp_path, env={"HOOK_SECRET": SECRET, "HOOK_TEAM": f"{web.url}/team"})
     assert status.code == 1
     assert json.loads(status.out)[0]["health"] == "late"
     assert told(web) == [("changes", "late")], "status shows it, and tells nobody"

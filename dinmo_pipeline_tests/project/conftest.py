@@ -8,6 +8,8 @@ from textwrap import dedent
 
 import pytest
 
+from dinmo_pipeline_tests.cli.conftest import dinmo as dinmo
+
 WriteProject = Callable[..., Path]
 
 BASE = """\

@@ -21,7 +21,8 @@ from dinmo_pipeline.project.consumers.consumers import CONSUMERS, Consumer, cons
 from dinmo_pipeline.project.consumers.limits import Limit, format_text
 from dinmo_pipeline.project.load import LoadedProject, load_with_warnings
 
-from ..people import SECOND, activation, make_people, run_command, sync_people, write_definitions, write_people
+from ..cli.conftest import Dinmo
+from ..people import SECOND, activation, make_people, sync_people, write_definitions, write_people
 from .conftest import WriteProject
 from .test_names import SPEC
 
@@ -230,9 +231,9 @@ def test_warning_stands_at_the_option(tmp_path: Path) -> None:
     assert text[warning.line - 1] == "    quoting: all"
 
 
-def test_check_shows_the_options_of_the_format(tmp_path: Path) -> None:
+def test_check_shows_the_options_of_the_format(tmp_path: Path, dinmo: Dinmo) -> None:
     make_people(tmp_path, activation("changes") + activation("more", consumer="excel", format="{type: csv, delimiter: '\\t'}"))
-    done = run_command("dinmo", "check", cwd=tmp_path)
+    done = dinmo("check", project=tmp_path)
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[:-1] == [
         'more: consumer excel: csv with timestamps: %Y-%m-%d %H:%M:%S, decimal: ",", delimiter: \\t, line_ending: \\r\\n, '

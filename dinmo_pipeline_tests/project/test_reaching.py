@@ -9,7 +9,8 @@ import pytest
 from dinmo_pipeline.masking import remember_secret
 from dinmo_pipeline.project.checks.sql import read_queries
 
-from ..people import activation, make_people, run_command
+from ..cli.conftest import Dinmo
+from ..people import activation, make_people
 
 SECRET = "hunter2-and-more"
 CONNECTS = {
@@ -90,7 +91,7 @@ def test_query_of_files_and_tables_is_allowed(sql: str) -> None:
     assert read_queries([sql])[sql].problem is None
 
 
-def test_check_refuses_them_with_file_and_line_wherever_they_stand(tmp_path: Path) -> None:
+def test_check_refuses_them_with_file_and_line_wherever_they_stand(tmp_path: Path, dinmo: Dinmo) -> None:
     scan = f"mysql_scan('password={SECRET}', 'a', 'b')"
     more = f"""\
 ---
@@ -116,7 +117,7 @@ attributes:
     folder = next(root.rglob("defs.yaml")).parent
     (folder / "filed.sql").write_text(f"-- rows of the shop\n\nFROM 'https://u:{SECRET}@host/x.csv'\n", encoding="utf-8")
 
-    done = run_command("dinmo", "check", cwd=root)
+    done = dinmo("check", project=root)
 
     lines = (folder / "defs.yaml").read_text(encoding="utf-8").splitlines()
     where = next(number for number, line in enumerate(lines, start=1) if line.startswith("  where"))
