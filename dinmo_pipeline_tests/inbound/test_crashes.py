@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,10 @@ from dinmo_pipeline.errors import StateError
 from dinmo_pipeline_tests.faults.kinds import Ballast
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
 from dinmo_pipeline_tests.servers.disks import small_folder
+from dinmo_pipeline_tests.sync.disk import forking
 from dinmo_pipeline_tests.waiting import wait_for_end
 
 HEADER = "id,age,updated_at\n"
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([__name__])
 
 
 def import_all(root: Path) -> None:
@@ -28,7 +25,7 @@ def test_imports_at_once_count_every_row_and_file_once(tmp_path: Path) -> None:
     for day in range(1, 29):
         inbox.drop(f"contacts_shop_202405{day:02d}.csv", HEADER + f"{day},30,2024-05-01\n")
 
-    running = [PROCESSES.Process(target=import_all, args=(inbox.root,)) for _ in range(5)]
+    running = [forking().Process(target=import_all, args=(inbox.root,)) for _ in range(5)]
     for process in running:
         process.start()
     for process in running:

@@ -130,7 +130,8 @@ class Disk:
 def forking() -> ForkServerContext:
     """Processes that have everything imported already, and share no thread with this one."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["dinmo_pipeline_tests.sync.disk"])
+    # There is one server of forks a process, and its first user decides: this is what the tests' own modules import.
+    context.set_forkserver_preload(["dinmo_pipeline_tests.sync.remote_states"])
     # They have the variables of the moment when the first one was asked for, which may be a test's own.
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("DINMO_STATE")]:

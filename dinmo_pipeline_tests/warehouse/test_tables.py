@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import re
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from dinmo_pipeline.errors import DataError, StateError
 from dinmo_pipeline.project.specs import QuerySettings, TableRef, TableSpec
 from dinmo_pipeline.sql.quoting import quote_identifier, quote_literal
 from dinmo_pipeline_tests.servers.disks import small_folder
+from dinmo_pipeline_tests.sync.disk import forking
 from dinmo_pipeline_tests.waiting import PATIENCE_S, wait_until
 
 
@@ -109,10 +109,8 @@ def test_file_that_is_no_warehouse_is_a_state_error(tmp_path: Path) -> None:
 
 
 def test_readers_wait_for_a_writer_and_see_the_whole_of_what_it_wrote(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
     (tmp_path / "in").mkdir()
-    writers = [context.Process(target=_write, args=(tmp_path, number)) for number in range(3)]
+    writers = [forking().Process(target=_write, args=(tmp_path, number)) for number in range(3)]
     for writer in writers:
         writer.start()
     deadline = time.monotonic() + 300
