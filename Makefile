@@ -11,7 +11,7 @@ ENVIRONMENT := $(if $(wildcard .venv/dev.stamp),dev,demo)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --excludes requirements/excludes.txt
 
-.PHONY: help demo dev prepare test check audit bench bench-full bench-destinations test-readers test-faults soak soak-daemon screenshots format lock release clean
+.PHONY: help demo dev prepare test test-fast coverage check audit bench bench-full bench-destinations test-readers test-faults soak soak-daemon screenshots format lock release clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,12 @@ prepare: .venv/dev.stamp ## Install what the tests start and read: a browser, se
 
 test: prepare ## Run all tests
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup
+
+test-fast: .venv/dev.stamp ## Run the inner loop: the tests of the rooms without servers, processes and Dagster, half a minute
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --fast -m fast -q
+
+coverage: prepare ## Run all tests and show the lines that none of them runs; fails below the floor
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup --cov --cov-report term:skip-covered
 
 # With CI set a test fails where it would skip: every reader is installed here.
 test-readers: .venv/dev.stamp ## Let every reader of docs/consumers.md load delivered files by the commands that stand there

@@ -1,20 +1,51 @@
-"""What all tests share: Dagster's storage is made quickly, and so are clients of S3."""
+"""What all tests share; `--fast` runs those of the inner loop alone."""
 
 from __future__ import annotations
 
 import signal
 import sqlite3
 from collections.abc import Iterator
-from typing import Any
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
-from alembic.script import ScriptDirectory
-from botocore.loaders import JSONFileLoader
-from sqlalchemy import Engine, event
 
 from dinmo_pipeline import masking
 
 from . import random_cases as random_cases
+from .inner_loop import is_fast, kept_inside
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--fast`."""
+    parser.addoption("--fast", action="store_true", help="run the tests of the inner loop alone: no servers, no processes, little time")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load what other tests than those of the inner loop need."""
+    if not config.getoption("--fast"):
+        config.pluginmanager.import_plugin("dinmo_pipeline_tests.quicker")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out whole files: to import them takes longer than the inner loop may."""
+    is_left_out = config.getoption("--fast") and collection_path.suffix == ".py" and not is_fast(collection_path)
+    return True if is_left_out else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the inner loop: those of its files, but for the ones that share a server."""
+    for item in items:
+        if is_fast(item.path) and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.fast)
+
+
+@pytest.fixture(autouse=True)
+def fast_tests_stay_inside(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let a test of the inner loop that opens a connection or starts a process fail, wherever it runs."""
+    with kept_inside() if request.node.get_closest_marker("fast") else nullcontext():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
