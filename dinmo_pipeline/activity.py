@@ -50,7 +50,7 @@ def tell(text: str) -> None:
 
 
 def current_step() -> str:
-    """What this process is at inside of the outermost activity; empty where nobody said."""
+    """Return what this process is at inside of the outermost activity; empty where nobody said."""
     return _current[-1].what if len(_current) > 1 else ""
 
 

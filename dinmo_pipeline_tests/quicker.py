@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -41,7 +42,8 @@ def dagster_does_not_wait_for_the_disk() -> Iterator[None]:
     """Dagster's databases outlive no power failure in a test, and need not wait for the disk at each of a run's events."""
 
     def write_on(connection: Any, _: object) -> None:
-        connection.execute("PRAGMA synchronous = OFF")
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
 
     event.listen(Engine, "connect", write_on)
     yield

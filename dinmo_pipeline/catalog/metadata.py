@@ -105,7 +105,7 @@ def _markdown(names: Sequence[str], rows: Sequence[Sequence[str | None]]) -> str
 
 
 def cut_cell(text: str) -> str:
-    """A value as a cell shows it: on one line, its end left out where it is long."""
+    """Return a value as a cell shows it: on one line, its end left out where it is long."""
     text = text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…"
     return text.replace("\n", " ").replace("\r", " ")
 

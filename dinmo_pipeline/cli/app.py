@@ -76,7 +76,7 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
-    """The exit code of the command."""
+    """Return the exit code of the command."""
     try:
         with masked_errors(), guarded_streams():
             app()

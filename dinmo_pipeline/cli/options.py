@@ -20,7 +20,7 @@ FAILED = 1
 
 
 def sync_number(text: str) -> int:
-    """The number of a sync, in words where it is none."""
+    """Return the number of a sync, in words where it is none."""
     return _positive(text, "of a sync, as `dinmo history` lists them")
 
 

@@ -15,7 +15,7 @@ _MOST_CODE = 0x10FFFF
 
 
 def readings(text: str) -> Iterator[str]:
-    """The text, and what it says with escapes undone once, twice and so on, until nothing changes any more."""
+    """Return the text, and what it says with escapes undone once, twice and so on, until nothing changes any more."""
     yield text
     for _ in range(_MOST_NESTED):
         if '""' in text:
@@ -30,7 +30,7 @@ def readings(text: str) -> Iterator[str]:
 
 
 def forms(value: str) -> set[str]:
-    """The value, and how JSON, JSON in JSON, CSV and a `repr` of Python's write it."""
+    """Return the value, and how JSON, JSON in JSON, CSV and a `repr` of Python's write it."""
     found = {value, value.replace('"', '""'), repr(value)[1:-1]}
     for ascii_only in (True, False):
         form = value

@@ -93,11 +93,11 @@ class Person:
         return tuple(sorted((value for value in values if len(value) >= SHORTEST_WORD), key=lambda value: (-len(value), value)))
 
     def mentions_sql(self, text: str) -> str:
-        """SQL: whether a text (SQL) has one of the words, as it is or written with escapes."""
+        """Make SQL that says whether a text (SQL) has one of the words, as it is or written with escapes."""
         return f"coalesce(regexp_matches({text}, {self._pattern_sql}), false)" if self.words else "false"
 
     def emptied_sql(self, text: str) -> str:
-        """SQL: a text without the words."""
+        """Make SQL of a text without the words."""
         # Twice: of two that share the character between them the first time finds one.
         for _ in range(2 if self.words else 0):
             text = f"regexp_replace({text}, {self._pattern_sql}, {quote_literal(_BETWEEN)}, 'g')"
@@ -112,7 +112,7 @@ class Person:
         return {word for reading in readings(text) for word in self.words if self._has(reading, word)}
 
     def emptied(self, text: str) -> str:
-        """A text without the words."""
+        """Return a text without the words."""
         for pattern in self._patterns.values():
             text = pattern.sub(EMPTIED, text)
         return text

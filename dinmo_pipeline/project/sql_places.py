@@ -17,7 +17,7 @@ class SqlPlace:
     starts: int | None = 1
 
     def line_of(self, query_line: int) -> int:
-        """The file's line of a line of the query, from 1."""
+        """Return the file's line of a line of the query, from 1."""
         return self.line if self.starts is None else self.line + max(0, query_line - self.starts)
 
     def at(self, query_line: int) -> str:

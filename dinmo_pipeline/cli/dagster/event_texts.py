@@ -53,7 +53,7 @@ def event_texts(entry: EventLogEntry) -> Iterator[tuple[Kind, str]]:
 
 
 def run_texts(run: DagsterRun) -> Iterator[tuple[Kind, str]]:
-    """The same of a run itself: its job, its status, its tags, its configuration, and what Dagster writes before each line of a log."""
+    """Yield the same of a run: its job, its status, its tags, its configuration, what Dagster writes before each line of a log."""
     yield from ((Kind.NAME, name) for name in (run.job_name, run.status.value, *_LOG_LEVELS))
     for name, value in run.tags.items():
         yield Kind.NAME, name
@@ -96,7 +96,7 @@ def _values(value: Any) -> Iterator[str]:
 
 
 def _cells(text: str) -> Iterator[str]:
-    """The cells of tables in Markdown, but for their headers, as they were before it escaped them."""
+    """Yield the cells of tables in Markdown, but for their headers, as they were before it escaped them."""
     lines = text.split("\n") if "| --- |" in text else ()
     in_table = False
     for line in lines:

@@ -52,7 +52,7 @@ def in_sqlite(path: Path, words: Collection[str]) -> Iterator[Receipt]:
 
 
 def in_postgres(instance: DagsterInstance, words: Collection[str]) -> Iterator[Receipt]:
-    """The same where Dagster's settings name a Postgres server; a receipt that it is not known where they name another."""
+    """Do the same where Dagster's settings name a Postgres server; a receipt that it is not known where they name another."""
     from sqlalchemy import create_engine, make_url
 
     url = getattr(instance.run_storage, "postgres_url", None)
@@ -97,7 +97,7 @@ def _emptied_postgres(connection: Connection, place: str, words: Collection[str]
 
 
 def _forms(words: Collection[str]) -> set[str]:
-    """The words as Dagster's JSON may have them."""
+    """Return the words as Dagster's JSON may have them."""
     return {form for word in words for form in forms(word)}
 
 

@@ -57,7 +57,7 @@ def dagster_home_in(home: Path) -> Path:
 
 
 def dagster_databases(home: Path) -> tuple[Path, ...]:
-    """The databases that Dagster has in its home, made or not, but for those of single runs; none where its settings name a storage."""
+    """Return Dagster's databases in its home, made or not, but for those of single runs; none where its settings name a storage."""
     return () if keeps_storage_elsewhere(home) else tuple(home / name for name in _DATABASES)
 
 

@@ -43,7 +43,7 @@ class QuotingRuns:
         return quoting
 
     def runs(self) -> Iterator[tuple[RunRecord, set[AssetKey]]]:
-        """Runs that quote the person, each with the assets of which its events do."""
+        """Yield the runs that quote the person, each with the assets of which its events do."""
         for run, words in self._runs.values():
             found = [each.as_value if word in self.names else each.in_texts for word, each in words.items()]
             assets = [each for each in found if each is not None]
@@ -75,7 +75,7 @@ class QuotingRuns:
 
 
 def _as_told(person: Person) -> Person:
-    """The person with each value also as a preview shows it."""
+    """Return the person with each value also as a preview shows it."""
     cut = (Description((("", cut_cell(value)),)) for each in person.descriptions for _, value in each.values)
     return replace(person, descriptions=(*person.descriptions, *cut))
 
@@ -97,7 +97,7 @@ def _assets(entry: EventLogEntry) -> set[AssetKey]:
 
 
 def _printed(folder: Path) -> Iterator[tuple[Kind, str]]:
-    """What the steps of a run printed."""
+    """Yield what the steps of a run printed."""
     for path in folder.rglob("*"):
         if path.is_file():
             yield Kind.DATA, path.read_text(encoding="utf-8", errors="replace")

@@ -139,7 +139,7 @@ def disk_errors(action: str) -> Iterator[None]:
 
 @contextmanager
 def attached(connection: duckdb.DuckDBPyConnection, path: Path, *, wait_s: float | None = None) -> Iterator[None]:
-    """The warehouse's tables, to be read through `connection`; several processes may at once. StateError when there is no warehouse yet.
+    """Attach the warehouse's tables, to be read; several processes may at once. StateError when there is no warehouse yet.
 
     BusyError as `open_warehouse` after `wait_s`.
     """

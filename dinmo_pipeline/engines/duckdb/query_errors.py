@@ -19,7 +19,7 @@ _ADVICE = re.compile(r"\n\s*(?:Candidate functions|Possible solutions|Possible f
 
 
 def query_problem(error: duckdb.Error, *, lines_before: int = 0) -> tuple[int, str]:
-    """The line of the query, from 1, and one line about what is wrong; `lines_before` are lines of ours before the query's first."""
+    """Return the line of the query, from 1, and one line about what is wrong; `lines_before` are lines of ours before the query's first."""
     text = str(error)
     found = _LINE.search(text)
     line = max(1, int(found[1]) - lines_before) if found is not None else 1
@@ -27,7 +27,7 @@ def query_problem(error: duckdb.Error, *, lines_before: int = 0) -> tuple[int, s
 
 
 def query_words(error: duckdb.Error) -> str:
-    """What is wrong, in one line."""
+    """Say what is wrong, in one line."""
     return query_problem(error)[1]
 
 
@@ -51,7 +51,7 @@ def _candidates(text: str) -> list[str]:
 
 
 def _marked(found: re.Match[str]) -> str:
-    """What the carets stand under; DuckDB counts from the beginning of its line, `LINE 1: ` and all."""
+    """Find what the carets stand under; DuckDB counts from the beginning of its line, `LINE 1: ` and all."""
     whole = found[0].partition("\n")[0]
     start, end = found["carets"].index("^"), len(found["carets"])
     return whole[start:end].strip()

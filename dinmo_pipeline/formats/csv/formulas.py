@@ -29,5 +29,5 @@ def inert(text: str | None) -> str | None:
 
 
 def restored(text: str) -> str:
-    """The text that `inert` was given."""
+    """Return the text that `inert` was given."""
     return _MARKED.sub("", text)

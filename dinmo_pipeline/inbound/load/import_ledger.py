@@ -132,7 +132,7 @@ class ImportLedger:
             self._connection.execute(f"INSERT INTO inbound.rejects SELECT {_REJECTS}", list(map(list, zip(*some, strict=True))))
 
     def rejects(self, arrival: int, *, limit: int | None = None) -> list[Reject]:
-        """The rejects of a file that were recorded, in its order; the first `limit` of them."""
+        """Read the rejects of a file that were recorded, in its order; the first `limit` of them."""
         found = self._connection.execute(
             'SELECT record, line, "column", value, reason FROM inbound.rejects WHERE arrival = ? ORDER BY record LIMIT ?', [arrival, limit]
         )

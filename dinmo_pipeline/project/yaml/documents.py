@@ -169,7 +169,7 @@ def _stray_problems(path: Path, name: str) -> Iterator[Problem]:
 
 
 def _line_of_ours(path: Path) -> int | None:
-    """The line of the file's first definition of ours; None where there is none, or no such file."""
+    """Return the line of the file's first definition of ours; None where there is none, or no such file."""
     try:
         found = _OURS.search(path.read_text(encoding="utf-8", errors="replace"))
     except OSError:

@@ -35,7 +35,7 @@ class _Fault:
 
 
 def syntax_problem(text: str, error: yaml.YAMLError) -> tuple[int, str]:
-    """The line, from 1, and what is wrong there, in words for the text's author."""
+    """Return the line, from 1, and what is wrong there, in words for the text's author."""
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
         return line, f"this is not YAML: it holds the control character {error.character:#04x}, which no text may; delete it"
@@ -137,7 +137,7 @@ def _indentation(fault: _Fault) -> _Found:
 
 
 def _quoted(key: str, value: str) -> str:
-    """The text as it is to be written, unless it may be a secret."""
+    """Return the text as it is to be written, unless it may be a secret."""
     if _SECRET.search(key):
         return ""
     return f': "{value}"' if '"' not in value else ": '" + value.replace("'", "''") + "'"
