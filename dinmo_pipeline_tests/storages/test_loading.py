@@ -6,8 +6,19 @@ import subprocess
 import sys
 
 
-def test_definitions_load_without_the_clients_of_object_stores() -> None:
-    heavy = ("azure.storage.blob", "azure.identity", "google.cloud.storage", "google.auth", "boto3", "botocore", "requests")
+def test_definitions_load_without_the_clients_of_storages() -> None:
+    heavy = (
+        "azure.storage.blob",
+        "azure.identity",
+        "google.cloud.storage",
+        "google.auth",
+        "boto3",
+        "botocore",
+        "requests",
+        "asyncssh",
+        "fsspec",
+        "sshfs",
+    )
     code = f"import sys, dinmo_pipeline.storages; print([name for name in {heavy!r} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert found.stdout.strip() == "[]"

@@ -290,7 +290,8 @@ class TestSftp:
         monkeypatch.setitem(handlers, b"limits@openssh.com", limits)
         (tmp_path / "small").write_bytes(ROWS * 10)
         with asyncssh_server() as server, sftp_spec(server, server.login("plain")).connect(tmp_path) as storage:
-            assert storage._client.limits.max_read_len == most  # type: ignore[attr-defined]
+            channel = next(iter(storage._filesystem._pool._channels))  # type: ignore[attr-defined]
+            assert channel.limits.max_read_len == most
             storage.put(tmp_path / "small", "b.csv")
             storage.read_listed("b.csv", tmp_path / "copy", len(ROWS) * 10)
         assert (tmp_path / "copy").read_bytes() == ROWS * 10

@@ -102,6 +102,16 @@ def test_file_without_a_size_is_told_and_not_listed(tmp_path: Path) -> None:
             assert storage.may_be("a.csv", 4)
 
 
+def test_file_without_a_size_that_is_gone_meanwhile_is_none(tmp_path: Path) -> None:
+    class Going(asyncssh.SFTPServer):
+        async def scandir(self, path: bytes) -> Any:
+            yield asyncssh.SFTPName(b"gone.csv", attrs=asyncssh.SFTPAttrs(permissions=0o100644))
+
+    with asyncssh_server(Going) as server, sftp_spec(server, server.login("plain")).connect(tmp_path) as storage:
+        listing = storage.list(".")
+        assert (list(listing), listing.unread) == ([], ())
+
+
 def test_fsync_that_fails_is_no_refusal(tmp_path: Path) -> None:
     with (
         asyncssh_server(refusing(fsync=FAILURE)) as server,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, TransientStorageError
-from dinmo_pipeline.storages.sftp import session as sftp_session
+from dinmo_pipeline.storages.sftp import channels
 from dinmo_pipeline_tests.servers.disks import small_disk, small_quota
 from dinmo_pipeline_tests.servers.openssh import OpenSsh
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST, Relay
@@ -197,8 +197,8 @@ def test_name_that_is_no_utf8_does_not_hide_the_others(openssh_server: OpenSsh, 
 def test_server_that_stops_answering_is_given_up(
     openssh_server: OpenSsh, openssh_relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sftp_session, "IDLE_SECONDS", 1.0)
-    monkeypatch.setattr(sftp_session, "CLOSING_SECONDS", 1.0)
+    monkeypatch.setattr(channels, "IDLE_SECONDS", 1.0)
+    monkeypatch.setattr(channels, "CLOSING_SECONDS", 1.0)
     with sftp_spec(openssh_server, openssh_server.login("plain"), host=RELAY_HOST).connect(tmp_path) as storage:
         openssh_relay.hold_after(MIB)
         with pytest.raises(TransientStorageError, match="did not answer in time"):

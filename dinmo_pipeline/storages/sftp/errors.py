@@ -93,6 +93,9 @@ def translated(error: BaseException, what: str, circumstances: Circumstances) ->
         return error
     if isinstance(error, LimitBroken):
         return error.error(what)
+    if isinstance(error, OSError) and isinstance(error.__cause__, asyncssh.Error):
+        # sshfs makes an error of the operating system of some, which says less.
+        error = error.__cause__
     kind, advice = next((kind, advice) for cause, kind, advice in _TABLE if isinstance(error, cause))
     if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
         kind, advice = TransientStorageError, "the name service did not answer; try again later"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
-from dinmo_pipeline.errors import PermanentStorageError
-from dinmo_pipeline.intake_limits import read_limits
+from dinmo_pipeline.errors import PermanentStorageError, StorageError
 from dinmo_pipeline.secrets import resolve_setting
-from dinmo_pipeline.storages.event_loop import run_in_background
-from dinmo_pipeline.storages.sftp.errors import FAULTS, Circumstances, translated
+from dinmo_pipeline.storages.sftp.errors import Circumstances, translated
 from dinmo_pipeline.storages.sftp.keys import import_host_keys, import_private_key
-from dinmo_pipeline.storages.sftp.session import SftpServer
 
 if TYPE_CHECKING:
     from dinmo_pipeline.storages.sftp.spec import Login, SftpServerSpec
@@ -27,18 +23,42 @@ _KEEPALIVE_SECONDS = 15
 _KEEPALIVES_UNANSWERED = 4
 
 
-def log_in(spec: SftpServerSpec, login: Login, project_root: Path) -> SftpServer:
-    """Return a connection to the server, which must be the one that the definition trusts. Raises the StorageErrors of a refused login."""
-    where = f"{login.address} (storage {spec.name})"
-    trust = _trust(spec, project_root)
-    proof = _proof(spec, project_root)
-    visitor = _Visitor()
-    try:
-        connection, client, start = run_in_background(_connected(login, visitor, trust, proof, spec.connect_timeout))
-    except FAULTS as error:
-        circumstances = Circumstances(user=login.username, credentials=proof.shown, host_key=_host_key_advice(login, visitor, trust))
-        raise translated(error, f"could not log in to {where}", circumstances) from error
-    return SftpServer(connection, client, user=login.username, where=where, start=start, moves=spec.moves, limits=read_limits(project_root))
+class Handshake:
+    """One login: what asyncssh is given, so that the server must be the one that the definition trusts, and what a refusal means."""
+
+    def __init__(self, spec: SftpServerSpec, project_root: Path) -> None:
+        self.login = spec.login(project_root)
+        self.where = f"{self.login.address} (storage {spec.name})"
+        self._timeout = spec.connect_timeout
+        self._trust = _trust(spec, project_root)
+        self._proof = _proof(spec, project_root)
+        self._visitor = _Visitor()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of `asyncssh.connect`; they hold secrets."""
+        return {
+            "port": self.login.port,
+            "username": self.login.username,
+            "known_hosts": self._trust.option,
+            "client_factory": lambda: self._visitor,
+            # What this machine's ~/.ssh/config says must not change where a delivery goes.
+            "config": None,
+            "connect_timeout": self._timeout,
+            "login_timeout": self._timeout,
+            "keepalive_interval": _KEEPALIVE_SECONDS,
+            "keepalive_count_max": _KEEPALIVES_UNANSWERED,
+            # A third faster than the default cipher, and encrypted as well.
+            "encryption_algs": "^aes128-gcm@openssh.com,aes256-gcm@openssh.com",
+            "compression_algs": "none",
+            **self._proof.options,
+        }
+
+    def refusal(self, error: BaseException) -> StorageError:
+        """Return what went wrong while logging in, with the host key that the server showed."""
+        advice = _host_key_advice(self.login, self._visitor, self._trust)
+        circumstances = Circumstances(user=self.login.username, credentials=self._proof.shown, host_key=advice)
+        return translated(error, f"could not log in to {self.where}", circumstances)
 
 
 @dataclass(frozen=True)
@@ -70,39 +90,6 @@ class _Visitor(asyncssh.SSHClient):
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         self.refused = key
         return False
-
-
-async def _connected(
-    login: Login, visitor: _Visitor, trust: _Trust, proof: _Proof, timeout: float
-) -> tuple[asyncssh.SSHClientConnection, asyncssh.SFTPClient, str]:
-    connection = await asyncssh.connect(
-        login.host,
-        login.port,
-        username=login.username,
-        known_hosts=trust.option,
-        client_factory=lambda: visitor,
-        # What this machine's ~/.ssh/config says must not change where a delivery goes.
-        config=None,
-        connect_timeout=timeout,
-        login_timeout=timeout,
-        keepalive_interval=_KEEPALIVE_SECONDS,
-        keepalive_count_max=_KEEPALIVES_UNANSWERED,
-        # A third faster than the default cipher, and encrypted as well.
-        encryption_algs="^aes128-gcm@openssh.com,aes256-gcm@openssh.com",
-        compression_algs="none",
-        **proof.options,
-    )
-    try:
-        # A name that is no UTF-8 is listed readably; it must not hide all the others.
-        client = await asyncio.wait_for(connection.start_sftp_client(path_errors="backslashreplace"), timeout)
-        try:
-            start = str(await asyncio.wait_for(client.realpath("."), timeout))
-        except asyncssh.SFTPError:
-            start = "the login directory"
-    except BaseException:  # an interrupt, too, must leave no connection open
-        connection.abort()
-        raise
-    return connection, client, start
 
 
 def _proof(spec: SftpServerSpec, project_root: Path) -> _Proof:

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from dinmo_pipeline.secrets import Host, Port, Secret, SecretField, Setting, resolve_port, resolve_setting
 from dinmo_pipeline.storages.base import Storage, StorageSpec
+
+if TYPE_CHECKING:
+    from dinmo_pipeline.storages.sftp.filesystem import SftpFileSystem
+
+
+@dataclass(frozen=True)
+class Login:
+    """The connection fields, read."""
+
+    host: str
+    port: int
+    username: str
+
+    @property
+    def address(self) -> str:
+        return f"sftp://{self.username}@{self.host}:{self.port}"
 
 
 class SftpServerSpec(StorageSpec):
@@ -59,34 +75,27 @@ class SftpServerSpec(StorageSpec):
         return f"sftp://{self.username}@{self.host}:{self.port}"
 
     def resolved_address(self, project_root: Path) -> str:
-        return Login.of(self, project_root).address
+        return self.login(project_root).address
+
+    def login(self, project_root: Path) -> Login:
+        """Return where to log in and as whom; PermanentStorageError when a reference leads nowhere."""
+        return Login(
+            host=resolve_setting(self.host, project_root, what=f"the host of storage {self.name}"),
+            port=resolve_port(self.port, project_root, what=f"the port of storage {self.name}"),
+            username=resolve_setting(self.username, project_root, what=f"the username of storage {self.name}"),
+        )
 
     def folder_problem(self, folder: str) -> str | None:
         return f"folder {folder!r} holds a character that no server takes" if "\0" in folder else None
 
     def connect(self, project_root: Path) -> Storage:
         # asyncssh takes half a second to load: only for whoever connects.
-        from dinmo_pipeline.storages.sftp.login import log_in
+        from dinmo_pipeline.storages.sftp.session import SftpServer
 
-        return log_in(self, Login.of(self, project_root), project_root)
+        return SftpServer(self.filesystem(project_root), moves=self.moves)
 
+    def filesystem(self, project_root: Path) -> SftpFileSystem:
+        """Return the server as an fsspec filesystem, logged in; `close` it. Raises the StorageErrors of a refused login."""
+        from dinmo_pipeline.storages.sftp.filesystem import SftpFileSystem
 
-@dataclass(frozen=True)
-class Login:
-    """The connection fields, read."""
-
-    host: str
-    port: int
-    username: str
-
-    @classmethod
-    def of(cls, spec: SftpServerSpec, project_root: Path) -> Self:
-        return cls(
-            host=resolve_setting(spec.host, project_root, what=f"the host of storage {spec.name}"),
-            port=resolve_port(spec.port, project_root, what=f"the port of storage {spec.name}"),
-            username=resolve_setting(spec.username, project_root, what=f"the username of storage {spec.name}"),
-        )
-
-    @property
-    def address(self) -> str:
-        return f"sftp://{self.username}@{self.host}:{self.port}"
+        return SftpFileSystem(self, project_root)
