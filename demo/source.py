@@ -46,7 +46,8 @@ class Senders:
     year: Path
 
     def send_all_before(self, morning: date) -> None:
-        """The first load: what is known of people, products and stores, and the year up to this morning."""
+        """The first load: what is known of people, products and stores, and the year up to this morning; `raw` waits for the nights."""
+        (self.inbox / "raw").mkdir(parents=True, exist_ok=True)
         for name, query in _TABLES.items():
             self._send_csv("init", name, morning, query.format(end=f"DATE '{morning}'"))
         self._send_receipts("init", FIRST_DAY, morning)
