@@ -1,6 +1,7 @@
 """Limits of what a store answers over HTTP: each byte is counted when it comes, before a client library keeps it or waits for the next.
 
-boto3, Google's and Azure's clients all stand on urllib3: its connections are given a socket whose bytes are counted.
+boto3, Azure's client and Google's tokens stand on urllib3: its connections are given a socket whose bytes are counted. What stands on
+aiohttp counts in its connections (`aiohttp_transport`).
 """
 
 from __future__ import annotations
@@ -85,6 +86,10 @@ class CountedAnswer:
     def seconds_left(self) -> float:
         with self._ending():
             return self._count.seconds_left
+
+    def start(self) -> None:
+        """Count its seconds from now on: the request has been sent."""
+        self._count.start()
 
     def add(self, block: memoryview) -> None:
         if len(self._head) < _HEAD_BYTES:

@@ -113,12 +113,13 @@ def counted_listing(files: Iterable[RemoteFile | None], count: ListingCount) -> 
 class TransferCount:
     """Counts the bytes of one file that is read from a server; raises LimitBroken where they are too many, or too slow.
 
-    `listed` is the size in the folder's listing, None where it is unknown. `most_kept` bytes of it may come in one answer, where a client
-    library keeps that whole. Several threads may use it.
+    `descriptor` is that of the file that it is written to, None where it stays in memory. `listed` is the size in the folder's listing,
+    None where it is unknown. `most_kept` bytes of it may come in one answer, where a client library keeps that whole. Several threads may
+    use it.
     """
 
     def __init__(
-        self, descriptor: int, limits: IntakeLimits = DEFAULT_LIMITS, *, listed: int | None = None, most_kept: int | None = None
+        self, descriptor: int | None, limits: IntakeLimits = DEFAULT_LIMITS, *, listed: int | None = None, most_kept: int | None = None
     ) -> None:
         self.most_kept = most_kept
         self._descriptor = descriptor
@@ -182,6 +183,8 @@ class TransferCount:
             raise LimitBroken(found, "it is still being written, or the server does not say what it has; look at it there")
 
     def _check_room(self, needed: int) -> None:
+        if self._descriptor is None:
+            return
         disk = os.fstatvfs(self._descriptor)
         free = disk.f_bavail * disk.f_frsize
         if self._limits.free_disk_bytes and free - needed < self._limits.free_disk_bytes:
@@ -209,6 +212,10 @@ class AnswerCount:
         if left <= 0:
             raise broken(f"the server's answer takes longer than {self._limits.answer_seconds:,} seconds", "answer_seconds")
         return left if self._action is None else min(left, self._action.seconds_left)
+
+    def start(self) -> None:
+        """Count its seconds from now on."""
+        self._began = time.monotonic()
 
     def add(self, count: int, *, is_content: bool = False) -> None:
         """Count so many bytes more. `is_content`: they belong to the file, where one is read."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from dinmo_pipeline_tests.servers.running import HOST
@@ -35,8 +37,8 @@ class LyingHttp:
 
 
 @contextmanager
-def lying_http(answer: Callable[[str, str], Answer], pause_s: float = 0.0) -> Iterator[LyingHttp]:
-    """A running one."""
+def lying_http(answer: Callable[[str, str], Answer], pause_s: float = 0.0, *, certificate: Path | None = None) -> Iterator[LyingHttp]:
+    """A running one. With a `certificate` and its key in one file it speaks TLS alone, at the same address with https."""
     liar = LyingHttp(answer, pause_s)
 
     class Handler(BaseHTTPRequestHandler):
@@ -75,6 +77,10 @@ def lying_http(answer: Callable[[str, str], Answer], pause_s: float = 0.0) -> It
     with ThreadingHTTPServer((HOST, 0), Handler) as server:
         server.daemon_threads = True
         liar.port = server.server_port
+        if certificate is not None:
+            secured = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            secured.load_cert_chain(certificate)
+            server.socket = secured.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         try:
             yield liar

@@ -18,6 +18,8 @@ def test_definitions_load_without_the_clients_of_storages() -> None:
         "asyncssh",
         "fsspec",
         "sshfs",
+        "gcsfs",
+        "aiohttp",
     )
     code = f"import sys, dinmo_pipeline.storages; print([name for name in {heavy!r} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -2,22 +2,59 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.metadata import version
+from typing import Any
 
+import aiohttp.client_proto
+import gcsfs.core
 import pytest
 import sshfs.file
 import sshfs.pools
 
-PRIVATE = {
+PRIVATE: dict[str, tuple[Any, tuple[str, ...]]] = {
     "sshfs": (sshfs.SSHFileSystem, ("_client", "_pool", "_stack", "_connect", "_decode_attributes", "_finalize", "_info", "_rm_file")),
     "sshfs, its open file": (sshfs.file.SSHFile, ("_file", "_determine_block_size")),
     "sshfs, its channels": (sshfs.pools.SFTPSoftChannelPool, ("_channels", "_maybe_new_channel", "active_channels", "get")),
+    "gcsfs": (
+        gcsfs.core.GCSFileSystem,
+        (
+            *("_call", "_request", "_set_session", "_get_headers", "_get_params", "_format_path", "_location", "_get_object"),
+            *("_call_list_objects", "_do_list_objects", "_cat_file_sequential", "_pipe_file", "_put_file", "_get_file", "_open"),
+            *("split_path", "url", "session", "requests_timeout"),
+        ),
+    ),
+    "gcsfs, its open file": (gcsfs.core.GCSFile, ("_simple_upload", "discard")),
+    "gcsfs, its module": (gcsfs.core, ("_location",)),
+    "aiohttp": (
+        aiohttp.client_proto.ResponseHandler,
+        (
+            *("set_response_params", "start_timeout", "data_received", "pause_writing", "resume_writing", "connection_lost"),
+            *("_reschedule_timeout", "_on_read_timeout", "set_exception"),
+        ),
+    ),
 }
 
 
 @pytest.mark.parametrize("library", PRIVATE)
 def test_library_has_what_is_used_of_it(library: str) -> None:
     owner, names = PRIVATE[library]
-    # What an instance has, its constructor sets.
-    missing = [name for name in names if not hasattr(owner, name) and name not in owner.__init__.__code__.co_names]
+    # What an instance has, its constructor sets; a module has none.
+    set_by_its_constructor = vars(owner)["__init__"].__code__.co_names if isinstance(owner, type) else ()
+    missing = [name for name in names if not hasattr(owner, name) and name not in set_by_its_constructor]
     assert not missing, f"{library} {version(library.partition(',')[0])} has no {missing} any more: see who uses them in storages/"
+
+
+async def _connections() -> tuple[object, object]:
+    connector = aiohttp.TCPConnector()
+    try:
+        handler = connector._factory()
+        return handler, connector
+    finally:
+        await connector.close()
+
+
+def test_aiohttp_makes_connections_and_keeps_their_state_where_it_is_replaced() -> None:
+    handler, _ = asyncio.run(_connections())
+    missing = [name for name in ("_loop", "_payload", "_read_timeout", "transport") if not hasattr(handler, name)]
+    assert not missing, f"aiohttp {version('aiohttp')} has no {missing} any more: see storages/aiohttp_transport.py"

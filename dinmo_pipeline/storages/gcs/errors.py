@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from dinmo_pipeline.storages.gcs.refusals import OtherBytes, Refused, SentOn
 from dinmo_pipeline.storages.object_store.contract import DELETE, LIST, LOOK, MOVE, READ, WRITE
 from dinmo_pipeline.storages.object_store.errors import (
     PASSING_STATUS,
-    REDIRECTS,
     Cause,
     connection_cause,
     first_cause_first,
@@ -42,7 +39,7 @@ _STATUSES = {
     412: "something else writes to this name at the same time",
     413: "the file is larger than GCS takes: set max_rows or max_bytes",
 }
-OTHER_BYTES = Cause("Google has other bytes than were sent", "they changed on the way", transient=True)
+_OTHER_BYTES = Cause("Google has other bytes than were sent", "they changed on the way", transient=True)
 _BUSY = "Google is busy; if it lasts, see the project's limits"
 # An upload's session that has ended, and too many writes to one name.
 _PASSING_STATUS = PASSING_STATUS | {410, 412}
@@ -51,65 +48,52 @@ _BAD_KEY = "the key was revoked, or this machine's clock is wrong: have a new ke
 
 
 def cause_of(error: Exception, action: str, *, credentials: str) -> Cause | None:
-    """Return what the error means, or None when it is none of Google's libraries."""
-    from google.api_core.exceptions import GoogleAPICallError, RetryError
+    """Return what the error means, or None when it is none of the libraries'."""
+    from aiohttp import ClientError, InvalidURL
+    from aiohttp.http_exceptions import HttpProcessingError
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError, TransportError
-    from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
     from requests import RequestException, TooManyRedirects
-    from urllib3.exceptions import HTTPError
 
     redirected = next((each for each in first_cause_first(error) if isinstance(each, TooManyRedirects)), None)
     if redirected is not None:
         return redirect_cause(redirected.response.status_code if redirected.response is not None else 302)
-    if isinstance(error, RetryError) and isinstance(error.cause, Exception):
-        return cause_of(error.cause, action, credentials=credentials)
-    if isinstance(error, GoogleAPICallError | InvalidResponse):
+    if isinstance(error, SentOn):
+        found = f"the server sends the upload on to {error.host}, which is not followed"
+        return redirect_cause(error.status) if error.host is None else Cause(found, "correct endpoint_url, or ask the server's owner")
+    if isinstance(error, Refused):
         return _answer(error, action, credentials)
-    if isinstance(error, DataCorruption):
-        return OTHER_BYTES
+    if isinstance(error, OtherBytes):
+        return _OTHER_BYTES
     if isinstance(error, DefaultCredentialsError):
         return Cause(f"{credentials} were not found", _NO_CREDENTIALS)
     if isinstance(error, RefreshError) and not error.retryable:
         return Cause(f"Google gave no token for {credentials}", _BAD_KEY)
     if isinstance(error, RefreshError):
         return Cause(f"Google gave no token for {credentials}", _BUSY, transient=True)
-    if isinstance(error, TransportError | RequestException | HTTPError | ConnectionError):
+    if any(isinstance(each, HttpProcessingError) for each in first_cause_first(error)):
+        return Cause("the server's answer is longer than is taken of one, or no HTTP", "look at what answers there", transient=True)
+    if isinstance(error, InvalidURL):
+        return Cause("the request could not be made", _STATUSES[400])
+    if isinstance(error, ClientError | TransportError | RequestException | TimeoutError | ConnectionError):
         return connection_cause(error)
     if isinstance(error, GoogleAuthError):
         return Cause(f"{credentials} cannot be used ({type(error).__name__})", _NO_CREDENTIALS)
-    # The client library's word for a name that it does not take.
-    return Cause("the request could not be made", _STATUSES[400]) if isinstance(error, ValueError) else None
+    return None
 
 
-def says_file_is_missing(error: Any) -> bool:
+def says_file_is_missing(error: BaseException) -> bool:
     """Return whether the answer says that the file is missing, where it could be the bucket."""
-    return "No such object" in _details(error).get("message", "")
+    return isinstance(error, Refused) and "No such object" in error.message
 
 
-def _answer(error: Any, action: str, credentials: str) -> Cause:
-    status = int(error.response.status_code if error.response is not None else error.code)
-    if status in REDIRECTS:
-        return redirect_cause(status)
-    details = _details(error)
-    reasons = [entry.get("reason", "") for entry in details.get("errors", []) if isinstance(entry, Mapping)]
-    reason = reasons[0] if reasons else ""
-    found = f"Google answered {status} {reason}".rstrip()
-    if status == 400 and "doesn't match calculated" in details.get("message", ""):
-        return OTHER_BYTES
+def _answer(error: Refused, action: str, credentials: str) -> Cause:
+    status = error.status
+    if status == 400 and "doesn't match calculated" in error.message:
+        return _OTHER_BYTES
     if says_file_is_missing(error):
-        return Cause(found, "see what else deletes there")
-    advice = _REASONS.get(reason) or _STATUSES.get(status)
+        return Cause(error.found, "see what else deletes there")
+    advice = _REASONS.get(error.reason) or _STATUSES.get(status)
     if status in _PASSING_STATUS:
-        return Cause(found, advice or _BUSY, transient=True)
+        return Cause(error.found, advice or _BUSY, transient=True)
     advice = advice or "look the reason up in Google's documentation, mend the cause and start again"
-    return Cause(found, advice.format(credentials=credentials, right=_RIGHTS[action]))
-
-
-def _details(error: Any) -> Mapping[str, Any]:
-    # Uploads raise errors that hold the answer unread.
-    try:
-        content = error.response.json()
-    except (AttributeError, ValueError):
-        return {}
-    details = content.get("error") if isinstance(content, Mapping) else None
-    return details if isinstance(details, Mapping) else {}
+    return Cause(error.found, advice.format(credentials=credentials, right=_RIGHTS[action]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,9 @@ from dinmo_pipeline.storages.answers import Answers
 from dinmo_pipeline.storages.gcs.errors import cause_of
 from dinmo_pipeline.storages.gcs.session import GcsBucket
 from dinmo_pipeline.storages.object_store.contract import LOOK, ObjectStoreSpec, address_problem
+
+if TYPE_CHECKING:
+    from dinmo_pipeline.storages.gcs.filesystem import GcsFileSystem
 
 _EMULATOR = "STORAGE_EMULATOR_HOST"
 _SCOPES = ["https://www.googleapis.com/auth/devstorage.read_write"]
@@ -43,28 +46,28 @@ class GcsBucketSpec(ObjectStoreSpec):
         return _address(self._optional_text("endpoint_url", self.endpoint_url, project_root), self._bucket(project_root))
 
     def connect(self, project_root: Path) -> GcsBucket:
-        endpoint, bucket = (
-            self._optional_text("endpoint_url", self.endpoint_url, project_root),
-            self._text("bucket", self.bucket, project_root),
-        )
+        filesystem, credentials = self._open(project_root)
+        bucket = self._bucket(project_root)
+        endpoint = self._optional_text("endpoint_url", self.endpoint_url, project_root)
+        place = f"{endpoint.rstrip('/')}/{bucket}" if endpoint else f"gs://{bucket}"
+        if "/" in bucket or not (bucket[:1].isalnum() and bucket[-1:].isalnum()):
+            raise PermanentStorageError(f"could not open {place} (storage {self.name}): correct the bucket's name")
+        return GcsBucket(name=self.name, bucket=bucket, place=place, filesystem=filesystem, credentials=credentials)
+
+    def filesystem(self, project_root: Path) -> GcsFileSystem:
+        """Return the bucket's server as a filesystem of fsspec, for paths `bucket/key`: with this storage's credentials and limits."""
+        return self._open(project_root)[0]
+
+    def _open(self, project_root: Path) -> tuple[GcsFileSystem, str]:
+        endpoint = self._optional_text("endpoint_url", self.endpoint_url, project_root)
         if endpoint is not None and (problem := address_problem(endpoint)) is not None:
             raise PermanentStorageError(f"could not use the endpoint_url of storage {self.name}: {problem}")
         credential, credentials = self._credential(project_root)
-        from google.cloud.storage import Client
-
-        from dinmo_pipeline.storages.gcs.transport import bounded_session
+        from dinmo_pipeline.storages.gcs.filesystem import GcsFileSystem
 
         mask_logs()
-        # Else the library asks about the bucket in the background, for a telemetry that is not used, which takes a right of its own.
-        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
-        place = f"{endpoint.rstrip('/')}/{bucket}" if endpoint else f"gs://{bucket}"
-        options = {"api_endpoint": endpoint} if endpoint else None
         answers = Answers(read_limits(project_root))
-        try:
-            client = Client(project=None, credentials=credential, client_options=options, _http=bounded_session(credential, answers))
-            return GcsBucket(name=self.name, bucket=bucket, place=place, client=client, credentials=credentials, answers=answers)
-        except ValueError:
-            raise PermanentStorageError(f"could not open {place} (storage {self.name}): correct the bucket's name") from None
+        return GcsFileSystem(credentials=credential, answers=answers, endpoint_url=endpoint), credentials
 
     def _credential(self, project_root: Path) -> tuple[Any, str]:
         """Return what the client signs with, and what messages call it."""
