@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -82,7 +82,7 @@ def _read_secret(value: Any) -> Secret:
         return value
     if not isinstance(value, Mapping):
         raise PydanticCustomError("secret", f"{_ONE_REFERENCE}, because secrets are never written in YAML")
-    return _read_reference(value)
+    return read_reference(value)
 
 
 def _read_setting(value: Any) -> str | Secret:
@@ -90,20 +90,26 @@ def _read_setting(value: Any) -> str | Secret:
         return value
     if not isinstance(value, Mapping):
         raise PydanticCustomError("secret", f"expected text, or {_ONE_REFERENCE.removeprefix('expected ')}")
-    return _read_reference(value, SettingReference)
+    return read_reference(value, SettingReference)
 
 
 def _read_port(value: Any) -> int | Secret:
     if isinstance(value, Secret):
         return value
     if isinstance(value, Mapping):
-        return _read_reference(value, SettingReference)
+        return read_reference(value, SettingReference)
     if isinstance(value, bool) or not isinstance(value, int) or value not in _PORTS:
         raise PydanticCustomError("secret", f"expected a port from 1 to 65535, or {_ONE_REFERENCE.removeprefix('expected ')}")
     return value
 
 
-def _read_reference(value: Mapping[Any, Any], kind: type[Secret] = Secret) -> Secret:
+def is_reference(value: Mapping[Any, Any]) -> bool:
+    """Whether a mapping among other values is meant as `{env: NAME}` or `{file: PATH}`."""
+    return set(value) in ({"env"}, {"file"})
+
+
+def read_reference(value: Mapping[Any, Any], kind: type[Secret] = Secret) -> Secret:
+    """The reference that the mapping is; raises the error of pydantic that says what one looks like."""
     places = [place for place in ("env", "file") if isinstance(value.get(place), str) and value[place]]
     if len(value) != 1 or len(places) != 1:
         raise PydanticCustomError("secret", f"{_ONE_REFERENCE}, one of the two, with a name")
@@ -145,14 +151,20 @@ def remember_secrets(definitions: Iterable[BaseModel], project_root: Path) -> No
     One that is missing is nobody's business yet: what needs it will say so.
     """
     for definition in definitions:
-        for name in type(definition).model_fields:
-            value = getattr(definition, name, None)
-            if isinstance(value, Secret):
-                if value.env is not None or (project_root / Path(value.file or "").expanduser()).is_file():
-                    with suppress(PermanentStorageError):
-                        value.resolve(project_root, what=name)
-            elif isinstance(value, BaseModel):
-                remember_secrets((value,), project_root)
+        for secret in _secrets_in(definition):
+            if secret.env is not None or (project_root / Path(secret.file or "").expanduser()).is_file():
+                with suppress(PermanentStorageError):
+                    secret.resolve(project_root, what="a secret")
+
+
+def _secrets_in(value: object) -> Iterator[Secret]:
+    """All references, however deep they stand in a definition."""
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, BaseModel | Mapping | list | tuple):
+        inner = vars(value).values() if isinstance(value, BaseModel) else value.values() if isinstance(value, Mapping) else value
+        for each in inner:
+            yield from _secrets_in(each)
 
 
 def resolve_setting(setting: str | Secret, project_root: Path, *, what: str) -> str:
