@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dinmo_pipeline.storages.azure.spec import AzureContainerSpec
 from dinmo_pipeline.storages.base import StorageSpec
+from dinmo_pipeline.storages.filesystem.spec import FilesystemSpec
 from dinmo_pipeline.storages.ftp.spec import FtpServerSpec
 from dinmo_pipeline.storages.gcs.spec import GcsBucketSpec
 from dinmo_pipeline.storages.local.spec import LocalFolderSpec
@@ -12,6 +13,7 @@ from dinmo_pipeline.storages.sftp.spec import SftpServerSpec
 
 STORAGES: dict[str, type[StorageSpec]] = {
     "AzureContainer": AzureContainerSpec,
+    "Filesystem": FilesystemSpec,
     "FtpServer": FtpServerSpec,
     "GcsBucket": GcsBucketSpec,
     "LocalFolder": LocalFolderSpec,

@@ -10,7 +10,9 @@ from dinmo_pipeline_tests.servers.asyncssh_server import asyncssh_server
 from dinmo_pipeline_tests.servers.openssh import OpenSsh, openssh
 from dinmo_pipeline_tests.servers.pyftpd import PyFtpd, pyftpd
 from dinmo_pipeline_tests.servers.relay import Relay
+from dinmo_pipeline_tests.servers.samba import Samba, samba
 from dinmo_pipeline_tests.servers.vsftpd import Vsftpd, vsftpd
+from dinmo_pipeline_tests.servers.webdav import WebDav, webdav
 
 
 @pytest.fixture(scope="session")
@@ -95,3 +97,27 @@ def pyftpd_bare() -> Iterator[PyFtpd]:
 def pyftpd_windows() -> Iterator[PyFtpd]:
     with pyftpd("windows") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def samba_server() -> Iterator[Samba]:
+    with samba() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def samba_relay(samba_server: Samba) -> Iterator[Relay]:
+    with Relay().listening([samba_server.port]) as relay:
+        yield relay
+
+
+@pytest.fixture(scope="session")
+def webdav_server() -> Iterator[WebDav]:
+    with webdav() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def webdav_relay(webdav_server: WebDav) -> Iterator[Relay]:
+    with Relay().listening([webdav_server.port]) as relay:
+        yield relay

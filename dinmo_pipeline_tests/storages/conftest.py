@@ -28,10 +28,14 @@ from dinmo_pipeline_tests.servers.fixtures import (
     pyftpd_plain,
     pyftpd_plain_relay,
     pyftpd_windows,
+    samba_relay,
+    samba_server,
     vsftpd_explicit,
     vsftpd_explicit_relay,
     vsftpd_implicit,
     vsftpd_none,
+    webdav_relay,
+    webdav_server,
 )
 from dinmo_pipeline_tests.servers.openssh import OpenSsh
 from dinmo_pipeline_tests.servers.patience import short_pauses
@@ -41,6 +45,7 @@ from dinmo_pipeline_tests.servers.running import Login
 from dinmo_pipeline_tests.servers.vsftpd import Vsftpd
 from dinmo_pipeline_tests.storages.cloud_places import azure_container, gcs_bucket, s3_bucket
 from dinmo_pipeline_tests.storages.definitions import ftp_spec, sftp_spec
+from dinmo_pipeline_tests.storages.filesystem_places import memory_folder, smb_share, webdav_folder
 from dinmo_pipeline_tests.storages.places import Place
 
 __all__ = [
@@ -60,11 +65,15 @@ __all__ = [
     "pyftpd_windows",
     "s3_relay",
     "s3_server",
+    "samba_relay",
+    "samba_server",
     "short_pauses",
     "vsftpd_explicit",
     "vsftpd_explicit_relay",
     "vsftpd_implicit",
     "vsftpd_none",
+    "webdav_relay",
+    "webdav_server",
 ]
 
 Maker = Callable[[pytest.FixtureRequest, Path, str], Place]
@@ -129,6 +138,9 @@ PLACES: dict[str, Maker] = {
     "vsftpd-active": ftp("vsftpd_none", "none", passive=False),
     "pyftpdlib-bare": ftp("pyftpd_bare", "none"),
     "pyftpdlib-windows": ftp("pyftpd_windows", "none"),
+    "smb": smb_share,
+    "webdav": webdav_folder,
+    "memory": memory_folder,
 }
 
 

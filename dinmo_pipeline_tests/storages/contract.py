@@ -104,6 +104,13 @@ class StorageContract:
 
     @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
     def test_any_name_works_for_every_request(self, name: str, place: Place, tmp_path: Path) -> None:
+        if place.refuses(name):
+            with place.connect() as storage:
+                storage.make_folder(place.folder)
+                with pytest.raises(PermanentStorageError, match="choose a plainer one"):
+                    storage.put(local(tmp_path, b"x"), place.path(name))
+                assert storage.list(place.folder) == []
+            return
         folder = place.path(f"in {name[:100]}")
         with place.connect() as storage:
             storage.make_folder(folder)
