@@ -90,6 +90,9 @@ attributes: {name: e, bucket: b, endpoint_url: "https://s3.partner.example"}
 ---
 type: dinmo_pipeline.S3Bucket
 attributes: {name: f, bucket: b, endpoint_url: {env: PLAIN_MISSING}}
+---
+type: dinmo_pipeline.Filesystem
+attributes: {name: g, url: "webdav://in", options: {base_url: "http://cloud.partner.example"}}
 """
 
 
@@ -106,4 +109,28 @@ def test_addresses_that_are_not_encrypted_are_warned_of_without_being_shown(
         f"defs/a/defs.yaml:5: GcsBucket b: service_account_key: its token_uri is an address of http://, which is not encrypted: {advice}",
         f"defs/a/defs.yaml:8: AzureContainer c: account_url: an address of http:// is not encrypted: {advice}",
         f"defs/a/defs.yaml:13: Notify team: webhook_url: an address of http:// is not encrypted: {advice}",
+        f"defs/a/defs.yaml:25: Filesystem g: base_url: an address of http:// is not encrypted: {advice}",
+    ]
+
+
+def test_filesystem_that_is_defined_wrongly_shows_every_error_with_its_line(write_project: WriteProject) -> None:
+    root = write_project(
+        {
+            "defs/a/defs.yaml": """\
+                type: dinmo_pipeline.Filesystem
+                attributes:
+                  name: nas
+                  url: "sftp://nas/in"
+                  options:
+                    password: hunter2
+                  publish: fast
+                """
+        }
+    )
+    with pytest.raises(DefinitionErrors) as caught:
+        load_project(root)
+    assert [str(problem).removeprefix("defs/a/defs.yaml:") for problem in caught.value.problems] == [
+        "4: Filesystem nas: url: for sftp:// use dinmo_pipeline.SftpServer, which promises more",
+        "6: Filesystem nas: options: password: expected {env: NAME} or {file: PATH}, because secrets are never written in YAML",
+        "7: Filesystem nas: publish: unknown value 'fast'; valid are commit, direct, temp_name",
     ]

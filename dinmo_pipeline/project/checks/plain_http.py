@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,18 +32,18 @@ def plain_http_warnings(definitions: Iterable[Definition[Any]], root: Path) -> I
                 yield definition.problem(path, f"{path[-1]}: its token_uri is an address of http://, which is not encrypted: {_ADVICE}")
 
 
-def _texts(fields: BaseModel, root: Path, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield every text of the fields, by where it stands; secrets are read."""
-    for name in type(fields).model_fields:
-        value = getattr(fields, name)
-        if isinstance(value, Secret):
-            if value.env is not None or (root / Path(value.file or "").expanduser()).is_file():
-                with suppress(PermanentStorageError):
-                    yield (*path, name), value.resolve(root, what=name)
-        elif isinstance(value, str):
-            yield (*path, name), value
-        elif isinstance(value, BaseModel):
-            yield from _texts(value, root, (*path, name))
+def _texts(value: object, root: Path, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield every text in the fields, however deep, by where it stands; secrets are read."""
+    if isinstance(value, Secret):
+        if value.env is not None or (root / Path(value.file or "").expanduser()).is_file():
+            with suppress(PermanentStorageError):
+                yield path, value.resolve(root, what=path[-1])
+    elif isinstance(value, str):
+        yield path, value
+    elif isinstance(value, BaseModel | Mapping):
+        inner = vars(value) if isinstance(value, BaseModel) else value
+        for name, each in inner.items():
+            yield from _texts(each, root, (*path, str(name)))
 
 
 def _is_plain(address: str) -> bool:
