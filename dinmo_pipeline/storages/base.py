@@ -129,9 +129,12 @@ class Storage(ABC):
 
     `moves`: whether a file can be put under one name and moved over another, so that no reader ever sees a part of it. Where
     it cannot, a file goes to its final name, as an upload that is completed after the publisher has recorded the intent.
+
+    `publishes`: how a file appears there, for whoever tries the storage; None where that is the same on every server of the kind.
     """
 
     moves: bool
+    publishes: str | None = None
 
     def __enter__(self) -> Self:
         return self

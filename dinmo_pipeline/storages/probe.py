@@ -106,6 +106,8 @@ def _try_each(storage: Storage, folder: str, local_folder: Path) -> Iterator[Ste
             if what != "folder":
                 yield from _clean_up(storage, {first, final})
             return
+    if storage.publishes is not None:
+        yield Step(storage.publishes, 0.0)
     yield _tried("list", lambda: storage.list(folder), spoils=_LIST)
     yield _tried("read back", lambda: _read_back(storage, final, local_folder / "read"), spoils=_READ)
     yield _tried("delete", lambda: storage.delete(final), spoils=f"{_DELETE}; the trial's file {final} is left behind")

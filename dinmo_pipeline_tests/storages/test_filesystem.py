@@ -315,6 +315,18 @@ def test_trial_finds_what_a_filesystem_cannot_keep(protocol: str, publish: str |
         assert list(storage.list("in")) == []
 
 
+def test_trial_says_how_files_are_published(tmp_path: Path) -> None:
+    said = [
+        next(step.name for step in check_storage(spec(url, **fields), tmp_path, folder="in") if step.name.startswith("publishes"))
+        for url, fields in (("renaming://said", {}), ("memory://said", {}), ("copying://said", {"publish": "direct"}))
+    ]
+    assert said == [
+        "publishes by a temporary name and a rename",
+        "publishes by a commit, before which nobody sees the file",
+        "publishes under the final name at once: a reader may see a part",
+    ]
+
+
 def test_error_of_a_path_that_leads_out_is_ours(tmp_path: Path) -> None:
     with spec("renaming://in").connect(tmp_path) as storage, pytest.raises(StorageError, match="leaves the storage's url"):
         storage.stat("../other/a.csv")

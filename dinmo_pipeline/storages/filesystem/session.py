@@ -17,7 +17,7 @@ from dinmo_pipeline.storages.base import Listing, RemoteFile, Storage, Upload
 from dinmo_pipeline.storages.filesystem.calls import Pulse, call_in_time
 from dinmo_pipeline.storages.filesystem.entries import files_of, remote_file, size_of
 from dinmo_pipeline.storages.filesystem.errors import cause_of, is_in_the_way, is_missing, storage_error
-from dinmo_pipeline.storages.filesystem.ways import Way, rename_of
+from dinmo_pipeline.storages.filesystem.ways import NO_PROMISE, PUBLISHES, Way, rename_of
 from dinmo_pipeline.storages.filesystem.writing import BLOCK_BYTES, write_to
 from dinmo_pipeline.storages.intake import LimitBroken, ListingCount, TransferCount
 from dinmo_pipeline.storages.permissions import (
@@ -41,10 +41,6 @@ T = TypeVar("T")
 IDLE_SECONDS = 180.0
 """How long a library may be at work without a block read or written."""
 CLOSING_SECONDS = 10.0
-_NO_PROMISE = (
-    "nothing is known of this filesystem by which a file could be kept from readers until it is whole, so nothing was written; set "
-    "`publish: direct`, where readers may see a part, or `publish: commit` or `publish: temp_name` where `dinmo test` then finds no fault"
-)
 
 
 @dataclass(frozen=True)
@@ -67,6 +63,7 @@ class Filesystem(Storage):
         self._root = root.rstrip("/")
         self._where = where
         self._way = way
+        self.publishes = PUBLISHES.get(way)
         self._limits = limits
         self._is_hiding = False
         if way == "commit":
@@ -237,7 +234,7 @@ class Filesystem(Storage):
 
     def _require_promise(self, remote_path: str) -> None:
         if self._way is None:
-            raise PermanentStorageError(f"{WRITE.described(remote_path, self._where)}: {_NO_PROMISE}")
+            raise PermanentStorageError(f"{WRITE.described(remote_path, self._where)}: {NO_PROMISE}")
 
     def _require_hidden(self, remote_path: str) -> None:
         """Once a connection: an empty file of our own must not show before it is committed."""

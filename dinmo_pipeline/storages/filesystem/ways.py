@@ -18,6 +18,18 @@ Way = Literal["temp_name", "commit", "direct"]
 KNOWN_WAYS: Mapping[str, Way] = {"dav": "temp_name", "memory": "commit", "smb": "temp_name", "webdav": "temp_name"}
 """Protocols that were tried."""
 
+PUBLISHES: Mapping[Way | None, str] = {
+    "temp_name": "publishes by a temporary name and a rename",
+    "commit": "publishes by a commit, before which nobody sees the file",
+    "direct": "publishes under the final name at once: a reader may see a part",
+}
+
+NO_PROMISE = (
+    "nothing is known of this filesystem by which a file could be kept from readers until it is whole, so nothing was written; set "
+    "`publish: direct`, where readers may see a part, or `publish: commit` or `publish: temp_name` where `dinmo test` then finds no fault"
+)
+"""Why a file is not written where nothing is promised."""
+
 OUR_KINDS: Mapping[str, str] = {
     **dict.fromkeys(("abfs", "abfss", "adl", "az", "wasb", "wasbs"), "AzureContainer"),
     **dict.fromkeys(("ftp", "ftps"), "FtpServer"),
