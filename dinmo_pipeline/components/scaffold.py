@@ -27,6 +27,7 @@ _FIRST_FIELDS: Mapping[str, Mapping[str, Any]] = {
         "mapping": {"id": "id"},
         "schedule": "0 7 * * *",
     },
+    "Filesystem": {"url": "smb://nas/exports", "options": {"username": "shop", "password": {"env": "NAS_PASSWORD"}}},
     "Notify": {"slack": {"webhook_url": {"env": "SLACK_WEBHOOK_URL"}}},
 }
 # A feed's name is made of several fields; this one is for its author to choose.

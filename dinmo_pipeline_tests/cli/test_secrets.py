@@ -19,19 +19,34 @@ import pytest
 
 from dinmo_pipeline_tests.servers import azurite, gcs, s3
 from dinmo_pipeline_tests.servers.cloud_fixtures import azurite_server, gcs_relay, gcs_server, gcs_tokens, s3_server
-from dinmo_pipeline_tests.servers.fixtures import openssh_server, vsftpd_explicit
+from dinmo_pipeline_tests.servers.fixtures import openssh_server, samba_server, vsftpd_explicit, webdav_server
 from dinmo_pipeline_tests.servers.mail import PASSWORD, USER, MailServer, running_mail
 from dinmo_pipeline_tests.servers.openssh import OpenSsh, make_key
+from dinmo_pipeline_tests.servers.samba import Samba
 from dinmo_pipeline_tests.servers.vsftpd import Vsftpd
 from dinmo_pipeline_tests.servers.web import WebServer, running_web
+from dinmo_pipeline_tests.servers.webdav import WebDav
 
 from ..people import MODEL, activation
 from ..random_cases import CASES as DINMO_TEST_CASES
 from .conftest import Dinmo
 
-__all__ = ["azurite_server", "gcs_relay", "gcs_server", "gcs_tokens", "openssh_server", "s3_server", "vsftpd_explicit"]
+__all__ = [
+    "azurite_server",
+    "gcs_relay",
+    "gcs_server",
+    "gcs_tokens",
+    "openssh_server",
+    "s3_server",
+    "samba_server",
+    "vsftpd_explicit",
+    "webdav_server",
+]
 
-_LIBRARIES = ("asyncssh", "azure", "boto3", "botocore", "google", "urllib3", "requests", "s3transfer", "smtplib")
+_LIBRARIES = (
+    *("asyncssh", "azure", "boto3", "botocore", "google", "urllib3", "requests", "s3transfer", "smtplib"),
+    *("fsspec", "httpcore", "httpx", "smbclient", "smbprotocol", "spnego", "webdav4"),
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +126,31 @@ def s3_bucket(request: pytest.FixtureRequest, folder: Path) -> Case:
     return Case("S3Bucket", f"{place}, {key}RIGHT}}", f"{place}, {key}WRONG}}", secrets)
 
 
-CASES = {"sftp": sftp, "ftps": ftps, "azure": azure_by_key, "azure_token": azure_by_token, "gcs": gcs_bucket, "s3": s3_bucket}
+def smb(request: pytest.FixtureRequest, folder: Path) -> Case:
+    server: Samba = request.getfixturevalue("samba_server")
+    place, user = f'url: "{server.url()}/secrets"', f"username: {server.login.username}"
+    secrets = {"RIGHT": server.login.password, "WRONG": "hunter2-of-the-share"}
+    options = f"{place}, options: {{{user}, password: {{env: "
+    return Case("Filesystem", f"{options}RIGHT}}}}", f"{options}WRONG}}}}", secrets)
+
+
+def webdav(request: pytest.FixtureRequest, folder: Path) -> Case:
+    server: WebDav = request.getfixturevalue("webdav_server")
+    secrets = {"RIGHT": server.login.password, "WRONG": "hunter2-of-the-cloud"}
+    options = f'url: "webdav://secrets", options: {{base_url: "{server.base_url()}", auth: [{server.login.username}, {{env: '
+    return Case("Filesystem", f"{options}RIGHT}}]}}", f"{options}WRONG}}]}}", secrets)
+
+
+CASES = {
+    "sftp": sftp,
+    "ftps": ftps,
+    "azure": azure_by_key,
+    "azure_token": azure_by_token,
+    "gcs": gcs_bucket,
+    "s3": s3_bucket,
+    "smb": smb,
+    "webdav": webdav,
+}
 
 # A run of Dagster takes two seconds. What it keeps of an error is the same for all storages, so a longer look takes all, a short one two.
 IN_DAGSTER = CASES if DINMO_TEST_CASES > 1 else ("sftp", "s3")
@@ -276,6 +315,7 @@ _PLANTED = {
     "ACCOUNT": "cGxhbnRlZCBhY2NvdW50IDU=",
     "CONNECTION": "DefaultEndpointsProtocol=https;AccountName=shop;AccountKey=cGxhbnRlZCBrZXkgNg==;EndpointSuffix=core.windows.net",
     "S3": "planted/in+s3/7",
+    "DAV": "planted in a list 12",
     "GCS": '{"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\\nplantedplanted8\\n-----END PRIVATE KEY-----"}',
     "SLACK": _MISPASTED,
     "HOOK": "whsec_cGxhbnRlZCBob29rIDk=",
@@ -303,6 +343,9 @@ attributes: {name: s3, bucket: b, access_key_id: id, secret_access_key: {env: S3
 ---
 type: dinmo_pipeline.GcsBucket
 attributes: {name: gcs, bucket: b, service_account_key: {env: GCS}}
+---
+type: dinmo_pipeline.Filesystem
+attributes: {name: dav, url: "webdav://in", options: {base_url: "https://h", auth: [u, {env: DAV}]}}
 ---
 type: dinmo_pipeline.Notify
 attributes: {name: slack, slack: {webhook_url: {env: SLACK}}}
@@ -340,7 +383,16 @@ def test_secret_that_duckdb_quotes_shows_nowhere(
     shown = [logged.text, *(text for each in ran for text in (each.out, each.err)), *stored(root / ".dinmo")]
     said = {"the value *** of it", "its address is no web address"}
     assert found(said, shown) == said
-    planted = {"planted in sftp", "planted: phrase", "planted&in", "planted%2Bsig4", "cGxhbnRlZ", "planted/in+s3", "plantedplanted8"}
+    planted = {
+        "planted in sftp",
+        "planted: phrase",
+        "planted&in",
+        "planted%2Bsig4",
+        "cGxhbnRlZ",
+        "planted/in+s3",
+        "plantedplanted8",
+        "planted in a list",
+    }
     assert not found(planted | {"S3CRET", "behind-a-blank", "planted's mail", "planted in a file"}, shown)
 
 
