@@ -104,12 +104,12 @@ def _read_port(value: Any) -> int | Secret:
 
 
 def is_reference(value: Mapping[Any, Any]) -> bool:
-    """Whether a mapping among other values is meant as `{env: NAME}` or `{file: PATH}`."""
+    """Tell whether a mapping among other values is meant as `{env: NAME}` or `{file: PATH}`."""
     return set(value) in ({"env"}, {"file"})
 
 
 def read_reference(value: Mapping[Any, Any], kind: type[Secret] = Secret) -> Secret:
-    """The reference that the mapping is; raises the error of pydantic that says what one looks like."""
+    """Return the reference that the mapping is; raises the error of pydantic that says what one looks like."""
     places = [place for place in ("env", "file") if isinstance(value.get(place), str) and value[place]]
     if len(value) != 1 or len(places) != 1:
         raise PydanticCustomError("secret", f"{_ONE_REFERENCE}, one of the two, with a name")
@@ -158,7 +158,7 @@ def remember_secrets(definitions: Iterable[BaseModel], project_root: Path) -> No
 
 
 def _secrets_in(value: object) -> Iterator[Secret]:
-    """All references, however deep they stand in a definition."""
+    """Yield all references, however deep they stand in a definition."""
     if isinstance(value, Secret):
         yield value
     elif isinstance(value, BaseModel | Mapping | list | tuple):

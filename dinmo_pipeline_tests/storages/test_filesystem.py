@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import fsspec.config
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from pydantic import ValidationError
@@ -212,6 +213,14 @@ def test_filesystem_belongs_to_one_connection_and_shows_no_secret(tmp_path: Path
     one, two = made.filesystem(tmp_path), made.filesystem(tmp_path)
     assert one is not two
     assert "hunter-of-tokens" not in one.to_json() + repr(one) + repr(made)
+
+
+def test_settings_of_fsspec_change_no_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(fsspec.config.conf, "memory", {"global_store": False})
+    with spec("memory://settings").connect(tmp_path) as storage:
+        storage.put(local(tmp_path, b"x"), "a.csv")
+    with spec("memory://settings").connect(tmp_path) as storage:
+        assert storage.exists("a.csv")
 
 
 def test_call_that_never_returns_ends_as_a_fault_that_may_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

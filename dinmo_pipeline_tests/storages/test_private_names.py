@@ -7,12 +7,22 @@ from importlib.metadata import version
 from typing import Any
 
 import aiohttp.client_proto
+import fsspec
 import gcsfs.core
 import pytest
 import sshfs.file
 import sshfs.pools
+import webdav4.client
+import webdav4.fsspec
+import webdav4.urls
+from fsspec.implementations.smb import SMBFileSystem
 
 PRIVATE: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "fsspec": (fsspec.AbstractFileSystem, ("_fs_token_", "_get_kwargs_from_urls", "_strip_protocol", "dircache", "mirror_sync_methods")),
+    "fsspec, its share": (SMBFileSystem, ("_connect", "_open", "_port", "share_access", "timeout", "encrypt")),
+    "webdav4": (webdav4.client.Client, ("http", "base_url", "join_url", "propfind", "upload_fileobj", "move")),
+    "webdav4, its module": (webdav4.fsspec, ("translate_info",)),
+    "webdav4, its addresses": (webdav4.urls, ("join_url_path",)),
     "sshfs": (sshfs.SSHFileSystem, ("_client", "_pool", "_stack", "_connect", "_decode_attributes", "_finalize", "_info", "_rm_file")),
     "sshfs, its open file": (sshfs.file.SSHFile, ("_file", "_determine_block_size")),
     "sshfs, its channels": (sshfs.pools.SFTPSoftChannelPool, ("_channels", "_maybe_new_channel", "active_channels", "get")),

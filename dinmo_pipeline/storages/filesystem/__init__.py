@@ -1,0 +1,1 @@
+"""Storages on any filesystem of fsspec."""

@@ -34,7 +34,7 @@ class Pulse:
 
 
 def call_in_time(work: Callable[[Pulse], T], *, idle_seconds: float) -> T:
-    """The result of `work`, or its exception; TimeoutError after so many seconds without a beat.
+    """Return the result of `work`, or its exception; TimeoutError after so many seconds without a beat.
 
     A call that is given up keeps its thread, which holds up no exit, until its library returns.
     """

@@ -16,7 +16,7 @@ _MOST_SECONDS = 1e11
 
 
 def files_of(entries: list[dict[str, Any]], folder: str, count: ListingCount, unread: list[str]) -> Iterator[RemoteFile]:
-    """The files of a folder's listing, each counted; what has no size goes to `unread`. NotADirectoryError where it is of a file."""
+    """Yield the files of a folder's listing, each counted; what has no size goes to `unread`. NotADirectoryError where it is of a file."""
     for entry in counted(entries, count):
         if str(entry["name"]).strip("/") == folder.strip("/"):
             if entry.get("type") == "file":
@@ -33,7 +33,7 @@ def files_of(entries: list[dict[str, Any]], folder: str, count: ListingCount, un
 
 
 def remote_file(entry: dict[str, Any] | None) -> RemoteFile | None:
-    """The file that is told of; None when it is none."""
+    """Return the file that is told of; None when it is none."""
     if entry is None or entry.get("type") == "directory":
         return None
     modified = next((found for name in _TIMES if (found := _instant(entry.get(name))) is not None), None)
@@ -42,7 +42,7 @@ def remote_file(entry: dict[str, Any] | None) -> RemoteFile | None:
 
 
 def size_of(entry: dict[str, Any] | None) -> int | None:
-    """The size of the file that is told of; None where it is none, or has no size."""
+    """Return the size of the file that is told of; None where it is none, or has no size."""
     size = None if entry is None or entry.get("type") == "directory" else entry.get("size")
     return size if isinstance(size, int) and size >= 0 else None
 

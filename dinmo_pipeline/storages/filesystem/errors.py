@@ -81,7 +81,7 @@ def is_in_the_way(error: BaseException) -> bool:
 
 
 def cause_of(error: BaseException, *, right: str = "the right to do so") -> Cause:
-    """What the error of a library means; `right` is what it takes to do what was asked for."""
+    """Return what the error of a library means; `right` is what it takes to do what was asked for."""
     faults = list(first_cause_first(error))
     for cause in (_smb_cause, _http_cause, _system_cause):
         for fault in faults:
@@ -102,7 +102,7 @@ def cause_of(error: BaseException, *, right: str = "the right to do so") -> Caus
 
 
 def storage_error(what: str, cause: Cause) -> StorageError:
-    """The error as this package raises it: `what` was being done."""
+    """Return the error as this package raises it: `what` was being done."""
     kind = TransientStorageError if cause.transient else PermanentStorageError
     return kind(f"{what}: {cause.found}; {cause.advice}")
 

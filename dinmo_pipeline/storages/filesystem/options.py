@@ -51,13 +51,13 @@ Options = Annotated[dict[str, Any], BeforeValidator(_read), WithJsonSchema({"typ
 
 
 def where(options: Mapping[str, Any]) -> str:
-    """Those of the options that say who and where the consumer is, as a part of an address; empty when there are none."""
+    """Return those of the options that say who and where the consumer is, as a part of an address; empty when there are none."""
     told = {name: options[name] for name in _WHERE if isinstance(options.get(name), str | int | Secret)}
     return " ".join(f"{name}={value if isinstance(value, Secret) else json.dumps(value)}" for name, value in told.items())
 
 
 def resolved(options: Mapping[str, Any], project_root: Path, *, storage: str) -> dict[str, Any]:
-    """The options with all references read; PermanentStorageError when one leads nowhere."""
+    """Return the options with all references read; PermanentStorageError when one leads nowhere."""
     return {name: _resolved(value, project_root, f"{name} of storage {storage}") for name, value in options.items()}
 
 

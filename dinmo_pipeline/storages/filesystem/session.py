@@ -257,7 +257,7 @@ class Filesystem(Storage):
         self._is_hiding = True
 
     def _info(self, path: str) -> dict[str, Any] | None:
-        """What is told of the path, as it is now; None when there is nothing."""
+        """Return what is told of the path, as it is now; None when there is nothing."""
         self._fs.invalidate_cache(path)
         try:
             return dict(self._fs.info(path))

@@ -27,8 +27,6 @@ class SmbFiles(SMBFileSystem):  # type: ignore[misc]
     each file of a listing, renames over none, and reads names as addresses.
     """
 
-    cachable = False
-
     def __init__(self, host: str, **options: Any) -> None:
         self._connections: dict[str, Any] = {}
         super().__init__(host, **options)

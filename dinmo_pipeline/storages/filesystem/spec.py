@@ -16,7 +16,7 @@ from dinmo_pipeline.storages.filesystem.calls import call_in_time
 from dinmo_pipeline.storages.filesystem.errors import cause_of, storage_error
 from dinmo_pipeline.storages.filesystem.options import Options, resolved, resolved_where, where
 from dinmo_pipeline.storages.filesystem.session import Filesystem
-from dinmo_pipeline.storages.filesystem.ways import LAYERS, OUR_KINDS, Way, filesystem_class, known_way
+from dinmo_pipeline.storages.filesystem.ways import LAYERS, OUR_KINDS, Way, filesystem_class, known_way, new_filesystem
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -81,23 +81,14 @@ class FilesystemSpec(StorageSpec):
         return None
 
     def filesystem(self, project_root: Path) -> AbstractFileSystem:
-        """A new filesystem of this address, with its secrets read, shared with nobody and without caches; raises StorageErrors only.
+        """Make a new filesystem of this address, with its secrets read, shared with nobody and without caches; raises StorageErrors only.
 
         Its paths are fsspec's, and no more is promised of them than its package does.
         """
         kind = filesystem_class(self.protocol)
-        options = resolved(self.options, project_root, storage=self.name)
-
-        def make() -> AbstractFileSystem:
-            made = kind(**{**kind._get_kwargs_from_urls(self.url), **options, "skip_instance_cache": True})
-            # Not every class takes the option of this name.
-            made.dircache.use_listings_cache = False
-            # fsspec shows these in `to_json` and pickles them.
-            made.storage_args, made.storage_options = (), {}
-            return made
-
+        options = {**kind._get_kwargs_from_urls(self.url), **resolved(self.options, project_root, storage=self.name)}
         try:
-            return call_in_time(lambda _: make(), idle_seconds=self.connect_timeout)
+            return call_in_time(lambda _: new_filesystem(kind, options), idle_seconds=self.connect_timeout)
         except Exception as error:  # noqa: BLE001 - libraries raise what they like
             raise storage_error(f"could not connect to {self._where}", cause_of(error)) from None
 

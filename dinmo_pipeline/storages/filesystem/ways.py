@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import secrets
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dinmo_pipeline.errors import PermanentStorageError
 
@@ -57,7 +58,7 @@ _COPIES = {"copy", "_copy", "cp", "cp_file", "_cp_file", "copyfile", "copy_file"
 
 
 def filesystem_class(protocol: str) -> type[AbstractFileSystem]:
-    """The class that knows the protocol; PermanentStorageError with what to install where there is none."""
+    """Return the class that knows the protocol; PermanentStorageError with what to install where there is none."""
     import fsspec
     from fsspec.registry import known_implementations
 
@@ -78,8 +79,24 @@ def filesystem_class(protocol: str) -> type[AbstractFileSystem]:
     return loaded
 
 
+def new_filesystem(kind: type[AbstractFileSystem], options: Mapping[str, Any]) -> AbstractFileSystem:
+    """Make a filesystem that nobody shares, keeps or shows, of these options alone."""
+    from fsspec.asyn import mirror_sync_methods
+
+    # Called in the usual way a class adds what fsspec's own settings say of its protocol: a variable could lead a delivery elsewhere.
+    made: AbstractFileSystem = type.__call__(kind, **options)
+    made._fs_token_ = secrets.token_hex(16)
+    # fsspec shows these in `to_json` and pickles them.
+    made.storage_args, made.storage_options = (), {}
+    # Not every class takes the option of this name.
+    made.dircache.use_listings_cache = False
+    if made.async_impl and made.mirror_sync_methods:
+        mirror_sync_methods(made)
+    return made
+
+
 def rename_of(kind: type[AbstractFileSystem]) -> str | None:
-    """The method by which the class renames one file; None where it only copies and deletes, as fsspec does unasked."""
+    """Return the method by which the class renames one file; None where it only copies and deletes, as fsspec does unasked."""
     for name in ("mv_file", "rename", "mv"):
         owner = next((each for each in kind.__mro__ if name in vars(each)), None)
         if owner is not None and owner.__module__ not in _FSSPEC_ITSELF and not _copies(vars(owner)[name]):

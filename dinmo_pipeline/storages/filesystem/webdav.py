@@ -24,8 +24,6 @@ class WebdavFiles(WebdavFileSystem):  # type: ignore[misc]
     folders unasked, and tries again by itself.
     """
 
-    cachable = False
-
     def __init__(self, base_url: str, auth: Any = None, username: str | None = None, password: str | None = None, **options: Any) -> None:
         login = (username, password or "") if username is not None else tuple(auth) if isinstance(auth, list) else auth
         options = {"timeout": _UNANSWERED_SECONDS, **options}
@@ -83,7 +81,7 @@ class WebdavFiles(WebdavFileSystem):  # type: ignore[misc]
             return False
 
     def _asked(self, path: str, *, depth: int) -> list[dict[str, Any]]:
-        """What the server tells of the path, and with `depth` 1 of what lies in it."""
+        """Return what the server tells of the path, and with `depth` 1 of what lies in it."""
         answers = self.client.propfind(path, headers={"Depth": str(depth)}).responses.values()
         return [translate_info({"path": each.path_relative_to(self.client.base_url), **each.properties.as_dict()}) for each in answers]
 
@@ -111,13 +109,13 @@ class _Body:
         self._answer.close()
 
     def read(self, _: int = -1) -> bytes:
-        """The next block, of no size in particular; empty at the end."""
+        """Return the next block, of no size in particular; empty at the end."""
         return next(self._blocks, b"")
 
 
 @contextmanager
 def _missing() -> Iterator[None]:
-    """The library's word for what is not there as Python's."""
+    """Raise the library's word for what is not there as Python's."""
     try:
         yield
     except ResourceNotFound as error:
