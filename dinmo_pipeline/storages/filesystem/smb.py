@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import stat
 import time
+import uuid
 from typing import Any
 
 import smbclient
 from fsspec.implementations.smb import SMBFileSystem
+from smbprotocol.connection import Connection
 from smbprotocol.exceptions import SMBOSError
 from smbprotocol.header import NtStatus
 
@@ -88,7 +90,15 @@ class SmbFiles(SMBFileSystem):  # type: ignore[misc]
                 raise
 
     def _connect(self) -> None:
-        smbclient.register_session(self.host, connection_timeout=self.timeout, **self._session)
+        # With the client's name that smbclient gives to all, Samba makes one client of several and loses count of what it granted them.
+        connection = Connection(uuid.uuid4(), self.host, self._port)
+        self._connections[f"{self.host.lower()}:{self._port}"] = connection
+        try:
+            connection.connect(timeout=self.timeout)
+            smbclient.register_session(self.host, connection_timeout=self.timeout, **self._session)
+        except BaseException:  # an interrupt, too, must leave no connection open
+            self.close()
+            raise
 
     def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **kwargs: Any) -> Any:
         share = self.share_access if self.share_access is not None or "r" not in mode else _READERS_SHARE
