@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +18,7 @@ from dinmo_pipeline.storages.filesystem.calls import Pulse, call_in_time
 from dinmo_pipeline.storages.filesystem.entries import files_of, remote_file, size_of
 from dinmo_pipeline.storages.filesystem.errors import cause_of, is_in_the_way, is_missing, storage_error
 from dinmo_pipeline.storages.filesystem.ways import NO_PROMISE, PUBLISHES, Way, rename_of
-from dinmo_pipeline.storages.filesystem.writing import BLOCK_BYTES, write_to
+from dinmo_pipeline.storages.filesystem.writing import BLOCK_BYTES, Uncommitted, write_to
 from dinmo_pipeline.storages.intake import LimitBroken, ListingCount, TransferCount
 from dinmo_pipeline.storages.permissions import (
     DELETE,
@@ -41,14 +41,7 @@ T = TypeVar("T")
 IDLE_SECONDS = 180.0
 """How long a library may be at work without a block read or written."""
 CLOSING_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class _Uncommitted:
-    """A file that was written and is not shown; its library's own object knows how."""
-
-    file: Any
-    size: int
+_MOVE_PAUSE_S = 0.1
 
 
 class Filesystem(Storage):
@@ -114,7 +107,7 @@ class Filesystem(Storage):
             return file
 
         with LocalFile(local_path, "rb") as source:
-            sent = _Uncommitted(self._call(WRITE, remote_path, write), source.size)
+            sent = Uncommitted(self._call(WRITE, remote_path, write), source.size)
         return Upload(local_path, remote_path, sha256, sent)
 
     def complete(self, upload: Upload) -> None:
@@ -146,22 +139,22 @@ class Filesystem(Storage):
             if found is None:
                 raise FileNotFoundError(source)
             for _attempt in range(MOVE_ATTEMPTS):
-                fault: Exception = FileExistsError("the file keeps its temporary name")
+                fault: Exception | None = None
                 try:
                     getattr(self._fs, name)(source, target)
                 except Exception as error:  # noqa: BLE001 - raised below, unless it was done
                     fault = error
                 # Some answer a refusal as they do a success, and a success as a refusal when somebody else moves to that name meanwhile.
                 if self._info(source) is None:
-                    if size_of(self._info(target)) == size_of(found):
+                    if self._has_arrived(target, None if fault is None else size_of(found)):
                         return
-                    raise fault
-                if is_in_the_way(fault) and remote_file(self._info(target)) is not None:
+                    raise fault or FileNotFoundError("it was renamed, and is not there")
+                if (fault is None or is_in_the_way(fault)) and remote_file(self._info(target)) is not None:
                     # It renames over no file: the old one is removed just before, while the new one is there.
                     self._fs.rm_file(target)
-                elif not is_missing(fault):
+                elif fault is None or not is_missing(fault):
                     break
-            raise fault
+            raise fault or FileExistsError("the file keeps its temporary name")
 
         self._call(MOVE, target_path, move)
 
@@ -265,6 +258,15 @@ class Filesystem(Storage):
             if is_missing(error):
                 return None
             raise
+
+    def _has_arrived(self, target: str, size: int | None) -> bool:
+        """Tell whether a moved file is there, of this size where one is given; somebody else's move may remove it just before its own."""
+        for attempt in range(MOVE_ATTEMPTS):
+            time.sleep(attempt * _MOVE_PAUSE_S)
+            there = self._info(target)
+            if there is not None and size in (None, size_of(there)):
+                return True
+        return False
 
     def _is_folder(self, path: str) -> bool:
         with suppress(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dinmo_pipeline.storages.filesystem.calls import Pulse
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 BLOCK_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Uncommitted:
+    """A file that was written and is not shown; its library's own object knows how."""
+
+    file: Any
+    size: int
 
 
 def write_to(fs: AbstractFileSystem, path: str, source: LocalFile, pulse: Pulse) -> Any:
