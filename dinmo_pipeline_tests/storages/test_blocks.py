@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import PermanentStorageError, TransientStorageError
-from dinmo_pipeline.storages.object_store.multipart import IN_FLIGHT, read_piece, send_blocks
+from dinmo_pipeline.storages.object_store.multipart import IN_FLIGHT, in_flight, read_piece, send_blocks
 from dinmo_pipeline_tests.waiting import PATIENCE_S
 
 _BLOCK = 10
@@ -102,3 +103,54 @@ def test_file_whose_size_changed_is_refused(length: int, size: int, found: str, 
 def test_piece_ends_where_the_file_did(file: Path) -> None:
     assert read_piece(file, 205, 200, _BLOCK) == bytes(range(200, 205))
     assert read_piece(file, 203, 200, _BLOCK) == bytes(range(200, 203))
+
+
+def test_work_of_a_loop_is_answered_in_order_and_no_more_than_that_is_under_way() -> None:
+    now, most = 0, 0
+
+    async def work(number: int) -> int:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.001 * (number % 3))
+        now -= 1
+        return number
+
+    assert asyncio.run(in_flight(20, work)) == list(range(20))
+    assert most == IN_FLIGHT
+    assert asyncio.run(in_flight(0, work)) == []
+
+
+def test_first_error_ends_the_work_of_a_loop_once_what_is_under_way_is_done() -> None:
+    begun, ended = [], []
+
+    async def work(number: int) -> None:
+        begun.append(number)
+        if number == 1:
+            raise TransientStorageError("lost")
+        await asyncio.sleep(0.01)
+        ended.append(number)
+
+    with pytest.raises(TransientStorageError, match="lost"):
+        asyncio.run(in_flight(20, work))
+    assert begun == list(range(IN_FLIGHT))
+    assert ended == [number for number in begun if number != 1]
+
+
+def test_work_of_a_loop_that_is_cancelled_ends() -> None:
+    begun = []
+
+    async def work(number: int) -> None:
+        begun.append(number)
+        await asyncio.sleep(0.01)
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(in_flight(20, work))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    assert begun == list(range(IN_FLIGHT))

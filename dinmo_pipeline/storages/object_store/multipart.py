@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
@@ -38,9 +39,41 @@ def send_blocks(local_path: Path, size: int, block: int, send: Callable[[int, by
         pool.shutdown(cancel_futures=True)
     # Blocks are begun in order: one that failed comes before all that were cancelled.
     answers = [future.result() for future in futures]
+    check_unchanged(local_path, size)
+    return answers
+
+
+async def in_flight(count: int, work: Callable[[int], Awaitable[T]]) -> list[T]:
+    """Return what `work` returned for each number up to `count`, in order; IN_FLIGHT of them are under way at once.
+
+    The first error ends the work: nothing further is begun, what is under way is waited for.
+    """
+    numbers, results, is_over = iter(range(count)), dict[int, T](), False
+
+    async def one_after_another() -> None:
+        nonlocal is_over
+        try:
+            for number in numbers:
+                results[number] = await work(number)
+                if is_over:
+                    return
+        except BaseException:
+            is_over = True
+            raise
+
+    tasks = [asyncio.ensure_future(one_after_another()) for _ in range(min(count, IN_FLIGHT))]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        is_over = True
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return [results[number] for number in range(count)]
+
+
+def check_unchanged(local_path: Path, size: int) -> None:
+    """Raise PermanentStorageError where the file has not the `size` that it had."""
     if (length := local_path.stat().st_size) != size:
         raise _size_changed(local_path, size, length)
-    return answers
 
 
 def read_piece(local_path: Path, size: int, position: int, count: int) -> bytes:
