@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from azure.storage.blob import LinearRetry
+from azure.storage.blob.aio import LinearRetry
 from botocore.retries.standard import ExponentialBackoff
 
 from dinmo_pipeline.storages.gcs import transport as gcs_transport

@@ -196,6 +196,7 @@ def test_host_that_nobody_knows_is_named(azurite_server: Azurite, define: Define
         (409, "BlobImmutableDueToPolicy", PermanentStorageError, "choose a dated file_name"),
         (412, "LeaseIdMissing", PermanentStorageError, "have it released"),
         (400, "Md5Mismatch", TransientStorageError, "the bytes changed on the way"),
+        (412, "ConditionNotMet", TransientStorageError, "the file was changed meanwhile"),
         (409, "ContainerBeingDeleted", TransientStorageError, "is being deleted"),
         (503, "ServerBusy", TransientStorageError, "Azure is busy"),
         (418, "SomethingNew", PermanentStorageError, "Azure answered 418 SomethingNew; look the code up"),

@@ -15,6 +15,8 @@ def test_definitions_load_without_the_clients_of_storages() -> None:
         "boto3",
         "botocore",
         "requests",
+        "adlfs",
+        "aiohttp",
         "asyncssh",
         "fsspec",
         "sshfs",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from importlib.metadata import version
 from typing import Any
 
+import adlfs
 import aiohttp.client_proto
 import fsspec
 import gcsfs.core
@@ -23,6 +25,11 @@ PRIVATE: dict[str, tuple[Any, tuple[str, ...]]] = {
     "webdav4": (webdav4.client.Client, ("http", "base_url", "join_url", "propfind", "upload_fileobj", "move")),
     "webdav4, its module": (webdav4.fsspec, ("translate_info",)),
     "webdav4, its addresses": (webdav4.urls, ("join_url_path",)),
+    "adlfs": (
+        adlfs.AzureBlobFileSystem,
+        ("_cp_file", "_details", "_dir_exists", "_get_file", "_info", "_ls", "_pipe_file", "_put_file", "_rm_file"),
+    ),
+    "adlfs, not in its documentation": (adlfs.AzureBlobFileSystem, ("do_connect", "split_path", "_strip_protocol")),
     "sshfs": (sshfs.SSHFileSystem, ("_client", "_pool", "_stack", "_connect", "_decode_attributes", "_finalize", "_info", "_rm_file")),
     "sshfs, its open file": (sshfs.file.SSHFile, ("_file", "_determine_block_size")),
     "sshfs, its channels": (sshfs.pools.SFTPSoftChannelPool, ("_channels", "_maybe_new_channel", "active_channels", "get")),
@@ -68,3 +75,12 @@ def test_aiohttp_makes_connections_and_keeps_their_state_where_it_is_replaced() 
     handler, _ = asyncio.run(_connections())
     missing = [name for name in ("_loop", "_payload", "_read_timeout", "transport") if not hasattr(handler, name)]
     assert not missing, f"aiohttp {version('aiohttp')} has no {missing} any more: see storages/aiohttp_transport.py"
+
+
+def test_adlfs_makes_its_client_where_it_is_replaced() -> None:
+    plain = adlfs.AzureBlobFileSystem(account_name="a", anon=True, skip_instance_cache=True)
+    assert hasattr(plain, "service_client")
+
+
+def test_python_keeps_its_finalizers_where_they_are_taken_back() -> None:
+    assert hasattr(weakref.finalize, "_registry")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from dinmo_pipeline.storages.object_store.contract import DELETE, LIST, LOOK, MOVE, READ, WRITE
 from dinmo_pipeline.storages.object_store.errors import PASSING_STATUS, REDIRECTS, Cause, connection_cause, redirect_cause
 
-if TYPE_CHECKING:
-    from azure.core.exceptions import HttpResponseError
+
+class OtherBytes(OSError):
+    """What Azure says that it has is not what was sent."""
+
+
+class CopyEnded(OSError):
+    """A copy within the account ended without being done; its text is Azure's word for it."""
+
 
 _RIGHTS = {WRITE: "create and write", READ: "read", LOOK: "read", LIST: "list", DELETE: "delete", MOVE: "read, create, write and delete"}
 
@@ -47,6 +52,7 @@ _LASTING = {
     "OutOfRangeInput": _BAD_NAME,
 }
 _PASSING = {
+    "ConditionNotMet": "the file was changed meanwhile",
     "ContainerBeingDeleted": "the container is being deleted: have it made again, or correct its name",
     "InvalidBlockList": "something else writes to this name at the same time",
     "Md5Mismatch": "the bytes changed on the way",
@@ -62,6 +68,10 @@ def cause_of(error: Exception, action: str, *, credentials: str) -> Cause | None
     """Return what the error means, or None when it is none of Azure's libraries."""
     from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
+    if isinstance(error, OtherBytes):
+        return Cause(str(error), "they changed on the way", transient=True)
+    if isinstance(error, CopyEnded):
+        return Cause(f"Azure's copy ended as {error}", "see what else works there", transient=True)
     if isinstance(error, HttpResponseError) and error.response is not None:
         code, status = code_of(error), error.status_code or 0
         found = f"Azure answered {status} {code}".rstrip()
@@ -80,7 +90,7 @@ def cause_of(error: Exception, action: str, *, credentials: str) -> Cause | None
     return connection_cause(error) if isinstance(error, AzureError) else None
 
 
-def code_of(error: HttpResponseError) -> str:
-    """Return Azure's own code; the answer to HEAD has it in its headers alone."""
-    headers: Mapping[str, str] = getattr(error.response, "headers", {})
+def code_of(error: BaseException | None) -> str:
+    """Return Azure's own code, if the error is an answer of its; that to HEAD has it in its headers alone."""
+    headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", {})
     return headers.get("x-ms-error-code", "")

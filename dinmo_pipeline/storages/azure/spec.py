@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, model_validator
@@ -16,7 +16,12 @@ from dinmo_pipeline.masking import mask_logs
 from dinmo_pipeline.secrets import SecretField, Setting
 from dinmo_pipeline.storages.answers import Answers
 from dinmo_pipeline.storages.azure.session import READ_AT_ONCE, AzureContainer
-from dinmo_pipeline.storages.object_store.contract import ANSWER_SECONDS, AT_ONCE, CONNECT_SECONDS, ObjectStoreSpec, address_problem
+from dinmo_pipeline.storages.object_store.contract import ObjectStoreSpec, address_problem
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+    from dinmo_pipeline.storages.azure.filesystem import AzureFileSystem
 
 
 class AzureContainerSpec(ObjectStoreSpec):
@@ -49,10 +54,41 @@ class AzureContainerSpec(ObjectStoreSpec):
         return f"azure:{self._url(project_root)}/{self._text('container', self.container, project_root)}"
 
     def connect(self, project_root: Path) -> AzureContainer:
-        url = self._url(project_root)
         container = self._text("container", self.container, project_root)
+        answers = Answers(read_limits(project_root))
+        filesystem, credentials = self._account(project_root, container, answers, read_at_once=READ_AT_ONCE)
+        return AzureContainer(
+            name=self.name,
+            place=f"{self._url(project_root)}/{container}",
+            filesystem=filesystem,
+            container=container,
+            credentials=credentials,
+            answers=answers,
+        )
+
+    def filesystem(self, project_root: Path) -> AbstractFileSystem:
+        """Return the container as an fsspec filesystem, whose paths begin at its root; `.fs.close()` closes its connections."""
+        from fsspec.implementations.dirfs import DirFileSystem
+
+        container = self._text("container", self.container, project_root)
+        account, _ = self._account(project_root, container, Answers(read_limits(project_root)))
+        return DirFileSystem(container, account, skip_instance_cache=True)
+
+    def _account(self, project_root: Path, container: str, answers: Answers, **options: Any) -> tuple[AzureFileSystem, str]:
+        """Return the account's filesystem, which asks for nothing yet, and what messages call the credentials."""
+        from dinmo_pipeline.storages.azure.filesystem import AzureFileSystem
+
+        mask_logs()
+        url = self._url(project_root)
         credential, credentials = self._credential(url, project_root)
-        return _open(url, container, credential, name=self.name, credentials=credentials, answers=Answers(read_limits(project_root)))
+        try:
+            filesystem = AzureFileSystem(url, credential, answers=answers, **options)
+            # Azure's client looks at the container's name.
+            filesystem.service_client.get_container_client(container)
+        except ValueError:
+            what = f"could not open {url}/{container} (storage {self.name})"
+            raise PermanentStorageError(f"{what}: the container's name or {credentials} is of the wrong form; correct it") from None
+        return filesystem, credentials
 
     def _url(self, project_root: Path) -> str:
         if self.account_name is not None:
@@ -74,39 +110,9 @@ class AzureContainerSpec(ObjectStoreSpec):
         if urlsplit(url).scheme != "https":
             what = f"could not use the default credentials of storage {self.name}"
             raise PermanentStorageError(f"{what}: they go over https alone; write the account's address with https")
-        from azure.identity import DefaultAzureCredential
+        from azure.identity.aio import DefaultAzureCredential
 
         return DefaultAzureCredential(), "the default credentials"
-
-
-def _open(url: str, container: str, credential: Any, *, name: str, credentials: str, answers: Answers) -> AzureContainer:
-    from azure.core.pipeline.transport import RequestsTransport
-    from azure.storage.blob import ContainerClient, LinearRetry
-    from requests import Session
-
-    from dinmo_pipeline.storages.requests_transport import bound
-
-    mask_logs()
-    place = f"{url}/{container}"
-    session = Session()
-    bound(session, answers)
-    try:
-        client = ContainerClient(
-            url,
-            container,
-            credential=credential,
-            # A block that was lost is soon sent again, so that it does not cost the whole file; longer waits are the publisher's.
-            retry_policy=LinearRetry(backoff=1, retry_total=2, random_jitter_range=1),
-            transport=RequestsTransport(session=session, connection_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS),
-            max_single_put_size=AT_ONCE,
-            max_single_get_size=READ_AT_ONCE,
-            # Where the account's owner did not say that rows may go, they do not.
-            permit_redirects=False,
-        )
-    except ValueError:
-        advice = f"the container's name or {credentials} is of the wrong form; correct it"
-        raise PermanentStorageError(f"could not open {place} (storage {name}): {advice}") from None
-    return AzureContainer(name=name, place=place, client=client, credentials=credentials, answers=answers)
 
 
 def _account_url(text: str) -> str:
@@ -152,6 +158,7 @@ def _ended(fields: Mapping[str, Sequence[str]]) -> datetime | None:
 
 
 def _read_connection_string(text: str, url: str, name: str) -> Any:
+    from azure.core.credentials import AzureSasCredential
     from azure.storage.blob import BlobServiceClient
 
     what = f"could not use the connection_string of storage {name}"
@@ -161,4 +168,5 @@ def _read_connection_string(text: str, url: str, name: str) -> Any:
         raise PermanentStorageError(f"{what}: it is of the wrong form; copy it again from the account's access keys") from None
     if _account_url(client.url.partition("?")[0]) != url:
         raise PermanentStorageError(f"{what}: it belongs to another account than {url}; correct one of the two")
-    return client.credential
+    # A SAS token comes as text, which would be shown wherever the filesystem's arguments are.
+    return AzureSasCredential(client.credential) if isinstance(client.credential, str) else client.credential
