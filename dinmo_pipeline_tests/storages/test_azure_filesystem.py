@@ -225,6 +225,21 @@ def test_no_secret_is_among_what_a_filesystem_tells_of_itself(
     assert not AzureFileSystem._cache
 
 
+def test_secrets_of_the_environment_are_not_its_own(azurite_server: Azurite, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ACCOUNT_KEY", "CONNECTION_STRING", "SAS_TOKEN", "CLIENT_ID", "CLIENT_SECRET", "TENANT_ID"):
+        monkeypatch.setenv(
+            f"AZURE_STORAGE_{name}", "of-another-account" if name != "CONNECTION_STRING" else azurite_server.connection_string
+        )
+    plain = adlfs.AzureBlobFileSystem(account_name="a", anon=True, skip_instance_cache=True)
+    assert plain.account_key == "of-another-account"
+    assert plain.exists(CONTAINER)  # adlfs goes to the environment's account and not to the one that it was given.
+
+    made = AzureFileSystem("http://127.0.0.1:1/a", owner(azurite_server), answers=limits())
+    assert azurite_server.key not in str(made.__dict__)
+    assert "of-another-account" not in f"{made.account_key} {made.sas_token} {made.client_secret} {made.sync_credential}"
+    made.close()
+
+
 def test_filesystem_that_is_closed_is_forgotten(azurite_server: Azurite, plain: adlfs.AzureBlobFileSystem) -> None:
     made = AzureFileSystem(azurite_server.url(), owner(azurite_server), answers=limits())
     made.exists(f"{FOLDER}/a.csv")

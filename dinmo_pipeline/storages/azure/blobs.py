@@ -7,6 +7,7 @@ import hashlib
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar
 
@@ -86,7 +87,10 @@ async def fetch(blob: BlobClient, begin: Callable[[int], AbstractContextManager[
     that still write when one has failed.
     """
     first = await blob.download_blob(max_concurrency=1)
-    size, start, writing = first.size, min(first.size, at_once), asyncio.Lock()
+    size, start, version, writing = first.size, min(first.size, at_once), first.properties.etag, asyncio.Lock()
+    beginning = [await first.read(start)] if start else []
+    # It holds as much.
+    del first
     with begin(size) as target:
 
         def write_at(position: int, piece: bytes) -> None:
@@ -99,16 +103,15 @@ async def fetch(blob: BlobClient, begin: Callable[[int], AbstractContextManager[
                 position,
                 min(PART_BYTES, size - position),
                 max_concurrency=1,
-                etag=first.properties.etag,
+                etag=version,
                 match_condition=MatchConditions.IfNotModified,
             )
             piece = await part.readall()
             async with writing:
-                await in_thread(lambda: write_at(position, piece))
+                await in_thread(partial(write_at, position, piece))
 
-        if start:
-            beginning = await first.read(start)
-            await in_thread(lambda: write_at(0, beginning))
+        if beginning:
+            await in_thread(partial(write_at, 0, beginning.pop()))
         await in_flight(-(-(size - start) // PART_BYTES), copy)
 
 

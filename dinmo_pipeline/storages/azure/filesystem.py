@@ -77,17 +77,19 @@ class AzureFileSystem(AzureBlobFileSystem):  # type: ignore[misc]
     def __init__(
         self, account_url: str, credential: Any, *, answers: Answers, read_at_once: int = blobs.PART_BYTES, **options: Any
     ) -> None:
-        self._account_url, self._credential, self._answers, self._read_at_once = account_url, credential, answers, read_at_once
+        self._account_url, self._answers, self._read_at_once = account_url, answers, read_at_once
         self._threads = ThreadPoolExecutor(IN_FLIGHT, "azure")
-        # The name is no account's: adlfs wants one, and looks for secrets in the environment where it is to sign in itself.
-        super().__init__(account_name="unused", anon=True, use_listings_cache=False, **options)
+        # The name is no account's: adlfs makes an address of it, and a client, which this makes itself.
+        super().__init__(account_name="unused", credential=credential, anon=True, use_listings_cache=False, **options)
+        # adlfs takes what the environment has of these, whatever it was given.
+        self.account_key = self.connection_string = self.sas_token = self.client_secret = None
         _forget_at_exit(self)
 
     def do_connect(self) -> None:
         """Make the client, which asks for nothing yet; ValueError where the credential is of the wrong form."""
         self.service_client = BlobServiceClient(
             self._account_url,
-            credential=self._credential,
+            credential=self.credential,
             # A block that was lost is soon sent again, so that it does not cost the whole file; longer waits are the publisher's.
             retry_policy=LinearRetry(backoff=1, retry_total=2, random_jitter_range=1),
             transport=CountedTransport(self._answers, self._in_thread),
@@ -112,8 +114,8 @@ class AzureFileSystem(AzureBlobFileSystem):  # type: ignore[misc]
 
     async def _close(self) -> None:
         await self.service_client.close()
-        if hasattr(self._credential, "close"):
-            await self._credential.close()
+        if hasattr(self.credential, "close"):
+            await self.credential.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _stage(self, local_path: Path, path: str, *, sha256: str | None = None) -> Staged:
