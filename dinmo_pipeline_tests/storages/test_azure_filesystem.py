@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import gc
 import gzip
 import multiprocessing
 import os
+import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,12 +24,13 @@ from fsspec import AbstractFileSystem
 from dinmo_pipeline.intake_limits import IntakeLimits
 from dinmo_pipeline.storages.answers import Answers
 from dinmo_pipeline.storages.azure.errors import code_of
-from dinmo_pipeline.storages.azure.filesystem import AzureFileSystem
+from dinmo_pipeline.storages.azure.filesystem import AzureFileSystem, Staged
 from dinmo_pipeline.storages.azure.spec import AzureContainerSpec
 from dinmo_pipeline_tests.servers.azurite import CONTAINER, Azurite
 from dinmo_pipeline_tests.servers.front import Front
 from dinmo_pipeline_tests.servers.lying_http import Answer, lying_http
 from dinmo_pipeline_tests.storages.contract import MIB, local
+from dinmo_pipeline_tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.xdist_group("azure")
 
@@ -274,6 +278,30 @@ def test_child_that_was_forked_makes_a_filesystem_of_its_own(ours: AzureFileSyst
     assert "not fork-safe" in told
     assert content == b"x"
     assert ours.cat_file(f"{FOLDER}/fork.csv") == b"x"
+
+
+def test_interrupt_ends_the_work(ours: AzureFileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    async def write(*_: object) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(PATIENCE_S)
+        finally:
+            ended.set()
+
+    def interrupted(*_: object) -> None:
+        assert begun.wait(PATIENCE_S)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ours, "_write_file", write)
+    monkeypatch.setattr(ours, "_in_thread", lambda *_: asyncio.sleep(0))
+    with monkeypatch.context() as patched:
+        patched.setattr(concurrent.futures.Future, "result", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ours.commit(Staged(f"{FOLDER}/interrupted.csv", Path(os.devnull)))
+    # fsspec's own waiting lets it go on, and a file that nobody waits for any more appears.
+    assert ended.wait(PATIENCE_S / 2)
 
 
 def test_storage_is_a_filesystem_that_begins_at_its_container(azurite_server: Azurite, tmp_path: Path) -> None:
