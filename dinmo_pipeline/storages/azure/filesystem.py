@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import functools
 import os
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from dinmo_pipeline.storages.answers import Answers
 from dinmo_pipeline.storages.azure import blobs
 from dinmo_pipeline.storages.azure.errors import code_of
 from dinmo_pipeline.storages.azure.transport import CountedTransport
+from dinmo_pipeline.storages.event_loop import blocking
 from dinmo_pipeline.storages.object_store.contract import AT_ONCE
 from dinmo_pipeline.storages.object_store.multipart import IN_FLIGHT
 
@@ -49,20 +49,6 @@ class Staged:
     local_path: Path
     sha256: str = ""
     blocks: Sequence[str] = ()
-
-
-def _blocking(work: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., T]:
-    """Make a method for callers outside the event loop, cancelled when the waiting caller is interrupted, which fsspec's own is not."""
-
-    @functools.wraps(work)
-    def wait(self: AzureFileSystem, *arguments: Any, **options: Any) -> T:
-        future = asyncio.run_coroutine_threadsafe(work(self, *arguments, **options), self.loop)
-        try:
-            return future.result()
-        finally:
-            future.cancel()
-
-    return wait
 
 
 class AzureFileSystem(AzureBlobFileSystem):  # type: ignore[misc]
@@ -196,7 +182,7 @@ class AzureFileSystem(AzureBlobFileSystem):  # type: ignore[misc]
                 infos = zip(entries, await self._details(entries), strict=True)
                 yield [{**info, "type": "directory", "size": None} if blob.name.endswith("/") else info for blob, info in infos]
 
-    @_blocking
+    @blocking
     async def _next_page(self, pages: AsyncIterator[list[Info]]) -> list[Info] | None:
         return await anext(pages, None)
 
@@ -253,12 +239,12 @@ class AzureFileSystem(AzureBlobFileSystem):  # type: ignore[misc]
         await self._cp_file(path1, path2)
         await self._rm_file(path1)
 
-    stage, commit, discard, close = _blocking(_stage), _blocking(_commit), _blocking(_discard), _blocking(_close)
-    write_file, write_if, load = _blocking(_write_file), _blocking(_write_if), _blocking(_load)
-    fetch, look, mv = _blocking(_fetch), _blocking(_look), _blocking(_mv)
+    stage, commit, discard, close = blocking(_stage), blocking(_commit), blocking(_discard), blocking(_close)
+    write_file, write_if, load = blocking(_write_file), blocking(_write_if), blocking(_load)
+    fetch, look, mv = blocking(_fetch), blocking(_look), blocking(_mv)
     # Those of adlfs and fsspec call their own methods, whatever is defined here.
-    get_file, put_file = _blocking(_get_file), _blocking(_put_file)
-    pipe_file, cp_file = _blocking(_pipe_file), _blocking(_cp_file)
+    get_file, put_file = blocking(_get_file), blocking(_put_file)
+    pipe_file, cp_file = blocking(_pipe_file), blocking(_cp_file)
 
     def _blob(self, path: str) -> BlobClient:
         container, name, _ = self.split_path(path)
