@@ -32,7 +32,7 @@ prepare: .venv/dev.stamp ## Install what the tests start and read: a browser, se
 test: prepare ## Run all tests
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup
 
-test-fast: .venv/dev.stamp ## Run the inner loop: the tests of the rooms without servers, processes and Dagster, half a minute
+test-fast: .venv/dev.stamp ## Run the inner loop: the tests of the rooms without servers, processes and Dagster, about a minute
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --fast -m fast -q
 
 coverage: prepare ## Run all tests and show the lines that none of them runs; fails below the floor
