@@ -1,4 +1,4 @@
-"""What this process is at, in words, for whoever waits for it or stops it."""
+"""The current work of this process as text: shown to a user who waits for it, and printed when the process is stopped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def doing(what: str, *, stopped: str | None = None) -> Iterator[None]:
     _current.append(activity)
     try:
         yield
-    except Exception:
+    except Exception:  # not an interrupt: the text about a stop is made of the activities that it found
         _current.remove(activity)
         raise
     _current.remove(activity)
@@ -44,13 +44,13 @@ def telling(listener: Callable[[str], None]) -> Iterator[None]:
 
 
 def tell(text: str) -> None:
-    """Tell whoever listens, if anybody does."""
+    """Pass `text` to each registered listener."""
     for listener in _listeners:
         listener(text)
 
 
 def current_step() -> str:
-    """Return what this process is at inside of the outermost activity; empty where nobody said."""
+    """Return the innermost activity; an empty text where there is only the outermost one, or none."""
     return _current[-1].what if len(_current) > 1 else ""
 
 

@@ -47,7 +47,7 @@ _UNDER_HEADER = re.compile(r"\|(?: --- \|)+")
 def event_texts(entry: EventLogEntry) -> Iterator[tuple[Kind, str]]:
     """Each text of an event, with what it is; cells of its tables and values of its JSON come a second time, alone."""
     fields = json.loads(serialize_value(entry))
-    # What is no event of Dagster's was logged by code.
+    # An entry without a Dagster event is a line that an asset's code logged, so its message is data.
     kinds = _FIELDS if fields[_EVENT] is not None else {**_FIELDS, "message": Kind.DATA, "user_message": Kind.DATA}
     yield from _texts(fields, Kind.NAME, kinds)
 
@@ -78,7 +78,7 @@ def _texts(value: Any, kind: Kind, kinds: Mapping[str, Kind]) -> Iterator[tuple[
         if value.get(_CLASS) in _OF_NAMES:
             kind, kinds = Kind.NAME, {}
         for name, each in value.items():
-            # What is no record of Dagster's is data with its names.
+            # Only Dagster's serialized records have `__class__`; the keys of any other object are data, too.
             yield kind if kind == Kind.DATA and _CLASS not in value else Kind.NAME, name
             inner = Kind.NAME if name == _CLASS else kinds.get(name, kind) if kind == Kind.NAME else kind
             yield from _texts(each, inner, kinds)

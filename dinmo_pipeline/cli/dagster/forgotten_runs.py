@@ -59,7 +59,7 @@ def _delete_runs(instance: DagsterInstance, home: Path, looked: QuotingRuns, *, 
 
 
 def _common_words(person: Person, names: Collection[str]) -> Iterator[Receipt]:
-    """Tell of values that are also names or words of Dagster's or the project's: every run has them, whoever it is of."""
+    """Yield a receipt for each value that is also a name used by Dagster or the project: every run contains it, so it identifies nobody."""
     for description in person.descriptions:
         if any(value.strip() in names for _, value in description.values):
             done = (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _BUSY_S = 30
 _LEFT = "it still quotes the person, in what no run has: ticks go with their retention; else stop Dagster and start anew without it"
-# What Dagster 1.13 makes in a database, which may hold tables of others, too. Definitions (`snapshots`) quote nobody.
+# The tables that Dagster 1.13 creates; the database may have others. `snapshots` is left out: it holds definitions and no rows.
 _TABLES = frozenset(
     {
         *("asset_check_executions", "asset_daemon_asset_evaluations", "asset_event_tags", "asset_keys", "backfill_tags", "bulk_actions"),

@@ -175,12 +175,12 @@ def storage_problem(home: Path) -> str | None:
 
 
 def broken_storage(home: Path) -> str | None:
-    """Return `storage_problem`, except that a storage which nobody has made yet is none."""
+    """Return `storage_problem`, or None where the storage was never created."""
     return storage_problem(home) if any((home / name).exists() for name in _DATABASES) else None
 
 
 def _make(home: Path) -> None:
-    """Make the folder, and the settings of a home that is new; those of somebody else stay as they are."""
+    """Create the folder, and `dagster.yaml` in a new home; an existing file is not changed."""
     make_private_folder(home)
     if (home / "dagster.yaml").exists() or any((home / name).exists() for name in _DATABASES):
         return

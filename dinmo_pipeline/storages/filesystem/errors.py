@@ -89,6 +89,7 @@ def cause_of(error: BaseException, *, right: str = "the right to do so") -> Caus
                 return Cause(found.found, found.advice.format(right=right), found.transient)
     if isinstance(error, NameRefused):
         return Cause(str(error), _NAME)
+    # What fsspec's base class raises for a method that a filesystem does not have.
     if isinstance(error, NotImplementedError):
         return Cause("this fsspec filesystem cannot do that", "deliver elsewhere, or ask those who make its package")
     if isinstance(error, ImportError):

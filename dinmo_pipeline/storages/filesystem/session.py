@@ -76,7 +76,7 @@ class Filesystem(Storage):
         def make(_: Pulse) -> None:
             try:
                 self._fs.makedirs(path, exist_ok=True)
-            except Exception:
+            except Exception:  # fsspec names no error for it; raised again unless the folder is there
                 # Another delivery may have made it in between, or its parents may not be looked at.
                 if not self._is_folder(path):
                     raise

@@ -57,7 +57,7 @@ async def in_flight(count: int, work: Callable[[int], Awaitable[T]]) -> list[T]:
                 results[number] = await work(number)
                 if is_over:
                     return
-        except BaseException:
+        except BaseException:  # a cancellation, too, ends the other workers after their current block
             is_over = True
             raise
 

@@ -213,7 +213,7 @@ class SftpFileSystem(SSHFileSystem):  # type: ignore[misc]
         staged = Staged(temporary_beside(path), path)
         try:
             await self._write(source, staged.temporary_path)
-        except BaseException:
+        except BaseException:  # an interrupt, too, must leave no temporary file
             with suppress(*FAULTS):
                 await self._discard(staged)
             raise
