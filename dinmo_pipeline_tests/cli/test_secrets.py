@@ -18,8 +18,7 @@ import asyncssh
 import pytest
 
 from dinmo_pipeline_tests.servers import azurite, gcs, s3
-from dinmo_pipeline_tests.servers.cloud_fixtures import azurite_server, gcs_relay, gcs_server, gcs_tokens, s3_server
-from dinmo_pipeline_tests.servers.fixtures import openssh_server, samba_server, vsftpd_explicit, webdav_server
+from dinmo_pipeline_tests.servers.every_storage import *  # noqa: F403 (its fixtures)
 from dinmo_pipeline_tests.servers.mail import PASSWORD, USER, MailServer, running_mail
 from dinmo_pipeline_tests.servers.openssh import OpenSsh, make_key
 from dinmo_pipeline_tests.servers.samba import Samba
@@ -30,18 +29,6 @@ from dinmo_pipeline_tests.servers.webdav import WebDav
 from ..people import MODEL, activation
 from ..random_cases import CASES as DINMO_TEST_CASES
 from .conftest import Dinmo
-
-__all__ = [
-    "azurite_server",
-    "gcs_relay",
-    "gcs_server",
-    "gcs_tokens",
-    "openssh_server",
-    "s3_server",
-    "samba_server",
-    "vsftpd_explicit",
-    "webdav_server",
-]
 
 _LIBRARIES = (
     *("asyncssh", "azure", "boto3", "botocore", "google", "urllib3", "requests", "s3transfer", "smtplib"),

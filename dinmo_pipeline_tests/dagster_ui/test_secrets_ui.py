@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from dinmo_pipeline_tests.servers.cloud_fixtures import azurite_server, gcs_relay, gcs_server, gcs_tokens, s3_server
-from dinmo_pipeline_tests.servers.fixtures import openssh_server, samba_server, vsftpd_explicit, webdav_server
+from dinmo_pipeline_tests.servers.every_storage import *  # noqa: F403 (its fixtures)
 from dinmo_pipeline_tests.servers.mail import running_mail
 from dinmo_pipeline_tests.servers.web import running_web
 
@@ -19,18 +18,6 @@ from ..cli.test_secrets import CASES, SECRETS_OF_MESSAGES, definitions, found, n
 from ..people import MODEL, run_command
 from ..waiting import wait_for
 from .conftest import Server, serving
-
-__all__ = [
-    "azurite_server",
-    "gcs_relay",
-    "gcs_server",
-    "gcs_tokens",
-    "openssh_server",
-    "s3_server",
-    "samba_server",
-    "vsftpd_explicit",
-    "webdav_server",
-]
 
 _TICKS_S = 300.0
 _IN_THE_UI = "to_s3_locked"
