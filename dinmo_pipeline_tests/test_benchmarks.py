@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import record
+from benchmarks import limits, record
 from benchmarks.measure import Cost, Figure, Line, Result, measure
+from dinmo_pipeline.intake_limits import limit_words
 
 Run = Callable[..., str]
 Costs = Callable[..., Iterator[float]]
@@ -123,3 +124,22 @@ def test_pairs_begin_with_the_other_side_each_time() -> None:
     done = list[str]()
     measure(Line("work", "the same", 1, lambda: done.append("ours"), lambda: done.append("theirs")), 3)
     assert done == ["theirs", "ours", "ours", "theirs", "theirs", "ours"]
+
+
+def test_every_limit_of_what_others_send_is_measured() -> None:
+    assert list(limits.CASES) == [name for name, _, _ in limit_words()]
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        (
+            "partner: could not list the folder raw on ftp://h:2 (storage drop): it is longer than 9 bytes; ask why, or raise x",
+            "it is longer than 9 bytes",
+        ),
+        ("contacts_shop_1.csv: refused: contacts_shop_1.csv, line 2: it has more than 9 x. Ask for it again", "it has more than 9 x"),
+        ("contacts_shop_1.csv: 1 of 1 records loaded", "nothing"),
+    ],
+)
+def test_what_a_limit_says_was_found_stands_without_the_file_and_the_advice(told: str, found: str) -> None:
+    assert limits.found_beyond("x", f"warning: something else\n{told}\n{told} once more\n") == found
