@@ -17,6 +17,7 @@ from dagster import DagsterInstance
 
 from dinmo_pipeline.cli.dagster.instance import NEW_HOME_SETTINGS
 from dinmo_pipeline.formats import FORMATS
+from dinmo_pipeline.intake_limits import limit_words
 from dinmo_pipeline.launching import ForkingRunLauncher
 from dinmo_pipeline.project.schema.definitions import COMPONENT_FIELDS
 
@@ -133,6 +134,15 @@ def test_pages_are_all_reached_from_the_readme() -> None:
 
 
 OPERATIONS = ROOT / "docs" / "operations.md"
+
+
+def test_operations_say_what_an_import_takes_at_every_limit() -> None:
+    section = OPERATIONS.read_text(encoding="utf-8").partition("## What others may send\n")[2].partition("\n## ")[0]
+
+    rows = re.findall(r"^\| `(\w+)` ([\d,]+)(?:, 1/(\d+) of it)? \|", section, re.MULTILINE)
+
+    measured = [(name, int(value.replace(",", "")) * int(part or 1)) for name, value, part in rows]
+    assert measured == [(name, default) for name, default, _ in limit_words()]
 
 
 def test_programs_that_operations_and_the_image_start_are_installed() -> None:
