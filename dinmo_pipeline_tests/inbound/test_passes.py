@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.inbound.import_pass import InboxPass
+from dinmo_pipeline.inbound.load import feed_table
 from dinmo_pipeline.inbound.load.import_ledger import Outcome
 from dinmo_pipeline.project.specs import FeedSpec, InboundColumn
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
@@ -446,3 +447,25 @@ def test_file_that_replaces_is_loaded_where_the_newer_one_that_came_with_it_is_r
     inbox.drop("contacts_shop_20240503.csv", b"id,city\n\xff,x\n")
     assert [made.outcome for made in inbox.run()] == ["outdated", "loaded", "refused", "refused"]
     assert inbox.rows("SELECT id, city FROM feeds.contacts_shop") == [("2", "Nice")]
+
+
+@pytest.mark.parametrize("altered_at_most", [0, 10**9], ids=["rewritten", "altered"])
+def test_new_columns_and_wider_ones_leave_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, altered_at_most: int) -> None:
+    monkeypatch.setattr(feed_table, "_MOST_ALTERED", altered_at_most)
+    inbox = LocalInbox(tmp_path)
+    inbox.drop("contacts_shop_20240501.csv", "id,age,updated_at,a\n1,9007199254740993,2024-05-01,x\n2,,2024-05-01,\n")
+    inbox.run()
+    inbox.drop("contacts_shop_20240502.csv", "id,age,updated_at,a,b,c d\n3,0.125,2024-05-02,,y,z\n")
+    inbox.run()
+
+    described = [(name, kind) for name, kind, *_ in inbox.rows("DESCRIBE feeds.contacts_shop") if not name.startswith("_")]
+    assert described == [
+        *(("id", "VARCHAR"), ("age", "DECIMAL(38,3)"), ("updated_at", "TIMESTAMP WITH TIME ZONE"), ("a", "VARCHAR")),
+        *(("b", "VARCHAR"), ("c d", "VARCHAR")),
+    ]
+    rows = inbox.rows('SELECT id, CAST(age AS VARCHAR), a, b, "c d", _file FROM entities.contacts ORDER BY id')
+    assert rows == [
+        ("1", "9007199254740993.000", "x", None, None, "contacts_shop_20240501.csv"),
+        ("2", None, None, None, None, "contacts_shop_20240501.csv"),
+        ("3", "0.125", None, "y", "z", "contacts_shop_20240502.csv"),
+    ]

@@ -36,6 +36,8 @@ _OWN = {
 }
 _KEPT = "temp.main.kept"
 _LARGEST = "_largest"
+# Each ALTER TABLE keeps another list of all columns until the transaction ends: so many entries of these take some 50 MB.
+_MOST_ALTERED = 50_000
 
 
 @dataclass(frozen=True)
@@ -167,16 +169,31 @@ class FeedTable:
             self._connection.execute(f"CREATE TABLE {self._sql} ({columns})")
             return
         known = self.columns()
+        changed = {}
         for name, sql_type in wanted.items():
-            column = quote_identifier(name)
-            if name not in known:
-                self._connection.execute(f"ALTER TABLE {self._sql} ADD COLUMN {column} {sql_type}")
-            elif known[name] != sql_type:
+            if known.get(name, sql_type) != sql_type:
+                column = quote_identifier(name)
                 value = types[name].value(f"CAST({column} AS VARCHAR)", shapes[name])
                 if room_of(known[name]) is not None and room_of(sql_type) is not None:
                     value = f"TRY_CAST({column} AS {sql_type})"
                 self._require_convertible(types[name], known[name], value)
-                self._connection.execute(f"ALTER TABLE {self._sql} ALTER COLUMN {column} TYPE {sql_type} USING {value}")
+                changed[name] = value
+        added = [name for name in wanted if name not in known]
+        if (len(added) + len(changed)) * (len(added) + len(known)) > _MOST_ALTERED:
+            self._rewrite(wanted, added, changed)
+            return
+        for name in added:
+            self._connection.execute(f"ALTER TABLE {self._sql} ADD COLUMN {quote_identifier(name)} {wanted[name]}")
+        for name, value in changed.items():
+            self._connection.execute(f"ALTER TABLE {self._sql} ALTER COLUMN {quote_identifier(name)} TYPE {wanted[name]} USING {value}")
+
+    def _rewrite(self, wanted: Mapping[str, str], added: Sequence[str], changed: Mapping[str, str]) -> None:
+        """Put a copy in the table's place, with the columns `added` behind its own, and with the SQL of `changed` for what these hold."""
+        kept = [column.name for column in table_columns(self._connection, self._sql)]
+        values = [f"CAST({changed[name]} AS {wanted[name]})" if name in changed else quote_identifier(name) for name in kept]
+        values += [f"CAST(NULL AS {wanted[name]})" for name in added]
+        listed = ", ".join(f"{value} AS {quote_identifier(name)}" for value, name in zip(values, [*kept, *added], strict=True))
+        self._connection.execute(f"CREATE OR REPLACE TABLE {self._sql} AS SELECT {listed} FROM {self._sql}")
 
     def _require_convertible(self, type_: ColumnType, known: str, value: str) -> None:
         name = type_.column.name
