@@ -294,3 +294,11 @@ def test_what_rejects_have_is_restored_whatever_it_was_and_as_the_page_says() ->
         names = {"text": inert(text)}
         exec(recipe, names)
         assert names["came"] == text
+
+
+def test_file_of_nothing_but_records_that_are_too_deep_names_the_limit(tmp_path: Path) -> None:
+    made = LocalInbox(tmp_path, feeds=(contacts(columns=(), csv=None),))
+    made.drop("contacts_shop_20240130.json", '{"id": 1, "deep": ' + "[" * 300 + "]" * 300 + "}\n")
+    [record] = made.run()
+    assert record.reason is not None
+    assert "is nested deeper than 200 levels, the limit json_levels" in record.reason

@@ -461,9 +461,9 @@ def test_new_columns_and_wider_ones_leave_what_is_there(tmp_path: Path, monkeypa
     described = [(name, kind) for name, kind, *_ in inbox.rows("DESCRIBE feeds.contacts_shop") if not name.startswith("_")]
     assert described == [
         *(("id", "VARCHAR"), ("age", "DECIMAL(38,3)"), ("updated_at", "TIMESTAMP WITH TIME ZONE"), ("a", "VARCHAR")),
-        *(("b", "VARCHAR"), ("c d", "VARCHAR")),
+        *(("b", "VARCHAR"), ("c_d", "VARCHAR")),
     ]
-    rows = inbox.rows('SELECT id, CAST(age AS VARCHAR), a, b, "c d", _file FROM entities.contacts ORDER BY id')
+    rows = inbox.rows('SELECT id, CAST(age AS VARCHAR), a, b, c_d, _file FROM entities.contacts ORDER BY id')
     assert rows == [
         ("1", "9007199254740993.000", "x", None, None, "contacts_shop_20240501.csv"),
         ("2", None, None, None, None, "contacts_shop_20240501.csv"),

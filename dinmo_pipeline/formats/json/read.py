@@ -5,6 +5,7 @@ A piece is decoded as a whole, column by column. Where anything is unusual about
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from operator import attrgetter
@@ -37,6 +38,9 @@ def open_json(path: Path, *, key: Collection[str] = (), known: Collection[str] =
     reading = JsonReading(path.name, pieces, known, limits)
     missing = [name for name in key if name not in reading.columns]
     if missing and any(True for piece in pieces() for _ in piece.records()):
+        if not reading.columns:
+            # Perhaps no record can be read: then the first of them says why.
+            deque(reading.batches(), maxlen=0)
         found = listed(reading.columns) or "none"
         raise FileRefused(f"{path.name}: lacks the key column {', '.join(missing)}. Its columns are: {found}.")
     return reading
