@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -35,16 +35,19 @@ VARIABLES: dict[str, Callable[[datetime], str]] = {
 }
 
 
-def template_problems(template: str) -> list[str]:
-    """Return why `template` cannot be rendered: an unknown variable (with the nearest one) or a brace without its partner."""
+def template_problems(template: str, others: Collection[str] = ()) -> list[str]:
+    """Return why `template` cannot be rendered: an unknown variable (with the nearest one) or a brace without its partner.
+
+    It may have the variables `others` beside those of the time.
+    """
     problems = []
     for match in _TOKEN.finditer(template):
         if match[0] in ("{", "}"):
             problems.append(
                 f"the brace {match[0]!r} at character {match.start() + 1} has no partner; write {match[0] * 2!r} for a brace itself"
             )
-        elif match[1] is not None and match[1] not in VARIABLES:
-            problems.append(f"unknown variable '{{{match[1]}}}'{_variable_hint(match[1])}")
+        elif match[1] is not None and match[1] not in VARIABLES and match[1] not in others:
+            problems.append(f"unknown variable '{{{match[1]}}}'{_variable_hint(match[1], [*others, *VARIABLES])}")
     return problems
 
 
@@ -65,15 +68,15 @@ def done_file_problem(text: str) -> str | None:
     return None
 
 
-def render_name(template: str, instant: datetime, timezone: str) -> str:
-    """Return `template` at `instant` (with a zone), told in `timezone` (an IANA name).
+def render_name(template: str, instant: datetime, timezone: str, others: Mapping[str, str] | None = None) -> str:
+    """Return `template` at `instant` (with a zone), told in `timezone` (an IANA name), with `others` for variables of these names.
 
     In the hour that autumn repeats, `{HH}` and `{mm}` come twice; `{X}` and `{x}` never do. Raises CallError for a faulty template.
     """
-    if problems := template_problems(template):
+    if problems := template_problems(template, others or ()):
         raise CallError(f"cannot make a name from {template!r}: {'; '.join(problems)}")
     local = instant.astimezone(ZoneInfo(timezone))
-    return "".join(_pieces(template, local))
+    return "".join(_pieces(template, local, others or {}))
 
 
 def target_folder(spec: ActivationSpec, instant: datetime) -> str:
@@ -115,16 +118,17 @@ def split_extension(rendered: str, *, extension: str | None, format_extension: s
     return rendered, "." + ".".join(wanted)
 
 
-def _pieces(template: str, local: datetime) -> Iterator[str]:
+def _pieces(template: str, local: datetime, others: Mapping[str, str]) -> Iterator[str]:
     end = 0
     for match in _TOKEN.finditer(template):
         yield template[end : match.start()]
-        yield match[0][0] if match[1] is None else VARIABLES[match[1]](local)
+        name = match[1]
+        yield match[0][0] if name is None else others[name] if name in others else VARIABLES[name](local)
         end = match.end()
     yield template[end:]
 
 
-def _variable_hint(found: str) -> str:
+def _variable_hint(found: str, known: Collection[str]) -> str:
     # MM and mm differ by case alone, so the spelling decides before the letters do.
     stripped = found.strip()
-    return f"; did you mean {'{' + stripped + '}'!r}?" if stripped in VARIABLES else nearest_hint(found, VARIABLES)
+    return f"; did you mean {'{' + stripped + '}'!r}?" if stripped in known else nearest_hint(found, known)
