@@ -68,6 +68,16 @@ class Format(BaseModel, ABC):
         """
 
     @abstractmethod
+    def read(self, connection: duckdb.DuckDBPyConnection, local_path: Path, columns: Sequence[Column], timezone: str) -> str:
+        """Return SQL that gives the rows of a file that `write` wrote, as columns named and typed as `columns`, in the file's order.
+
+        `timezone` is the one that the file was written in. Of a text format the rows are loaded into a temporary table, from which the
+        SQL selects; it is there until the connection is closed. Parquet is read by the SQL itself. What does not come back
+        as it was: `docs/file-formats.md`. Raises DataError where the file is not of this format, is cut off, has other columns, or where
+        a text is no value of its type; that of a text inside Parquet is DuckDB's, when the SQL runs.
+        """
+
+    @abstractmethod
     def uncompressed(self) -> Format:
         """Return the same format without compression around the file: what `max_bytes` measures."""
 

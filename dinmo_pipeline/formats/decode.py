@@ -19,11 +19,19 @@ OTHER_ENCODING = "Declare the feed's encoding, or ask for the file in UTF-8."
 
 
 def text_blocks(
-    file: io.RawIOBase, name: str, encoding: str, block_bytes: int, advice: str = OTHER_ENCODING, limits: IntakeLimits = DEFAULT_LIMITS
+    file: io.RawIOBase,
+    name: str,
+    encoding: str,
+    block_bytes: int,
+    advice: str = OTHER_ENCODING,
+    limits: IntakeLimits = DEFAULT_LIMITS,
+    *,
+    mark: bytes = codecs.BOM_UTF8,
 ) -> Iterator[bytes]:
     """Yield the file's text as valid UTF-8, whatever `encoding` it has; no block is empty, none ends inside a character.
 
-    `name` is the file's, for errors, and `advice` what to do about bytes that are none of the encoding.
+    `name` is the file's, for errors, and `advice` what to do about bytes that are none of the encoding. `mark` is left out where the text
+    begins with it.
     FileRefused where bytes are none of the encoding, with their position, where the text
     ends in NUL, and where reading and using it takes longer than `file_seconds`.
     """
@@ -33,7 +41,7 @@ def text_blocks(
     first = True
     last = b""
     for text in decoded:
-        block = text.removeprefix(codecs.BOM_UTF8) if first else text
+        block = text.removeprefix(mark) if first else text
         first = False
         if block:
             last = block[-1:]

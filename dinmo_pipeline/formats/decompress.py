@@ -31,7 +31,11 @@ def open_plain(path: Path, limits: IntakeLimits = DEFAULT_LIMITS) -> io.RawIOBas
     Close it after use. Reading raises FileRefused where an archive is damaged or cut off, and where it expands past `unpacked_ratio`;
     OSError is the disk's.
     """
-    codec = _CODECS.get(path.suffix.lower())
+    return open_packed(path, _CODECS.get(path.suffix.lower()), limits)
+
+
+def open_packed(path: Path, codec: str | None, limits: IntakeLimits = DEFAULT_LIMITS) -> io.RawIOBase:
+    """Return the same of a file that is packed by `codec`, gzip or zstd, whatever its name."""
     file = path.open("rb", buffering=0)
     return file if codec is None else _Unpacked(file, path, codec, limits.unpacked_ratio)
 

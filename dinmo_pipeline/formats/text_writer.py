@@ -11,22 +11,25 @@ import gzip
 import re
 import shutil
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, BinaryIO, ClassVar, Literal, Self, cast
 
 import duckdb
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from dinmo_pipeline.formats.base import Format, Rows, Written
+from dinmo_pipeline.formats.base import Column, Format, Rows, Written
 from dinmo_pipeline.formats.session import writing_settings
 from dinmo_pipeline.formats.value_text import BOOLEANS, ISO, SQL, TextStyle
 from dinmo_pipeline.local_files.contents import holds
 from dinmo_pipeline.local_files.scratch import new_file, scratch_file
 from dinmo_pipeline.sql.quoting import quote_literal
+
+if TYPE_CHECKING:
+    import pyarrow
 
 Compression = Literal["none", "gzip", "zstd"]
 COMPRESSED_ENDINGS: dict[Compression, str] = {"none": "", "gzip": ".gz", "zstd": ".zst"}
@@ -78,6 +81,9 @@ class Lines:
 class TextFormat(Format):
     """A format whose file is text; subclasses say which lines."""
 
+    embeds_json: ClassVar[bool] = True
+    """Whether a JSON value inside of a nested one stands there as it is, and not as a string."""
+
     compression: Compression = Field(default="none", description="Compression around the whole file: none, gzip or zstd.")
     booleans: Literal["true/false", "1/0", "Y/N"] = Field(default="true/false", description="The words for true and false.")
     timestamps: Annotated[str, AfterValidator(_timestamps)] = Field(
@@ -99,6 +105,14 @@ class TextFormat(Format):
     @abstractmethod
     def lines(self, rows: Rows) -> Lines:
         """Return the SQL and the frame of the file."""
+
+    @abstractmethod
+    def cells(self, local_path: Path, rows: Rows) -> Iterator[list[pyarrow.Array]]:
+        """Yield the texts of a file of such rows, batch by batch: an array a column, null where the value is. Raises DataError."""
+
+    def nested_style(self, rows: Rows) -> TextStyle:
+        """Say how values inside of nested ones read."""
+        return self.style(rows)
 
     def unencodable(self, connection: duckdb.DuckDBPyConnection, rows: Rows, character: str) -> Exception:
         """Return the error to raise where `character` cannot be written in the file's encoding."""
@@ -127,6 +141,12 @@ class TextFormat(Format):
                     except UnicodeEncodeError as error:
                         raise self.unencodable(connection, rows, error.object[error.start]) from error
                     return self.findings(connection, rows, plain_path)
+
+    def read(self, connection: duckdb.DuckDBPyConnection, local_path: Path, columns: Sequence[Column], timezone: str) -> str:
+        # Loaded for what is read alone: Arrow takes longer than many a sync.
+        from dinmo_pipeline.formats.text_reader import load
+
+        return load(connection, self, local_path, Rows("", tuple(columns), timezone))
 
     def line_after(self, connection: duckdb.DuckDBPyConnection, before: Rows, count: int, local_path: Path) -> int:
         with writing_settings(connection, before.timezone):

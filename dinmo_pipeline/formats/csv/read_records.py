@@ -40,8 +40,8 @@ class Block:
     def _last_break(self) -> int:
         return len(self.found.breaks) - 1 - int(np.argmax(self.found.breaks[::-1]))
 
-    def records(self) -> Records:
-        """Return the records, blank lines left out."""
+    def records(self, *, blank_lines: bool = False) -> Records:
+        """Return the records; blank lines are left out, unless they are records too."""
         found, end = self.found, len(self.text)
         unclosed = self.final and self.inside
         unended = unclosed or (self.final and not self.text.endswith((b"\r", b"\n")))
@@ -60,7 +60,7 @@ class Block:
         if len(found.quoted_breaks):
             lines += np.searchsorted(found.quoted_breaks, starts[firsts])
         full = (counts > 1) | (starts[firsts] < ends[firsts])
-        if not full.all():
+        if not blank_lines and not full.all():
             firsts, counts, lines = firsts[full], counts[full], lines[full]
         return Records(self.text, found, starts, ends, firsts, counts, lines, unended, unclosed)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import duckdb
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
@@ -28,6 +29,9 @@ from dinmo_pipeline.formats.value_text import (
     with_local_times,
 )
 from dinmo_pipeline.sql.quoting import quote_literal
+
+if TYPE_CHECKING:
+    import pyarrow
 
 Encoding = Literal[
     "utf-8", "utf-8-bom", "utf-16", "latin-1", "iso-8859-15", "windows-1250", "windows-1251", "windows-1252", "shift-jis", "gb18030"
@@ -113,9 +117,7 @@ class CsvFormat(TextFormat):
         return _CODECS.get(self.encoding, self.encoding)
 
     def lines(self, rows: Rows) -> Lines:
-        head = _BYTE_ORDER_MARK if self.encoding in _CODECS else ""
-        if self.header:
-            head += self.delimiter.join(self._header_field(column.name) for column in rows.columns) + self.line_ending
+        head = self._head(rows)
         query, texts = self._texts(rows)
         names = [f"f{index}" for index in range(len(texts))]
         kinds = [column_type.kind for column_type in column_types(rows)]
@@ -136,6 +138,19 @@ class CsvFormat(TextFormat):
             fields=fields + (f", FORCE_QUOTE ({forced})" if forced else ""),
             removed=removed,
         )
+
+    def cells(self, local_path: Path, rows: Rows) -> Iterator[list[pyarrow.Array]]:
+        from dinmo_pipeline.formats.csv.read_back import cells
+        from dinmo_pipeline.formats.text_reader import text_after
+
+        kinds = [column_type.kind for column_type in column_types(rows)]
+        escaped = [self.escape_formulas and kind not in PLAIN for kind in kinds]
+        blocks = text_after(local_path, self.compression, self.file_encoding, self._head(rows))
+        return cells(local_path.name, blocks, self.delimiter, self.null_text, escaped)
+
+    def nested_style(self, rows: Rows) -> TextStyle:
+        # One value that is JSON: as JSON has it, whatever the style of the values around it.
+        return TextStyle(rows.timezone)
 
     def name_problems(self, names: Sequence[str]) -> list[str]:
         return clashes(names, lambda name: name, "stand in one header: give them different names") if self.header else []
@@ -163,8 +178,7 @@ class CsvFormat(TextFormat):
         for index, (column_type, local) in enumerate(zip(column_types(rows), locals_, strict=True)):
             value, kind = f"v{index}", column_type.kind
             if kind in NESTED:
-                # One value that is JSON: as JSON has it, whatever the style of the values around it.
-                text = json_text(column_type, value, JsonStyle(TextStyle(rows.timezone)))
+                text = json_text(column_type, value, JsonStyle(self.nested_style(rows)))
             else:
                 text = value if kind in _NATIVE and style.is_printed(kind) else plain_text(kind, value, style, local)
             if self.escape_formulas and kind not in PLAIN:
@@ -185,6 +199,11 @@ class CsvFormat(TextFormat):
         tests = [f"{text} < '!'", f"suffix({text}, ' ')", f"suffix({text}, chr(9))"]
         tests += [f"{text} = {quote_literal(word)}" for word in _READ_OTHERWISE]
         return f"CASE WHEN {' OR '.join(tests)} THEN concat({text}, chr(13), {quote_literal(mark[1:])}) ELSE {text} END"
+
+    def _head(self, rows: Rows) -> str:
+        mark = _BYTE_ORDER_MARK if self.encoding in _CODECS else ""
+        names = self.delimiter.join(self._header_field(column.name) for column in rows.columns)
+        return mark + names + self.line_ending if self.header else mark
 
     def _header_field(self, name: str) -> str:
         if self.escape_formulas and name.startswith(FORMULA_STARTS):

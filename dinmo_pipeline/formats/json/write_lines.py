@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -11,8 +12,11 @@ from dinmo_pipeline.formats.base import Rows
 from dinmo_pipeline.formats.json.write_values import JsonStyle, json_key, json_text
 from dinmo_pipeline.formats.name_clashes import clashes
 from dinmo_pipeline.formats.text_writer import COMPRESSED_ENDINGS, Lines, TextFormat
-from dinmo_pipeline.formats.value_text import column_types, with_local_times
+from dinmo_pipeline.formats.value_text import NESTED, column_types, with_local_times
 from dinmo_pipeline.sql.quoting import quote_literal
+
+if TYPE_CHECKING:
+    import pyarrow
 
 # Readers that go by Unicode's lines (Python's splitlines, Java's Scanner) end one here; escaped it is the same JSON.
 _LINE_ENDS = {"\u0085": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -33,6 +37,15 @@ class ObjectsFormat(TextFormat):
     def name_problems(self, names: Sequence[str]) -> list[str]:
         """Find each name that stands there twice: a JSON object has each key once."""
         return clashes(names, lambda name: name, "are one key in a JSON object: give them different names")
+
+    def cells(self, local_path: Path, rows: Rows) -> Iterator[list[pyarrow.Array]]:
+        from dinmo_pipeline.formats.json.read_back import cells
+        from dinmo_pipeline.formats.text_reader import text_after
+
+        head = self.lines(rows).head
+        names = [column.name for column in rows.columns]
+        raw = [column_type.kind in NESTED or column_type.kind in ("JSON", "VARIANT") for column_type in column_types(rows)]
+        return cells(local_path.name, text_after(local_path, self.compression, "utf-8", head[:1]), array=head != "", names=names, raw=raw)
 
     def objects_query(self, rows: Rows) -> str:
         """Make the SQL that gives each row as the text of one JSON object on one line, its keys in the order of the columns."""

@@ -10,8 +10,9 @@ import duckdb
 from pydantic import Field
 
 from dinmo_pipeline.errors import DataError
-from dinmo_pipeline.formats.base import Format, Rows, Written
+from dinmo_pipeline.formats.base import Column, Format, Rows, Written
 from dinmo_pipeline.formats.name_clashes import clashes
+from dinmo_pipeline.formats.parquet.read_back import query
 from dinmo_pipeline.formats.parquet.write_values import ParquetStyle, parquet_value, refusals
 from dinmo_pipeline.formats.session import writing_settings
 from dinmo_pipeline.formats.value_text import column_types
@@ -54,6 +55,10 @@ class ParquetFormat(Format):
             except duckdb.ConversionException as error:
                 raise _refused(connection, rows, values, style) or error from error
         return Written()
+
+    def read(self, connection: duckdb.DuckDBPyConnection, local_path: Path, columns: Sequence[Column], timezone: str) -> str:
+        rows = Rows("", tuple(columns), timezone)
+        return query(connection, local_path, rows, self._style(rows))
 
     def _style(self, rows: Rows) -> ParquetStyle:
         kinds = {"UUID": self.uuid, "TIME": self.time, "TIME_NS": self.time, "JSON": self.json_columns}

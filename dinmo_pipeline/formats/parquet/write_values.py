@@ -49,6 +49,11 @@ def refusals(column_type: DuckType, style: ParquetStyle) -> str:
     return ", and ".join(said)
 
 
+def union_tag(union: DuckType) -> str:
+    """Return what the tag's member is called in the struct that stands for a union."""
+    return "tag" if all(name.casefold() != "tag" for name, _ in union.members) else "_tag"
+
+
 def parquet_value(column_type: DuckType, value: str, style: ParquetStyle) -> str:
     """Return SQL for `value`, an expression of this type, as a type that Parquet has; NULL for NULL. It fails for what `refusals` says."""
     # DuckDB would mark a column as REQUIRED while it sees no null in it, and the files of an activation have one schema.
@@ -80,8 +85,7 @@ def _value(column_type: DuckType, value: str, style: ParquetStyle, *, depth: int
         entry = f"struct_pack(key := {member(members[0][1], f'{item}.key')}, value := {member(members[1][1], f'{item}.value')})"
         return f"map_from_entries(list_transform(map_entries({value}), lambda {item}: {entry}))"
     if kind == "UNION":
-        tag = "tag" if all(name.casefold() != "tag" for name, _ in members) else "_tag"
-        parts = [f"{tag} := CAST(union_tag({value}) AS VARCHAR)"]
+        parts = [f"{union_tag(column_type)} := CAST(union_tag({value}) AS VARCHAR)"]
         parts += [f"{quote_identifier(n)} := {member(t, f'union_extract({value}, {quote_literal(n)})')}" for n, t in members]
     elif kind == "STRUCT":
         parts = [f"{quote_identifier(n)} := {member(t, f'struct_extract({value}, {quote_literal(n)})')}" for n, t in members]

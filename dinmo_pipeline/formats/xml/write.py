@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeGuard
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeGuard
 
 import duckdb
 from pydantic import AfterValidator, Field, ValidationInfo
@@ -19,6 +19,9 @@ from dinmo_pipeline.formats.xml.schema import SchemaColumn, XmlSchema, is_schema
 from dinmo_pipeline.formats.xml.write_values import REPLACEMENT, XmlElements, needs_nil, xml_name
 from dinmo_pipeline.local_files.contents import holds
 from dinmo_pipeline.sql.quoting import quote_literal
+
+if TYPE_CHECKING:
+    import pyarrow
 
 _NIL_NAMESPACE = ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 _NOT_IN_SCHEMA = "XML Schema knows no element <{name}>: write the name with other letters, or leave xsd out"
@@ -41,6 +44,8 @@ def _with_schema(xsd: bool, others: ValidationInfo) -> bool:
 
 class XmlFormat(TextFormat):
     """One root element that holds an element for each row."""
+
+    embeds_json: ClassVar[bool] = False
 
     type: Literal["xml"] = "xml"
     root: Annotated[str, AfterValidator(_name)] = Field(default="rows", description="The name of the element around all rows.")
@@ -80,6 +85,15 @@ class XmlFormat(TextFormat):
         problems = clashes(names, xml_name, "become one XML element, <{written}>: give them different names")
         unknown = [name for name in map(xml_name, names) if self.xsd and not is_schema_name(name)]
         return problems + [_NOT_IN_SCHEMA.format(name=name) for name in unknown]
+
+    def cells(self, local_path: Path, rows: Rows) -> Iterator[list[pyarrow.Array]]:
+        from dinmo_pipeline.formats.text_reader import text_after
+        from dinmo_pipeline.formats.xml.read_back import cells
+
+        head = self.lines(rows).head
+        columns = [(column.name, column_type) for column, column_type in zip(rows.columns, column_types(rows), strict=True)]
+        blocks = text_after(local_path, self.compression, "utf-8", head)
+        return cells(local_path.name, blocks, head=head, root=self.root, row=self.row, columns=columns)
 
     def style(self, rows: Rows) -> TextStyle:
         # xs:double calls them so.
