@@ -25,15 +25,15 @@ FLOORS = (
     {"project"},
     {"alerts", "delta"},
     {"engines"},
-    {"sync", "inbound"},
+    {"sync", "inbound", "dataframes"},
     {"erasure"},
     {"catalog"},
     {"io_managers", "operations", "webserver"},
-    {"components"},
+    {"components", "resources"},
     {"definitions", "cli"},
     {"launching"},
 )
-KNOW_DAGSTER = {"definitions", "components", "catalog", "io_managers", "cli", "launching", "operations", "webserver"}
+KNOW_DAGSTER = {"definitions", "components", "catalog", "io_managers", "cli", "launching", "operations", "resources", "webserver"}
 # When its scheduler starts on a night when clocks change, nobody knows but Dagster.
 ASKS_DAGSTER = {"dinmo_pipeline.project.cron"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import pytest
 
 from dinmo_pipeline.dataframes.file_layout import FileLayout
 from dinmo_pipeline.errors import CallError, DataError, StorageError
-from dinmo_pipeline.local_files import scratch
 from dinmo_pipeline.storages.local.spec import LocalFolder
 
 from .writing import AT, write, writer
@@ -119,7 +119,7 @@ def test_folder_that_the_storage_does_not_take_is_refused(tmp_path: Path) -> Non
 
 
 def test_scratch_is_gone_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scratch.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     write(tmp_path, THREE)
 

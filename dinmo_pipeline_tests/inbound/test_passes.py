@@ -463,7 +463,7 @@ def test_new_columns_and_wider_ones_leave_what_is_there(tmp_path: Path, monkeypa
         *(("id", "VARCHAR"), ("age", "DECIMAL(38,3)"), ("updated_at", "TIMESTAMP WITH TIME ZONE"), ("a", "VARCHAR")),
         *(("b", "VARCHAR"), ("c_d", "VARCHAR")),
     ]
-    rows = inbox.rows('SELECT id, CAST(age AS VARCHAR), a, b, c_d, _file FROM entities.contacts ORDER BY id')
+    rows = inbox.rows("SELECT id, CAST(age AS VARCHAR), a, b, c_d, _file FROM entities.contacts ORDER BY id")
     assert rows == [
         ("1", "9007199254740993.000", "x", None, None, "contacts_shop_20240501.csv"),
         ("2", None, None, None, None, "contacts_shop_20240501.csv"),

@@ -1,0 +1,90 @@
+"""From rows to the value that code asks for: a DataFrame of pandas or polars, a LazyFrame, or what PyArrow and DuckDB have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from dinmo_pipeline.errors import CallError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROWS_OF_A_BATCH = 100_000
+
+
+def make_value(connection: duckdb.DuckDBPyConnection, query: str, names: Sequence[str], wanted: Any, folder: Path) -> Any:
+    """Return the rows of `query` as a value of the type `wanted`, a PyArrow table where that says nothing, with these names of columns.
+
+    The rows are written to a file of `folder` and mapped from there, so that no more of them is in memory than is looked at; a LazyFrame
+    reads the file when it is collected. CallError for other types.
+    """
+    make = _MAKERS.get(_qualified(wanted))
+    if make is None:
+        raise CallError(f"reading files as {_qualified(wanted)}: it is none of {', '.join(sorted(filter(None, _MAKERS)))}")
+    import pyarrow as pa
+
+    path = folder / "rows.arrow"
+    reader = connection.sql(query).to_arrow_reader(_ROWS_OF_A_BATCH)
+    schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        for batch in reader:
+            writer.write_batch(batch.rename_columns(schema.names))
+    return make(path)
+
+
+def _qualified(wanted: Any) -> str:
+    """Return a type's name as its users import it: `polars.DataFrame`; nothing for no annotation."""
+    if wanted is None or wanted is Any:
+        return ""
+    if not isinstance(wanted, type):
+        return str(wanted)
+    return f"{wanted.__module__.partition('.')[0].lstrip('_')}.{wanted.__name__}"
+
+
+def _mapped(path: Path) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def _dataset(path: Path) -> Any:
+    import pyarrow.dataset
+
+    return pyarrow.dataset.dataset(path, format="ipc")
+
+
+def _pandas(path: Path) -> Any:
+    return _mapped(path).to_pandas()
+
+
+def _polars(path: Path) -> Any:
+    import polars
+
+    return polars.from_arrow(_mapped(path))
+
+
+def _lazy(path: Path) -> Any:
+    import polars
+
+    return polars.scan_ipc(path)
+
+
+def _relation(path: Path) -> Any:
+    # A database of its own: the relation is used when this call is long over.
+    return duckdb.connect().from_arrow(_dataset(path))
+
+
+_MAKERS: Mapping[str, Callable[[Path], Any]] = {
+    "": _mapped,
+    "pyarrow.Table": _mapped,
+    "pyarrow.RecordBatchReader": lambda path: _mapped(path).to_reader(),
+    "pyarrow.Dataset": _dataset,
+    "pandas.DataFrame": _pandas,
+    "polars.DataFrame": _polars,
+    "polars.LazyFrame": _lazy,
+    "duckdb.DuckDBPyRelation": _relation,
+}
