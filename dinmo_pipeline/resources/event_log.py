@@ -6,7 +6,9 @@ read and deleted at the storage of today's definition alone, under the names tha
 
 from __future__ import annotations
 
+import os
 import posixpath
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,6 +19,7 @@ from dinmo_pipeline.catalog.columns import columns_metadata
 from dinmo_pipeline.catalog.metadata import markdown_table
 from dinmo_pipeline.dataframes.write import WrittenFile, WrittenFiles
 from dinmo_pipeline.formats.base import Column
+from dinmo_pipeline.local_files.locks import is_gone
 from dinmo_pipeline.storages.temporary import is_temporary_name
 
 ANNOUNCED, FILES = "dinmo/temporary_files", "dinmo/files"
@@ -52,7 +55,7 @@ class RecordedFiles:
 
 def announce(instance: DagsterInstance, of: AssetPartition, run_id: str, address: str, temporary_paths: Sequence[str]) -> None:
     """Record, before there is one, the temporary files that a run is about to make."""
-    told = {"run": run_id, "address": address, "paths": list(temporary_paths)}
+    told = {"run": run_id, "pid": os.getpid(), "host": socket.gethostname(), "address": address, "paths": list(temporary_paths)}
     event = AssetObservation(of.asset_key, partition=of.partition_key, metadata={ANNOUNCED: MetadataValue.json(told)})
     instance.report_runless_asset_event(event)
 
@@ -63,7 +66,7 @@ def left_temporary_paths(instance: DagsterInstance, of: AssetPartition, address:
     written = {record.run_id for record in instance.fetch_materializations(of.records, limit=_MOST_ANNOUNCED).records}
     for record in instance.fetch_observations(of.records, limit=_MOST_ANNOUNCED).records:
         told = _json(record.asset_observation and record.asset_observation.metadata, ANNOUNCED)
-        if told.get("address") != address or told.get("run") in written or not _is_over(instance, str(told.get("run"))):
+        if told.get("address") != address or told.get("run") in written or not _is_over(instance, told):
             continue
         paths += [path for path in told.get("paths", []) if isinstance(path, str) and is_temporary_name(posixpath.basename(path))]
     return paths
@@ -111,6 +114,7 @@ def _json(metadata: Any, key: str) -> dict[str, Any]:
     return value.data if isinstance(value, JsonMetadataValue) and isinstance(value.data, dict) else {}
 
 
-def _is_over(instance: DagsterInstance, run_id: str) -> bool:
-    run = instance.get_run_by_id(run_id)
-    return run is None or run.is_finished
+def _is_over(instance: DagsterInstance, told: Mapping[str, Any]) -> bool:
+    """Return whether the run that announced this has ended; Dagster does not know yet of one whose process was just killed."""
+    run = instance.get_run_by_id(str(told.get("run")))
+    return run is None or run.is_finished or is_gone(int(told.get("pid", os.getpid())), str(told.get("host")))

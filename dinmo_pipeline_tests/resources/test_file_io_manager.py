@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,22 @@ def test_temporary_files_of_a_run_that_was_killed_go(tmp_path: Path, instance: d
     # Neither what a run that goes on uses, nor what no write of ours is called.
     assert sorted(files(tmp_path)) == sorted([used, "kept.csv", "people.csv"])
     assert left_temporary_paths(instance, of, "local:/elsewhere") == []
+
+
+def test_temporary_files_of_a_process_that_is_gone_go_though_dagster_takes_its_run_for_running(
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = temporary_beside("people.csv")
+    (tmp_path / left).write_text("half")
+    killed = instance.create_run_for_job(dg.GraphDefinition(name="g").to_job(), status=dg.DagsterRunStatus.STARTED)
+    with monkeypatch.context() as patch:
+        # No process has so large a number.
+        patch.setattr(os, "getpid", lambda: 2**30)
+        announce(instance, AssetPartition(dg.AssetKey("people"), None), killed.run_id, f"local:{tmp_path}", [left])
+
+    run(instance, manager(tmp_path), FRAME)
+
+    assert list(files(tmp_path)) == ["people.csv"]
 
 
 def test_entry_of_another_place_removes_nothing_here(tmp_path: Path, instance: dg.DagsterInstance) -> None:
