@@ -103,7 +103,7 @@ def test_value_that_would_lead_elsewhere_is_refused(value: str) -> None:
 @pytest.mark.parametrize(
     ("layout", "words"),
     [
-        (FileLayout("in", "{assset}", "csv"), "unknown variable '{assset}'; did you mean 'asset'"),
+        (FileLayout("in", "{assets_}", "csv"), "unknown variable '{assets_}'; did you mean 'asset'"),
         (FileLayout("in", "a/b", "csv"), "write folders into `folder`"),
         (FileLayout("in", "{", "csv"), "has no partner"),
     ],
