@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Literal
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from dagster import ConfigurableResource, EnvVar
 from pydantic import Field, ValidationError, model_validator
@@ -15,6 +16,9 @@ from pydantic import Field, ValidationError, model_validator
 from dinmo_pipeline.errors import CallError
 from dinmo_pipeline.storages import STORAGES
 from dinmo_pipeline.storages.base import StorageSpec
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 
 class StorageResource(ConfigurableResource[Any]):
@@ -36,6 +40,17 @@ class StorageResource(ConfigurableResource[Any]):
     def definition(self) -> StorageSpec:
         """Return the storage as a definition in YAML would be. CallError where a secret is not one of the environment's."""
         return self._definition({name: getattr(self, name) for name in type(self).model_fields})
+
+    def filesystem(self) -> AbstractFileSystem:
+        """Return the storage as a filesystem of fsspec that is safe to use: see `StorageFileSystem`."""
+        from dinmo_pipeline.resources.storage_filesystem import StorageFileSystem
+
+        return StorageFileSystem(self.definition(), Path.cwd())
+
+    def open(self, path: str, mode: str = "rb", **options: Any) -> IO[Any]:
+        """Open a file as `open` does. One that is written appears when it is closed, and not when its `with` block ends in an error."""
+        opened: IO[Any] = self.filesystem().open(path, mode, **options)
+        return opened
 
     @classmethod
     def _definition(cls, values: Mapping[str, Any]) -> StorageSpec:
