@@ -170,7 +170,7 @@ def test_damaged_lines_are_read_as_python_reads_them_or_rejected(tmp_path: Path,
 def test_damaged_array_is_read_as_python_reads_it_or_refused(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(seed)
     # Pieces of some records, so that the damage is met in the first one, in the last one and between two.
-    monkeypatch.setattr("dinmo_pipeline.formats.json.read_pieces._PIECE", chance.choice([64, 500, 5000]))
+    monkeypatch.setattr("dinmo_pipeline.formats.json.read_blocks.PIECE_BYTES", chance.choice([64, 500, 5000]))
     path = tmp_path / "array.json"
     indent = chance.choice([None, 1])
     text = json.dumps(originals_of(chance.choice([3, 40]), chance), indent=indent).encode()

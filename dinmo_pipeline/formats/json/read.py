@@ -14,9 +14,10 @@ from pathlib import Path
 import pyarrow
 from msgspec import UNSET
 
+from dinmo_pipeline.formats.json.find_pieces import pieces_of
 from dinmo_pipeline.formats.json.read_columns import colons, deep_values, joined, written_texts
 from dinmo_pipeline.formats.json.read_names import Names
-from dinmo_pipeline.formats.json.read_pieces import Lines, Piece, Pieces, Record, pieces_of
+from dinmo_pipeline.formats.json.read_pieces import Lines, Piece, Pieces, Record
 from dinmo_pipeline.formats.json.read_values import JsonFault, NoObject, check_nesting
 from dinmo_pipeline.formats.reader import FileRefused, Reading, Reject, listed
 from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, IntakeLimits

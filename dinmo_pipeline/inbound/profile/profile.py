@@ -17,8 +17,9 @@ from dinmo_pipeline.engines.duckdb.rows import keys_are_single
 from dinmo_pipeline.formats.csv.dialect import CsvDialect
 from dinmo_pipeline.formats.csv.read import CsvReading, open_csv
 from dinmo_pipeline.formats.decompress import open_plain
+from dinmo_pipeline.formats.json.find_pieces import pieces_of
 from dinmo_pipeline.formats.json.read import JsonReading
-from dinmo_pipeline.formats.json.read_pieces import Beginning, pieces_of
+from dinmo_pipeline.formats.json.read_pieces import Beginning
 from dinmo_pipeline.formats.reader import Reading
 from dinmo_pipeline.inbound.profile.inference import Guess, guess_columns
 from dinmo_pipeline.project.specs import InboundColumn
