@@ -15,7 +15,7 @@ from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.engines.duckdb.tables import table_exists
 from dinmo_pipeline.errors import BusyError, StateError
 from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, ActivationSpec, Project, TableRef
-from dinmo_pipeline.project.yaml.documents import file_mark
+from dinmo_pipeline.project.yaml.files import file_mark
 
 _TEXT = re.compile(r"'((?:[^']|'')*)'")
 _MOST_FILES = 1_000

@@ -23,7 +23,8 @@ from dinmo_pipeline.project.schema.outbound import ActivationFields
 from dinmo_pipeline.project.settings import Settings, read_settings
 from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.project.surroundings import moved_home_reason
-from dinmo_pipeline.project.yaml.documents import FileMark, file_mark, read_documents, relative_name, unread_definitions, yaml_files
+from dinmo_pipeline.project.yaml.documents import read_documents, unread_definitions
+from dinmo_pipeline.project.yaml.files import FileMark, file_mark, relative_name, yaml_files
 from dinmo_pipeline.pyproject import PYPROJECT
 from dinmo_pipeline.secrets import remember_secrets
 

@@ -15,7 +15,7 @@ from dinmo_pipeline.project.schema.inbound import ENTITIES, FeedFields
 from dinmo_pipeline.project.schema.outbound import ModelFields, SegmentFields
 from dinmo_pipeline.project.specs import TableRef, TableSpec
 from dinmo_pipeline.project.sql_places import SqlPlace
-from dinmo_pipeline.project.yaml.documents import FileMark, file_mark, relative_name
+from dinmo_pipeline.project.yaml.files import FileMark, file_mark, relative_name
 from dinmo_pipeline.suggestions import nearest_hint
 
 TableDefinition = Definition[ModelFields] | Definition[SegmentFields]

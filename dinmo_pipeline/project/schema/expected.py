@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from dinmo_pipeline.durations import duration_minutes, duration_problem
 from dinmo_pipeline.errors import Problem
 from dinmo_pipeline.project.schema.limits import Limit, Measure, parse_limit
-from dinmo_pipeline.project.yaml.documents import FileMark, file_mark
+from dinmo_pipeline.project.yaml.files import FileMark, file_mark
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _FULL_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

@@ -8,7 +8,6 @@ becomes a Problem, and reading goes on.
 from __future__ import annotations
 
 import codecs
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,10 +19,10 @@ from yaml.constructor import ConstructorError, SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from dinmo_pipeline.errors import Problem
+from dinmo_pipeline.project.yaml.files import FILE_NAMES, relative_name, yaml_files
 from dinmo_pipeline.project.yaml.syntax import syntax_problem
 
 PACKAGE = "dinmo_pipeline"
-_FILE_NAMES = ("defs.yaml", "defs.yml", "component.yaml")
 _OURS = re.compile(rf"^type:[ \t]*[\"']?{PACKAGE}\.", re.MULTILINE)
 _FOLDER_TYPES = ("dagster.DefsFolderComponent", "dagster.components.DefsFolderComponent")
 _PREFIX = "tag:yaml.org,2002:"
@@ -80,60 +79,17 @@ class Reading:
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True)
-class FileMark:
-    """A file's identity, size and time of change: another content has another mark. Zeros stand for no file."""
-
-    path: Path
-    changed_ns: int = 0
-    size: int = 0
-    inode: int = 0
-
-
-def file_mark(path: Path) -> FileMark:
-    """Return the mark of the file as it is now."""
-    try:
-        found = path.stat()
-    except OSError:
-        return FileMark(path)
-    return FileMark(path, found.st_mtime_ns, found.st_size, found.st_ino)
-
-
-def relative_name(path: Path, root: Path) -> str:
-    """Return `path` as people are told it: relative to the project's folder where it is inside."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-
-
 def is_ours(content: dict[str, Any]) -> bool:
     """Return whether this document is for this package to check: one without a type is, for it may have lost it."""
     kind = content.get("type")
     return not isinstance(kind, str) or kind.partition(".")[0] == PACKAGE
 
 
-def yaml_files(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Yield every YAML file from `folder` down, in the order of names, and whether Dagster takes it for its folder's definitions.
-
-    Hidden folders are left out, as in Dagster.
-    """
-    try:
-        with os.scandir(folder) as scanned:
-            entries = sorted(scanned, key=lambda entry: entry.name)
-    except FileNotFoundError:
-        return
-    names = [entry.name for entry in entries if entry.name.endswith((".yaml", ".yml"))]
-    own = next((name for name in _FILE_NAMES if name in names), None)
-    for name in names:
-        yield folder / name, name == own
-    for entry in entries:
-        if entry.is_dir() and entry.name != "__pycache__" and not entry.name.startswith("."):
-            yield from yaml_files(folder / entry.name)
-
-
 def unread_definitions(folder: Path, *, root: Path) -> Iterator[Problem]:
     """Definitions of ours beside `folder`, below which alone they are read: in the project, by it, or in a folder next to it."""
     around = sorted({root, folder.parent})
     beside = [each for each in sorted(folder.parent.iterdir()) if each.is_dir() and each != folder and not each.name.startswith(".")]
-    for path in (place / name for place in dict.fromkeys((*around, *beside)) for name in _FILE_NAMES):
+    for path in (place / name for place in dict.fromkeys((*around, *beside)) for name in FILE_NAMES):
         if (line := _line_of_ours(path)) is not None:
             message = f"definitions are read below {relative_name(folder, root)} alone, so these are left out; move the file there"
             yield Problem(relative_name(path, root), line, message)
@@ -164,7 +120,7 @@ def read_documents(folder: Path, *, root: Path) -> Reading:
 def _stray_problems(path: Path, name: str) -> Iterator[Problem]:
     """Definitions of ours that nobody would read."""
     if (line := _line_of_ours(path)) is not None:
-        message = f"Dagster reads of this folder the file {_FILE_NAMES[0]} alone, so these definitions would be left out; "
+        message = f"Dagster reads of this folder the file {FILE_NAMES[0]} alone, so these definitions would be left out; "
         yield Problem(name, line, message + "move them there, or into a file of that name in a folder beside this one")
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from dinmo_pipeline.alerts.alert_state import AlertState
 from dinmo_pipeline.project.specs import ActivationSpec, Project
-from dinmo_pipeline.project.yaml.documents import file_mark
+from dinmo_pipeline.project.yaml.files import file_mark
 from dinmo_pipeline.secrets import Secret
 
 _FIRST_WAIT = timedelta(minutes=5)
