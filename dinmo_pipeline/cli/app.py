@@ -103,7 +103,7 @@ def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder
 
 def check(project: ProjectOption = HERE) -> None:
     """Find every mistake in the definitions, with file and line, and warn of what may surprise."""
-    from dinmo_pipeline.engines.duckdb.binding import bind_queries
+    from dinmo_pipeline.engines.duckdb.queries.binding import bind_queries
 
     loaded = load_with_warnings(find_project_root(project))
     bound = bind_queries(loaded)

@@ -16,7 +16,7 @@ from dinmo_pipeline.dataframes.staged_rows import scratch_connection
 from dinmo_pipeline.dataframes.typed_values import make_value
 from dinmo_pipeline.dataframes.write import WrittenFile, WrittenFiles
 from dinmo_pipeline.engines.duckdb.connection import disk_errors
-from dinmo_pipeline.engines.duckdb.query_errors import query_words
+from dinmo_pipeline.engines.duckdb.queries.query_errors import query_words
 from dinmo_pipeline.errors import CallError, DataError, StateError
 from dinmo_pipeline.formats.base import Column, Format
 from dinmo_pipeline.local_files.contents import sha256_of

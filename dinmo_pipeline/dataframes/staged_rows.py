@@ -12,10 +12,10 @@ import duckdb
 
 from dinmo_pipeline.dataframes.arrow_values import batches_of
 from dinmo_pipeline.engines.duckdb.connection import configure, interruptible
-from dinmo_pipeline.engines.duckdb.diff import NumberedRows
-from dinmo_pipeline.engines.duckdb.query_errors import query_words
+from dinmo_pipeline.engines.duckdb.differences.diff import NumberedRows
+from dinmo_pipeline.engines.duckdb.queries.query_errors import query_words
+from dinmo_pipeline.engines.duckdb.queries.translate import translate_duckdb_errors
 from dinmo_pipeline.engines.duckdb.rows import row_count
-from dinmo_pipeline.engines.duckdb.translate import translate_duckdb_errors
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.base import Column, Format, Written
 from dinmo_pipeline.project.specs import QuerySettings

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 import duckdb
 
 from dinmo_pipeline.delta.contract import Contract, is_exact
-from dinmo_pipeline.engines.duckdb.equality import exact_text
+from dinmo_pipeline.engines.duckdb.differences.equality import exact_text
 from dinmo_pipeline.engines.duckdb.snapshot_schema import stored_columns
 from dinmo_pipeline.sql.quoting import folded, quote_literal
 

@@ -11,7 +11,7 @@ import duckdb
 
 from dinmo_pipeline.delta.export import Snapshot
 from dinmo_pipeline.delta.snapshot_store import snapshots_folder
-from dinmo_pipeline.engines.duckdb.patch_sql import FORGOTTEN
+from dinmo_pipeline.engines.duckdb.differences.patch_sql import FORGOTTEN
 from dinmo_pipeline.engines.duckdb.rows import row_count
 from dinmo_pipeline.engines.duckdb.snapshot_schema import StoredColumn, key_order, key_positions, stored_columns, stored_values
 from dinmo_pipeline.engines.duckdb.snapshot_writer import SnapshotFiles, write_snapshot

@@ -12,12 +12,12 @@ from dinmo_pipeline.delta.contract import Contract
 from dinmo_pipeline.delta.export import Snapshot
 from dinmo_pipeline.delta.snapshot_store import snapshots_folder
 from dinmo_pipeline.engines.duckdb.connection import ATTACHED
+from dinmo_pipeline.engines.duckdb.queries.translate import translate_duckdb_errors
 from dinmo_pipeline.engines.duckdb.rows import row_count
 from dinmo_pipeline.engines.duckdb.session import Engine
 from dinmo_pipeline.engines.duckdb.snapshot_schema import stored_by_attribute
 from dinmo_pipeline.engines.duckdb.snapshot_writer import SnapshotFiles
 from dinmo_pipeline.engines.duckdb.tables import table_columns, table_sql
-from dinmo_pipeline.engines.duckdb.translate import translate_duckdb_errors
 from dinmo_pipeline.erasure.keys import Key, is_forgotten_in_table, keys_of, remember_keys
 from dinmo_pipeline.erasure.person import Column, Person
 from dinmo_pipeline.erasure.receipt import Receipt

@@ -12,7 +12,7 @@ from dinmo_pipeline.delta.build_contract import contract_of, require_same_contra
 from dinmo_pipeline.delta.contract import Contract
 from dinmo_pipeline.delta.export import FILES_OF_MODE, Change, Comparison, Counts, Export, Place, Snapshot
 from dinmo_pipeline.delta.findings import Finding, Judged, find_oddities
-from dinmo_pipeline.engines.duckdb.diff import Changes
+from dinmo_pipeline.engines.duckdb.differences.diff import Changes
 from dinmo_pipeline.engines.duckdb.session import Engine, Source
 from dinmo_pipeline.errors import SyncRefused
 from dinmo_pipeline.project.schema.limits import OF_FILES, Measure

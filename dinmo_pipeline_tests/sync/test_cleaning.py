@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dinmo_pipeline.engines.duckdb.diff import Changes
+from dinmo_pipeline.engines.duckdb.differences.diff import Changes
 from dinmo_pipeline.errors import BusyError, PermanentStorageError
 from dinmo_pipeline.formats.base import Format, Rows, Written
 from dinmo_pipeline.storages.local.spec import LocalFolderSpec

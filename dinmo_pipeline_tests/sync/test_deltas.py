@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from dinmo_pipeline.delta.contract import Contract, KeyColumn, SentColumn
 from dinmo_pipeline.delta.export import FILES_OF_MODE, Change, Comparison, Counts, Snapshot
-from dinmo_pipeline.engines.duckdb import diff_sql as sql
 from dinmo_pipeline.engines.duckdb import snapshot_writer as keeping
-from dinmo_pipeline.engines.duckdb.diff import Changes
+from dinmo_pipeline.engines.duckdb.differences import diff_sql as sql
+from dinmo_pipeline.engines.duckdb.differences.diff import Changes
 from dinmo_pipeline.engines.duckdb.session import Source
 from dinmo_pipeline.engines.duckdb.snapshot_writer import SnapshotFiles
 from dinmo_pipeline.engines.duckdb.tables import table_columns

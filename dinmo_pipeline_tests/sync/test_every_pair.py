@@ -14,10 +14,10 @@ import pytest
 
 from dinmo_pipeline.delta.contract import Contract, KeyColumn, SentColumn
 from dinmo_pipeline.delta.export import Comparison, Snapshot
-from dinmo_pipeline.engines.duckdb import diff_sql as sql
-from dinmo_pipeline.engines.duckdb import key_ranges
 from dinmo_pipeline.engines.duckdb import snapshot_writer as keeping
-from dinmo_pipeline.engines.duckdb.diff import Changes
+from dinmo_pipeline.engines.duckdb.differences import diff_sql as sql
+from dinmo_pipeline.engines.duckdb.differences import key_ranges
+from dinmo_pipeline.engines.duckdb.differences.diff import Changes
 from dinmo_pipeline.engines.duckdb.rows import keys_are_single
 from dinmo_pipeline.engines.duckdb.session import Source
 from dinmo_pipeline.engines.duckdb.snapshot_writer import SnapshotFiles

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dinmo_pipeline.engines.duckdb.diff import Changes, NumberedRows
+from dinmo_pipeline.engines.duckdb.differences.diff import Changes, NumberedRows
 from dinmo_pipeline_tests.sync.disk import Disk
 
 ROWS = {number: f"v{number * 7919 % 1000}" for number in range(5000)}

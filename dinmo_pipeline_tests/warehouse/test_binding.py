@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dinmo_pipeline.engines.duckdb.binding import Bound, bind_queries
+from dinmo_pipeline.engines.duckdb.queries.binding import Bound, bind_queries
 from dinmo_pipeline.project.load import load_with_warnings
 
 from ..inbox_projects import INBOX, feed

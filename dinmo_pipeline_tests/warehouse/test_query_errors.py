@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dinmo_pipeline.engines.duckdb.query_errors import query_problem
+from dinmo_pipeline.engines.duckdb.queries.query_errors import query_problem
 
 CASES = {
     "unknown column": ("SELECT id,\n  nme\nFROM people", 2, "there is no column nme; did you mean 'name'?"),

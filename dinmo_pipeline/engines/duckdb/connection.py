@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
-from dinmo_pipeline.engines.duckdb.query_errors import query_words
+from dinmo_pipeline.engines.duckdb.queries.query_errors import query_words
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.local_files.contents import sync_to_disk
 from dinmo_pipeline.local_files.locks import locked

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import duckdb
 
 from dinmo_pipeline.delta.contract import Contract
+from dinmo_pipeline.engines.duckdb.queries.translate import translate_duckdb_errors
 from dinmo_pipeline.engines.duckdb.rows import keys_are_single, null_keys
 from dinmo_pipeline.engines.duckdb.tables import shown_text
-from dinmo_pipeline.engines.duckdb.translate import translate_duckdb_errors
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.sql.quoting import quote_identifier
 

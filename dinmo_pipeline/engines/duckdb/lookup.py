@@ -10,9 +10,9 @@ import duckdb
 from dinmo_pipeline.delta.contract import Contract
 from dinmo_pipeline.delta.export import Change, Comparison, Snapshot
 from dinmo_pipeline.delta.snapshot_store import SnapshotStore
-from dinmo_pipeline.engines.duckdb import diff_sql as sql
 from dinmo_pipeline.engines.duckdb.connection import ATTACHED
-from dinmo_pipeline.engines.duckdb.diff import Changes
+from dinmo_pipeline.engines.duckdb.differences import diff_sql as sql
+from dinmo_pipeline.engines.duckdb.differences.diff import Changes
 from dinmo_pipeline.engines.duckdb.snapshot_schema import stored_columns
 from dinmo_pipeline.engines.duckdb.snapshot_writer import SnapshotFiles, snapshot_query
 from dinmo_pipeline.engines.duckdb.tables import table_columns, table_sql

@@ -15,12 +15,12 @@ from dinmo_pipeline.delta.contract import Contract
 from dinmo_pipeline.delta.export import Comparison, Snapshot
 from dinmo_pipeline.delta.snapshot_store import SnapshotStore
 from dinmo_pipeline.engines.duckdb.connection import ATTACHED, attached, configure, disk_errors, interruptible
-from dinmo_pipeline.engines.duckdb.diff import Changes
+from dinmo_pipeline.engines.duckdb.differences.diff import Changes
 from dinmo_pipeline.engines.duckdb.key_check import check_key
+from dinmo_pipeline.engines.duckdb.queries.translate import translate_duckdb_errors
 from dinmo_pipeline.engines.duckdb.rows import row_count
 from dinmo_pipeline.engines.duckdb.snapshot_writer import SnapshotFiles, SnapshotWriter
 from dinmo_pipeline.engines.duckdb.tables import table_columns, table_sql
-from dinmo_pipeline.engines.duckdb.translate import translate_duckdb_errors
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.local_files.scratch import scratch_folder

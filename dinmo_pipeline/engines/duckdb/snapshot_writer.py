@@ -11,13 +11,13 @@ import duckdb
 from dinmo_pipeline.delta.contract import Contract
 from dinmo_pipeline.delta.export import Snapshot
 from dinmo_pipeline.delta.snapshot_store import SnapshotStore
-from dinmo_pipeline.engines.duckdb import patch_sql as patches
-from dinmo_pipeline.engines.duckdb.equality import narrowed, same_key
+from dinmo_pipeline.engines.duckdb.differences import patch_sql as patches
+from dinmo_pipeline.engines.duckdb.differences.equality import narrowed, same_key
+from dinmo_pipeline.engines.duckdb.differences.key_ranges import key_ranges
 from dinmo_pipeline.engines.duckdb.key_check import check_key
-from dinmo_pipeline.engines.duckdb.key_ranges import key_ranges
+from dinmo_pipeline.engines.duckdb.queries.translate import translate_duckdb_errors
 from dinmo_pipeline.engines.duckdb.rows import keys_are_single, null_keys, row_count
 from dinmo_pipeline.engines.duckdb.snapshot_schema import key_positions, parquet_table, source_values, stored_columns
-from dinmo_pipeline.engines.duckdb.translate import translate_duckdb_errors
 from dinmo_pipeline.local_files.contents import sync_to_disk
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.sql.quoting import quote_literal

@@ -11,7 +11,7 @@ import duckdb
 
 from dinmo_pipeline.activity import doing
 from dinmo_pipeline.engines.duckdb.connection import open_warehouse, transaction
-from dinmo_pipeline.engines.duckdb.query_errors import query_problem, query_words
+from dinmo_pipeline.engines.duckdb.queries.query_errors import query_problem, query_words
 from dinmo_pipeline.engines.duckdb.rows import row_count
 from dinmo_pipeline.errors import DataError, StateError
 from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, Project, TableColumn, TableRef, TableSpec, now_utc

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dinmo_pipeline.delta.export import Change, Export, PlannedFile
-from dinmo_pipeline.engines.duckdb.diff import Changes
+from dinmo_pipeline.engines.duckdb.differences.diff import Changes
 from dinmo_pipeline.engines.duckdb.lookup import Values
 from dinmo_pipeline.engines.duckdb.session import Engine
 

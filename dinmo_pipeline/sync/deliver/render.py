@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dinmo_pipeline.delta.export import FILES_OF_MODE, Change, Export, PlannedFile, joined
-from dinmo_pipeline.engines.duckdb.diff import Changes
+from dinmo_pipeline.engines.duckdb.differences.diff import Changes
 from dinmo_pipeline.errors import DataError
 from dinmo_pipeline.formats.base import Format, Rows
 from dinmo_pipeline.local_files.contents import sha256_of

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dinmo_pipeline.delta.export import FILES_OF_MODE, Change, Export
-from dinmo_pipeline.engines.duckdb.diff_sql import file_columns
+from dinmo_pipeline.engines.duckdb.differences.diff_sql import file_columns
 from dinmo_pipeline.formats.xml.schema import SchemaColumn
 from dinmo_pipeline.formats.xml.write import has_schema
 from dinmo_pipeline.local_files.scratch import new_file

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dinmo_pipeline.delta.contract import Contract
 from dinmo_pipeline.delta.export import Comparison
-from dinmo_pipeline.engines.duckdb.diff_sql import removed_columns, removed_values, sent_values
+from dinmo_pipeline.engines.duckdb.differences.diff_sql import removed_columns, removed_values, sent_values
 from dinmo_pipeline.engines.duckdb.snapshot_schema import key_order, same_stored_key, source_values, stored_columns, stored_values
 
 DIFFERENCE = "difference"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import duckdb
 
 from dinmo_pipeline.engines.duckdb.connection import attached, configure
-from dinmo_pipeline.engines.duckdb.query_errors import query_problem
+from dinmo_pipeline.engines.duckdb.queries.query_errors import query_problem
 from dinmo_pipeline.engines.duckdb.tables import table_columns, table_sql
 from dinmo_pipeline.errors import BusyError, Problem, StateError
 from dinmo_pipeline.project.load import LoadedProject

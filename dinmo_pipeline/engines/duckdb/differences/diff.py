@@ -9,12 +9,12 @@ from pathlib import Path
 import duckdb
 
 from dinmo_pipeline.delta.export import Change, Comparison, Counts
-from dinmo_pipeline.engines.duckdb import diff_sql as sql
-from dinmo_pipeline.engines.duckdb import patch_sql as patches
+from dinmo_pipeline.engines.duckdb.differences import diff_sql as sql
+from dinmo_pipeline.engines.duckdb.differences import patch_sql as patches
+from dinmo_pipeline.engines.duckdb.queries.translate import translate_duckdb_errors
 from dinmo_pipeline.engines.duckdb.rows import row_count
 from dinmo_pipeline.engines.duckdb.snapshot_writer import SnapshotFiles
 from dinmo_pipeline.engines.duckdb.tables import shown_text
-from dinmo_pipeline.engines.duckdb.translate import translate_duckdb_errors
 from dinmo_pipeline.formats.base import Format, Rows, Written
 from dinmo_pipeline.project.specs import SyncMode
 from dinmo_pipeline.sql.quoting import folded, quote_literal

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from dinmo_pipeline.delta.contract import Contract
 from dinmo_pipeline.delta.export import Change, Comparison, Snapshot
-from dinmo_pipeline.engines.duckdb.equality import differs, same_key
+from dinmo_pipeline.engines.duckdb.differences.equality import differs, same_key
 from dinmo_pipeline.engines.duckdb.snapshot_schema import converted, key_order, stored_by_attribute
 from dinmo_pipeline.formats.base import Column
 from dinmo_pipeline.sql.quoting import folded, quote_identifier

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import duckdb
 
 from dinmo_pipeline.engines.duckdb.connection import disk_errors
-from dinmo_pipeline.engines.duckdb.query_errors import query_words
+from dinmo_pipeline.engines.duckdb.queries.query_errors import query_words
 from dinmo_pipeline.errors import DataError
 
 

@@ -1,0 +1,1 @@
+"""What changed between two moments: its SQL, and the rows of it as formats take them."""

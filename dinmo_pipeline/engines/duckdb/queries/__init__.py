@@ -1,0 +1,1 @@
+"""Queries of users: bound before they run, and their failures in words for their author."""
