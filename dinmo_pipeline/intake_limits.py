@@ -27,10 +27,13 @@ class IntakeLimits:
 
     reply_bytes: int = _limit(64 * 1024, "Bytes of one reply of an FTP server, its greeting included.")
     answer_bytes: int = _limit(
-        8 * 1024 * 1024, "Bytes of one answer of an object store that is no file, packed and unpacked: a page of a listing, an error."
+        8 * 1024 * 1024,
+        "Bytes of one answer of an object store, or of WebDAV, that is no file, packed and unpacked: a page of a listing, an error.",
     )
-    answer_seconds: int = _limit(600, "Seconds until one answer of an object store has come that is no file.")
-    listing_bytes: int = _limit(100_000_000, "Bytes of a folder's listing on FTP, and of its names elsewhere.")
+    answer_seconds: int = _limit(
+        600, "Seconds until one answer of an object store, or of WebDAV, has come that is no file, and until one has moved a file."
+    )
+    listing_bytes: int = _limit(100_000_000, "Bytes of a folder's listing on FTP and WebDAV, and of its names elsewhere.")
     listing_entries: int = _limit(500_000, "Entries of a folder, whatever they are: files, other folders, links, unreadable lines.")
     listing_seconds: int = _limit(600, "Seconds until a folder is listed.")
     seconds_per_megabyte: int = _limit(

@@ -42,9 +42,13 @@ def broken(found: str, limit: str, advice: str = "ask its owner why") -> LimitBr
 
 
 class ListingCount:
-    """Counts one listing while it comes; each method raises LimitBroken where that is too much."""
+    """Counts one listing while it comes; each method raises LimitBroken where that is too much.
 
-    def __init__(self, limits: IntakeLimits = DEFAULT_LIMITS) -> None:
+    `is_one_answer`: the server sends all of it in one answer, which may be as long as a listing.
+    """
+
+    def __init__(self, limits: IntakeLimits = DEFAULT_LIMITS, *, is_one_answer: bool = False) -> None:
+        self.is_one_answer = is_one_answer
         self._limits = limits
         self._bytes = self._entries = 0
         self._began = time.monotonic()
@@ -208,6 +212,8 @@ class AnswerCount:
         """Until when the next byte must come; LimitBroken when that is over."""
         if isinstance(self._action, TransferCount):
             return self._action.seconds_left
+        if isinstance(self._action, ListingCount) and self._action.is_one_answer:
+            return self._action.seconds_left
         left = self._limits.answer_seconds - (time.monotonic() - self._began)
         if left <= 0:
             raise broken(f"the server's answer takes longer than {self._limits.answer_seconds:,} seconds", "answer_seconds")
@@ -222,7 +228,10 @@ class AnswerCount:
         self._bytes += count
         if isinstance(self._action, TransferCount):
             self._action.add_arrived(count)
-        self.check(self._bytes, is_content=is_content)
+        if is_content and isinstance(self._action, ListingCount) and self._action.is_one_answer:
+            self._action.add_bytes(count)
+        else:
+            self.check(self._bytes, is_content=is_content)
         _ = self.seconds_left
 
     def check(self, length: int, *, is_content: bool = False) -> None:

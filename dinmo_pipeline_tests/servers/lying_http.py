@@ -70,6 +70,8 @@ def lying_http(answer: Callable[[str, str], Answer], pause_s: float = 0.0, *, ce
                 self.wfile.write(piece)
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = lie
+        # What WebDAV asks.
+        do_PROPFIND = do_MKCOL = do_MOVE = do_COPY = lie
 
         def log_message(self, format: str, *args: Any) -> None:
             return None

@@ -53,7 +53,9 @@ def test_server_that_is_away_may_come_back(webdav_relay: Relay, webdav_server: W
     webdav_relay.go_away()
     try:
         with webdav_spec(webdav_server, tmp_path, host=RELAY_HOST).connect(tmp_path) as storage:
-            assert "the connection broke" in heard.refusal(TransientStorageError, lambda: storage.stat("a.csv"))
+            said = heard.refusal(TransientStorageError, lambda: storage.stat("a.csv"))
+        # What is told depends on whether the request was read before the connection broke.
+        assert "the connection broke" in said or "the network failed: Connection reset by peer" in said
     finally:
         webdav_relay.let_pass()
 

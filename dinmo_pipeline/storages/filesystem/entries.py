@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,9 +15,12 @@ _TIMES = ("modified", "mtime", "last_modified", "LastModified", "modificationTim
 _MOST_SECONDS = 1e11
 
 
-def files_of(entries: list[dict[str, Any]], folder: str, count: ListingCount, unread: list[str]) -> Iterator[RemoteFile]:
+def files_of(entries: Iterable[dict[str, Any]], folder: str, count: ListingCount, unread: list[str]) -> Iterator[RemoteFile]:
     """Yield the files of a folder's listing, each counted; what has no size goes to `unread`. NotADirectoryError where it is of a file."""
     for entry in counted(entries, count):
+        if "unread" in entry:
+            unread.append(unread_line(str(entry["name"]), entry["unread"]))
+            continue
         if str(entry["name"]).strip("/") == folder.strip("/"):
             if entry.get("type") == "file":
                 raise NotADirectoryError("it is a file")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import posixpath
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dinmo_pipeline.errors import PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.intake_limits import IntakeLimits
+from dinmo_pipeline.storages.answers import Answers
 from dinmo_pipeline.storages.base import Listing, RemoteFile, Storage, Upload
 from dinmo_pipeline.storages.filesystem.calls import Pulse, call_in_time
 from dinmo_pipeline.storages.filesystem.entries import files_of, remote_file, size_of
@@ -59,6 +61,8 @@ class Filesystem(Storage):
         self.publishes = PUBLISHES.get(way)
         self._limits = limits
         self._is_hiding = False
+        if hasattr(fs, "answers"):
+            fs.answers = Answers(limits)
         if way == "commit":
             # All that is opened for writing from here on waits for its own commit.
             fs.start_transaction()
@@ -174,20 +178,22 @@ class Filesystem(Storage):
         self._call(DELETE, remote_path, delete)
 
     def list(self, remote_folder: str) -> Listing:
-        path, count = self._path(remote_folder), ListingCount(self._limits)
+        path, count = self._path(remote_folder), ListingCount(self._limits, is_one_answer=True)
+        # Ours yield the entries while they come; what others return is in memory before it is counted.
+        entries_of = getattr(self._fs, "scan", None) or partial(self._fs.ls, detail=True)
 
-        def list_it(_: Pulse) -> Listing:
+        def list_it(pulse: Pulse) -> Listing:
             self._fs.invalidate_cache(path)
+            unread: list[str] = []
             try:
-                entries = self._fs.ls(path, detail=True)
+                return Listing(files_of(_alive(entries_of(path), pulse), path, count, unread), unread=unread)
             except Exception as error:
                 if is_missing(error) and self._info(path) is None:
                     return Listing(is_missing=self.moves)
                 raise
-            unread: list[str] = []
-            return Listing(files_of(entries, path, count, unread), unread=unread)
 
-        return self._call(LIST, remote_folder, list_it, idle_seconds=min(self._limits.listing_seconds, IDLE_SECONDS))
+        # The count says in words that the time is over; whoever does not count is given up a moment later.
+        return self._call(LIST, remote_folder, list_it, idle_seconds=min(self._limits.listing_seconds + 1, IDLE_SECONDS), count=count)
 
     def _read(self, remote_path: str, local_path: Path, listed_size: int | None) -> None:
         path = self._path(remote_path)
@@ -198,12 +204,15 @@ class Filesystem(Storage):
             if found is None:
                 raise FileNotFoundError
             expected, received = size_of(found), 0
-            count.expect(expected)
+            # The next one may be sent without an end.
+            count.expect(expected, is_most=True)
             opened = getattr(self._fs, "get_stream", None) or (lambda path: self._fs.open(path, "rb"))
-            with opened(path) as source:
+            # What comes over a counted connection is counted there.
+            add = count.add_written if hasattr(self._fs, "counted_by") else count.add
+            with self._counted_by(count), opened(path) as source:
                 while block := source.read(BLOCK_BYTES):
                     pulse.beat()
-                    count.add(len(block))
+                    add(len(block))
                     target.write_at(received, block)
                     received += len(block)
             if expected is not None and received != expected:
@@ -279,9 +288,22 @@ class Filesystem(Storage):
             raise PermanentStorageError(f"{remote_path!r} is no path below {self._where}: it leaves the storage's url; correct it")
         return self._root if steps == "." else f"{self._root}/{steps}"
 
-    def _call(self, action: Action, remote_path: str, work: Callable[[Pulse], T], *, idle_seconds: float | None = None) -> T:
-        with self._translating(action, remote_path):
+    def _call(
+        self,
+        action: Action,
+        remote_path: str,
+        work: Callable[[Pulse], T],
+        *,
+        idle_seconds: float | None = None,
+        count: ListingCount | None = None,
+    ) -> T:
+        with self._translating(action, remote_path), self._counted_by(count):
             return call_in_time(work, idle_seconds=idle_seconds or IDLE_SECONDS)
+
+    def _counted_by(self, count: ListingCount | TransferCount | None) -> AbstractContextManager[None]:
+        """Have a filesystem that counts what it receives count it as a part of this."""
+        counted_by = getattr(self._fs, "counted_by", None)
+        return nullcontext() if counted_by is None else counted_by(count)
 
     @contextmanager
     def _translating(self, action: Action, remote_path: str) -> Iterator[None]:
@@ -295,3 +317,10 @@ class Filesystem(Storage):
         except Exception as error:  # noqa: BLE001 - libraries raise what they like
             # Not chained: what a library says may hold addresses, and these hold signatures.
             raise storage_error(what, cause_of(error, right=action.missing_right(remote_path))) from None
+
+
+def _alive(entries: Iterable[dict[str, Any]], pulse: Pulse) -> Iterator[dict[str, Any]]:
+    """Yield the entries, each a sign of life."""
+    for entry in entries:
+        pulse.beat()
+        yield entry
