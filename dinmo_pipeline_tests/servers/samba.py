@@ -1,4 +1,7 @@
-"""Samba's smbd with one folder as two shares, one to write to and one to read. Needs root: its accounts are the machine's."""
+"""Samba's smbd with one folder as three shares: to write to, to read, and one whose links may lead elsewhere (DFS).
+
+Needs root: its accounts are the machine's.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +46,16 @@ read only = no
 [readonly]
 path = {folder}/exports
 read only = yes
+[namespace]
+path = {folder}/exports
+read only = no
+msdfs root = yes
 """
 
 
 @dataclass(frozen=True)
 class Samba:
-    """The running server. The share `exports` may be written to, and `readonly` shows the same folder; both are one folder of the disk."""
+    """The running server. The share `exports` may be written to, `readonly` and `namespace` (DFS) show the same folder of the disk."""
 
     host: str
     port: int

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from smbclient import ClientConfig
 
-from dinmo_pipeline.errors import PermanentStorageError, TransientStorageError
+from dinmo_pipeline.errors import LimitError, PermanentStorageError, StorageError, TransientStorageError
+from dinmo_pipeline.storages.base import Storage
+from dinmo_pipeline.storages.filesystem.spec import FilesystemSpec
 from dinmo_pipeline_tests.servers.relay import RELAY_HOST, Relay
+from dinmo_pipeline_tests.servers.running import HOST
 from dinmo_pipeline_tests.servers.samba import Samba
 from dinmo_pipeline_tests.storages.contract import content, local, publish
 from dinmo_pipeline_tests.storages.filesystem_places import smb_spec
 from dinmo_pipeline_tests.storages.refusals import Listener
+from dinmo_pipeline_tests.storages.test_lying_servers import refusal, set_limits
+
+OTHER_HOST = "127.0.0.7"
 
 pytestmark = pytest.mark.xdist_group("smb")
 
@@ -144,3 +155,85 @@ def test_file_without_a_name_of_its_own_is_refused(samba_server: Samba, tmp_path
         with pytest.raises(PermanentStorageError, match=r"the name 'a:b.csv' holds ':'"):
             storage.put(local(tmp_path, b"hidden"), "a:b.csv")
         assert content(storage, tmp_path, "a") == b"rows"
+
+
+@pytest.mark.parametrize("act", ["list", "read", "put", "make_folder", "delete", "move"])
+def test_link_to_another_server_is_not_followed(act: str, samba_server: Samba, tmp_path: Path, heard: Listener) -> None:
+    link, there = f"away-{act}", f"away-{act}/a.csv"
+    (samba_server.disk / link).symlink_to(rf"msdfs:{OTHER_HOST}\secret")
+    acts: dict[str, Callable[[Storage], object]] = {
+        "list": lambda storage: storage.list(link),
+        "read": lambda storage: storage.read(there, tmp_path / "copy"),
+        "put": lambda storage: storage.put(local(tmp_path, b"x"), there),
+        "make_folder": lambda storage: storage.make_folder(f"{link}/new"),
+        "delete": lambda storage: storage.delete(there),
+        "move": lambda storage: storage.move(there, f"{link}/b.csv"),
+    }
+    made = smb_spec(samba_server, tmp_path, url=samba_server.url(share="namespace"))
+    with socket.create_server((OTHER_HOST, samba_server.port)) as other, made.connect(tmp_path) as storage:
+        said = heard.refusal(PermanentStorageError, lambda: acts[act](storage))
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.accept()
+    assert "the server sends to another one (DFS), which is not followed; name that server and its share in the url" in said
+
+
+def test_share_with_links_to_others_is_a_share(samba_server: Samba, tmp_path: Path) -> None:
+    with smb_spec(samba_server, tmp_path, url=samba_server.url(share="namespace")).connect(tmp_path) as storage:
+        publish(storage, tmp_path, b"x", "./plain.csv")
+        assert "plain.csv" in [file.name for file in storage.list(".")]
+    assert (samba_server.disk / "plain.csv").read_bytes() == b"x"
+
+
+def test_what_another_server_said_of_this_one_is_not_believed(samba_server: Samba, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Elsewhere:
+        is_expired = False
+        dfs_path = rf"\{HOST}\exports"
+        target_hint = SimpleNamespace(target_path=rf"\{OTHER_HOST}\secret")
+
+    # smbclient keeps them for the whole process, under the path that the answer names.
+    monkeypatch.setattr(ClientConfig(), "_referral_cache", [Elsewhere()])
+    with socket.create_server((OTHER_HOST, samba_server.port)) as other, smb_spec(samba_server, tmp_path).connect(tmp_path) as storage:
+        with pytest.raises(PermanentStorageError, match="sends the request on to another address, which is not followed"):
+            storage.put(local(tmp_path, b"x"), "stolen.csv")
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.accept()
+
+
+def test_listing_is_counted_while_it_comes(samba_server: Samba, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[object] = []
+
+    def each_taken(one: object) -> Iterator[object]:
+        while True:
+            taken.append(one)
+            yield one
+
+    @contextmanager
+    def endless(*_: object, **__: object) -> Iterator[Iterator[object]]:
+        facts = SimpleNamespace(end_of_file=1, last_write_time=None)
+        one = SimpleNamespace(name="a.csv", smb_info=facts, is_dir=lambda **_: False, is_symlink=lambda: False)
+        yield each_taken(one)
+
+    monkeypatch.setattr("smbclient.scandir", endless)
+    set_limits(tmp_path, listing_entries=500)
+    with smb_spec(samba_server, tmp_path).connect(tmp_path) as storage, pytest.raises(LimitError, match="more than 500 entries lie there"):
+        storage.list(".")
+    assert len(taken) == 501
+
+
+def test_message_that_is_announced_as_too_long_takes_no_memory(tmp_path: Path) -> None:
+    def announce(taken: socket.socket) -> None:
+        with suppress(OSError):
+            # 2.2 GB: a message of SMB has 16 MiB at most.
+            taken.sendall(b"\x85\0\0\0")
+            while True:
+                taken.sendall(b"x" * 65536)
+
+    with socket.create_server((HOST, 0)) as liar:
+        threading.Thread(target=lambda: announce(liar.accept()[0]), daemon=True).start()
+        (tmp_path / "password").write_text("hunter22-of-smb")
+        options = {"username": "shop", "password": {"file": "password"}}
+        fields = {"name": "partner", "url": f"smb://{HOST}:{liar.getsockname()[1]}/x", "options": options, "connect_timeout": 5}
+        made = FilesystemSpec.model_validate({**fields, "retry_for": 0})
+        refusal(lambda: made.connect(tmp_path), StorageError)

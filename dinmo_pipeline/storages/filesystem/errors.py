@@ -48,6 +48,8 @@ _NTSTATUS: Mapping[int, tuple[str, str, bool]] = {
     0xC00000CC: ("there is no such share", "correct the url", False),
     0xC00000C9: ("the share is gone", _BUSY, True),
     0xC0000203: ("the session has ended", _BUSY, True),
+    # Where the share is a part of DFS, and the folder on another server.
+    0xC0000257: ("the server sends to another one (DFS), which is not followed", "name that server and its share in the url", False),
     0xC0000466: ("the server is not available", _BUSY, True),
 }
 _HTTP: Mapping[int, str] = {
@@ -62,6 +64,10 @@ _HTTP: Mapping[int, str] = {
 }
 _NETWORK = ("timeout", "connect", "network", "protocol", "transport", "disconnect", "ssl")
 _LOCKED = 423
+
+
+class SentOn(Exception):
+    """The server sends to another host, where nobody goes with this login."""
 
 
 class NameRefused(ValueError):
@@ -87,6 +93,8 @@ def cause_of(error: BaseException, *, right: str = "the right to do so") -> Caus
         for fault in faults:
             if (found := cause(fault)) is not None:
                 return Cause(found.found, found.advice.format(right=right), found.transient)
+    if any(isinstance(fault, SentOn) for fault in faults):
+        return redirect_cause()
     if isinstance(error, NameRefused):
         return Cause(str(error), _NAME)
     # What fsspec's base class raises for a method that a filesystem does not have.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import smbclient
@@ -12,8 +13,10 @@ from fsspec.implementations.smb import SMBFileSystem
 from smbprotocol.connection import Connection
 from smbprotocol.exceptions import SMBOSError
 from smbprotocol.header import NtStatus
+from smbprotocol.transport import Tcp
+from smbprotocol.tree import TreeConnect
 
-from dinmo_pipeline.storages.filesystem.errors import NameRefused
+from dinmo_pipeline.storages.filesystem.errors import NameRefused, SentOn
 
 # Windows keeps none of these in a name; after a colon it writes to a hidden stream of another file.
 _NEVER_IN_NAMES = frozenset('\\:*?"<>|') | frozenset(map(chr, range(32)))
@@ -26,11 +29,12 @@ class SmbFiles(SMBFileSystem):  # type: ignore[misc]
     """A share, by a connection of this filesystem alone.
 
     fsspec's own class has all filesystems of a process share one connection a server, and with it whoever logged in first; it asks for
-    each file of a listing, renames over none, and reads names as addresses.
+    each file of a listing, renames over none, and reads names as addresses. smbclient goes with the login to any host that a server names
+    (DFS), also for another storage of this process, and makes room for as many bytes as a server announces.
     """
 
     def __init__(self, host: str, **options: Any) -> None:
-        self._connections: dict[str, Any] = {}
+        self._connections = _OneServer()
         super().__init__(host, **options)
 
     def close(self) -> None:
@@ -43,9 +47,13 @@ class SmbFiles(SMBFileSystem):  # type: ignore[misc]
         return {"name": path, "size": found.st_size, "type": kind, "mtime": found.st_mtime}
 
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
+        return [each if detail else each["name"] for each in self.scan(path)]
+
+    def scan(self, path: str) -> Iterator[dict[str, Any]]:
+        """Yield what `ls` tells, while it comes."""
         with smbclient.scandir(self._unc(path), **self._session) as entries:
-            found = [self._entry(path, each) for each in entries]
-        return found if detail else [each["name"] for each in found]
+            for each in entries:
+                yield self._entry(path, each)
 
     def mkdir(self, path: str, create_parents: bool = True, **kwargs: Any) -> None:
         if create_parents:
@@ -91,7 +99,7 @@ class SmbFiles(SMBFileSystem):  # type: ignore[misc]
 
     def _connect(self) -> None:
         # With the client's name that smbclient gives to all, Samba makes one client of several and loses count of what it granted them.
-        connection = Connection(uuid.uuid4(), self.host, self._port)
+        connection = _Connection(uuid.uuid4(), self.host, self._port)
         self._connections[f"{self.host.lower()}:{self._port}"] = connection
         try:
             connection.connect(timeout=self.timeout)
@@ -124,7 +132,16 @@ class SmbFiles(SMBFileSystem):  # type: ignore[misc]
             if (found := sorted(_NEVER_IN_NAMES.intersection(name))) or name != name.rstrip(". "):
                 why = f"holds {''.join(found)!r}" if found else "ends in a dot or a blank"
                 raise NameRefused(f"the name {name!r} {why}, which a share takes for something else")
+        self._enter(path.strip("/").partition("/")[0])
         return f"\\\\{self.host}" + path.replace("/", "\\")
+
+    def _enter(self, share: str) -> None:
+        """Connect to the share as to one without DFS, so that its links to other hosts are errors, and are remembered nowhere."""
+        session, name = smbclient.register_session(self.host, connection_timeout=self.timeout, **self._session), f"\\\\{self.host}\\{share}"
+        if share and all(tree.share_name != name for tree in session.tree_connect_table.values()):
+            tree = TreeConnect(session, name)
+            tree.connect()
+            tree.is_dfs_share = False
 
     def _entry(self, folder: str, entry: Any) -> dict[str, Any]:
         found = {
@@ -137,3 +154,37 @@ class SmbFiles(SMBFileSystem):  # type: ignore[misc]
             # Its own size is not that of what it leads to.
             return {**found, **self.info(found["name"]), "islink": True}
         return found
+
+
+class _OneServer(dict[str, Any]):
+    """The one connection of a filesystem: smbclient would make another one to each server that is named to it, or after it broke."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        if self and key not in self:
+            raise SentOn
+        connection = super().get(key, default)
+        if connection is not None and not connection.transport.connected:
+            raise ConnectionResetError("the connection broke")
+        return connection
+
+
+class _Connection(Connection):  # type: ignore[misc]
+    """smbprotocol's connection, which ends where a message is announced that is longer than any may be."""
+
+    @property
+    def transport(self) -> Any:
+        return self._transport
+
+    @transport.setter
+    def transport(self, transport: Any) -> None:
+        self._transport = transport
+        if transport is not None:
+            receive = transport._recv
+
+            def bounded(length: int, timeout: float) -> Any:
+                if length > Tcp.MAX_SIZE:
+                    transport.close()
+                    return None, timeout
+                return receive(length, timeout)
+
+            transport._recv = bounded
