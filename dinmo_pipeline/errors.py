@@ -28,6 +28,8 @@ from dataclasses import dataclass
 
 from dinmo_pipeline.masking import masked
 
+_LONGEST, _LONGEST_MASKED = 2_000, 100_000
+
 
 class DinmoError(Exception):
     """Base of all errors raised on purpose; its text is fit to be shown to a user: secrets in what it quotes are masked."""
@@ -99,7 +101,10 @@ class OutdatedStateError(StateError):
 
 
 class StorageError(DinmoError):
-    """A storage did not do what it was asked for."""
+    """A storage did not do what it was asked for. What a server says of that is cut where it is long, and of one line that can be seen."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_legible(message))
 
 
 class TransientStorageError(StorageError):
@@ -115,7 +120,10 @@ class LimitError(PermanentStorageError):
 
 
 class MessageError(DinmoError):
-    """A message about an activation could not be sent; it is sent at the next sync, if it is still true."""
+    """A message about an activation could not be sent; it is sent at the next sync, if it is still true. As legible as a StorageError."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_legible(message))
 
 
 class TransientMessageError(MessageError):
@@ -128,3 +136,17 @@ class OutputError(DinmoError):
 
 class BusyError(DinmoError):
     """Another process held the lock for longer than this one waits; nothing was begun."""
+
+
+def _legible(text: str) -> str:
+    r"""Return the text with what nobody sees written out, as `\x1b`, and without the middle of a very long one: its end says what to do."""
+    # Masked first: a secret that is cut, or written out, would not be known any more. Of megabytes it takes seconds.
+    text = masked(_shortened(text, _LONGEST_MASKED))
+    if not text.isprintable():
+        spaced = " ".join(text.splitlines()).replace("\t", " ")
+        text = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in spaced)
+    return _shortened(text, _LONGEST)
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"

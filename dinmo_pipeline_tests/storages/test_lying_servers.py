@@ -229,6 +229,19 @@ class ShortAnswers(PlainSftp):
         return b"x"
 
 
+class Talkative(PlainSftp):
+    """Says a lot, and much that no terminal should be shown, before it comes to the point."""
+
+    def scandir(self, path: bytes):  # type: ignore[no-untyped-def]
+        raise asyncssh.SFTPFailure("\x1b[2J\nERROR all is well \u202e" * 100_000)
+
+    def realpath(self, path: bytes) -> bytes:
+        return b"/" + b"\x1b[31mA" * 20_000
+
+    def open(self, *_: object) -> object:
+        raise asyncssh.SFTPNoSuchFile("no")
+
+
 class FarFuture(PlainSftp):
     """Tells times that no calendar has."""
 
@@ -256,6 +269,15 @@ class TestSftp:
         told = self.told(sftp, tmp_path, lambda storage: storage.list("."))
         assert "more than 500 entries lie there" in told
         assert "raise listing_entries" in told
+
+    def test_long_refusal_is_cut_and_shows_nothing_that_nobody_sees(self, tmp_path: Path) -> None:
+        began = time.monotonic()
+        for act in (lambda storage: storage.list("."), lambda storage: storage.read("a.csv", tmp_path / "copy")):
+            told = self.told(Talkative, tmp_path, act, StorageError)
+            assert len(told) < 2_100
+            assert told.isprintable()
+            assert told.startswith("could not ")
+        assert time.monotonic() - began < 20
 
     def test_names_without_end_are_ended(self, tmp_path: Path) -> None:
         set_limits(tmp_path, listing_bytes=1000)
