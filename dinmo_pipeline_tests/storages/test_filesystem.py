@@ -100,6 +100,8 @@ def spec(url: str, **fields: object) -> FilesystemSpec:
         ({"url": "blockcache://nas/in"}, "without caches and chains"),
         ({"url": "zip://in.csv::smb://nas/in.zip"}, "without caches and chains"),
         ({"url": "nas/exports"}, "expected an address of fsspec"),
+        ({"url": "http://partner/in"}, "is no storage: nothing can be written or moved there"),
+        ({"url": "https://partner/in"}, "is no storage: nothing can be written or moved there"),
         ({"url": "smb://shop:hunter22@nas/exports"}, "it holds a secret"),
         ({"url": "oss://bucket/in?token=hunter22"}, "it holds a secret"),
         ({"url": "smb://nas/in", "options": {"password": "hunter22"}}, "because secrets are never written in YAML"),

@@ -43,6 +43,11 @@ class FilesystemSpec(StorageSpec):
             raise PydanticCustomError("url", f"expected the address of the place itself, without caches and chains (`::`): {found}")
         if not separator or not protocol:
             raise PydanticCustomError("url", "expected an address of fsspec, such as `smb://nas/exports`")
+        if protocol in ("http", "https"):
+            found = "nothing can be written or moved there, and its answers send anywhere"
+            raise PydanticCustomError(
+                "url", f"{protocol}:// is no storage: {found}; a WebDAV server is webdav://, its address the option base_url"
+            )
         if (kind := OUR_KINDS.get(protocol)) is not None:
             raise PydanticCustomError("url", f"for {protocol}:// use dinmo_pipeline.{kind}, which promises more")
         if reads_like_secret(value) or ":" in path.partition("/")[0].rpartition("@")[0]:
