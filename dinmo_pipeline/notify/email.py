@@ -105,13 +105,13 @@ class Email(Channel):
     def _message(self, notice: Notice) -> EmailMessage:
         message = EmailMessage()
         # A line break would begin another header, and is refused by the library.
-        message["Subject"] = " ".join(notice.title.split())
+        message["Subject"] = " ".join(_whole(notice.title).split())
         message["From"] = self.sender
         message["To"] = ", ".join(self.to)
         message["Date"] = formatdate()
         # The same when it is sent again, so that mail servers which know it already drop the second one.
         message["Message-ID"] = f"<{notice.id}@{self.sender.rpartition('@')[2]}>"
-        message.set_content("\n\n".join(notice.lines) + "\n")
+        message.set_content(_whole("\n\n".join(notice.lines)) + "\n")
         return message
 
 
@@ -124,3 +124,8 @@ def _answer(error: Exception) -> str:
 
 def _refusals(recipients: dict[str, tuple[int, bytes]]) -> str:
     return "; ".join(f"{address} ({code} {text.decode('utf-8', 'replace')})" for address, (code, text) in recipients.items())
+
+
+def _whole(text: str) -> str:
+    """Return a text that every encoding of Unicode takes: half of a surrogate pair is written out."""
+    return text.encode(errors="backslashreplace").decode()

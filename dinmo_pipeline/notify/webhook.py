@@ -49,7 +49,8 @@ class Webhook(Channel):
                 "link": notice.link,
             },
         }
-        body = json.dumps(content, ensure_ascii=False).encode()
+        # Half of a surrogate pair is an escape of JSON.
+        body = json.dumps(content, ensure_ascii=False).encode(errors="backslashreplace")
         moment = str(int(time.time()))
         signature = hmac.new(key, f"{notice.id}.{moment}.".encode() + body, hashlib.sha256).digest()
         headers = {

@@ -169,6 +169,17 @@ def test_mail_without_login_arrives_as_written(tmp_path: Path) -> None:
     assert "https://dagster.example/runs/4711" in message.get_content()
 
 
+def test_half_of_a_surrogate_pair_is_written_out(web: WebServer, tmp_path: Path) -> None:
+    notice = replace(NOTICE, name="caf\udce9", what="the file caf\udce9.csv is \ud800")
+    with running_mail() as server:
+        email(server.port).send(notice, tmp_path)
+    ((_, message),) = server.messages
+    assert message["Subject"] == r"caf\udce9 failed"
+    assert r"the file caf\udce9.csv is \ud800" in message.get_content()
+    webhook(web.url).send(notice, tmp_path)
+    assert json.loads(web.posted[0].body)["data"]["what"] == notice.what
+
+
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
 def test_mail_with_login_arrives_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tls: str) -> None:
     certificates = make_certificates(tmp_path)
