@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from dinmo_pipeline.storages.intake import AnswerCount, ListingCount, TransferCount
+
 T = TypeVar("T")
+
+# Timers may ring a moment before the clock says so.
+_TICK_S = 0.01
 
 
 def run_on(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
@@ -31,3 +37,14 @@ def blocking(method: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., T]:
         return run_on(loop, method(self, *arguments, **options))
 
     return wait
+
+
+@asynccontextmanager
+async def in_time(count: AnswerCount | ListingCount | TransferCount) -> AsyncIterator[None]:
+    """End what is done here when the time is over that `count` leaves, with LimitBroken."""
+    try:
+        async with asyncio.timeout(count.seconds_left + _TICK_S):
+            yield
+    except TimeoutError:
+        _ = count.seconds_left
+        raise

@@ -293,6 +293,51 @@ class TestFiles:
         assert time.monotonic() - began < 30
 
 
+class TestMoves:
+    @pytest.mark.parametrize("store", ["gcs", "azure"], indirect=True)
+    def test_copy_that_is_never_done_is_ended(self, store: Store) -> None:
+        set_limits(store.root, answer_seconds=1)
+        unfinished = {"done": False, "rewriteToken": "again", "totalBytesRewritten": "0", "objectSize": "10"}
+        pending = {"ETag": '"x"', "Last-Modified": _DATE, "x-ms-copy-id": "1", "x-ms-copy-status": "pending", "x-ms-blob-type": "BlockBlob"}
+
+        def answer(method: str, _path: str) -> Answer:
+            if store.kind == "gcs":
+                return store.answered(json.dumps(unfinished).encode())
+            return (202 if method == "PUT" else 200), pending, b""
+
+        told = store.told(lambda storage: storage.move("a.csv", "b.csv"), answer)
+        assert "could not move" in told
+        assert "the server's answer takes longer than 1 seconds" in told
+
+    @pytest.mark.parametrize("store", ["gcs"], indirect=True)
+    def test_store_that_takes_a_byte_of_each_piece_is_refused(self, store: Store) -> None:
+        (store.root / "large").write_bytes(b"x" * (9 * 1024 * 1024))
+        asked: list[str] = []
+        address: list[str] = []
+
+        def answer(method: str, _path: str) -> Answer:
+            asked.append(method)
+            if method == "POST":
+                return 200, {"Location": f"{address[0]}/upload"}, b""
+            return 308, {"Range": f"bytes=0-{len(asked)}"}, b""
+
+        with lying_http(answer) as liar, store_spec("gcs", liar.url, store.tokens, store.root).connect(store.root) as storage:
+            address.append(liar.url)
+            refusal(lambda: storage.put(store.root / "large", "a.csv"), StorageError)
+        assert asked.count("PUT") == 1
+
+    def test_long_refusal_is_cut_and_shows_nothing_that_nobody_sees(self, store: Store) -> None:
+        code = "E" * 30_000
+        bodies = {
+            "s3": f"<Error><Code>{code}&#x9b;</Code></Error>".encode(),
+            "azure": b"",
+            "gcs": json.dumps({"error": {"code": 403, "errors": [{"reason": f"\x1b[2J\n{code}"}]}}).encode(),
+        }
+        told = store.told(listing, lambda *_: (403, {"x-ms-error-code": code}, bodies[store.kind]), StorageError)
+        assert len(told) < 2_100
+        assert told.isprintable()
+
+
 @pytest.mark.parametrize(
     ("head", "is_content"), [(b"HTTP/1.1 200 OK", True), (b"HTTP/1.0 206", True), (b"HTTP/1.1 500", False), (b"HTTP/1.112 500", False)]
 )

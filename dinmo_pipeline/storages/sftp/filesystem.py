@@ -18,7 +18,7 @@ from sshfs import SSHFileSystem
 from sshfs.utils import wrap_exceptions
 
 from dinmo_pipeline.intake_limits import read_limits
-from dinmo_pipeline.storages.event_loop import blocking, run_on
+from dinmo_pipeline.storages.event_loop import blocking, in_time, run_on
 from dinmo_pipeline.storages.intake import ListingCount, TransferCount
 from dinmo_pipeline.storages.permissions import LocalFile
 from dinmo_pipeline.storages.sftp import channels
@@ -26,7 +26,7 @@ from dinmo_pipeline.storages.sftp.channels import FILES, Channels, answered, mak
 from dinmo_pipeline.storages.sftp.errors import FAULTS
 from dinmo_pipeline.storages.sftp.file import SftpFile
 from dinmo_pipeline.storages.sftp.login import Handshake
-from dinmo_pipeline.storages.sftp.transfers import Content, Source, Transfer, in_time, read_at
+from dinmo_pipeline.storages.sftp.transfers import Content, Source, Transfer, read_at
 from dinmo_pipeline.storages.temporary import temporary_beside
 
 if TYPE_CHECKING:

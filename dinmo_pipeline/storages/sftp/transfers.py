@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import posixpath
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -13,7 +13,8 @@ import asyncssh
 from asyncssh.sftp import MAX_SFTP_READ_LEN, MAX_SFTP_WRITE_LEN
 
 from dinmo_pipeline.errors import TransientStorageError
-from dinmo_pipeline.storages.intake import LimitBroken, ListingCount, TransferCount
+from dinmo_pipeline.storages.event_loop import in_time
+from dinmo_pipeline.storages.intake import LimitBroken, TransferCount
 from dinmo_pipeline.storages.permissions import WRITE, LocalFile
 from dinmo_pipeline.storages.sftp import channels
 from dinmo_pipeline.storages.sftp.channels import REFUSED, answered
@@ -169,17 +170,6 @@ async def read_at(file: asyncssh.SFTPClientFile, position: int, length: int | No
             break
         content += block[:asked]
     return bytes(content)
-
-
-@asynccontextmanager
-async def in_time(count: TransferCount | ListingCount) -> AsyncIterator[None]:
-    """End what is done here when the time is over that `count` leaves, with LimitBroken."""
-    try:
-        async with asyncio.timeout(count.seconds_left):
-            yield
-    except TimeoutError:
-        _ = count.seconds_left
-        raise
 
 
 async def _in_flight(requests: Iterable[Coroutine[Any, Any, object]], length: int) -> None:
