@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import pyarrow
 
 from dinmo_pipeline.formats.reader import FileRefused
-from dinmo_pipeline.formats.zstd_frames import Trailing, ZstdFrames
+from dinmo_pipeline.formats.zstd_frames import MOST_EMPTY, Trailing, ZstdFrames
 from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, IntakeLimits, how_to_raise
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class _Gzip:
         self._file = file
         self._packed = b""
         self._read = 0
-        self._members = 0
+        self._members = self._empty = 0
         self._member: zlib._Decompress | None = None
 
     def readinto(self, buffer: WriteableBuffer) -> int:
@@ -64,6 +64,7 @@ class _Gzip:
                 return 0
             content = self._unpacked(len(view))
             if content:
+                self._empty = 0
                 view[: len(content)] = content
                 return len(content)
 
@@ -73,6 +74,8 @@ class _Gzip:
     def _begin(self) -> bool:
         """Begin the next archive; False at the end of the file."""
         end = self._read - len(self._packed)
+        if self._empty > MOST_EMPTY:
+            raise Trailing(end, f"more than {MOST_EMPTY:,} archives without content")
         if self._members:
             found = self._packed[:4] or (self._more() and self._packed[:4]) or b""
             # Zeros are padding only if nothing else comes after them.
@@ -101,6 +104,7 @@ class _Gzip:
         if member.eof:
             self._member = None
             self._members += 1
+            self._empty += 1
         return content
 
     def _more(self) -> bool:

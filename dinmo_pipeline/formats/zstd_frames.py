@@ -10,7 +10,11 @@ _FRAME: Final = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE, _SKIPPABLE_MASK = 0x184D2A50, 0xFFFFFFF0
 _DICTIONARY_BYTES, _SIZE_BYTES = (0, 1, 2, 4), (0, 2, 4, 8)
 _RLE_BLOCK: Final = 1
+# A block of no literals and no sequences has these.
+_PACKED_BLOCK, _NOTHING_PACKED_BYTES = 2, 2
 _READ: Final = 256 * 1024
+MOST_EMPTY: Final = 20_000
+"""How many archives without content may follow one another: who unpacks them comes back with content alone, so nobody looks at the time."""
 
 
 class Trailing(ValueError):
@@ -33,6 +37,7 @@ class ZstdFrames(io.RawIOBase):
         self._taken = 0
         self._pieces = self._frames()
         self._rest = b""
+        self._empty = 0
 
     def readable(self) -> bool:
         """Return True."""
@@ -52,6 +57,10 @@ class ZstdFrames(io.RawIOBase):
     def _frames(self) -> Iterator[bytes]:
         frames = 0
         while magic := self._take(4):
+            # Until there is something in it.
+            self._empty += 1
+            if self._empty > MOST_EMPTY:
+                raise Trailing(self._taken - len(magic), f"more than {MOST_EMPTY:,} frames without content")
             if magic == _FRAME:
                 yield magic
                 yield from self._frame()
@@ -81,6 +90,8 @@ class ZstdFrames(io.RawIOBase):
                 return
             block = int.from_bytes(header, "little")
             last = block & 1
+            if block >> 3 > (_NOTHING_PACKED_BYTES if block >> 1 & 3 == _PACKED_BLOCK else 0):
+                self._empty = 0
             yield header + self._take(1 if block >> 1 & 3 == _RLE_BLOCK else block >> 3)
         yield self._take(4 * has_checksum)
 

@@ -7,11 +7,13 @@ import gzip
 import json
 import random
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow
 import pytest
 
 from dinmo_pipeline.formats import decode as text
@@ -27,6 +29,8 @@ from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
 
 HONEST = "contacts_shop_20240131.csv"
 ROWS = "id,updated_at,age\n1,2024-01-31,31\n"
+ZSTD_ROWS = pyarrow.compress(ROWS.encode(), codec="zstd", asbytes=True)
+ZSTD_EMPTY = bytes.fromhex("28b52ffd2000010000")
 
 
 def inbox(root: Path, limits: dict[str, int] | None = None, **feed: Any) -> LocalInbox:
@@ -302,3 +306,31 @@ def test_file_of_nothing_but_records_that_are_too_deep_names_the_limit(tmp_path:
     [record] = made.run()
     assert record.reason is not None
     assert "is nested deeper than 200 levels, the limit json_levels" in record.reason
+
+
+@pytest.mark.parametrize(
+    ("ending", "content", "empty"),
+    [
+        (".gz", gzip.compress(ROWS.encode()), gzip.compress(b"")),
+        # An empty frame, and one that is to be passed over.
+        (".zst", ZSTD_ROWS, ZSTD_EMPTY),
+        (".zst", ZSTD_ROWS, bytes.fromhex("502a4d1800000000")),
+    ],
+    ids=["gzip", "zstd", "skippable"],
+)
+def test_archives_without_content_have_an_end(ending: str, content: bytes, empty: bytes, tmp_path: Path) -> None:
+    began = time.monotonic()
+    reason = refused(inbox(tmp_path), content + empty * 2_000_000, name=f"contacts_shop_20240130.csv{ending}")
+    assert "more than 20,000" in reason
+    assert "without content" in reason
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("ending", "content", "empty"), [(".gz", gzip.compress(ROWS.encode()), gzip.compress(b"")), (".zst", ZSTD_ROWS, ZSTD_EMPTY)]
+)
+def test_some_archives_without_content_are_passed_over(ending: str, content: bytes, empty: bytes, tmp_path: Path) -> None:
+    path = tmp_path / f"a.csv{ending}"
+    path.write_bytes((content + empty * 10_000) * 3)
+    with open_plain(path) as file:
+        assert file.read() == ROWS.encode() * 3
