@@ -45,6 +45,7 @@ class SameOriginGuard:
     def __init__(self, app: AsgiApp, ui_url: str = "") -> None:
         self._app = app
         self._public = _host_of(ui_url)
+        self._is_secured = ui_url.lower().startswith("https://")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -65,6 +66,9 @@ class SameOriginGuard:
             raise Refusal(421, f"the address names the host {host!r}, which is not this UI's; {_IF_IT_IS}")
         if (origin := headers.get("origin")) is not None and _host_of(origin) not in {host, self._public} - {""}:
             raise Refusal(403, f"a page of {origin!r} asked, and this UI answers its own pages alone; {_IF_IT_IS}")
+        # Whoever is on the line can put a page of their own under the address without TLS.
+        if self._is_secured and origin is not None and not origin.lower().startswith("https://") and _host_of(origin) == self._public:
+            raise Refusal(403, f"a page of {origin!r} asked, which came without TLS, and this UI is reached by https://")
         if headers.get("sec-fetch-site", "none") in ("cross-site", "same-site") and not _is_page_opened(scope, headers):
             raise Refusal(403, "a page of another site asked, and this UI answers its own pages alone")
         if scope["type"] == "http" and scope["path"].rstrip("/").endswith("/graphql"):

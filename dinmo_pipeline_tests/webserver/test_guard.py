@@ -129,3 +129,41 @@ def test_a_refusal_says_what_lets_the_host_in() -> None:
         "the address names the host 'etl1:3000', which is not this UI's; if it is, set DINMO_UI_URL to the UI's address, "
         "such as https://dagster.shop.example, and start again\n",
     )
+
+
+@pytest.mark.parametrize("origin", ["http://ui.example.com", "http://ui.example.com:80", "http://UI.example.com:443"])
+@pytest.mark.parametrize("host", [HOST, "ui.example.com"])
+def test_page_of_the_same_name_without_tls_is_another_one(origin: str, host: str) -> None:
+    status, text = ask("POST", "/graphql", {**JSON, "host": host, "origin": origin})
+    assert (status, "came without TLS" in text) == (403, True)
+    assert ask("GET", "/graphql", {"host": host, "origin": origin}, kind="websocket")[0] == 403
+    assert ask("POST", "/graphql", {**JSON, "host": host, "origin": origin}, ui_url="http://ui.example.com")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "null"},
+        {"origin": ""},
+        {"origin": "http://evil@127.0.0.1:3000"},
+        {"origin": "http://[::1"},
+        {"host": "localhost.evil.example"},
+        {"host": "evil.example@localhost"},
+        {"host": "localhost,evil.example"},
+        {"host": "[::1].evil.example"},
+        {"host": "localhost:80:3000"},
+        {"host": "127.1:3000"},
+        {"host": "0.0.0.0:3000"},
+        {"host": "localhost.:3000"},
+        {"host": ""},
+        {"content-type": "application/json, text/plain"},
+        {"content-type": "text/plain; x=application/json"},
+    ],
+)
+def test_tricks_with_headers_are_refused(headers: dict[str, str]) -> None:
+    assert ask("POST", "/graphql", {**JSON, **headers})[0] in {403, 415, 421}
+
+
+@pytest.mark.parametrize("path", ["//graphql?query=x", "/graphql/?query=x", "/ui/graphql?query=x"])
+def test_tricks_with_paths_are_refused(path: str) -> None:
+    assert ask("GET", path, {})[0] == 405
