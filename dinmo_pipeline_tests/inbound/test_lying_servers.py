@@ -69,3 +69,16 @@ def test_pass_that_is_refused_names_the_limit(tmp_path: Path) -> None:
         with pytest.raises(LimitError, match="more than 100 entries lie there") as caught, InboxPass(made.project, "partner") as held:
             held.look()
     assert "raise listing_entries in [tool.dinmo.limits]" in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [len(ROWS), 7])
+def test_name_that_is_listed_twice_keeps_no_honest_one_out(size: int, tmp_path: Path) -> None:
+    lines = [file_line(OTHER), file_line(OTHER, f"type=file;size={size};modify=20220315120000;"), file_line(HONEST)]
+    with lying_ftp(listing=lines) as server:
+        made = inbox_on(server, tmp_path)
+        loaded = {record.name: record.outcome for record in made.run()}
+        troubles = "\n".join(map(str, made.open()))
+    assert loaded[HONEST] == "loaded"
+    if size == 7:
+        assert OTHER not in loaded
+        assert f"raw/{OTHER}: unmatched: the server lists several files of this name" in troubles

@@ -18,6 +18,7 @@ from dinmo_pipeline.storages.base import Listing, RemoteFile
 _TOLD_STRANGERS = 100
 # What it leads to is read with our rights, which may be more than its sender's, and comes back in rejects and in `imports/`.
 _LINK = "it is a symbolic link; put the file itself there"
+_TWICE = "the server lists several files of this name, and nobody can tell which one it would give; look at them there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,11 @@ def look(
     there = {f"{folder}/{file.name}" for folder, files in listings.items() for file in files}
     for folder, files in listings.items():
         done_files = DoneFiles(inbox, {file.name for file in files})
+        versions = Counter(name for name, _ in {(file.name, Fingerprint.of(file)) for file in files})
         for file in files:
+            if versions[file.name] > 1:
+                strangers[printable(f"{folder}/{file.name}")] = partial(str, _TWICE)
+                continue
             if is_temporary(file.name) or file.name in done_files:
                 continue
             match = _match(file, feeds)
