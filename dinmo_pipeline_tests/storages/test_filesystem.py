@@ -123,6 +123,16 @@ def test_address_names_the_consumer_and_no_secret(tmp_path: Path, monkeypatch: p
     assert made.resolved_address(tmp_path) == 'smb://nas/exports username="shop"'
 
 
+@pytest.mark.parametrize("address", ["https://shop:hunter22@cloud.example/dav", "https://cloud.example/dav?token=hunter22"])
+def test_address_that_is_kept_elsewhere_may_hold_no_secret(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOUD", address)
+    made = spec("webdav://in", options={"base_url": {"env": "CLOUD"}})
+    for act in (made.resolved_address, made.connect):
+        with pytest.raises(PermanentStorageError, match=r"could not use base_url of storage any: \{env: CLOUD\} holds a secret") as caught:
+            act(tmp_path)
+        assert "hunter22" not in str(caught.value)
+
+
 def test_secrets_at_any_depth_are_masked_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEEP_ONE", "hunter-of-the-first")
     monkeypatch.setenv("DEEP_TWO", "hunter-of-the-second")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dinmo_pipeline.errors import LimitError, StorageError
+from dinmo_pipeline.masking import masked
 from dinmo_pipeline.storages.base import Storage
 from dinmo_pipeline.storages.filesystem.spec import FilesystemSpec
 from dinmo_pipeline_tests.servers.lying_ftp import ROWS, dripping
@@ -194,3 +196,8 @@ class TestFiles:
         with lying_http(lambda *_: answer) as liar, spec(liar.url, tmp_path).connect(tmp_path) as storage:
             storage.list("raw")
             assert list(storage._fs.client.http.cookies.jar) == []
+
+    def test_login_that_a_server_repeats_is_masked(self, tmp_path: Path) -> None:
+        with lying_http(lambda *_: (500, {}, b"")) as liar, spec(liar.url, tmp_path).connect(tmp_path):
+            repeated = base64.b64encode(b"shop:hunter22-of-dav").decode()
+            assert repeated.rstrip("=") not in masked(f"HTTP/1.1 500 no Basic {repeated}")

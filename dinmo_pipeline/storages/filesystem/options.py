@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from dinmo_pipeline.masking import reads_like_secret
+from dinmo_pipeline.errors import PermanentStorageError
+from dinmo_pipeline.masking import reads_like_secret, remember_secret
 from dinmo_pipeline.secrets import Secret, SettingReference, is_reference, read_reference
 
 _WHERE = (
@@ -68,7 +69,12 @@ def resolved_where(options: Mapping[str, Any], project_root: Path, *, storage: s
 
 def _resolved(value: Any, project_root: Path, what: str) -> Any:
     if isinstance(value, Secret):
-        return value.resolve(project_root, what=what)
+        read = value.resolve(project_root, what=what)
+        # What says where the consumer is stands in messages and in the log of an activation.
+        if isinstance(value, SettingReference) and reads_like_secret(read):
+            remember_secret(read)
+            raise PermanentStorageError(f"could not use {what}: {value} holds a secret: move it to an option of its own, such as password")
+        return read
     if isinstance(value, dict):
         return {name: _resolved(each, project_root, f"{name} in {what}") for name, each in value.items()}
     if isinstance(value, list):
