@@ -21,6 +21,8 @@ from dinmo_pipeline.project.specs import Project
 
 _MOST_REASON_BYTES = 1_000_000
 _NUMBERS = ("line", "column")
+# Ours have five, and beside the record some thousand characters.
+_MOST_COLUMNS, _MOST_BESIDE = 20, 10_000
 # What others sent is quoted there, and others may have changed it since: any bytes come back as they were.
 _ANY_BYTES = "surrogateescape"
 
@@ -46,8 +48,8 @@ class InboxTexts:
 
     def _forget_beside(self, held: InboxPass, path: str, person: Person, *, dry_run: bool) -> Iterator[Receipt]:
         place = f"inbox {self.inbox}: {path}"
-        # A quote in a record is written twice; beside the record stand its value and why it was rejected.
-        most = 4 * self.project.limits.record_bytes
+        # A quote in a record is written twice; beside the record stand a part of a value and why it was rejected.
+        most = 2 * self.project.limits.record_bytes + _MOST_BESIDE
         empty = partial(_empty_rejects, most=most) if path.endswith(REJECTS_ENDING) else _empty_reason
         change = partial(empty, person, dry_run=dry_run)
         try:
@@ -64,7 +66,8 @@ class InboxTexts:
 def _empty_rejects(person: Person, local_path: Path, *, most: int, dry_run: bool) -> int:
     """Empty what the lines of the person quote; how many there are. Their numbers stay, so that the others can be counted.
 
-    DataError where a line or a field has more than `most` characters: others may write to the folder, and no file of ours has one.
+    DataError where a line or a field has more than `most` characters, or a line very many fields: others may write to the folder, and no
+    file of ours has one.
     """
     csv.field_size_limit(most)
     draft = local_path.with_name(f"{local_path.name}.draft")
@@ -75,9 +78,10 @@ def _empty_rejects(person: Person, local_path: Path, *, most: int, dry_run: bool
             draft.open("w", encoding="utf-8", errors=_ANY_BYTES, newline="") as emptied,
         ):
             lines, writer = csv.reader(_bounded_lines(stream, most)), csv.writer(emptied)
-            header = next(lines, [])
+            header = _narrow(next(lines, []))
             writer.writerow(header)
             for line in lines:
+                _narrow(line)
                 quoted = [index for index in range(len(line)) if index >= len(header) or header[index] not in _NUMBERS]
                 if any(person.mentioned(restored(line[index])) for index in quoted):
                     found += 1
@@ -96,6 +100,12 @@ def _bounded_lines(stream: TextIO, most: int) -> Iterator[str]:
         if len(line) > most:
             raise DataError(f"it has a line of more than {most:,} characters, as no version of this product writes one: see who changed it")
         yield line
+
+
+def _narrow(line: list[str]) -> list[str]:
+    if len(line) > _MOST_COLUMNS:
+        raise DataError(f"it has a line of {len(line):,} fields, as no version of this product writes one: see who changed it")
+    return line
 
 
 def _empty_reason(person: Person, local_path: Path, *, dry_run: bool) -> int:

@@ -246,3 +246,14 @@ def test_record_that_writes_the_person_with_escapes_is_emptied(name: str, tmp_pa
     for path in paths:
         text = path.read_text(encoding="utf-8")
         assert ("Zo" in text, "Bea" in text, text.count("(forgotten)")) == (False, True, 1)
+
+
+@pytest.mark.parametrize("line", [0, 1])
+def test_rejects_of_a_million_columns_are_none_of_ours(line: int, project: Project) -> None:
+    lines = ["line,column,value,reason,record", f"1,a,b,c,{EMAIL}"]
+    lines[line] = "," * 1_000_000
+    (planted,) = (project.root / "drop").rglob("contacts_shop_20250101.csv.rejects.csv")
+    planted.write_text("\n".join(lines))
+    receipts = {each.where.rpartition("/")[2]: each for each in forget(project)}
+    assert "it has a line of 1,000,001 fields, as no version of this product writes one" in receipts[planted.name].left
+    assert having(project) <= {planted.name}
