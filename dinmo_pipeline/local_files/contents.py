@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from pathlib import Path
+from io import BufferedReader
 
 _BLOCK = 1 << 20
 
 
+def open_file(local_path: Path) -> BufferedReader:
+    """Open what must be a file for reading; OSError where it is none: a pipe would never end, or never begin."""
+    descriptor = os.open(local_path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    kind = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(kind):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    number = errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL
+    raise OSError(number, os.strerror(number) if number == errno.EISDIR else "it is no file", str(local_path))
+
+
+def read_file(local_path: Path, most_bytes: int) -> bytes:
+    """Return what a file holds; OSError where it is none, or has more bytes."""
+    with open_file(local_path) as stream:
+        if os.fstat(stream.fileno()).st_size > most_bytes:
+            raise OSError(errno.EFBIG, f"it has more than {most_bytes:,} bytes", str(local_path))
+        return stream.read(most_bytes)
+
+
 def sha256_of(local_path: Path) -> str:
     """Compute the SHA-256 of the file's bytes, in hexadecimal."""
-    with local_path.open("rb") as stream:
+    with open_file(local_path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

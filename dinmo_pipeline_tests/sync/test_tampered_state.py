@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from dinmo_pipeline.delta.export import Snapshot
 from dinmo_pipeline.errors import StateError, SyncRefused
 from dinmo_pipeline.sql.types import parse_type
 from dinmo_pipeline.storages.publish import Publisher
+from dinmo_pipeline.sync.backends.local import LocalBackend, LocalSnapshots
 from dinmo_pipeline.sync.ledger import segments as chapters
 from dinmo_pipeline.sync.service import Delivery
 from dinmo_pipeline_tests.sync.disk import Disk
@@ -371,3 +375,31 @@ def test_rewritten_entry_has_no_sql_run(disk: Disk) -> None:
     append(disk, {"type": "rewritten", "snapshots": {own["path"]: json.loads(text)}})
     with pytest.raises(StateError, match="as the type of a column"):
         disk.run()
+
+
+def planted(kind: str, path: Path) -> None:
+    """Put there what is no entry and no snapshot."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as stream:
+            stream.truncate(2**40)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "terabyte"])
+def test_what_is_no_entry_is_not_waited_for_and_takes_no_memory(kind: str, tmp_path: Path) -> None:
+    planted(kind, tmp_path / "activations/some/log/00000001.json")
+    found = "it has more than 268,435,456 bytes" if kind == "terabyte" else "it is no file"
+    with pytest.raises(StateError, match=f"reading the log of activation some .*00000001.json.*: {found}"):
+        LocalBackend(tmp_path).read("some", "log")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_snapshot_is_not_waited_for(kind: str, tmp_path: Path) -> None:
+    planted(kind, tmp_path / "activations/some/snapshots/1.parquet")
+    snapshot = cast(Snapshot, SimpleNamespace(path="activations/some/snapshots/1.parquet", sha256="0"))
+    with pytest.raises(StateError, match=r"reading the snapshot .*: it is no file"):
+        LocalSnapshots(tmp_path).verify(snapshot)

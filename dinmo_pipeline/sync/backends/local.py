@@ -12,12 +12,14 @@ from pathlib import Path
 from dinmo_pipeline.delta.export import Snapshot
 from dinmo_pipeline.delta.snapshot_store import snapshots_folder
 from dinmo_pipeline.errors import StateError
-from dinmo_pipeline.local_files.contents import sha256_of, sync_to_disk
+from dinmo_pipeline.local_files.contents import read_file, sha256_of, sync_to_disk
 from dinmo_pipeline.local_files.locks import locked
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.sync.ledger.ledger import StoredEntry
 
 _WAY_OUT = "no delta can be made from it. Restore it from a backup, or send every row with `dinmo sync --full`"
+# The largest ones list a file for each part of a delivery.
+_MOST_ENTRY_BYTES = 256 * 1024 * 1024
 # What os.link says where the file system has no hard links.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -33,7 +35,7 @@ class LocalBackend:
         with _state_errors(f"reading the log of activation {activation}"):
             names = sorted(path.name for path in place.glob("*.json"))
             kept = names if newest is None else names[-newest:]
-            return [StoredEntry(f"{folder}/{name}", str(place / name), (place / name).read_bytes()) for name in kept]
+            return [StoredEntry(f"{folder}/{name}", str(place / name), read_file(place / name, _MOST_ENTRY_BYTES)) for name in kept]
 
     def create(self, activation: str, path: str, text: bytes) -> bool:
         try:
