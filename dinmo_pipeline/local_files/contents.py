@@ -6,8 +6,8 @@ import errno
 import hashlib
 import os
 import stat
-from pathlib import Path
 from io import BufferedReader
+from pathlib import Path
 
 _BLOCK = 1 << 20
 
