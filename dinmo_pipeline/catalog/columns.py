@@ -16,7 +16,8 @@ from dinmo_pipeline.engines.duckdb.connection import disk_errors
 from dinmo_pipeline.engines.duckdb.tables import Refreshed
 from dinmo_pipeline.local_files.contents import replace_file
 from dinmo_pipeline.local_files.private import make_private_folder
-from dinmo_pipeline.project.specs import Project, TableRef, TableSpec
+from dinmo_pipeline.project.specs import Project, TableSpec
+from dinmo_pipeline.project.table_refs import TableRef
 
 _Deps = Mapping[str, Iterable[tuple[AssetKey, str]]]
 

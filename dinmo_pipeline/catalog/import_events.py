@@ -26,7 +26,8 @@ from dinmo_pipeline.engines.duckdb.tables import look_at, table_columns, table_e
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome
 from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
 from dinmo_pipeline.inbound.troubles.troubles import Trouble
-from dinmo_pipeline.project.specs import FeedSpec, Project
+from dinmo_pipeline.project.inbound_specs import FeedSpec
+from dinmo_pipeline.project.specs import Project
 
 REJECTS_CHECK = "rejects"
 OPEN, NOTES = "open", "notes"

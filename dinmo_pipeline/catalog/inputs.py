@@ -14,7 +14,8 @@ from pathlib import Path
 from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.engines.duckdb.tables import table_exists
 from dinmo_pipeline.errors import BusyError, StateError
-from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, ActivationSpec, Project, TableRef
+from dinmo_pipeline.project.specs import ActivationSpec, Project
+from dinmo_pipeline.project.table_refs import FILLED_BY_IMPORTS, TableRef
 from dinmo_pipeline.project.yaml.files import file_mark
 
 _TEXT = re.compile(r"'((?:[^']|'')*)'")

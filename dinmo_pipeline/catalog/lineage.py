@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dinmo_pipeline.project.specs import TableRef
+from dinmo_pipeline.project.table_refs import TableRef
 
 _DIALECT = "duckdb"
 

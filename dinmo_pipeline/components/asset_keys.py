@@ -8,7 +8,7 @@ from typing import Any
 from dagster import AssetKey, CodeReferencesMetadataValue, LocalFileCodeReference
 
 from dinmo_pipeline.project.load import LoadedProject
-from dinmo_pipeline.project.specs import TableRef
+from dinmo_pipeline.project.table_refs import TableRef
 
 
 def table_key(ref: TableRef) -> AssetKey:

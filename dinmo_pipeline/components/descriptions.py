@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dinmo_pipeline.project.specs import ActivationSpec, FeedSpec, RunType, SyncMode, TableSpec
+from dinmo_pipeline.project.inbound_specs import FeedSpec
+from dinmo_pipeline.project.specs import ActivationSpec, RunType, SyncMode, TableSpec
 
 _MODES = {
     SyncMode.SNAPSHOT: "all rows",

@@ -23,7 +23,8 @@ from dinmo_pipeline.catalog.import_events import (
 from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.errors import DinmoError
 from dinmo_pipeline.inbound.load.import_ledger import ImportLedger
-from dinmo_pipeline.project.specs import FeedSpec, Project
+from dinmo_pipeline.project.inbound_specs import FeedSpec
+from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.storages.waiting import allow_waiting
 
 

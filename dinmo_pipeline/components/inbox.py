@@ -25,9 +25,9 @@ from dinmo_pipeline.components.automation.inbox_sensor import import_job, inbox_
 from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.components.descriptions import describe_entity, describe_feed
 from dinmo_pipeline.components.importing import import_checked
+from dinmo_pipeline.project.inbound_specs import FeedSpec
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.schema.inbound import FeedFields, InboxFields
-from dinmo_pipeline.project.specs import FeedSpec
 
 
 class Inbox(NamedComponent):

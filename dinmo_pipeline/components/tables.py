@@ -16,7 +16,8 @@ from dinmo_pipeline.io_managers.requests import TableRequest
 from dinmo_pipeline.io_managers.warehouse import WarehouseIOManager
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.schema.outbound import ModelFields, SegmentFields
-from dinmo_pipeline.project.specs import TableRef, TableSpec
+from dinmo_pipeline.project.specs import TableSpec
+from dinmo_pipeline.project.table_refs import TableRef
 
 
 class _Table(NamedComponent):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from dinmo_pipeline.delta.contract import Contract, KeyColumn, SentColumn
 from dinmo_pipeline.errors import DataError, SyncRefused
-from dinmo_pipeline.project.specs import ActivationSpec, TableColumn
+from dinmo_pipeline.project.specs import ActivationSpec
+from dinmo_pipeline.project.table_refs import TableColumn
 from dinmo_pipeline.sql.quoting import folded
 from dinmo_pipeline.storages.base import StorageSpec
 

@@ -24,7 +24,8 @@ from dinmo_pipeline.erasure.receipt import Receipt
 from dinmo_pipeline.erasure.rewriting import Rewriting
 from dinmo_pipeline.errors import BusyError
 from dinmo_pipeline.project.operators import current_operator
-from dinmo_pipeline.project.specs import ActivationSpec, Project, TableRef
+from dinmo_pipeline.project.specs import ActivationSpec, Project
+from dinmo_pipeline.project.table_refs import TableRef
 from dinmo_pipeline.sql.quoting import folded, quote_identifier
 from dinmo_pipeline.sync.backends.open import open_state
 from dinmo_pipeline.sync.ledger.state import State

@@ -13,7 +13,8 @@ from dinmo_pipeline.engines.duckdb.rows import row_count
 from dinmo_pipeline.engines.duckdb.tables import table_columns, table_exists, table_sql
 from dinmo_pipeline.erasure.person import Column, Person
 from dinmo_pipeline.erasure.receipt import Receipt
-from dinmo_pipeline.project.specs import Project, TableColumn, TableRef
+from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline.project.table_refs import TableColumn, TableRef
 from dinmo_pipeline.sql.quoting import folded, quote_identifier
 
 _RECORD = "inbound"

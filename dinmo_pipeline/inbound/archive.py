@@ -13,7 +13,7 @@ from dinmo_pipeline.inbound.inbox.folders import Folders
 from dinmo_pipeline.inbound.inbox.free_names import reason_path, rejects_path
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome
 from dinmo_pipeline.local_files.scratch import new_file
-from dinmo_pipeline.project.specs import InboxSpec
+from dinmo_pipeline.project.inbound_specs import InboxSpec
 
 Opening = Callable[[Path], Reading]
 

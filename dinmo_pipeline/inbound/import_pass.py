@@ -36,7 +36,8 @@ from dinmo_pipeline.local_files.contents import sha256_of
 from dinmo_pipeline.local_files.locks import locked
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.local_files.scratch import scratch_folder
-from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
+from dinmo_pipeline.project.inbound_specs import FeedSpec, InboxSpec
+from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.storages.base import Listing
 from dinmo_pipeline.storages.retrying import connection_to
 

@@ -25,7 +25,8 @@ from dinmo_pipeline.inbound.load.import_ledger import FileRecord, ImportLedger, 
 from dinmo_pipeline.inbound.troubles.set_aside import why
 from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, IntakeLimits
 from dinmo_pipeline.local_files.scratch import scratch_folder
-from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
+from dinmo_pipeline.project.inbound_specs import FeedSpec, InboxSpec
+from dinmo_pipeline.project.specs import Project
 
 _BATCH_FILES, _BATCH_BYTES = 1_000, 256 * 1024 * 1024
 # Each batch ends with a listing of its folder, so the number of batches must not grow with the number of files.

@@ -9,7 +9,8 @@ from dinmo_pipeline.catalog.failures import failing
 from dinmo_pipeline.catalog.metadata import table_metadata
 from dinmo_pipeline.engines.duckdb.tables import refresh
 from dinmo_pipeline.io_managers.requests import TableRequest
-from dinmo_pipeline.project.specs import Project, TableRef
+from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline.project.table_refs import TableRef
 
 REUSED = "reused, as made at"
 """The metadata of a materialization that left the table as it was: it is fresh enough."""

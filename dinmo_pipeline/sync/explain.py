@@ -13,7 +13,8 @@ from dinmo_pipeline.engines.duckdb.lookup import Lookup, RecordOutcome
 from dinmo_pipeline.engines.duckdb.session import Engine
 from dinmo_pipeline.engines.duckdb.tables import made_at
 from dinmo_pipeline.errors import CallError
-from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType, SyncMode, TableColumn, TableRef
+from dinmo_pipeline.project.specs import ActivationSpec, Project, RunType, SyncMode
+from dinmo_pipeline.project.table_refs import TableColumn, TableRef
 from dinmo_pipeline.sql.quoting import folded
 from dinmo_pipeline.sync.backends.open import open_state
 from dinmo_pipeline.sync.decide import find_base

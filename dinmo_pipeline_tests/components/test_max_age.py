@@ -13,7 +13,7 @@ from dagster import AssetKey, materialize
 from dinmo_pipeline.engines.duckdb.tables import refresh
 from dinmo_pipeline.io_managers.warehouse import REUSED
 from dinmo_pipeline.project.load import load_project
-from dinmo_pipeline.project.specs import TableRef
+from dinmo_pipeline.project.table_refs import TableRef
 
 from ..people import SECOND, activation, make_people, write_people
 from .conftest import Dagster, delivery_metadata, materialization

@@ -14,7 +14,8 @@ from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord
 from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
 from dinmo_pipeline.inbound.troubles.troubles import Trouble
-from dinmo_pipeline.project.specs import FeedSpec, InboundColumn, InboxSpec, Project
+from dinmo_pipeline.project.inbound_specs import FeedSpec, InboundColumn, InboxSpec
+from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.storages.local.spec import LocalFolderSpec
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)

@@ -27,7 +27,7 @@ from dinmo_pipeline.inbound.load.column_types import ColumnType, Shape
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome
 from dinmo_pipeline.inbound.profile.feed_yaml import feed_yaml
 from dinmo_pipeline.inbound.profile.profile import profile_file
-from dinmo_pipeline.project.specs import InboundColumn
+from dinmo_pipeline.project.inbound_specs import InboundColumn
 from dinmo_pipeline_tests.hostile import ALIKE, HALF_PAIRS, NAMES, NO_UTF8, TEXTS
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
 from dinmo_pipeline_tests.inbound.test_json_by_others import content, suite

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dinmo_pipeline.inbound.load.import_ledger import Outcome
-from dinmo_pipeline.project.specs import FeedSpec, InboundColumn
+from dinmo_pipeline.project.inbound_specs import FeedSpec, InboundColumn
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
 
 NOISE = "0.1000000000000000055511151231257827"

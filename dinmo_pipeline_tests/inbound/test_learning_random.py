@@ -24,7 +24,7 @@ from dinmo_pipeline.inbound.inbox.scan_state import Fingerprint
 from dinmo_pipeline.inbound.load.batch import Fetched, load_batch
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome
 from dinmo_pipeline.inbound.taking import open_feed_file
-from dinmo_pipeline.project.specs import FeedSpec, InboundColumn
+from dinmo_pipeline.project.inbound_specs import FeedSpec, InboundColumn
 from dinmo_pipeline_tests.inbound.inboxes import NOW, LocalInbox, contacts
 from dinmo_pipeline_tests.random_cases import CASES
 

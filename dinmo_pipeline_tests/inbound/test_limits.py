@@ -24,7 +24,7 @@ from dinmo_pipeline.inbound import taking
 from dinmo_pipeline.inbound.load import judging
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, Outcome
 from dinmo_pipeline.intake_limits import IntakeLimits
-from dinmo_pipeline.project.specs import InboundColumn
+from dinmo_pipeline.project.inbound_specs import InboundColumn
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
 
 HONEST = "contacts_shop_20240131.csv"

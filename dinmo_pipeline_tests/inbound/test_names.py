@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from dinmo_pipeline.formats.csv.dialect import CsvDialect
 from dinmo_pipeline.inbound.inbox.file_names import NameMatch, is_temporary, match_name
+from dinmo_pipeline.project.inbound_specs import FeedSpec
 from dinmo_pipeline.project.schema.inbound import ENTITIES
-from dinmo_pipeline.project.specs import FeedSpec
 
 DAY = date(2022, 3, 15)
 

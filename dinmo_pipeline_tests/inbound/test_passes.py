@@ -12,7 +12,7 @@ import pytest
 from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.inbound.load import feed_table
 from dinmo_pipeline.inbound.load.import_ledger import Outcome
-from dinmo_pipeline.project.specs import FeedSpec, InboundColumn
+from dinmo_pipeline.project.inbound_specs import FeedSpec, InboundColumn
 from dinmo_pipeline_tests.inbound.inboxes import LocalInbox, contacts
 
 HEADER = "id,age,updated_at\n"

@@ -15,8 +15,8 @@ import yaml
 
 from dinmo_pipeline.inbound.profile.feed_yaml import NamedFeed, feed_yaml, named_feed
 from dinmo_pipeline.inbound.profile.profile import SAMPLE_ROWS, Profile, profile_file
+from dinmo_pipeline.project.inbound_specs import FeedSpec, InboundColumn
 from dinmo_pipeline.project.load import load_project
-from dinmo_pipeline.project.specs import FeedSpec, InboundColumn
 
 # The sample of the guidelines that partners are given.
 GUIDELINES = """"id";"json";"text";"date";"bool";"number";"array"

@@ -21,7 +21,7 @@ from dinmo_pipeline.inbound.import_pass import InboxPass
 from dinmo_pipeline.inbound.load.batch import Fetched, load_batch
 from dinmo_pipeline.inbound.troubles.troubles import troubles_path
 from dinmo_pipeline.intake_limits import IntakeLimits
-from dinmo_pipeline.project.specs import FeedSpec
+from dinmo_pipeline.project.inbound_specs import FeedSpec
 from dinmo_pipeline.storages.local.spec import LocalFolder, LocalFolderSpec
 
 from .inboxes import LocalInbox, contacts

@@ -10,7 +10,8 @@ import pytest
 from dinmo_pipeline.errors import CallError, DefinitionErrors
 from dinmo_pipeline.project.load import load_project, load_project_cached, load_with_warnings
 from dinmo_pipeline.project.settings import find_project_root, read_settings
-from dinmo_pipeline.project.specs import MappedColumn, RunType, SyncMode, TableRef
+from dinmo_pipeline.project.specs import MappedColumn, RunType, SyncMode
+from dinmo_pipeline.project.table_refs import TableRef
 
 from .conftest import WriteProject
 

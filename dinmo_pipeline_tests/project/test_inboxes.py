@@ -8,8 +8,9 @@ import pytest
 
 from dinmo_pipeline.errors import DefinitionErrors
 from dinmo_pipeline.formats.csv.dialect import CsvDialect
+from dinmo_pipeline.project.inbound_specs import FeedSpec, InboundColumn, InboxSpec
 from dinmo_pipeline.project.load import load_project, load_with_warnings
-from dinmo_pipeline.project.specs import FeedSpec, InboundColumn, InboxSpec, TableRef
+from dinmo_pipeline.project.table_refs import TableRef
 
 from .conftest import WriteProject
 

@@ -6,7 +6,8 @@ import pytest
 
 from dinmo_pipeline.project.load import load_project
 from dinmo_pipeline.project.schema.limits import Measure, parse_limit
-from dinmo_pipeline.project.specs import LoadedAt, TableRef
+from dinmo_pipeline.project.specs import LoadedAt
+from dinmo_pipeline.project.table_refs import TableRef
 
 from .conftest import WriteProject
 from .test_bad_projects import activation, errors_of, model

@@ -18,7 +18,8 @@ from dinmo_pipeline.project.schema.file_names import (
     template_problems,
     template_variables,
 )
-from dinmo_pipeline.project.specs import ActivationSpec, RunType, SyncMode, TableRef
+from dinmo_pipeline.project.specs import ActivationSpec, RunType, SyncMode
+from dinmo_pipeline.project.table_refs import TableRef
 
 APRIL_14 = datetime(2025, 4, 14, 5, 6, 7, 89_999, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ import pytest
 
 from dinmo_pipeline.errors import CallError
 from dinmo_pipeline.project.checks.sql import Reference, bare_condition, read_queries, segment_query, table_refs
-from dinmo_pipeline.project.specs import TableRef
+from dinmo_pipeline.project.table_refs import TableRef
 
 
 def refs(*names: str) -> tuple[TableRef, ...]:

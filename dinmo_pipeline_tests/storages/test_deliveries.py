@@ -9,7 +9,8 @@ import pytest
 
 from dinmo_pipeline.engines.duckdb.tables import refresh
 from dinmo_pipeline.formats import FORMATS
-from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, Project, RunType, SyncMode, TableRef, TableSpec
+from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, Project, RunType, SyncMode, TableSpec
+from dinmo_pipeline.project.table_refs import TableRef
 from dinmo_pipeline.storages.base import StorageSpec
 from dinmo_pipeline.storages.local.spec import LocalFolderSpec
 from dinmo_pipeline.storages.publish import Parcel, Publisher

@@ -26,7 +26,8 @@ from dinmo_pipeline.engines.duckdb.session import Engine
 from dinmo_pipeline.errors import DataError, DinmoError, PermanentStorageError, StateError
 from dinmo_pipeline.formats.base import Column, Format, Rows, Written
 from dinmo_pipeline.formats.json.write_lines import NdjsonFormat
-from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, Project, RunType, SyncMode, TableColumn, TableRef
+from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, Project, RunType, SyncMode
+from dinmo_pipeline.project.table_refs import TableColumn, TableRef
 from dinmo_pipeline.storages import STORAGES
 from dinmo_pipeline.storages.base import Listing, RemoteFile, Storage, StorageSpec, Upload
 from dinmo_pipeline.sync.deliver import uploader as uploader_module

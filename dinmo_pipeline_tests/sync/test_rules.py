@@ -12,7 +12,8 @@ import pytest
 
 from dinmo_pipeline.delta.export import Change, Export
 from dinmo_pipeline.errors import DataError, PermanentStorageError, StateError, SyncBlocked, SyncRefused
-from dinmo_pipeline.project.specs import MappedColumn, RunType, SyncMode, TableRef
+from dinmo_pipeline.project.specs import MappedColumn, RunType, SyncMode
+from dinmo_pipeline.project.table_refs import TableRef
 from dinmo_pipeline.storages.publish import Publisher
 from dinmo_pipeline.sync.prepare import Target
 from dinmo_pipeline_tests.sync.simulation import SPEC, Outcome, Simulation, crash

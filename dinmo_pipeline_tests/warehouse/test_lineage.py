@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dinmo_pipeline.catalog.lineage import column_origins
-from dinmo_pipeline.project.specs import TableRef
+from dinmo_pipeline.project.table_refs import TableRef
 
 READ = {
     TableRef("models", "people"): ("id", "name", "Birth Day"),

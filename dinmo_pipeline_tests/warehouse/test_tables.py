@@ -16,7 +16,8 @@ import pytest
 from dinmo_pipeline.engines.duckdb.connection import attached, configure, open_warehouse
 from dinmo_pipeline.engines.duckdb.tables import refresh_table, table_sql
 from dinmo_pipeline.errors import DataError, StateError
-from dinmo_pipeline.project.specs import QuerySettings, TableRef, TableSpec
+from dinmo_pipeline.project.specs import QuerySettings, TableSpec
+from dinmo_pipeline.project.table_refs import TableRef
 from dinmo_pipeline.sql.quoting import quote_identifier, quote_literal
 from dinmo_pipeline_tests.servers.disks import small_folder
 from dinmo_pipeline_tests.sync.disk import forking

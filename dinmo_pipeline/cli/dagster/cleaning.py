@@ -18,7 +18,8 @@ from dinmo_pipeline.cli.dagster.removed import clean_removed
 from dinmo_pipeline.components.asset_keys import import_job_name, job_name, partitions_name
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.operations.run_locks import dead_runs, end_dead_runs, forget_ended
-from dinmo_pipeline.project.specs import ActivationSpec, FeedSpec, Project
+from dinmo_pipeline.project.inbound_specs import FeedSpec
+from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.sync.labels import instant_of_label
 from dinmo_pipeline.sync.ledger.state import State
 from dinmo_pipeline.sync.retention import Litter

@@ -13,7 +13,8 @@ from dinmo_pipeline.inbound.load.import_ledger import FileRecord, ImportLedger
 from dinmo_pipeline.inbound.troubles.alerts import find_late_feed
 from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
 from dinmo_pipeline.inbound.troubles.troubles import Trouble
-from dinmo_pipeline.project.specs import FeedSpec, Project
+from dinmo_pipeline.project.inbound_specs import FeedSpec
+from dinmo_pipeline.project.specs import Project
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from dinmo_pipeline.cli.output import console
 from dinmo_pipeline.engines.duckdb.connection import open_warehouse
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, ImportLedger
 from dinmo_pipeline.inbound.troubles.events import Event, Events
-from dinmo_pipeline.project.specs import FeedSpec, Project
+from dinmo_pipeline.project.inbound_specs import FeedSpec
+from dinmo_pipeline.project.specs import Project
 
 _COUNTED = ("records", "loaded", "skipped", "rejected")
 

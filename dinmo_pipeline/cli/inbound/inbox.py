@@ -18,10 +18,11 @@ from dinmo_pipeline.inbound.inbox.discovery import InboxScan
 from dinmo_pipeline.inbound.inbox.folders import ALL, Folders
 from dinmo_pipeline.inbound.inbox.scan_state import Fingerprint
 from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
+from dinmo_pipeline.project.inbound_specs import FeedSpec, InboxSpec
 from dinmo_pipeline.project.load import LoadedProject, load_project, load_with_warnings
 from dinmo_pipeline.project.operators import current_operator
 from dinmo_pipeline.project.settings import find_project_root
-from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
+from dinmo_pipeline.project.specs import Project
 from dinmo_pipeline.storages.retrying import connection_to
 from dinmo_pipeline.storages.waiting import allow_waiting
 from dinmo_pipeline.suggestions import nearest_hint

@@ -13,7 +13,8 @@ from dinmo_pipeline.catalog.inputs import inputs_checksum
 from dinmo_pipeline.components.asset_keys import delivery_key, snapshot_key
 from dinmo_pipeline.errors import DinmoError, StorageError
 from dinmo_pipeline.inbound.troubles.alerts import notify_import
-from dinmo_pipeline.project.specs import ActivationSpec, FeedSpec, Project
+from dinmo_pipeline.project.inbound_specs import FeedSpec
+from dinmo_pipeline.project.specs import ActivationSpec, Project
 from dinmo_pipeline.sync.alerts.notifier import ActivationNotifier
 from dinmo_pipeline.sync.run_slot import has_turn, release_run_slot
 

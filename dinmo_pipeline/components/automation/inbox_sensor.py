@@ -34,7 +34,8 @@ from dinmo_pipeline.inbound.inbox.discovery import InboxScan
 from dinmo_pipeline.inbound.troubles.alerts import notify_troubles
 from dinmo_pipeline.inbound.troubles.set_aside import SetAside, pause_after
 from dinmo_pipeline.masking import masked_errors
-from dinmo_pipeline.project.specs import FeedSpec, InboxSpec, Project
+from dinmo_pipeline.project.inbound_specs import FeedSpec, InboxSpec
+from dinmo_pipeline.project.specs import Project
 
 # A run that has begun to import holds the inbox; one that is older than this and does not is dead.
 _BEGINNING = timedelta(minutes=10)

@@ -30,7 +30,8 @@ from dinmo_pipeline.components.base import NamedComponent
 from dinmo_pipeline.components.inbox import Feed, Inbox
 from dinmo_pipeline.components.tables import Model, Segment
 from dinmo_pipeline.project.load import LoadedProject
-from dinmo_pipeline.project.specs import ActivationSpec, Project, TableRef
+from dinmo_pipeline.project.specs import ActivationSpec, Project
+from dinmo_pipeline.project.table_refs import TableRef
 
 # The name that Dagster gives to the one repository of definitions; schedules that were started are remembered under it.
 _NAME = "__repository__"

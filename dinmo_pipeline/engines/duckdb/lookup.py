@@ -16,7 +16,8 @@ from dinmo_pipeline.engines.duckdb.differences.diff import Changes
 from dinmo_pipeline.engines.duckdb.snapshot_schema import stored_columns
 from dinmo_pipeline.engines.duckdb.snapshot_writer import SnapshotFiles, snapshot_query
 from dinmo_pipeline.engines.duckdb.tables import table_columns, table_sql
-from dinmo_pipeline.project.specs import SyncMode, TableColumn, TableRef
+from dinmo_pipeline.project.specs import SyncMode
+from dinmo_pipeline.project.table_refs import TableColumn, TableRef
 from dinmo_pipeline.sql.quoting import quote_identifier, quote_literal
 
 Values = Mapping[str, str | None]

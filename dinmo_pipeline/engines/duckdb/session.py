@@ -24,7 +24,8 @@ from dinmo_pipeline.engines.duckdb.tables import table_columns, table_sql
 from dinmo_pipeline.errors import StateError
 from dinmo_pipeline.local_files.private import make_private_folder
 from dinmo_pipeline.local_files.scratch import scratch_folder
-from dinmo_pipeline.project.specs import LoadedAt, Project, TableColumn, TableRef
+from dinmo_pipeline.project.specs import LoadedAt, Project
+from dinmo_pipeline.project.table_refs import TableColumn, TableRef
 from dinmo_pipeline.sql.quoting import folded, quote_identifier
 
 LOOK_PREFIX = ".look-"

@@ -14,7 +14,8 @@ from dinmo_pipeline.engines.duckdb.connection import open_warehouse, transaction
 from dinmo_pipeline.engines.duckdb.queries.query_errors import query_problem, query_words
 from dinmo_pipeline.engines.duckdb.rows import row_count
 from dinmo_pipeline.errors import DataError, StateError
-from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, Project, TableColumn, TableRef, TableSpec, now_utc
+from dinmo_pipeline.project.specs import Project, TableSpec, now_utc
+from dinmo_pipeline.project.table_refs import FILLED_BY_IMPORTS, TableColumn, TableRef
 from dinmo_pipeline.sql.quoting import folded, quote_identifier, quote_literal
 
 _SHOWN = 200

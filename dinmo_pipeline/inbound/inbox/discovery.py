@@ -12,7 +12,7 @@ from dinmo_pipeline.inbound.inbox.file_names import NameMatch, Reason, is_tempor
 from dinmo_pipeline.inbound.inbox.folders import INIT, RAW
 from dinmo_pipeline.inbound.inbox.scan_state import Fingerprint, ScanState
 from dinmo_pipeline.inbound.troubles.set_aside import SetAside
-from dinmo_pipeline.project.specs import FeedSpec, InboxSpec
+from dinmo_pipeline.project.inbound_specs import FeedSpec, InboxSpec
 from dinmo_pipeline.storages.base import Listing, RemoteFile
 
 _TOLD_STRANGERS = 100

@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from typing import Literal
 from unicodedata import category
 
-from dinmo_pipeline.project.specs import FeedSpec
+from dinmo_pipeline.project.inbound_specs import FeedSpec
 from dinmo_pipeline.suggestions import nearest_hint
 
 _EXTENSION = re.compile(r"\.(csv|json|ndjson|jsonl)(\.gz|\.zst)?$", re.IGNORECASE)

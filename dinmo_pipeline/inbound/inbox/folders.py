@@ -9,7 +9,7 @@ from typing import Final
 
 from dinmo_pipeline.errors import LimitError, PermanentStorageError, StorageError
 from dinmo_pipeline.inbound.inbox.free_names import free_name, reason_path, rejects_path
-from dinmo_pipeline.project.specs import InboxSpec
+from dinmo_pipeline.project.inbound_specs import InboxSpec
 from dinmo_pipeline.storages.base import Listing, RemoteFile, Storage
 from dinmo_pipeline.storages.retrying import Connection
 from dinmo_pipeline.storages.temporary import is_temporary_name, temporary_beside

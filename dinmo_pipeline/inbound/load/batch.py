@@ -19,8 +19,9 @@ from dinmo_pipeline.inbound.load.import_ledger import FileRecord, ImportLedger, 
 from dinmo_pipeline.inbound.load.judging import Decided, Fetched, Item, Judge, told_missing
 from dinmo_pipeline.inbound.load.staging import InboundFile
 from dinmo_pipeline.intake_limits import IntakeLimits, how_to_raise
+from dinmo_pipeline.project.inbound_specs import FeedSpec
 from dinmo_pipeline.project.schema.limits import is_halved
-from dinmo_pipeline.project.specs import FeedSpec, Project
+from dinmo_pipeline.project.specs import Project
 
 __all__ = ["Fetched", "load_batch"]
 

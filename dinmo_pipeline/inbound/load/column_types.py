@@ -25,7 +25,7 @@ from dinmo_pipeline.inbound.load.numbers import (
     room_of,
     scale_of,
 )
-from dinmo_pipeline.project.specs import InboundColumn
+from dinmo_pipeline.project.inbound_specs import InboundColumn
 from dinmo_pipeline.sql.quoting import quote_literal
 
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"

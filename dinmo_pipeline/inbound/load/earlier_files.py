@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from dinmo_pipeline.formats.reader import listed
-from dinmo_pipeline.project.specs import FeedSpec
+from dinmo_pipeline.project.inbound_specs import FeedSpec
 
 
 @dataclass(frozen=True, order=True)

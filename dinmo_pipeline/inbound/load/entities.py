@@ -9,7 +9,8 @@ import duckdb
 from dinmo_pipeline.engines.duckdb.tables import table_sql
 from dinmo_pipeline.inbound.load.column_types import INSTANT, at_home, common_type
 from dinmo_pipeline.inbound.load.feed_table import LINEAGE, FeedTable
-from dinmo_pipeline.project.specs import FeedSpec, TableRef
+from dinmo_pipeline.project.inbound_specs import FeedSpec
+from dinmo_pipeline.project.table_refs import TableRef
 from dinmo_pipeline.sql.quoting import quote_identifier, quote_literal
 
 FEED = "_feed"

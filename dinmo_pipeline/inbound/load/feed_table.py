@@ -19,7 +19,7 @@ from dinmo_pipeline.formats.reader import LINE, RECORD
 from dinmo_pipeline.inbound.load.column_types import ColumnType, Shape, at_home, shape_of
 from dinmo_pipeline.inbound.load.numbers import room_of
 from dinmo_pipeline.inbound.load.staging import ARRIVAL, FAULT, STAGED, Staged
-from dinmo_pipeline.project.specs import FeedSpec
+from dinmo_pipeline.project.inbound_specs import FeedSpec
 from dinmo_pipeline.sql.quoting import quote_identifier, quote_literal
 
 FILE, LOADED_AT = "_file", "_loaded_at"

@@ -22,7 +22,7 @@ from dinmo_pipeline.inbound.load.import_ledger import Outcome
 from dinmo_pipeline.inbound.load.staging import ARRIVAL, FAULT, FAULT_VALUE, STAGED, InboundFile, Staged, column_types, stage
 from dinmo_pipeline.inbound.load.widths import Widths
 from dinmo_pipeline.intake_limits import how_to_raise
-from dinmo_pipeline.project.specs import FeedSpec
+from dinmo_pipeline.project.inbound_specs import FeedSpec
 
 # Of a refused file so many rejects tell enough.
 _TOLD_REJECTS = 1_000

@@ -18,7 +18,7 @@ from dinmo_pipeline.formats.json.read_depth import without_deep_values
 from dinmo_pipeline.formats.reader import LINE, RECORD, FileRefused, Reading, Reject
 from dinmo_pipeline.inbound.load.column_types import ColumnType, Shape
 from dinmo_pipeline.intake_limits import how_to_raise
-from dinmo_pipeline.project.specs import FeedSpec, InboundColumn
+from dinmo_pipeline.project.inbound_specs import FeedSpec, InboundColumn
 from dinmo_pipeline.sql.quoting import quote_identifier, quote_literal
 
 ARRIVAL = "_arrival"

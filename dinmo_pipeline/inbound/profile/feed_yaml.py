@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from dinmo_pipeline.inbound.profile.profile import Profile, tells_change
+from dinmo_pipeline.project.inbound_specs import InboundColumn
 from dinmo_pipeline.project.schema.inbound import ENTITIES
-from dinmo_pipeline.project.specs import InboundColumn
 
 _NAME = re.compile(
     rf"(?:^|(?<=[^a-z0-9]))(?P<entity>{'|'.join(sorted(ENTITIES, key=len, reverse=True))})__?"

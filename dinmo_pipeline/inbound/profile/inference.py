@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import duckdb
 
 from dinmo_pipeline.inbound.load.column_types import ColumnType
-from dinmo_pipeline.project.specs import InboundColumn
+from dinmo_pipeline.project.inbound_specs import InboundColumn
 from dinmo_pipeline.sql.quoting import quote_literal
 
 _DAYS = ("%d/%m/%Y", "%m/%d/%Y", "%d/%m/%y", "%m/%d/%y", "%d.%m.%Y", "%d.%m.%y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d")

@@ -22,7 +22,7 @@ from dinmo_pipeline.formats.json.read import JsonReading
 from dinmo_pipeline.formats.json.read_pieces import Beginning
 from dinmo_pipeline.formats.reader import Reading
 from dinmo_pipeline.inbound.profile.inference import Guess, guess_columns
-from dinmo_pipeline.project.specs import InboundColumn
+from dinmo_pipeline.project.inbound_specs import InboundColumn
 from dinmo_pipeline.sql.quoting import quote_identifier
 
 SAMPLE_ROWS: Final = 100_000

@@ -18,7 +18,9 @@ from dinmo_pipeline.inbound.load.import_ledger import Outcome
 from dinmo_pipeline.inbound.troubles.open_troubles import open_troubles
 from dinmo_pipeline.inbound.troubles.troubles import Trouble, TroubleKind
 from dinmo_pipeline.notify.base import NoticeState
-from dinmo_pipeline.project.specs import FeedSpec, Project, TableRef
+from dinmo_pipeline.project.inbound_specs import FeedSpec
+from dinmo_pipeline.project.specs import Project
+from dinmo_pipeline.project.table_refs import TableRef
 
 _STATES: dict[TroubleKind, NoticeState] = {"unmatched": "warning", "rejected": "warning", "blocked": "blocked"}
 _PASS = "the whole inbox"

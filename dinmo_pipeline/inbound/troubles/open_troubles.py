@@ -16,7 +16,8 @@ from dinmo_pipeline.inbound.inbox.scan_state import ScanState
 from dinmo_pipeline.inbound.load.import_ledger import FileRecord, ImportLedger, Outcome
 from dinmo_pipeline.inbound.troubles.events import Events
 from dinmo_pipeline.inbound.troubles.troubles import Trouble, TroubleKind, ordered, read_troubles, troubles_path
-from dinmo_pipeline.project.specs import FeedSpec, Project
+from dinmo_pipeline.project.inbound_specs import FeedSpec
+from dinmo_pipeline.project.specs import Project
 
 RECORDED: frozenset[TroubleKind] = frozenset({"refused", "blocked", "rejected"})
 """Kinds that the record in the warehouse tells of."""

@@ -23,7 +23,8 @@ from dinmo_pipeline.project.schema.file_names import (
     template_problems,
 )
 from dinmo_pipeline.project.schema.outbound import ActivationFields, ModelFields, SegmentFields
-from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, RunType, SyncMode, TableRef
+from dinmo_pipeline.project.specs import ActivationSpec, MappedColumn, RunType, SyncMode
+from dinmo_pipeline.project.table_refs import TableRef
 from dinmo_pipeline.sql.quoting import folded
 from dinmo_pipeline.storages.base import StorageSpec
 from dinmo_pipeline.suggestions import nearest_hint

@@ -8,7 +8,8 @@ from dinmo_pipeline.errors import Problem
 from dinmo_pipeline.project.schema.definitions import Definition
 from dinmo_pipeline.project.schema.limits import Limit, Measure, parse_limit
 from dinmo_pipeline.project.schema.outbound import ActivationFields, FailIf, ModelFields
-from dinmo_pipeline.project.specs import LoadedAt, SyncMode, TableRef
+from dinmo_pipeline.project.specs import LoadedAt, SyncMode
+from dinmo_pipeline.project.table_refs import TableRef
 
 _CHANGES_OF_MODE: Mapping[str, tuple[Measure, ...]] = {
     SyncMode.SNAPSHOT: (),

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from dinmo_pipeline.errors import Problem
 from dinmo_pipeline.formats.csv.dialect import CsvDialect
+from dinmo_pipeline.project.inbound_specs import FeedSpec, InboundColumn, InboxSpec
 from dinmo_pipeline.project.schema.definitions import Definition, Definitions, by_name, read_nested
 from dinmo_pipeline.project.schema.expected import Holidays, expected_of
 from dinmo_pipeline.project.schema.inbound import CSV_ONLY, ColumnFields, FeedFields, InboxFields
-from dinmo_pipeline.project.specs import FeedSpec, InboundColumn, InboxSpec
 from dinmo_pipeline.sql.identifiers import identifier
 from dinmo_pipeline.storages.base import StorageSpec
 from dinmo_pipeline.suggestions import nearest_hint

@@ -17,7 +17,7 @@ import duckdb
 
 from dinmo_pipeline.errors import CallError
 from dinmo_pipeline.project.checks.reaching import may_reach_out, reach_problem, reach_problem_of_text
-from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, TableRef
+from dinmo_pipeline.project.table_refs import FILLED_BY_IMPORTS, TableRef
 from dinmo_pipeline.sql.quoting import quote_identifier
 
 KINDS = ("models", "segments", *FILLED_BY_IMPORTS)

@@ -13,8 +13,9 @@ from dinmo_pipeline.project.checks.sql import Query, Reference, bare_condition, 
 from dinmo_pipeline.project.schema.definitions import Definition, Definitions, by_name
 from dinmo_pipeline.project.schema.inbound import ENTITIES, FeedFields
 from dinmo_pipeline.project.schema.outbound import ModelFields, SegmentFields
-from dinmo_pipeline.project.specs import TableRef, TableSpec
+from dinmo_pipeline.project.specs import TableSpec
 from dinmo_pipeline.project.sql_places import SqlPlace
+from dinmo_pipeline.project.table_refs import TableRef
 from dinmo_pipeline.project.yaml.files import FileMark, file_mark, relative_name
 from dinmo_pipeline.suggestions import nearest_hint
 

@@ -18,10 +18,10 @@ from dinmo_pipeline.errors import Problem
 from dinmo_pipeline.formats import FORMATS
 from dinmo_pipeline.formats.base import Format
 from dinmo_pipeline.project.consumers.consumers import with_options_for
+from dinmo_pipeline.project.inbound_specs import feed_name
 from dinmo_pipeline.project.schema.field_types import name_problem
 from dinmo_pipeline.project.schema.inbound import FeedFields, InboxFields
 from dinmo_pipeline.project.schema.outbound import ActivationFields, ModelFields, NotifyFields, SegmentFields
-from dinmo_pipeline.project.specs import feed_name
 from dinmo_pipeline.project.yaml.documents import PACKAGE, Document
 from dinmo_pipeline.project.yaml.messages import problem_of
 from dinmo_pipeline.storages import STORAGES

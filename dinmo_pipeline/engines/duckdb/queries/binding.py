@@ -16,7 +16,8 @@ from dinmo_pipeline.errors import BusyError, Problem, StateError
 from dinmo_pipeline.project.load import LoadedProject
 from dinmo_pipeline.project.schema.definitions import Definition
 from dinmo_pipeline.project.schema.outbound import ActivationFields
-from dinmo_pipeline.project.specs import FILLED_BY_IMPORTS, ActivationSpec, Project, TableColumn, TableRef, TableSpec
+from dinmo_pipeline.project.specs import ActivationSpec, Project, TableSpec
+from dinmo_pipeline.project.table_refs import FILLED_BY_IMPORTS, TableColumn, TableRef
 from dinmo_pipeline.sql.quoting import folded, quote_identifier
 from dinmo_pipeline.suggestions import nearest_hint
 
