@@ -7,7 +7,6 @@ import gzip
 import json
 import random
 import re
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -319,15 +318,15 @@ def test_file_of_nothing_but_records_that_are_too_deep_names_the_limit(tmp_path:
     ids=["gzip", "zstd", "skippable"],
 )
 def test_archives_without_content_have_an_end(ending: str, content: bytes, empty: bytes, tmp_path: Path) -> None:
-    began = time.monotonic()
     reason = refused(inbox(tmp_path), content + empty * 2_000_000, name=f"contacts_shop_20240130.csv{ending}")
     assert "more than 20,000" in reason
     assert "without content" in reason
-    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(
-    ("ending", "content", "empty"), [(".gz", gzip.compress(ROWS.encode()), gzip.compress(b"")), (".zst", ZSTD_ROWS, ZSTD_EMPTY)]
+    ("ending", "content", "empty"),
+    [(".gz", gzip.compress(ROWS.encode()), gzip.compress(b"")), (".zst", ZSTD_ROWS, ZSTD_EMPTY)],
+    ids=["gzip", "zstd"],
 )
 def test_some_archives_without_content_are_passed_over(ending: str, content: bytes, empty: bytes, tmp_path: Path) -> None:
     path = tmp_path / f"a.csv{ending}"
