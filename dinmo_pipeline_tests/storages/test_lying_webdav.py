@@ -81,7 +81,7 @@ class TestListings:
         began = time.monotonic()
         said = told(tmp_path, lambda *_: multistatus(dripping(folder_with("/dav/raw", HONEST) * 100)), pause_s=0.05)
         assert "it takes longer than 1 seconds" in said
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 60
 
     @pytest.mark.parametrize("layers", [1, 2])
     def test_listing_that_is_packed_a_thousandfold_is_not_unpacked(self, layers: int, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ class TestListings:
         began = time.monotonic()
         acts: dict[str, Callable[[Storage], object]] = {"list": lambda storage: storage.list("raw"), "delete": lambda s: s.delete("raw/a")}
         assert "the answer is nested more than 100 levels deep" in told(tmp_path, answer, acts[act])
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60
 
     @pytest.mark.parametrize(
         "odd",
@@ -173,7 +173,7 @@ class TestFiles:
         began = time.monotonic()
         said = told(tmp_path, answer, lambda storage: storage.read("a.csv", tmp_path / "copy"), pause_s=0.05)
         assert "it came slower than a megabyte in 1 seconds" in said
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 60
 
     def test_packed_file_is_kept_as_it_is_stored(self, tmp_path: Path) -> None:
         packed = gzip.compress(ROWS)
