@@ -83,6 +83,18 @@ def recorded_files(instance: DagsterInstance, of: AssetPartition) -> RecordedFil
     return None
 
 
+def writer_of(instance: DagsterInstance, address: str, path: str, *, but: AssetKey) -> AssetKey | None:
+    """Return another asset whose newest materialization tells of a file at this path; None where there is none."""
+    for record in instance.get_asset_records():
+        entry = record.asset_entry
+        newest = entry.last_materialization and entry.last_materialization.asset_materialization
+        told = _json(newest and newest.metadata, FILES)
+        paths = {file["path"] for one in told.values() if one["address"] == address for file in one["files"]}
+        if entry.asset_key != but and path in paths:
+            return entry.asset_key
+    return None
+
+
 def files_metadata(written: Mapping[str | None, WrittenFiles], format_options: Mapping[str, Any], timezone: str) -> dict[str, Any]:
     """Return the metadata of a materialization, or of those of several partitions, whose files are told by the partition's key."""
     files = [file for one in written.values() for file in one.files]

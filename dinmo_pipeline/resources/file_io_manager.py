@@ -23,7 +23,7 @@ from dinmo_pipeline.formats.base import Format
 from dinmo_pipeline.local_files.scratch import locked_scratch_folder
 from dinmo_pipeline.project.schema.file_names import template_problems
 from dinmo_pipeline.project.settings import timezone_problem
-from dinmo_pipeline.resources.event_log import AssetPartition, announce, files_metadata, left_temporary_paths, recorded_files
+from dinmo_pipeline.resources.event_log import AssetPartition, announce, files_metadata, left_temporary_paths, recorded_files, writer_of
 from dinmo_pipeline.resources.partitions import asset_variable, partition_variables, sibling_keys, window_start
 from dinmo_pipeline.resources.storages import StorageResource, model_problems
 from dinmo_pipeline.suggestions import nearest_hint
@@ -170,6 +170,7 @@ class _AssetWrite:
         context, of = self._context, AssetPartition(self._context.asset_key, partition_key)
         if partition_key is not None:
             self._require_own_file(of, partition_key)
+        self._require_no_other_asset(of, partition_key)
         if left := left_temporary_paths(self._instance, of, self._address):
             for note in self._writer.tidy(left):
                 context.log.warning(note)
@@ -193,7 +194,19 @@ class _AssetWrite:
                     "folder or file_name, or the time of its window"
                 )
 
-    def _path(self, partition_key: str) -> str:
+    def _require_no_other_asset(self, of: AssetPartition, partition_key: str | None) -> None:
+        """Raise CallError where another asset's file would be lost. One whose key changed is another asset, too."""
+        layout = self._writer.layout
+        if "{asset}" in layout.file_name + layout.folder:
+            return
+        path = self._path(partition_key)
+        if (other := writer_of(self._instance, self._address, path, but=of.asset_key)) is not None:
+            raise CallError(
+                f"writing {of}: {path} is the file of the asset {other.to_user_string()}, which would be lost; put {{asset}} into folder "
+                "or file_name, or, if that asset is no more, wipe its materializations in Dagster"
+            )
+
+    def _path(self, partition_key: str | None) -> str:
         return self._writer.layout.at(self._instant(partition_key), self._variables(partition_key)).path()
 
     @cached_property

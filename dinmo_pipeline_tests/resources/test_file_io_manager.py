@@ -104,6 +104,18 @@ def test_parts_of_an_earlier_run_that_there_are_no_more_of_go(tmp_path: Path, in
     assert list(files(tmp_path)) == ["people_1.csv"]
 
 
+def test_file_of_another_asset_is_not_lost(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    shared = manager(tmp_path, file_name="export")
+    run(instance, shared, FRAME, key_prefix="eu")
+
+    other = run(instance, shared, FRAME.head(1), key_prefix="us")
+    again = run(instance, shared, FRAME.head(1), key_prefix="eu")
+
+    assert "export.csv is the file of the asset eu/people, which would be lost; put {asset} into folder or file_name" in failure(other)
+    assert again.success
+    assert files(tmp_path) == {"export.csv": "id,name\n1,Ana\n"}
+
+
 DAYS = dg.DailyPartitionsDefinition("2026-03-01", end_date="2026-03-05", timezone="Europe/Paris")
 REGIONS = dg.StaticPartitionsDefinition(["eu", "us", "a/b"])
 BOTH = dg.MultiPartitionsDefinition({"day": DAYS, "region": REGIONS})
