@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """One place of each kind of storage; the fixture's relay is not used."""
     root = tmp_path / "project"
     root.mkdir()
-    return PLACES[request.param](request, root, "in")
+    return PLACES[request.param](request, root, f"in {uuid.uuid4().hex[:12]}")
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def rows_of(value: Any) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_kind_of_value_is_written_and_read_back(place: Place, storage: StorageResource, tmp_path: Path, form: str) -> None:
     instance = dg.DagsterInstance.ephemeral()
-    io_manager = FileIOManager(storage=storage, format={"type": form}, folder="in", file_name="{asset}")
+    io_manager = FileIOManager(storage=storage, format={"type": form}, folder=place.folder, file_name="{asset}")
     expected = written_bytes(tmp_path, FRAME, {"type": form})
     got: dict[str, Any] = {}
 

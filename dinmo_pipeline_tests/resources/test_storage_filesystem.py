@@ -13,32 +13,33 @@ import pytest
 
 from dinmo_pipeline.errors import StorageError
 from dinmo_pipeline.resources import LocalFolder, StorageResource
+from dinmo_pipeline_tests.storages.places import Place
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 
 
-def test_what_is_written_is_read_on_every_storage(storage: StorageResource) -> None:
-    files = storage.filesystem()
+def test_what_is_written_is_read_on_every_storage(place: Place, storage: StorageResource) -> None:
+    files, csv, parquet, other = storage.filesystem(), place.path("a.csv"), place.path("b.parquet"), place.path("c.csv")
 
-    with storage.open("in/a.csv", "w") as text:
+    with storage.open(csv, "w") as text:
         text.write("id,name\n1,Chloé\n")
-    pq.write_table(pa.table({"n": [1, 2]}), "in/b.parquet", filesystem=files)
-    pd.DataFrame({"n": [3]}).to_csv(storage.open("in/c.csv", "wb"), index=False)
-    gc.collect()
+    pq.write_table(pa.table({"n": [1, 2]}), parquet, filesystem=files)
+    with storage.open(other, "wb") as file:
+        pd.DataFrame({"n": [3]}).to_csv(file, index=False)
 
-    assert storage.open("in/a.csv", encoding="utf-8", mode="r").read() == "id,name\n1,Chloé\n"
-    assert pq.read_table("in/b.parquet", filesystem=files).to_pydict() == {"n": [1, 2]}
-    assert pl.read_csv(storage.open("in/a.csv")).to_dict(as_series=False) == {"id": [1], "name": ["Chloé"]}
-    assert sorted(files.ls("in", detail=False)) == ["in/a.csv", "in/b.parquet", "in/c.csv"][: len(files.ls("in"))]
-    assert files.info("in/a.csv")["size"] == 17
-    assert files.exists("in/a.csv")
-    assert not files.exists("in/none.csv")
-    assert files.isdir("in")
+    assert storage.open(csv, "r", encoding="utf-8").read() == "id,name\n1,Chloé\n"
+    assert pq.read_table(parquet, filesystem=files).to_pydict() == {"n": [1, 2]}
+    assert pl.read_csv(storage.open(csv)).to_dict(as_series=False) == {"id": [1], "name": ["Chloé"]}
+    assert sorted(files.ls(place.folder, detail=False)) == [csv, parquet, other]
+    assert files.info(csv)["size"] == 17
+    assert files.exists(csv)
+    assert not files.exists(place.path("none.csv"))
+    assert files.isdir(place.folder)
 
-    files.rm("in/a.csv")
-    assert not files.exists("in/a.csv")
+    files.rm(csv)
+    assert not files.exists(csv)
     with pytest.raises(FileNotFoundError):
-        storage.open("in/a.csv")
+        storage.open(csv)
 
 
 @pytest.fixture
