@@ -27,7 +27,6 @@ TIMESTAMPS = frozenset({"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_N
 DATES = ZONED | TIMESTAMPS | {"DATE", "TIME", "TIME_NS", "TIME WITH TIME ZONE"}
 # The kinds whose text is made of letters, digits and `+-.:` alone.
 PLAIN = EXACT_NUMBERS | FLOATS | DATES | {"BOOLEAN", "UUID", "BIT", "INTERVAL"}
-
 ISO, SQL = "iso", "sql"
 BOOLEANS = {"true/false": ("true", "false"), "1/0": ("1", "0"), "Y/N": ("Y", "N")}
 

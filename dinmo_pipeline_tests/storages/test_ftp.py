@@ -14,6 +14,7 @@ import pytest
 
 from dinmo_pipeline.errors import LimitError, PermanentStorageError, StorageError, TransientStorageError
 from dinmo_pipeline.storages.ftp import commands as ftp_commands
+from dinmo_pipeline.storages.ftp import data_connection
 from dinmo_pipeline.storages.ftp.spec import FtpServerSpec
 from dinmo_pipeline_tests.servers.certificates import make_certificates
 from dinmo_pipeline_tests.servers.disks import small_disk, small_quota
@@ -203,8 +204,9 @@ class TestVsftpd:
     def test_server_that_stops_answering_is_given_up(
         self, vsftpd_explicit: Vsftpd, vsftpd_explicit_relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ftp_commands, "IDLE_SECONDS", 1.0)
-        monkeypatch.setattr(ftp_commands, "FAREWELL_SECONDS", 1.0)
+        for module in (ftp_commands, data_connection):
+            monkeypatch.setattr(module, "IDLE_SECONDS", 1.0)
+            monkeypatch.setattr(module, "FAREWELL_SECONDS", 1.0)
         with ftp_spec(vsftpd_explicit, vsftpd_explicit.login, tmp_path, host=RELAY_HOST).connect(tmp_path) as storage:
             vsftpd_explicit_relay.hold_after(MIB)
             with pytest.raises(TransientStorageError, match="did not answer in time"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ftplib
 import posixpath
 import re
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -14,6 +13,7 @@ from socket import SHUT_RDWR, socket
 
 from dinmo_pipeline.intake_limits import IntakeLimits
 from dinmo_pipeline.storages.ftp.client import PlainFtp
+from dinmo_pipeline.storages.ftp.data_connection import FAREWELL_SECONDS, IDLE_SECONDS, received, say_goodbye
 from dinmo_pipeline.storages.ftp.listing import (
     Entries,
     Entry,
@@ -28,9 +28,6 @@ from dinmo_pipeline.storages.intake import LimitBroken, ListingCount, TransferCo
 from dinmo_pipeline.storages.permissions import MOVE_ATTEMPTS, LocalFile
 
 _BLOCK = 512 * 1024
-IDLE_SECONDS = 180.0
-"""How long one request may go unanswered: a server may flush a large file to a slow disk before it answers."""
-FAREWELL_SECONDS = 10.0
 _UNKNOWN_REQUEST = ("500", "501", "502", "504")
 _MACHINE_LISTINGS = frozenset({"MLST", "MLSD"})
 # Answers about one file, which another program may hold; any other temporary one is about the connection.
@@ -68,7 +65,7 @@ class FtpCommands:
                 connection.settimeout(IDLE_SECONDS)
                 for position in range(0, source.size, _BLOCK):
                     connection.sendall(source.read_at(position, min(_BLOCK, source.size - position)))
-                _say_goodbye(connection)
+                say_goodbye(connection)
         except OSError:
             # When it was the server that hung up, its answer says why: a full disk, say.
             self._wait_at_most(FAREWELL_SECONDS)
@@ -83,9 +80,9 @@ class FtpCommands:
         """
         try:
             with self._ftp.transfercmd(command) as connection:
-                while block := _received(connection, count):
+                while block := received(connection, count):
                     consume(block)
-                _say_goodbye(connection)
+                say_goodbye(connection)
         except LimitBroken:
             self._hear_out()
             raise
@@ -287,22 +284,3 @@ class FtpCommands:
 def _raise_unless_about_the_file(error: ftplib.error_perm | ftplib.error_temp) -> None:
     if isinstance(error, ftplib.error_temp) and not str(error).startswith(_FILE_IS_BUSY):
         raise error
-
-
-def _received(connection: socket, count: TransferCount | ListingCount) -> bytes:
-    """Return the next bytes, none at the end. LimitBroken when the time is over that `count` leaves, TimeoutError after IDLE_SECONDS."""
-    try:
-        connection.settimeout(min(count.seconds_left, IDLE_SECONDS))
-        return connection.recv(_BLOCK)
-    except TimeoutError:
-        _ = count.seconds_left
-        raise
-
-
-def _say_goodbye(connection: socket) -> None:
-    """End the secured connection as TLS demands: without it the other side cannot tell the end from a break."""
-    if isinstance(connection, ssl.SSLSocket):
-        connection.settimeout(FAREWELL_SECONDS)
-        # A server that just hangs up has taken all the same; what it says on the control connection decides.
-        with suppress(OSError):
-            connection.unwrap()
