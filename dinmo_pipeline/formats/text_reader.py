@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import ClassVar, Literal, Protocol
 
 import duckdb
 import pyarrow
@@ -17,12 +17,9 @@ from dinmo_pipeline.formats.decode import text_blocks
 from dinmo_pipeline.formats.decompress import open_packed
 from dinmo_pipeline.formats.nested_value import JsonValues, NestedValues
 from dinmo_pipeline.formats.session import writing_settings
-from dinmo_pipeline.formats.value_text import NESTED, column_types
+from dinmo_pipeline.formats.value_text import NESTED, TextStyle, column_types
 from dinmo_pipeline.intake_limits import DEFAULT_LIMITS, how_to_raise
 from dinmo_pipeline.sql.quoting import quote_identifier
-
-if TYPE_CHECKING:
-    from dinmo_pipeline.formats.text_writer import Compression, TextFormat
 
 # Our own files may be packed as well as they can be, and take as long as whoever uses the rows.
 LIMITS = replace(DEFAULT_LIMITS, unpacked_ratio=2**40, file_seconds=2**40)
@@ -31,7 +28,22 @@ _BLOCK_BYTES = 1024 * 1024
 _SHOWN = 200
 
 
-def load(connection: duckdb.DuckDBPyConnection, form: TextFormat, local_path: Path, rows: Rows) -> str:
+class ReadableText(Protocol):
+    """A text format as its reader needs it: how values read, and the texts of a file's cells."""
+
+    embeds_json: ClassVar[bool]
+
+    def style(self, rows: Rows) -> TextStyle:
+        """Say how values that are not nested read."""
+
+    def nested_style(self, rows: Rows) -> TextStyle:
+        """Say how nested ones do."""
+
+    def cells(self, local_path: Path, rows: Rows) -> Iterator[list[pyarrow.Array]]:
+        """Yield the texts, a batch of rows at a time, an array a column."""
+
+
+def load(connection: duckdb.DuckDBPyConnection, form: ReadableText, local_path: Path, rows: Rows) -> str:
     """Load a file of such rows into a temporary table, and return the SQL that gives its rows. DataError as `Format.read` says."""
     values = []
     for index, (column, column_type) in enumerate(zip(rows.columns, column_types(rows), strict=True)):
@@ -75,7 +87,7 @@ class _Stream:
             self.error = error
 
 
-def text_after(local_path: Path, compression: Compression, encoding: str, head: str) -> Iterator[bytes]:
+def text_after(local_path: Path, compression: Literal["none", "gzip", "zstd"], encoding: str, head: str) -> Iterator[bytes]:
     """Yield what follows `head`, with which the file's text begins, as UTF-8 in blocks of whole characters. DataError where it does not."""
     begins, held = head.encode(), b""
     with open_packed(local_path, None if compression == "none" else compression, LIMITS) as file:
