@@ -52,6 +52,8 @@ def _reader(value: Any, scratch: Path) -> pa.RecordBatchReader:
     try:
         if _is_of(value, "pandas", "DataFrame"):
             return _typed(_pandas_table(value).to_reader())
+        if _is_of(value, "polars", "DataFrame") or _is_of(value, "polars", "LazyFrame"):
+            _refuse_objects(value)
         if _is_of(value, "polars", "LazyFrame"):
             return _typed(_collected(value, scratch))
         if isinstance(value, pa.RecordBatch):
@@ -68,11 +70,31 @@ def _reader(value: Any, scratch: Path) -> pa.RecordBatchReader:
 
 
 def _typed(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
-    """Return the batches with text in place of columns of nothing, which have no type."""
+    """Return the batches with text for columns of nothing, which have no type, and durations to the microsecond, as DuckDB has them.
+
+    DataError for what only pandas understands, and, when it is read, for a part of a microsecond.
+    """
     import pyarrow as pa
 
-    schema = pa.schema([field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in reader.schema])
-    return reader if schema == reader.schema else pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in reader))
+    def typed(field: pa.Field) -> pa.Field:
+        if isinstance(field.type, pa.BaseExtensionType) and field.type.extension_name.startswith("pandas."):
+            what = field.type.extension_name.removeprefix("pandas.")
+            raise DataError(f"reading the rows: column {field.name!r} is a {what} of pandas, which no file has; make other columns of it")
+        if pa.types.is_null(field.type):
+            return field.with_type(pa.string())
+        return field.with_type(pa.duration("us")) if pa.types.is_duration(field.type) else field
+
+    schema = pa.schema([typed(field) for field in reader.schema])
+
+    def cast() -> Iterator[pa.RecordBatch]:
+        for batch in reader:
+            try:
+                converted = batch.cast(schema)
+            except pa.ArrowInvalid as error:
+                raise DataError(f"reading the rows: {error}; durations are written to the microsecond, so round them to it") from error
+            yield converted
+
+    return reader if schema == reader.schema else pa.RecordBatchReader.from_batches(schema, cast())
 
 
 def _name(value: Any) -> str:
@@ -85,11 +107,29 @@ def _pandas_table(frame: Any) -> pa.Table:
 
     named = [name for name in frame.index.names if name is not None]
     if named:
+        if twice := [name for name in named if name in frame.columns]:
+            raise DataError(f"reading the rows of a DataFrame: {twice[0]!r} is a level of its index and a column, too; rename one of them")
         unnamed = [level for level, name in enumerate(frame.index.names) if name is None]
         frame = (frame.droplevel(unnamed) if unnamed else frame).reset_index()
     # Two columns may have one name, which PyArrow does not take before they are numbered.
-    numbered = pa.Table.from_pandas(frame.set_axis([str(place) for place in range(frame.shape[1])], axis="columns"), preserve_index=False)
+    plain = frame.set_axis([str(place) for place in range(frame.shape[1])], axis="columns")
+    for place, name in enumerate(frame.columns):
+        column = plain[str(place)]
+        kinds = {type(value).__name__.rstrip("_") for value in column[column.notna()]} if column.dtype == object else set()
+        if len(kinds) > 1 and kinds & {"bool", "bytes", "str"}:
+            raise DataError(f"reading the rows of a DataFrame: column {name!r} holds {' and '.join(sorted(kinds))}; give it one type")
+    try:
+        numbered = pa.Table.from_pandas(plain, preserve_index=False)
+    except (OverflowError, TypeError, UnicodeError) as error:
+        raise DataError(f"reading the rows of a DataFrame: {error}; give each column one type that Arrow has") from error
     return numbered.rename_columns([str(name) for name in frame.columns])
+
+
+def _refuse_objects(frame: Any) -> None:
+    """Raise DataError where polars holds Python's own objects: it hands over their addresses."""
+    schema = frame.collect_schema()
+    if found := [name for name, kind in schema.items() if str(kind) == "Object"]:
+        raise DataError(f"reading the rows of a polars frame: column {found[0]!r} holds objects of Python; make values of them")
 
 
 def _collected(frame: Any, scratch: Path) -> pa.RecordBatchReader:
@@ -120,12 +160,23 @@ def _chained(values: Iterator[Any], scratch: Path) -> pa.RecordBatchReader:
                     f"writing the rows of an iterator: value {number} has the columns {', '.join(reader.schema.names)}, and the first has "
                     f"{', '.join(head.schema.names)}; give all the same columns in the same order"
                 )
-            try:
-                yield from (batch if batch.schema == head.schema else batch.cast(head.schema) for batch in reader)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise DataError(f"writing the rows of an iterator: value {number} has other types than the first: {error}") from error
+            for name, of_first, found in zip(head.schema.names, head.schema.types, reader.schema.types, strict=True):
+                if not _is_same(of_first, found):
+                    raise DataError(
+                        f"writing the rows of an iterator: value {number} has another type than the first: column {name!r} is {found}, and "
+                        f"{of_first} there; give all the same types"
+                    )
+            yield from (batch if batch.schema == head.schema else batch.cast(head.schema) for batch in reader)
 
     return pa.RecordBatchReader.from_batches(head.schema, chain(head, batches()))
+
+
+def _is_same(one: pa.DataType, other: pa.DataType) -> bool:
+    """Return whether values of one type are those of the other: nothing is converted but one form of text, or of bytes, to another."""
+    import pyarrow as pa
+
+    forms = ({pa.string(), pa.large_string(), pa.string_view()}, {pa.binary(), pa.large_binary(), pa.binary_view()})
+    return one == other or any({one, other} <= of_one for of_one in forms)
 
 
 def _relation(relation: Any) -> Batches:

@@ -44,6 +44,8 @@ class FileReader:
         """
         with scratch_connection(folder, QuerySettings(self.root, self.timezone)) as connection:
             queries = [self._query(connection, local_path, written.columns) for local_path in self._fetched(written.files, folder)]
+            if only is not None and not only:
+                raise CallError("reading a file: the input's metadata names no `columns`; name one, or leave them out")
             places = range(len(written.columns)) if only is None else [_place(written.columns, name) for name in only]
             values = ", ".join(_value(written.columns[place], place) for place in places)
             names = ", ".join(f"v{place}" for place in range(len(written.columns)))

@@ -80,7 +80,7 @@ def _stage_query(connection: duckdb.DuckDBPyConnection, sql: str, database: Path
         names = [str(column[0]) for column in connection.execute(f"DESCRIBE {query}").fetchall()]
         connection.execute(f"CREATE TABLE {_STAGED} AS SELECT * FROM {query} AS query({_numbered(len(names))})")
     except duckdb.Error as error:
-        raise DataError(f"running the query: {query_words(error)}; nothing was delivered") from error
+        raise DataError(f"running the query: {query_words(error)}; a text is one query, which reads; nothing was delivered") from error
     return names
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROWS_OF_A_BATCH = 100_000
+_INTEGERS = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
 
 
 def make_value(connection: duckdb.DuckDBPyConnection, query: str, names: Sequence[str], wanted: Any, folder: Path) -> Any:
@@ -28,12 +29,31 @@ def make_value(connection: duckdb.DuckDBPyConnection, query: str, names: Sequenc
     import pyarrow as pa
 
     path = folder / "rows.arrow"
+    query, durations = _with_durations(connection, query)
     reader = connection.sql(query).to_arrow_reader(_ROWS_OF_A_BATCH)
-    schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
+    types = [pa.duration("us") if place in durations else kind for place, kind in enumerate(reader.schema.types)]
+    schema = pa.schema([pa.field(name, kind) for name, kind in zip(names, types, strict=True)])
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
         for batch in reader:
-            writer.write_batch(batch.rename_columns(schema.names))
+            columns = [column.cast(kind) for column, kind in zip(batch.columns, types, strict=True)]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
     return make(path)
+
+
+def _with_durations(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[str, set[int]]:
+    """Return the query with microseconds in place of intervals that have no months, and the places of these columns.
+
+    A frame's durations are written as intervals, and neither polars nor pandas makes one of Arrow's again.
+    """
+    described = connection.execute(f"DESCRIBE {query}").fetchall()
+    intervals = [name for name, kind, *_ in described if kind == "INTERVAL"]
+    if not intervals:
+        return query, set()
+    tests = ", ".join(f"count(*) FILTER (datepart('year', {name}) * 12 + datepart('month', {name}) <> 0)" for name in intervals)
+    [months] = connection.execute(f"SELECT {tests} FROM ({query})").fetchall()
+    plain = {name for name, count in zip(intervals, months, strict=True) if not count}
+    values = ", ".join(f"epoch_us({name}) AS {name}" if name in plain else name for name, *_ in described)
+    return f"SELECT {values} FROM ({query})", {place for place, (name, *_) in enumerate(described) if name in plain}
 
 
 def _qualified(wanted: Any) -> str:
@@ -58,7 +78,17 @@ def _dataset(path: Path) -> Any:
 
 
 def _pandas(path: Path) -> Any:
-    return _mapped(path).to_pandas()
+    import pandas
+    import pyarrow as pa
+
+    table = _mapped(path)
+    # pandas' own integers and booleans have no null: it would make floats and objects of them.
+    nullable = {getattr(pa, name.lower())(): getattr(pandas, f"{name}Dtype")() for name in _INTEGERS} | {pa.bool_(): pandas.BooleanDtype()}
+    plain = table.to_pandas()
+    for place, column in enumerate(table.columns):
+        if column.null_count and column.type in nullable:
+            plain.isetitem(place, column.to_pandas(types_mapper=nullable.get))
+    return plain
 
 
 def _polars(path: Path) -> Any:

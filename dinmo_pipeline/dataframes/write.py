@@ -93,6 +93,8 @@ class FileWriter:
             locked_scratch_folder() as folder,
             staged_rows(value, folder, QuerySettings(self.root, self.layout.timezone), database=self.database) as rows,
         ):
+            if not all(column.name for column in rows.columns):
+                raise DataError("naming the columns: one has no name; give it one. Nothing was delivered")
             if problems := self.format.name_problems([column.name for column in rows.columns]):
                 raise DataError(f"naming the columns of {posixpath.basename(paths.path())}: {'; '.join(problems)}; nothing was delivered")
             made = list(self._render(rows, paths, folder))
@@ -128,7 +130,7 @@ class FileWriter:
         """Bring all there, unseen; where that or what is done then fails, the temporary files are taken away."""
         temporary_paths = [file.temporary_path for file in made]
         with Publisher(self.storage, self.root) as publisher:
-            if publisher.moves and announce is not None:
+            if announce is not None:
                 announce(temporary_paths)
             try:
                 if self.create_folder:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import posixpath
+import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from dagster import AssetKey, AssetObservation, AssetRecordsFilter, DagsterInsta
 from dinmo_pipeline.catalog.columns import columns_metadata
 from dinmo_pipeline.catalog.metadata import markdown_table
 from dinmo_pipeline.dataframes.write import WrittenFile, WrittenFiles
+from dinmo_pipeline.errors import BusyError
 from dinmo_pipeline.formats.base import Column
 from dinmo_pipeline.local_files.locks import is_gone
 from dinmo_pipeline.storages.temporary import is_temporary_name
@@ -54,22 +56,36 @@ class RecordedFiles:
 
 
 def announce(instance: DagsterInstance, of: AssetPartition, run_id: str, address: str, temporary_paths: Sequence[str]) -> None:
-    """Record, before there is one, the temporary files that a run is about to make."""
-    told = {"run": run_id, "pid": os.getpid(), "host": socket.gethostname(), "address": address, "paths": list(temporary_paths)}
+    """Record, before there is one, the temporary files that a run is about to make. BusyError where another run is writing, too.
+
+    Of two that announce at one moment, the one whose entry came first goes on.
+    """
+    write = secrets.token_hex(8)
+    process = {"pid": os.getpid(), "host": socket.gethostname()}
+    told = {"write": write, "run": run_id, **process, "address": address, "paths": list(temporary_paths)}
     event = AssetObservation(of.asset_key, partition=of.partition_key, metadata={ANNOUNCED: MetadataValue.json(told)})
     instance.report_runless_asset_event(event)
+    is_earlier = False
+    for other in _announcements(instance, of, address):
+        if is_earlier and other.get("run") != run_id and not _is_over(instance, other):
+            raise BusyError(f"writing {of}: run {other.get('run')} is writing it, too; start this one again when that has ended")
+        is_earlier = is_earlier or other.get("write") == write
 
 
 def left_temporary_paths(instance: DagsterInstance, of: AssetPartition, address: str) -> list[str]:
     """Return the temporary files that runs have announced which are over, and did not end in files."""
-    paths = list[str]()
+    left = (told for told in _announcements(instance, of, address) if _is_over(instance, told))
+    paths = [path for told in left for path in told.get("paths", [])]
+    return [path for path in paths if isinstance(path, str) and is_temporary_name(posixpath.basename(path))]
+
+
+def _announcements(instance: DagsterInstance, of: AssetPartition, address: str) -> Iterator[dict[str, Any]]:
+    """Yield what was announced there and did not end in files, the newest first."""
     written = {record.run_id for record in instance.fetch_materializations(of.records, limit=_MOST_ANNOUNCED).records}
     for record in instance.fetch_observations(of.records, limit=_MOST_ANNOUNCED).records:
         told = _json(record.asset_observation and record.asset_observation.metadata, ANNOUNCED)
-        if told.get("address") != address or told.get("run") in written or not _is_over(instance, told):
-            continue
-        paths += [path for path in told.get("paths", []) if isinstance(path, str) and is_temporary_name(posixpath.basename(path))]
-    return paths
+        if told.get("address") == address and told.get("run") not in written:
+            yield told
 
 
 def recorded_files(instance: DagsterInstance, of: AssetPartition) -> RecordedFiles | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from dagster import ConfigurableIOManager, InitResourceContext, InputContext, OutputContext
-from pydantic import Field, PrivateAttr, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from dinmo_pipeline.catalog.failures import failing
 from dinmo_pipeline.dataframes.file_layout import FileLayout
@@ -53,6 +53,14 @@ class FileIOManager(ConfigurableIOManager):
 
     _opened: ExitStack = PrivateAttr(default_factory=ExitStack)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_known_options(cls, values: Any) -> Any:
+        """Refuse an option that is none: Dagster would pass over it."""
+        if isinstance(values, Mapping) and (unknown := [name for name in values if name not in cls.model_fields]):
+            raise CallError(f"FileIOManager: {unknown[0]!r} is no option of it{nearest_hint(unknown[0], cls.model_fields)}")
+        return values
+
     @field_validator("format")
     @classmethod
     def _is_a_format(cls, value: dict[str, Any]) -> dict[str, Any]:
@@ -80,9 +88,9 @@ class FileIOManager(ConfigurableIOManager):
 
         A run of several partitions gives a mapping of their keys to values.
         """
+        if not context.has_asset_key:
+            raise CallError(f"writing {context.name} of an op: FileIOManager writes assets; make it one, or call write_file in the op")
         name = context.asset_key.to_user_string()
-        if obj is None:
-            raise DataError(f"writing {name}: it returned nothing; return its rows, or annotate it `-> None`")
         if not context.has_asset_partitions:
             values: Mapping[str | None, Any] = {None: obj}
         else:
@@ -93,6 +101,9 @@ class FileIOManager(ConfigurableIOManager):
                     f"writing {name}: a run of {len(keys):,} partitions returns a dict of each partition's key to its rows, no key more "
                     "and none less; or let each partition have a run of its own"
                 )
+        if nothing := [key for key, value in values.items() if value is None]:
+            of = AssetPartition(context.asset_key, nothing[0])
+            raise DataError(f"writing {of}: it returned nothing; return its rows, or annotate it `-> None`")
         write = _AssetWrite(context, self.writer())
         written = {key: write.write(value, key) for key, value in values.items()}
         context.add_output_metadata(files_metadata(written, self.format, self.timezone))

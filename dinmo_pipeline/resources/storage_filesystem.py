@@ -104,6 +104,17 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
                 publisher.tidy([parcel.temporary_path])
                 raise
 
+    def mv(self, path1: str, path2: str, **options: Any) -> None:
+        """Move a file over another, or to a new name."""
+        source, target = self._strip_protocol(path1), self._strip_protocol(path2)
+        self._do(lambda storage: storage.move(source, target))
+
+    def cp_file(self, path1: str, path2: str, **options: Any) -> None:
+        """Copy a file, by way of this machine."""
+        with locked_scratch_folder() as folder:
+            self.get_file(path1, str(folder / "file"))
+            self.put_file(str(folder / "file"), path2)
+
     def get_file(self, rpath: str, lpath: str, **options: Any) -> None:
         """Fetch a file, whole. FileNotFoundError where there is none."""
         path = self._strip_protocol(rpath)
@@ -170,7 +181,7 @@ class _PublishedFile(io.BufferedWriter):
         if not self.closed and self._publish is not None:
             self.discard()
             self.close()
-            warnings.warn("a file of a storage was not closed, so it was not written", ResourceWarning, stacklevel=2)
+            warnings.warn("a file of a storage was not closed, so it was not written", RuntimeWarning, stacklevel=2)
 
 
 class _PublishedText(io.TextIOWrapper):

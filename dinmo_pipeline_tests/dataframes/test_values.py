@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -169,8 +169,16 @@ def test_column_of_nothing_is_text(tmp_path: Path) -> None:
         ([], "it gave nothing, and so nothing tells the columns"),
         ([{"a": 1}], "the rows of a dict"),
         ([pl.DataFrame({"a": [1]}), pl.DataFrame({"b": [1]})], "value 2 has the columns b, and the first has a"),
-        ([pl.DataFrame({"a": [1]}), pl.DataFrame({"a": ["x"]})], "value 2 has other types than the first"),
-        (pd.DataFrame({"a": [1, "x"]}), "give each column one type"),
+        ([pl.DataFrame({"a": [1]}), pl.DataFrame({"a": ["x"]})], "value 2 has another type than the first"),
+        (pd.DataFrame({"a": [1, "x"]}), "column 'a' holds int and str; give it one type"),
+        (pd.DataFrame({"a": [True, 2]}), "holds bool and int"),
+        (pd.DataFrame({"a": [2**70]}), "give each column one type"),
+        (pd.DataFrame({"a": pd.period_range("2026-01", periods=2, freq="M")}), "is a period of pandas"),
+        (pl.DataFrame({"a": pl.Series([object()], dtype=pl.Object)}), "column 'a' holds objects of Python"),
+        (pl.DataFrame({"a": pl.Series([1], dtype=pl.Duration("ns"))}), "durations are written to the microsecond"),
+        (pl.DataFrame({"": [1]}), "one has no name"),
+        ([pl.DataFrame({"a": [date(2026, 1, 1)]}), pl.DataFrame({"a": [datetime(2026, 1, 1, 5, tzinfo=UTC)]})], "column 'a' is timestamp"),
+        ([pl.DataFrame({"a": [{"x": 1}]}), pl.DataFrame({"a": [{"x": 1, "y": 2}]})], "column 'a' is struct"),
         ("SELEC 1", "running the query: syntax error at or near"),
         ("SELECT 1 AS a; DROP TABLE x", "running the query: syntax error"),
         ("SELECT * FROM nowhere", "there is no table nowhere"),

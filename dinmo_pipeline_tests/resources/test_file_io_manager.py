@@ -190,6 +190,15 @@ def test_run_of_several_partitions_writes_each(tmp_path: Path, instance: dg.Dags
     assert [file.path for file in known.written.files] == ["2026-03-02.csv"]
 
 
+def test_run_of_several_partitions_writes_none_where_one_has_no_rows(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    days = {f"2026-03-0{day}": None if day == 2 else FRAME for day in (1, 2, 3)}
+
+    assert "writing people [2026-03-02]: it returned nothing" in failure(
+        backfill(instance, manager(tmp_path, file_name="{partition}"), days)
+    )
+    assert files(tmp_path) == {}
+
+
 @pytest.mark.parametrize("value", [FRAME, {"2026-03-01": FRAME}, {f"2026-03-0{day}": FRAME for day in (1, 2, 3, 4)}])
 def test_run_of_several_partitions_says_what_it_wants(tmp_path: Path, instance: dg.DagsterInstance, value: Any) -> None:
     result = backfill(instance, manager(tmp_path, file_name="{partition}"), value)
@@ -210,7 +219,7 @@ def test_temporary_files_of_a_run_that_was_killed_go(tmp_path: Path, instance: d
     run(instance, manager(tmp_path), FRAME)
 
     # Neither what a run that goes on uses, nor what no write of ours is called.
-    assert sorted(files(tmp_path)) == sorted([used, "kept.csv", "people.csv"])
+    assert sorted(files(tmp_path)) == sorted([used, "kept.csv"])
     assert left_temporary_paths(instance, of, "local:/elsewhere") == []
 
 
@@ -230,6 +239,31 @@ def test_temporary_files_of_a_process_that_is_gone_go_though_dagster_takes_its_r
     assert list(files(tmp_path)) == ["people.csv"]
 
 
+def test_of_two_runs_that_write_one_file_the_first_goes_on(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    of, address = AssetPartition(dg.AssetKey("people"), None), f"local:{tmp_path}"
+    running = instance.create_run_for_job(dg.GraphDefinition(name="g").to_job(), status=dg.DagsterRunStatus.STARTED)
+    announce(instance, of, running.run_id, address, [temporary_beside("people.csv")])
+
+    second = run(instance, manager(tmp_path), FRAME)
+
+    assert f"run {running.run_id} is writing it, too; start this one again when that has ended" in failure(second)
+    assert files(tmp_path) == {}
+    instance.report_run_failed(running)
+    assert run(instance, manager(tmp_path), FRAME).success
+
+
+def test_op_is_told_that_files_are_for_assets(tmp_path: Path) -> None:
+    @dg.op(out=dg.Out(io_manager_key="files"))
+    def made() -> str:
+        return "SELECT 1 AS a"
+
+    @dg.job(resource_defs={"files": manager(tmp_path)})
+    def job() -> None:
+        made()
+
+    assert "FileIOManager writes assets" in failure(job.execute_in_process(raise_on_error=False))
+
+
 def test_entry_of_another_place_removes_nothing_here(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     run(instance, manager(tmp_path / "a", max_rows=1), FRAME)
     (tmp_path / "b").mkdir()
@@ -247,6 +281,7 @@ def test_entry_of_another_place_removes_nothing_here(tmp_path: Path, instance: d
         ({"format": {}}, "its `type` is None"),
         ({"format": {"type": "csv", "delimiterr": ";"}}, "format csv: delimiterr"),
         ({"format": {"type": "csv", "delimiter": "ab"}}, "'ab' is no delimiter"),
+        ({"max_row": 1}, "'max_row' is no option of it; did you mean 'max_rows'"),
         ({"file_name": "{YYYYY}"}, "unknown variable '{YYYYY}'"),
         ({"folder": "{partition.day"}, "has no partner"),
         ({"timezone": "Europe/Pari"}, "Europe/Paris"),

@@ -2,10 +2,12 @@
 
 # Dagster reads annotations as objects, so these are no postponed texts.
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset
@@ -14,6 +16,14 @@ import pytest
 from dinmo_pipeline.resources import FileIOManager, LocalFolder
 
 FRAME = pl.DataFrame({"id": [1, 2, 3], "ID": ["a", None, ""], "when": [None, "2026-01-01", "x"]})
+TYPES = pl.DataFrame(
+    {
+        "took": [timedelta(days=2, microseconds=3), None],
+        "count": pl.Series([2**63 - 1, None], dtype=pl.Int64),
+        "ok": [True, None],
+        "small": pl.Series([1, 2], dtype=pl.UInt8),
+    }
+)
 KEYS = dg.StaticPartitionsDefinition(["eu", "us"])
 
 
@@ -21,13 +31,13 @@ def manager(root: Path, **fields: Any) -> FileIOManager:
     return FileIOManager(storage=LocalFolder(path=str(root)), **{"format": {"type": "csv"}, **fields})
 
 
-def read_back(io_manager: FileIOManager, wanted: Any, *, between: Any = None, **options: Any) -> Any:
+def read_back(io_manager: FileIOManager, wanted: Any, *, between: Any = None, frame: pl.DataFrame = FRAME, **options: Any) -> Any:
     """The value that an asset gets which asks for `wanted`; `between` is called after the file is written."""
     got: list[Any] = []
 
     @dg.asset(io_manager_key="files")
     def made() -> pl.DataFrame:
-        return FRAME
+        return frame
 
     @dg.asset(ins={"made": dg.AssetIn(**options)})
     def used(made: wanted) -> None:
@@ -50,6 +60,16 @@ def read_back(io_manager: FileIOManager, wanted: Any, *, between: Any = None, **
 @pytest.mark.parametrize("wanted", [pl.DataFrame, pl.LazyFrame])
 def test_frame_is_the_one_that_was_written(tmp_path: Path, wanted: Any) -> None:
     assert read_back(manager(tmp_path), wanted).equals(FRAME)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_types_of_frames_come_back(tmp_path: Path, form: str) -> None:
+    io_manager = manager(tmp_path, format={"type": form})
+
+    assert read_back(io_manager, pl.DataFrame, frame=TYPES).equals(TYPES)
+    frame = read_back(io_manager, pd.DataFrame, frame=TYPES)
+    assert [str(kind) for kind in frame.dtypes] == ["timedelta64[us]", "Int64", "boolean", "uint8"]
+    assert frame["count"][0] == 2**63 - 1
 
 
 @pytest.mark.parametrize("wanted", [Any, pa.Table, pyarrow.dataset.Dataset, pa.RecordBatchReader])

@@ -69,7 +69,7 @@ def test_file_that_nobody_closes_is_not_written_and_told(folder: LocalFolder, tm
         folder.open("a.csv", mode).write("half" if mode == "w" else b"half")
         gc.collect()
 
-    with pytest.warns(ResourceWarning, match="was not closed, so it was not written"):
+    with pytest.warns(RuntimeWarning, match="was not closed, so it was not written"):
         forget()
 
     assert not (tmp_path / "out").exists()
