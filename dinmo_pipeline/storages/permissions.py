@@ -34,8 +34,9 @@ OVERWRITE = Action("write the file {path}", "the right to overwrite the file {pa
 READ = Action("read the file {path}", "the right to read the file {path}")
 LOOK = Action("look at the file {path}", "the right to enter the folder {folder}")
 MOVE = Action(
-    "move the written file to {path}",
-    "the right to rename files in the folder {folder} and to overwrite {path}; without it set `publish: direct`, which writes in place",
+    "move the file to {path}",
+    "the right to rename files in the folder {folder} and to overwrite {path}; without it set `publish: direct`, which "
+    "writes in place, for deliveries, and `after_import: leave` for an inbox",
 )
 DELETE = Action("delete the file {path}", "the right to delete files in the folder {folder}")
 LIST = Action("list the folder {path}", "the right to list the folder {path}")
