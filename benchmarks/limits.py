@@ -60,7 +60,7 @@ _DEFAULTS = {name: default for name, default, _ in limit_words()}
 class Room:
     """A project of one limit, which is `limit` here; `above` says on which side of it the input is to be.
 
-    `lasted` has the seconds for which a server dripped, until it was at its end or nobody took more.
+    `lasted` holds how many seconds the server sent for, until it had sent everything or the client hung up.
     """
 
     root: Path
@@ -90,7 +90,7 @@ class Room:
         """Send that, and a piece `_DRIPS` times a second, almost as long as the limit or a little longer."""
         began = time.monotonic()
         for each in (first, *repeat(piece, self.drips)):
-            # Whoever is sent to may be gone at any piece.
+            # Recorded before each piece, because the client may hang up at any of them.
             self.lasted[:] = [time.monotonic() - began]
             yield each
 
@@ -100,7 +100,7 @@ class Room:
         return _DRIPS * (self.limit * 21 // 20 if self.above else self.limit * 19 // 20)
 
     def import_before(self) -> None:
-        """Import what lies there, unmeasured."""
+        """Run an import of the files in the inbox that is not measured."""
         subprocess.run([program("dinmo"), "import"], cwd=self.root, env=environment(), check=True, capture_output=True)
 
 
@@ -379,7 +379,7 @@ def _import(root: Path) -> Measured:
     with (root / "told").open("wb") as told:
         process = subprocess.Popen([program("dinmo"), "import"], cwd=root, env=environment(), stdout=told, stderr=subprocess.STDOUT)
     while True:
-        # Not `Popen.wait`: what the processors did is told once, to whoever waits.
+        # Not `Popen.wait`: the kernel gives a child's CPU time only to the call that reaps it.
         ended, status, used = os.wait4(process.pid, os.WNOHANG)
         if ended:
             break

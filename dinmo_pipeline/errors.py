@@ -139,7 +139,7 @@ class BusyError(DinmoError):
 
 
 def _legible(text: str) -> str:
-    r"""Return the text with what nobody sees written out, as `\x1b`, and without the middle of a very long one: its end says what to do."""
+    r"""Return the text with escapes such as `\x1b` for unprintable characters; cut the middle of a long text: its end has the advice."""
     # Masked first: a secret that is cut, or written out, would not be known any more. Of megabytes it takes seconds.
     text = masked(_shortened(text, _LONGEST_MASKED))
     if not text.isprintable():

@@ -22,7 +22,7 @@ TAKEN = (
     "a DataFrame of pandas or polars, a LazyFrame, a table, reader or dataset of PyArrow, a DuckDB relation, a text of SQL, whatever has "
     "__arrow_c_stream__, or an iterator of these"
 )
-# What Arrow has no type for, or DuckDB hands over as another type: these travel as text. Inside of nested values nobody could tell.
+# DuckDB exports these to Arrow as another type or value, so they are exported as text and cast back.
 TRAVEL_AS_TEXT = frozenset({"HUGEINT", "UHUGEINT", "TIME WITH TIME ZONE", "BIT", "UUID", "JSON", "BIGNUM"})
 _LOST_INSIDE = frozenset({"UHUGEINT", "TIME WITH TIME ZONE", "BIT"})
 
@@ -62,6 +62,7 @@ def _reader(value: Any, scratch: Path) -> pa.RecordBatchReader:
             return _typed(value.scanner().to_reader())
         if hasattr(value, "__arrow_c_stream__"):
             return _typed(pa.RecordBatchReader.from_stream(value))
+    # PyArrow's words for a value that fits no type, a column of mixed types, and a type that it has not.
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise DataError(f"reading the rows of a {_name(value)}: {error}; give each column one type, or make it text") from error
     if isinstance(value, Iterator | list | tuple):

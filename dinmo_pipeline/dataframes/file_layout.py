@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from dinmo_pipeline.delta.export import joined
@@ -22,7 +22,7 @@ class FileLayout:
     timezone: str = "UTC"
 
     def at(self, instant: datetime, variables: Mapping[str, str]) -> FilePaths:
-        """Return the paths of a write at this instant. CallError where a variable is unknown, or its value is no part of a path."""
+        """Return the paths of a write at this instant. CallError for an unknown variable, and for a value that no path can hold."""
         for name, value in variables.items():
             if not _is_plain(value) and any(f"{{{name}}}" in template for template in (self.folder, self.file_name)):
                 raise CallError(f"naming a file by {{{name}}}: {value!r} cannot stand in a path; leave it out of folder and file_name")
@@ -43,7 +43,7 @@ class FilePaths:
 
     folder: str
     stem: str
-    suffix: str = field(default="")
+    suffix: str
 
     def path(self, part: int | None = None) -> str:
         """Return the path of the file, or of one of its parts."""

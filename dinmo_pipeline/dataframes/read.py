@@ -1,4 +1,4 @@
-"""From files at a storage, that a write has left, to the value that somebody asks for."""
+"""Reads files that a `FileWriter` wrote to a storage, as a value of the type that the caller asks for."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,13 @@ from dinmo_pipeline.engines.duckdb.queries.query_errors import query_words
 from dinmo_pipeline.engines.duckdb.queries.translate import translate_duckdb_errors
 from dinmo_pipeline.engines.duckdb.rows import row_count
 from dinmo_pipeline.errors import DataError
+from dinmo_pipeline.formats.arrow_stream import ArrowStream
 from dinmo_pipeline.formats.base import Column, Format, Written
 from dinmo_pipeline.project.specs import QuerySettings
 from dinmo_pipeline.sql.quoting import quote_identifier, quote_literal
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 _STAGED = "scratch.main.staged"
 
@@ -91,37 +92,18 @@ def _stage_batches(connection: duckdb.DuckDBPyConnection, value: Any, folder: Pa
     names = [str(name) for name in batches.reader.schema.names]
     # Numbers for names: DuckDB takes two that differ in case alone for one, and gives the second another.
     schema = pa.schema([field.with_name(f"v{place}") for place, field in enumerate(batches.reader.schema)])
-    renamed = _RenamedBatches(batches.reader, schema)
+    stream = ArrowStream(schema, (batch.rename_columns(schema.names) for batch in batches.reader))
     values = ", ".join(
         f"CAST(v{place} AS {batches.types[place]}) AS v{place}" if place in batches.types else f"v{place}" for place in range(len(names))
     )
-    connection.register("batches", pa.RecordBatchReader.from_batches(schema, renamed))
+    connection.register("batches", stream.reader)
     try:
         connection.execute(f"CREATE TABLE {_STAGED} AS SELECT {values} FROM batches")
-    except duckdb.Error:
-        if renamed.error is not None:
-            raise renamed.error from None
-        raise
     finally:
         connection.unregister("batches")
+    if stream.error is not None:
+        raise stream.error
     return names
-
-
-class _RenamedBatches:
-    """Batches under the names of another schema, once. `error` is what they ended with: DuckDB, which reads them, keeps its text alone."""
-
-    def __init__(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
-        self._batches = batches
-        self._schema = schema
-        self.error: Exception | None = None
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        try:
-            for batch in self._batches:
-                yield batch.rename_columns(self._schema.names)
-        except Exception as error:  # whatever the caller's own iterator ends with
-            self.error = error
-            raise
 
 
 def _numbered(count: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -36,14 +36,13 @@ class WrittenFile:
 class WrittenFiles:
     """What a write left at the storage `address`: files in order, and the columns that each of them has.
 
-    `replaced_characters` counts those that the format forbids; `notes` are for people.
+    `replaced_characters` counts those that the format forbids.
     """
 
     address: str
     files: tuple[WrittenFile, ...]
     columns: tuple[Column, ...]
     replaced_characters: int = 0
-    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -148,7 +147,7 @@ class _RenderedFile:
     local_path: Path
     written: WrittenFile
     temporary_path: str
-    replaced_characters: int = field(default=0)
+    replaced_characters: int
 
     @property
     def parcel(self) -> Parcel:

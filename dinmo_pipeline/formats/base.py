@@ -74,7 +74,7 @@ class Format(BaseModel, ABC):
         `timezone` is the one that the file was written in. Of a text format the rows are loaded into a temporary table, from which the
         SQL selects; it is there until the connection is closed. Parquet is read by the SQL itself. What does not come back
         as it was: `docs/file-formats.md`. Raises DataError where the file is not of this format, is cut off, has other columns, or where
-        a text is no value of its type; that of a text inside Parquet is DuckDB's, when the SQL runs.
+        a text is no value of its type; for a text inside a Parquet file DuckDB raises its own error, when the SQL runs.
         """
 
     @abstractmethod

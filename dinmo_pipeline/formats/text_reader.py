@@ -12,6 +12,7 @@ import duckdb
 import pyarrow
 
 from dinmo_pipeline.errors import DataError
+from dinmo_pipeline.formats.arrow_stream import ArrowStream
 from dinmo_pipeline.formats.base import Rows
 from dinmo_pipeline.formats.decode import text_blocks
 from dinmo_pipeline.formats.decompress import open_packed
@@ -53,7 +54,9 @@ def load(connection: duckdb.DuckDBPyConnection, form: ReadableText, local_path: 
             made = NestedValues(form.style(rows), column.name).value(column_type, f"c{index}")
         values.append(f"CAST({made} AS {column.type}) AS v{index}")
     name = f"read_back_{secrets.token_hex(8)}"
-    table, stream = f"temp.main.{name}", _Stream(form.cells(local_path, rows), len(rows.columns))
+    schema = pyarrow.schema([(f"c{index}", pyarrow.large_string()) for index in range(len(rows.columns))])
+    batches = (pyarrow.RecordBatch.from_arrays(cells, schema=schema) for cells in form.cells(local_path, rows))
+    table, stream = f"temp.main.{name}", ArrowStream(schema, batches)
     connection.register(f"{name}_cells", stream.reader)
     try:
         with writing_settings(connection, rows.timezone):
@@ -68,23 +71,6 @@ def load(connection: duckdb.DuckDBPyConnection, form: ReadableText, local_path: 
         raise stream.error
     named = ", ".join(f"v{index} AS {quote_identifier(column.name)}" for index, column in enumerate(rows.columns))
     return f"SELECT {named} FROM {table}"
-
-
-class _Stream:
-    """Cells as Arrow hands them on; `error` is what ended them too early, which would not come through DuckDB as it is."""
-
-    def __init__(self, cells: Iterator[list[pyarrow.Array]], columns: int) -> None:
-        self.error: DataError | OSError | None = None
-        self._cells = cells
-        self._schema = pyarrow.schema([(f"c{index}", pyarrow.large_string()) for index in range(columns)])
-        self.reader = pyarrow.RecordBatchReader.from_batches(self._schema, self._batches())
-
-    def _batches(self) -> Iterator[pyarrow.RecordBatch]:
-        try:
-            for arrays in self._cells:
-                yield pyarrow.RecordBatch.from_arrays(arrays, schema=self._schema)
-        except (DataError, OSError) as error:
-            self.error = error
 
 
 def text_after(local_path: Path, compression: Literal["none", "gzip", "zstd"], encoding: str, head: str) -> Iterator[bytes]:
